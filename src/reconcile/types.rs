@@ -487,6 +487,16 @@ pub enum Journal {
         /// The run (its number) of the last attempt.
         run: i64,
     },
+    /// Nothing is under way, but the message was sent more than once: a twin of it that turns
+    /// up at or above `uid_next` is ours and is removed.
+    Pushed {
+        /// UIDVALIDITY of the mailbox when it was sent.
+        uid_validity: u32,
+        /// UIDNEXT of the mailbox before the first attempt.
+        uid_next: u32,
+        /// How many twins may still turn up.
+        twins: u32,
+    },
     /// A COPY or MOVE onto this row's mailbox, from another row, may have been carried out.
     Moving {
         /// The row it comes from.
@@ -529,6 +539,8 @@ pub enum SetAsideKind {
     Read,
     /// It cannot be known whether the server has it already.
     Undecided,
+    /// By the user's policy it stays on one side only: no problem, never listed as one.
+    Kept,
 }
 
 /// One message in one mailbox: three columns and what is known of its content.
@@ -562,6 +574,19 @@ pub struct Row {
     pub journal: Journal,
     /// Why it is set aside.
     pub set_aside: Option<SetAside>,
+}
+
+impl Row {
+    /// Keywords that any of the three columns has.
+    #[must_use]
+    pub fn known_keywords(&self) -> BTreeSet<Keyword> {
+        let columns = [
+            self.base.as_ref().map(|b| &b.flags),
+            self.local.as_ref().map(|l| &l.flags),
+            self.remote.as_ref().map(|r| &r.flags),
+        ];
+        columns.into_iter().flatten().flat_map(|f| f.keywords.iter().cloned()).collect()
+    }
 }
 
 /// How far a look reached. Failing to look is never "absent".

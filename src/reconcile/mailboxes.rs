@@ -1,0 +1,73 @@
+//! Mailboxes: created and deleted on either side, mirrored before and after their messages.
+
+use super::plan::MailboxStep;
+use super::types::{MailboxName, Reach};
+use super::world::{MailboxView, World};
+
+/// Plans what to do with each mailbox.
+#[must_use]
+pub fn plan(world: &World) -> Vec<MailboxStep> {
+    // Parents before inferiors for what is made; deepest first for what is removed.
+    let mut views: Vec<&MailboxView> = world.mailboxes.values().collect();
+    views.sort_by(|a, b| a.mailbox.name.cmp(&b.mailbox.name));
+    let made = views.iter().filter_map(|view| make(world, view));
+    let removed = views.iter().rev().filter_map(|view| remove(world, view));
+    made.chain(removed).collect()
+}
+
+/// What is missing on one side and was never agreed, or is still needed.
+fn make(world: &World, view: &MailboxView) -> Option<MailboxStep> {
+    let mailbox = &view.mailbox;
+    let id = mailbox.id;
+    match (mailbox.base, mailbox.local, mailbox.remote) {
+        (false, true, true) => Some(MailboxStep::Agree(id)),
+        (false, false, true) => Some(MailboxStep::CreateLocal(id)),
+        (false, true, false) if !world.policy.pull_only => Some(MailboxStep::CreateRemote(id)),
+        // A mailbox that both sides agreed on went away while mail was filed into it: the
+        // mail was deleted by nobody and gets its mailbox back.
+        (true, true, false) if has_unsent_mail(world, view) && !world.policy.pull_only => {
+            Some(MailboxStep::CreateRemote(id))
+        }
+        (true, false, true) if has_unfetched_mail(view) || mailbox.name.is_inbox() => {
+            Some(MailboxStep::CreateLocal(id))
+        }
+        _ => None,
+    }
+}
+
+/// What one side removed: only once none of its messages is left on the other.
+fn remove(world: &World, view: &MailboxView) -> Option<MailboxStep> {
+    let mailbox = &view.mailbox;
+    let seen = view.local_reach == Reach::Complete && view.remote_reach == Reach::Complete;
+    if !seen || mailbox.name.is_inbox() {
+        return None;
+    }
+    match (mailbox.base, mailbox.local, mailbox.remote) {
+        (_, false, false) => Some(MailboxStep::Forget(mailbox.id)),
+        (true, true, false) if view.with_local == 0 => Some(MailboxStep::RemoveLocal(mailbox.id)),
+        (true, false, true)
+            if view.with_remote == 0
+                && !world.policy.pull_only
+                && !has_inferiors(world, &mailbox.name) =>
+        {
+            Some(MailboxStep::RemoveRemote(mailbox.id))
+        }
+        _ => None,
+    }
+}
+
+fn has_unsent_mail(world: &World, view: &MailboxView) -> bool {
+    let id = view.mailbox.id;
+    world.rows.iter().any(|row| {
+        row.mailbox == id && row.local.is_some() && row.remote.is_none() && row.base.is_none()
+    })
+}
+
+/// Mail that arrived on the server after its directory was removed here.
+fn has_unfetched_mail(view: &MailboxView) -> bool {
+    view.unknown_remotes > 0
+}
+
+fn has_inferiors(world: &World, name: &MailboxName) -> bool {
+    world.mailboxes.values().any(|v| v.mailbox.remote && v.mailbox.name.is_inferior_of(name))
+}

@@ -1,0 +1,246 @@
+//! Messages: what to do with each row whose columns differ.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::flags::{Merge, agreed_now, merge};
+use super::pairing::{self, Cast, Class, class};
+use super::plan::{Plan, RemoteRemoval, Step};
+use super::types::{Flags, Journal, MailboxId, Reach, Row, RowId, SpecialUse};
+use super::world::{MailboxView, OnLocalDelete, OnRemoteDelete, Policy, World};
+
+/// Plans the messages of one round. Removals wait until nothing that could explain them is
+/// open: every new message identified, every look complete.
+pub fn plan(world: &World, plan: &mut Plan) {
+    let mut cast = Cast::new(world);
+    let believed = world.mailboxes.values().all(|view| view.local_reach != Reach::Partial);
+    let steps = &mut plan.steps;
+    pairing::pair_in_place(&mut cast, steps);
+    pairing::reattach(&mut cast, steps);
+    pairing::arrive(&mut cast, steps);
+    twins(&mut cast, steps);
+    fetch(&mut cast, steps);
+    if !world.policy.pull_only {
+        pairing::depart(&mut cast, believed, steps);
+        push(&mut cast, steps);
+    }
+    flags(&mut cast, steps);
+    if believed {
+        remove_remote(&mut cast, steps);
+    }
+    if world.mailboxes.values().all(|view| view.remote_reach != Reach::Partial) {
+        remove_local(&mut cast, steps);
+    }
+    forget(&mut cast, steps);
+}
+
+/// The flags of a paired row, merged.
+#[must_use]
+pub fn merge_row(row: &Row, view: &MailboxView, policy: &Policy) -> Option<Merge> {
+    let (local, remote) = (row.local.as_ref()?, row.remote.as_ref()?);
+    let base = row.base.as_ref().map(|b| &b.flags);
+    let (local_mask, remote_mask) = (view.local_mask(), view.remote_mask(row));
+    let mut merged = merge(base, (&local.flags, &local_mask), (&remote.flags, &remote_mask));
+    if policy.pull_only {
+        merged.remote = super::types::FlagDelta::default();
+    }
+    Some(merged)
+}
+
+/// The base of a paired row after facts.
+#[must_use]
+pub fn base_now(row: &Row, view: &MailboxView) -> Option<Flags> {
+    let (local, remote) = (row.local.as_ref()?, row.remote.as_ref()?);
+    let base = row.base.as_ref().map(|b| &b.flags);
+    let (local_mask, remote_mask) = (view.local_mask(), view.remote_mask(row));
+    Some(agreed_now(base, (&local.flags, &local_mask), (&remote.flags, &remote_mask)))
+}
+
+/// Whether no round needs to look at the row again before a look changes it.
+#[must_use]
+pub fn is_settled(row: &Row, view: &MailboxView, policy: &Policy) -> bool {
+    if row.set_aside.is_some() {
+        return true;
+    }
+    let quiet = matches!(row.journal, Journal::Idle | Journal::Pushed { .. });
+    if !quiet || row.restated {
+        return false;
+    }
+    match class(row) {
+        Class::Paired => {
+            let agreed = merge_row(row, view, policy).is_some_and(|m| m.is_agreed());
+            agreed && row.base.as_ref().map(|b| &b.flags) == base_now(row, view).as_ref()
+        }
+        Class::LocalNew => policy.pull_only,
+        _ => false,
+    }
+}
+
+/// Mailboxes on the server in which every new message is accounted for: nothing may be pushed
+/// beside one that could be the very same message.
+#[must_use]
+pub fn ready_for_additions(cast: &Cast<'_>) -> BTreeSet<MailboxId> {
+    let mut shown: BTreeMap<MailboxId, u64> = BTreeMap::new();
+    let mut open = BTreeSet::new();
+    for row in cast.world.rows.iter().filter(|row| is_unknown_remote(row, row.mailbox)) {
+        *shown.entry(row.mailbox).or_default() += 1;
+        if !cast.is_taken(row) {
+            open.insert(row.mailbox);
+        }
+    }
+    let ready = cast.world.mailboxes.iter().filter(|(id, view)| {
+        view.mailbox.remote
+            && !open.contains(id)
+            && view.unknown_remotes <= shown.get(id).copied().unwrap_or(0)
+            && view.remote_reach != Reach::Partial
+    });
+    ready.map(|(id, _)| *id).collect()
+}
+
+/// Whether a row counts into [`MailboxView::unknown_remotes`] of a mailbox.
+#[must_use]
+pub fn is_unknown_remote(row: &Row, mailbox: MailboxId) -> bool {
+    row.mailbox == mailbox && class(row) == Class::RemoteNew && row.set_aside.is_none()
+}
+
+fn twins(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
+    let sent_again: Vec<&Row> = cast
+        .open(Class::Paired)
+        .filter(|row| matches!(row.journal, Journal::Pushed { .. }))
+        .collect();
+    for of in sent_again {
+        let Journal::Pushed { uid_next, twins, .. } = of.journal else { continue };
+        let late: Vec<RowId> = cast
+            .open(Class::RemoteNew)
+            .filter(|row| row.mailbox == of.mailbox && is_twin(row, of, uid_next))
+            .map(|row| row.id)
+            .take(twins as usize)
+            .collect();
+        for twin in late {
+            cast.take([twin]);
+            steps.push(Step::RemoveTwin { twin, of: of.id });
+        }
+    }
+}
+
+fn is_twin(row: &Row, of: &Row, uid_next: u32) -> bool {
+    let above = row.remote.as_ref().is_some_and(|r| r.uid.0 >= uid_next);
+    let size = |row: &Row| row.words.as_ref().map(|w| w.size);
+    let hash = |row: &Row| row.header.map(|h| h.hash);
+    above && size(row) == size(of) && hash(row).is_some() && hash(row) == hash(of)
+}
+
+fn fetch(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
+    let wanted: Vec<RowId> = cast
+        .open(Class::RemoteNew)
+        .filter(|row| {
+            // A mailbox that is new here gets its directory before the steps are taken.
+            let view = cast.world.mailboxes.get(&row.mailbox);
+            view.is_some_and(|view| view.mailbox.local || !view.mailbox.base)
+        })
+        .map(|row| row.id)
+        .collect();
+    steps.extend(wanted.into_iter().map(Step::Fetch));
+}
+
+fn push(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
+    let ready = ready_for_additions(cast);
+    let wanted: Vec<RowId> = cast
+        .open(Class::LocalNew)
+        .filter(|row| ready.contains(&row.mailbox) && !waits_for_a_late_append(cast.world, row))
+        .map(|row| row.id)
+        .collect();
+    cast.take(wanted.iter().copied());
+    steps.extend(wanted.into_iter().map(Step::Push));
+}
+
+/// A literal that was wholly sent may still be on its way: not again in this run.
+fn waits_for_a_late_append(world: &World, row: &Row) -> bool {
+    matches!(row.journal, Journal::Pushing { sent: true, run, .. } if run == world.run)
+}
+
+fn flags(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
+    for row in cast.open(Class::Paired) {
+        let Some(view) = cast.world.mailboxes.get(&row.mailbox) else { continue };
+        let Some(merged) = merge_row(row, view, &cast.world.policy) else { continue };
+        let base = row.base.as_ref().map(|b| &b.flags);
+        if !merged.is_agreed() || base != base_now(row, view).as_ref() || row.restated {
+            let (local, remote) = (merged.local, merged.remote);
+            steps.push(Step::Flags { row: row.id, local, remote });
+        }
+    }
+}
+
+fn remove_remote(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
+    let policy = &cast.world.policy;
+    let gone: Vec<&Row> = cast.open(Class::LocalGone).collect();
+    for row in gone {
+        if policy.pull_only || policy.on_local_delete == OnLocalDelete::Keep {
+            steps.push(Step::Keep(row.id));
+        } else if !is_explained_elsewhere(cast, row) {
+            steps.push(Step::RemoveRemote { row: row.id, how: removal(cast.world, row) });
+        } else {
+            continue;
+        }
+        cast.take([row.id]);
+    }
+}
+
+/// A new file that holds this content, or replaced it under the same name (it was edited),
+/// could be where the message went: its removal waits until that file has its place.
+fn is_explained_elsewhere(cast: &Cast<'_>, gone: &Row) -> bool {
+    let same_content = gone.content.into_iter().flat_map(|content| cast.with_content(content));
+    let moved =
+        same_content.filter(|row| row.id != gone.id).any(|row| class(row) == Class::LocalNew);
+    moved || cast.replaced.contains(&gone.id)
+}
+
+fn removal(world: &World, row: &Row) -> RemoteRemoval {
+    if let Some(mailbox) = world.outside.get(&row.id) {
+        return RemoteRemoval::MoveTo(mailbox.clone());
+    }
+    let in_trash = world.mailboxes.get(&row.mailbox).is_some_and(|v| v.is(SpecialUse::Trash));
+    match &world.policy.trash {
+        Some(trash) if world.policy.on_local_delete == OnLocalDelete::Trash && !in_trash => {
+            RemoteRemoval::Trash(trash.clone())
+        }
+        _ => RemoteRemoval::Expunge,
+    }
+}
+
+fn remove_local(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
+    // A new message that nobody has looked into yet could be where a departed one went.
+    let unknown: u64 = cast.world.mailboxes.values().map(|view| view.unknown_remotes).sum();
+    let explained = cast
+        .world
+        .rows
+        .iter()
+        .filter(|row| is_unknown_remote(row, row.mailbox) && cast.is_taken(row))
+        .count() as u64;
+    if unknown > explained {
+        return;
+    }
+    let gone: Vec<RowId> = cast.open(Class::RemoteGone).map(|row| row.id).collect();
+    for row in gone {
+        cast.take([row]);
+        if cast.world.policy.on_remote_delete == OnRemoteDelete::Keep {
+            steps.push(Step::Keep(row));
+        } else {
+            steps.push(Step::RemoveLocal(row));
+        }
+    }
+}
+
+/// Rows gone on both sides serve as the past of what is new; they go last.
+fn forget(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
+    let open: BTreeSet<_> = cast
+        .open(Class::LocalNew)
+        .chain(cast.open(Class::RemoteNew))
+        .filter_map(|row| row.content)
+        .collect();
+    let gone = cast.open(Class::BothGone).filter(|row| match row.content {
+        Some(content) => !open.contains(&content),
+        None => true,
+    });
+    let gone: Vec<RowId> = gone.map(|row| row.id).collect();
+    steps.extend(gone.into_iter().map(Step::Forget));
+}

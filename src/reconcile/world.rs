@@ -1,0 +1,147 @@
+//! What a plan is made from: rows whose columns differ, and what they could match.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::types::{
+    FlagMask, KeywordMask, Mailbox, MailboxId, MailboxName, Reach, Row, RowId, SpecialUse, System,
+};
+
+/// Everything that one round decides over.
+#[derive(Debug, Clone)]
+pub struct World {
+    /// Every mailbox that is mirrored.
+    pub mailboxes: BTreeMap<MailboxId, MailboxView>,
+    /// Unsettled rows, a page of new remote rows, and settled rows that either could match.
+    pub rows: Vec<Row>,
+    /// What the user configured.
+    pub policy: Policy,
+    /// The number of this run.
+    pub run: i64,
+    /// Rows found locally in a directory that is not mirrored, and which mailbox that is.
+    pub outside: BTreeMap<RowId, MailboxName>,
+    /// Removals counted over the last 24 hours.
+    pub departures: BTreeMap<(MailboxId, super::guard::Direction), u64>,
+    /// Rows that a person let pass.
+    pub approved: BTreeSet<RowId>,
+}
+
+/// One mailbox as this round sees it.
+#[derive(Debug, Clone)]
+pub struct MailboxView {
+    /// Its row.
+    pub mailbox: Mailbox,
+    /// How far the last look at its directory reached.
+    pub local_reach: Reach,
+    /// How far the last look at the server reached.
+    pub remote_reach: Reach,
+    /// Rows with a base: what the guard measures against.
+    pub agreed: u64,
+    /// Rows with a file.
+    pub with_local: u64,
+    /// Rows with a server message.
+    pub with_remote: u64,
+    /// New remote rows that are neither identified nor set aside, in `World::rows` or beyond.
+    pub unknown_remotes: u64,
+}
+
+impl MailboxView {
+    /// Flags that a file here can hold: `T` means nothing in \Trash, where readers set it on
+    /// what they file and the next expunge would make it final (hazard 14).
+    #[must_use]
+    pub fn local_mask(&self) -> FlagMask {
+        let table = &self.mailbox.keyword_table;
+        let full = table.len() >= 26 && table.iter().take(26).all(Option::is_some);
+        let keywords = if full {
+            KeywordMask::Only(table.iter().flatten().cloned().collect())
+        } else {
+            KeywordMask::Any
+        };
+        FlagMask { system: self.system_mask(), keywords }
+    }
+
+    /// Flags that the server keeps here, without those that it refused on this row.
+    #[must_use]
+    pub fn remote_mask(&self, row: &Row) -> FlagMask {
+        let mut mask = self.mailbox.mask.clone().unwrap_or_else(FlagMask::all);
+        mask.system = mask.system.intersection(self.system_mask());
+        if !row.refused_keywords.is_empty() {
+            mask.keywords = match mask.keywords {
+                KeywordMask::Only(set) => {
+                    KeywordMask::Only(set.difference(&row.refused_keywords).cloned().collect())
+                }
+                KeywordMask::Any => {
+                    let mut known = row.known_keywords();
+                    known.retain(|k| !row.refused_keywords.contains(k));
+                    KeywordMask::Only(known)
+                }
+            };
+        }
+        mask
+    }
+
+    fn system_mask(&self) -> System {
+        if self.is(SpecialUse::Trash) {
+            System::ALL.difference(System::TRASHED)
+        } else {
+            System::ALL
+        }
+    }
+
+    /// Whether the mailbox has this special use.
+    #[must_use]
+    pub fn is(&self, special_use: SpecialUse) -> bool {
+        self.mailbox.special_use == Some(special_use)
+    }
+}
+
+/// What a local deletion does on the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnLocalDelete {
+    /// Move to \Trash; expunge inside \Trash.
+    #[default]
+    Trash,
+    /// Expunge.
+    Expunge,
+    /// Nothing: the server keeps it.
+    Keep,
+}
+
+/// What a deletion on the server does on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnRemoteDelete {
+    /// Rename into `.mailtide/trash`.
+    #[default]
+    Remove,
+    /// Nothing: the file stays.
+    Keep,
+}
+
+/// Limits of the guard (design: "The guard").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GuardLimits {
+    /// Percent of a mailbox that may leave within 24 hours.
+    pub percent: u64,
+    /// Messages that may leave within 24 hours however large the mailbox.
+    pub messages: u64,
+}
+
+impl Default for GuardLimits {
+    fn default() -> Self {
+        Self { percent: 20, messages: 1000 }
+    }
+}
+
+/// What the user configured, as far as it decides anything.
+#[derive(Debug, Clone, Default)]
+pub struct Policy {
+    /// The server is never changed (`direction = "pull"`).
+    pub pull_only: bool,
+    /// What the server does when a file was deleted.
+    pub on_local_delete: OnLocalDelete,
+    /// What the disk does when a message was deleted on the server.
+    pub on_remote_delete: OnRemoteDelete,
+    /// Where deleted messages go on the server; none when it has no \Trash yet.
+    pub trash: Option<MailboxName>,
+    /// Limits of the guard.
+    pub guard: GuardLimits,
+}
