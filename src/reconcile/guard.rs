@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::{Hold, HoldReason, Plan, Step};
-use super::types::{ContentId, MailboxId, Row, RowId, SpecialUse};
+use super::types::{ContentId, Journal, MailboxId, Row, RowId, SpecialUse};
 use super::world::{GuardLimits, World};
 
 /// From which side messages leave.
@@ -86,7 +86,12 @@ fn removal(step: &Step) -> Option<(RowId, Direction)> {
 fn hold_removals(world: &World, rows: &BTreeMap<RowId, &Row>, plan: &Plan, holds: &mut Vec<Hold>) {
     let mut leaving: BTreeMap<(MailboxId, Direction), Vec<RowId>> = BTreeMap::new();
     for (row, direction) in plan.steps.iter().filter_map(removal) {
-        let Some(mailbox) = rows.get(&row).map(|r| r.mailbox) else { continue };
+        let Some(known) = rows.get(&row) else { continue };
+        let mailbox = known.mailbox;
+        // The rest of a move does not leave the account.
+        if known.journal == Journal::Moved {
+            continue;
+        }
         if !is_exempt(world, mailbox) && !world.approved.contains(&row) {
             leaving.entry((mailbox, direction)).or_default().push(row);
         }

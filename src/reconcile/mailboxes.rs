@@ -28,7 +28,7 @@ fn make(world: &World, view: &MailboxView) -> Option<MailboxStep> {
         (true, true, false) if has_unsent_mail(world, view) && !world.policy.pull_only => {
             Some(MailboxStep::CreateRemote(id))
         }
-        (true, false, true) if has_unfetched_mail(view) || mailbox.name.is_inbox() => {
+        (true, false, true) if has_unfetched_mail(world, view) || mailbox.name.is_inbox() => {
             Some(MailboxStep::CreateLocal(id))
         }
         _ => None,
@@ -64,8 +64,10 @@ fn has_unsent_mail(world: &World, view: &MailboxView) -> bool {
 }
 
 /// Mail that arrived on the server after its directory was removed here.
-fn has_unfetched_mail(view: &MailboxView) -> bool {
-    view.unknown_remotes > 0
+fn has_unfetched_mail(world: &World, view: &MailboxView) -> bool {
+    let id = view.mailbox.id;
+    view.remotes_beyond > 0
+        || world.rows.iter().any(|row| row.mailbox == id && super::messages::is_unknown(row))
 }
 
 fn has_inferiors(world: &World, name: &MailboxName) -> bool {

@@ -1,6 +1,6 @@
 //! Messages: what to do with each row whose columns differ.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::flags::{Merge, agreed_now, merge};
 use super::pairing::{self, Cast, Class, class};
@@ -58,7 +58,7 @@ pub fn base_now(row: &Row, view: &MailboxView) -> Option<Flags> {
 /// Whether no round needs to look at the row again before a look changes it.
 #[must_use]
 pub fn is_settled(row: &Row, view: &MailboxView, policy: &Policy) -> bool {
-    if row.set_aside.is_some() {
+    if row.is_set_aside() {
         return true;
     }
     let quiet = matches!(row.journal, Journal::Idle | Journal::Pushed { .. });
@@ -79,27 +79,22 @@ pub fn is_settled(row: &Row, view: &MailboxView, policy: &Policy) -> bool {
 /// beside one that could be the very same message.
 #[must_use]
 pub fn ready_for_additions(cast: &Cast<'_>) -> BTreeSet<MailboxId> {
-    let mut shown: BTreeMap<MailboxId, u64> = BTreeMap::new();
-    let mut open = BTreeSet::new();
-    for row in cast.world.rows.iter().filter(|row| is_unknown_remote(row, row.mailbox)) {
-        *shown.entry(row.mailbox).or_default() += 1;
-        if !cast.is_taken(row) {
-            open.insert(row.mailbox);
-        }
-    }
+    let rows = cast.world.rows.iter();
+    let open: BTreeSet<MailboxId> =
+        rows.filter(|row| is_unknown(row) && !cast.is_taken(row)).map(|row| row.mailbox).collect();
     let ready = cast.world.mailboxes.iter().filter(|(id, view)| {
         view.mailbox.remote
             && !open.contains(id)
-            && view.unknown_remotes <= shown.get(id).copied().unwrap_or(0)
+            && view.remotes_beyond == 0
             && view.remote_reach != Reach::Partial
     });
     ready.map(|(id, _)| *id).collect()
 }
 
-/// Whether a row counts into [`MailboxView::unknown_remotes`] of a mailbox.
+/// A server message that nobody has looked into yet.
 #[must_use]
-pub fn is_unknown_remote(row: &Row, mailbox: MailboxId) -> bool {
-    row.mailbox == mailbox && class(row) == Class::RemoteNew && row.set_aside.is_none()
+pub fn is_unknown(row: &Row) -> bool {
+    class(row) == Class::RemoteNew && !row.is_set_aside()
 }
 
 fn twins(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
@@ -174,7 +169,11 @@ fn remove_remote(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
     let policy = &cast.world.policy;
     let gone: Vec<&Row> = cast.open(Class::LocalGone).collect();
     for row in gone {
-        if policy.pull_only || policy.on_local_delete == OnLocalDelete::Keep {
+        if row.journal == Journal::Moved {
+            // Half of a move whose other half is a fact: no deletion, no policy.
+            let how = RemoteRemoval::Expunge;
+            steps.push(Step::RemoveRemote { row: row.id, how });
+        } else if policy.pull_only || policy.on_local_delete == OnLocalDelete::Keep {
             steps.push(Step::Keep(row.id));
         } else if !is_explained_elsewhere(cast, row) {
             steps.push(Step::RemoveRemote { row: row.id, how: removal(cast.world, row) });
@@ -209,14 +208,8 @@ fn removal(world: &World, row: &Row) -> RemoteRemoval {
 
 fn remove_local(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
     // A new message that nobody has looked into yet could be where a departed one went.
-    let unknown: u64 = cast.world.mailboxes.values().map(|view| view.unknown_remotes).sum();
-    let explained = cast
-        .world
-        .rows
-        .iter()
-        .filter(|row| is_unknown_remote(row, row.mailbox) && cast.is_taken(row))
-        .count() as u64;
-    if unknown > explained {
+    let beyond = cast.world.mailboxes.values().any(|view| view.remotes_beyond > 0);
+    if beyond || cast.open(Class::RemoteNew).next().is_some() {
         return;
     }
     let gone: Vec<RowId> = cast.open(Class::RemoteGone).map(|row| row.id).collect();

@@ -48,7 +48,7 @@ pub fn class(row: &Row) -> Class {
 
 /// Whether a row takes part in decisions at all.
 fn is_active(row: &Row) -> bool {
-    row.set_aside.is_none()
+    !row.is_set_aside()
 }
 
 /// The rows of a world by what they are, and which of them a step has used up.
@@ -216,7 +216,10 @@ fn past_of(cast: &Cast<'_>, local: &Row) -> Option<RowId> {
         return None;
     }
     if let Journal::Moving { from, .. } = local.journal {
-        let gone = cast.by_id.get(&from).filter(|row| class(row) == Class::BothGone);
+        // Copied and not yet removed there, or gone from there: the source either way.
+        let gone = cast.by_id.get(&from).filter(|row| {
+            matches!(class(row), Class::BothGone | Class::LocalGone) && row.content == local.content
+        });
         return gone.map(|row| row.id).filter(|id| !cast.taken.contains(id));
     }
     let gone = cast
@@ -344,7 +347,7 @@ fn arrival(cast: &Cast<'_>, to: &Row) -> Option<Step> {
     if contents.len() != 1 {
         return None;
     }
-    let content = (*known.first()?).content?;
+    let content = known.first()?.content?;
     let flags = to.remote.as_ref().map(|r| r.flags.clone()).unwrap_or_default();
     let of = |wanted: Class| {
         known.iter().copied().filter(move |row| class(row) == wanted && !cast.is_taken(row))

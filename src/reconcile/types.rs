@@ -458,11 +458,6 @@ pub enum Journal {
     /// Nothing.
     #[default]
     Idle,
-    /// A body comes down; the stem is chosen, nothing can be seen in the mailbox yet.
-    Pulling {
-        /// The name that the file will get.
-        stem: Stem,
-    },
     /// The body is durable in `tmp/` under its stem and its content is known; it may have been
     /// renamed into place, and a reader may have acted on it since.
     Placing {
@@ -504,6 +499,8 @@ pub enum Journal {
         /// The keywords read by the table of the mailbox that the file left.
         keywords: BTreeSet<Keyword>,
     },
+    /// The message has its new place, as a fact; what is left of it here is expunged.
+    Moved,
     /// A COPY or MOVE of this row's message to \Trash may have been carried out.
     Trashing {
         /// The mailbox it goes to, by name (it may not be mirrored).
@@ -524,6 +521,17 @@ pub struct SetAside {
     pub words: String,
     /// How often it was refused.
     pub times: u32,
+}
+
+impl SetAside {
+    /// Refused removals after which a message is left alone.
+    const REMOVALS_MAX: u32 = 3;
+
+    /// Whether it is not tried again before it changes. A removal is tried a few times.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        self.kind != SetAsideKind::Remove || self.times >= Self::REMOVALS_MAX
+    }
 }
 
 /// What could not be done with a message.
@@ -560,7 +568,7 @@ pub struct Row {
     pub content: Option<ContentId>,
     /// What the header says: of the wire's bytes where they were seen, else of the file's.
     pub header: Option<HeaderKeys>,
-    /// What the server said of it.
+    /// What the server said of it; before it said anything, what the file makes one expect.
     pub words: Option<ServerWords>,
     /// The two sides may hold different bytes (paired by a loose key, or altered by the
     /// server on the way up): never a source for COPY, link or deletion by content.
@@ -577,6 +585,32 @@ pub struct Row {
 }
 
 impl Row {
+    /// Whether the row is left alone until a look changes it.
+    #[must_use]
+    pub fn is_set_aside(&self) -> bool {
+        self.set_aside.as_ref().is_some_and(SetAside::is_final)
+    }
+
+    /// A row of which nothing is known yet.
+    #[must_use]
+    pub fn new(mailbox: MailboxId) -> Self {
+        Self {
+            id: RowId(0),
+            mailbox,
+            local: None,
+            remote: None,
+            base: None,
+            content: None,
+            header: None,
+            words: None,
+            weak: false,
+            restated: false,
+            refused_keywords: BTreeSet::new(),
+            journal: Journal::Idle,
+            set_aside: None,
+        }
+    }
+
     /// Keywords that any of the three columns has.
     #[must_use]
     pub fn known_keywords(&self) -> BTreeSet<Keyword> {
@@ -689,4 +723,25 @@ pub struct Mailbox {
     pub restated: bool,
     /// Why it cannot be kept in step, in words for a person.
     pub problem: Option<String>,
+}
+
+impl Mailbox {
+    /// A mailbox that nothing is known of but its name.
+    #[must_use]
+    pub fn new(name: MailboxName) -> Self {
+        Self {
+            id: MailboxId(0),
+            name,
+            remote: false,
+            local: false,
+            base: false,
+            cursor: None,
+            stamps: None,
+            special_use: None,
+            mask: None,
+            keyword_table: Vec::new(),
+            restated: false,
+            problem: None,
+        }
+    }
 }

@@ -40,11 +40,25 @@ pub struct MailboxView {
     pub with_local: u64,
     /// Rows with a server message.
     pub with_remote: u64,
-    /// New remote rows that are neither identified nor set aside, in `World::rows` or beyond.
-    pub unknown_remotes: u64,
+    /// New remote rows that are neither set aside nor in [`World::rows`], which holds a page.
+    pub remotes_beyond: u64,
 }
 
 impl MailboxView {
+    /// A mailbox by itself: enough to judge whether a row of it is settled.
+    #[must_use]
+    pub fn of(mailbox: Mailbox) -> Self {
+        Self {
+            mailbox,
+            local_reach: Reach::default(),
+            remote_reach: Reach::default(),
+            agreed: 0,
+            with_local: 0,
+            with_remote: 0,
+            remotes_beyond: 0,
+        }
+    }
+
     /// Flags that a file here can hold: `T` means nothing in \Trash, where readers set it on
     /// what they file and the next expunge would make it final (hazard 14).
     #[must_use]
