@@ -1,0 +1,246 @@
+//! Every question about rows. None reads more than its answer and an index (a `count` reads
+//! the index of what it counts), so that none slows down with the size of the account.
+
+use super::View;
+use super::error::Result;
+use crate::reconcile::types::{ContentId, MailboxId, Row, RowId, Stem, Uid};
+
+/// At most so many rows answer a question for equals (by content, words or object id).
+///
+/// More equals than this cannot be told apart by whoever asks; the earliest rows are given.
+pub const MATCHES: u32 = 64;
+
+/// Figures of an account, for `status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Mailboxes known on any side.
+    pub mailboxes: u64,
+    /// Rows of all kinds.
+    pub messages: u64,
+    /// Rows that are to be planned, set aside or not.
+    pub unsettled: u64,
+    /// Messages on the server that are only to be pulled.
+    pub new_remotes: u64,
+    /// Rows that are set aside.
+    pub set_aside: u64,
+}
+
+impl View {
+    /// A row.
+    ///
+    /// # Errors
+    /// When the database cannot be read (so for every question here).
+    pub fn row(&self, id: RowId) -> Result<Option<Row>> {
+        self.rows("WHERE id = ?1", [id.0]).map(first)
+    }
+
+    /// Rows of a mailbox in the order of their ids, from the one after `after`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn rows_in(
+        &self,
+        mailbox: MailboxId,
+        after: Option<RowId>,
+        limit: usize,
+    ) -> Result<Vec<Row>> {
+        let tail = "INDEXED BY message_mailbox WHERE mailbox = ?1 AND id > ?2 \
+                    ORDER BY id LIMIT ?3";
+        self.rows(tail, (mailbox.0, from(after), bound(limit)))
+    }
+
+    /// Rows that are not settled, in the order of their ids, from the one after `after`; without
+    /// those that are only to be pulled (see [`Self::new_remotes`]), also when they are set
+    /// aside.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn unsettled(&self, after: Option<RowId>, limit: usize) -> Result<Vec<Row>> {
+        let tail = "INDEXED BY message_unsettled WHERE class = 1 AND id > ?1 ORDER BY id LIMIT ?2";
+        self.rows(tail, (from(after), bound(limit)))
+    }
+
+    /// Rows that are on the server alone, with nothing under way and not set aside: those whose
+    /// header is known first, then by mailbox and UID.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn new_remotes(&self, limit: usize) -> Result<Vec<Row>> {
+        let tail = "INDEXED BY message_new WHERE class = 2 \
+                    ORDER BY (header IS NULL), mailbox, uid LIMIT ?1";
+        self.rows(tail, [bound(limit)])
+    }
+
+    /// How many of those a mailbox has.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn new_remote_count(&self, mailbox: MailboxId) -> Result<u64> {
+        const SQL: &str = "
+            SELECT count(*) FROM message INDEXED BY message_new
+            WHERE class = 2 AND (header IS NULL) IN (0, 1) AND mailbox = ?1";
+        self.count("count new messages", SQL, [mailbox.0])
+    }
+
+    /// Rows with this content, at most [`MATCHES`].
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn by_content(&self, content: &ContentId) -> Result<Vec<Row>> {
+        // The index holds the first eight bytes: as good as all, at a third of the size.
+        let tail = "INDEXED BY message_content \
+                    WHERE substr(content, 1, 8) = ?1 AND content = ?2 ORDER BY id LIMIT ?3";
+        self.rows(tail, (&content.0[..8], content.0, MATCHES))
+    }
+
+    /// Rows of whose body the server said this size (octets) and date (seconds since 1970), at
+    /// most [`MATCHES`].
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn by_words(&self, size: u64, date: i64) -> Result<Vec<Row>> {
+        let tail = "INDEXED BY message_words WHERE size = ?1 AND date = ?2 ORDER BY id LIMIT ?3";
+        self.rows(tail, (size.cast_signed(), date, MATCHES))
+    }
+
+    /// Rows with this EMAILID or X-GM-MSGID, at most [`MATCHES`].
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn by_object_id(&self, object_id: &str) -> Result<Vec<Row>> {
+        let tail = "INDEXED BY message_object_id WHERE object_id = ?1 ORDER BY id LIMIT ?2";
+        self.rows(tail, (object_id, MATCHES))
+    }
+
+    /// The row whose file in a mailbox has this stem.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn by_stem(&self, mailbox: MailboxId, stem: &Stem) -> Result<Option<Row>> {
+        let tail = "INDEXED BY message_stem WHERE mailbox = ?1 AND stem = ?2";
+        self.rows(tail, (mailbox.0, stem.0.as_slice())).map(first)
+    }
+
+    /// The row whose message in a mailbox has this UID.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn by_uid(&self, mailbox: MailboxId, uid: Uid) -> Result<Option<Row>> {
+        let tail = "INDEXED BY message_uid WHERE mailbox = ?1 AND uid = ?2";
+        self.rows(tail, (mailbox.0, uid.0)).map(first)
+    }
+
+    /// Every UID of a mailbox with its row, ascending: 16 bytes for each.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn remote_uids(&self, mailbox: MailboxId) -> Result<Vec<(Uid, RowId)>> {
+        const SQL: &str = "
+            SELECT uid, id FROM message INDEXED BY message_uid
+            WHERE mailbox = ?1 AND uid IS NOT NULL ORDER BY uid";
+        self.all("read UIDs", SQL, [mailbox.0], |r| Ok((Uid(r.get(0)?), RowId(r.get(1)?))))
+    }
+
+    /// Shows every file of a mailbox in the order of the rows: stem, row, whether it lies in
+    /// `new/`, and its info part. One at a time, so a million need no memory.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn for_each_local(
+        &self,
+        mailbox: MailboxId,
+        mut show: impl FnMut(&Stem, RowId, bool, &str),
+    ) -> Result<()> {
+        const DOING: &str = "read file names";
+        const SQL: &str = "
+            SELECT id, stem, in_new, info FROM message INDEXED BY message_mailbox
+            WHERE mailbox = ?1 AND stem IS NOT NULL ORDER BY id";
+        let mut statement = self.db.prepare_cached(SQL).map_err(self.sql(DOING))?;
+        let mut rows = statement.query([mailbox.0]).map_err(self.sql(DOING))?;
+        while let Some(row) = rows.next().map_err(self.sql(DOING))? {
+            let decode = || -> rusqlite::Result<_> {
+                Ok((RowId(row.get(0)?), Stem(row.get(1)?), row.get(2)?, row.get_ref(3)?.as_str()?))
+            };
+            let (id, stem, in_new, info) = decode().map_err(self.sql(DOING))?;
+            show(&stem, id, in_new, info);
+        }
+        Ok(())
+    }
+
+    /// How many messages of a mailbox have a file.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn local_count(&self, mailbox: MailboxId) -> Result<u64> {
+        const SQL: &str = "
+            SELECT count(*) FROM message INDEXED BY message_stem
+            WHERE mailbox = ?1 AND stem IS NOT NULL";
+        self.count("count files", SQL, [mailbox.0])
+    }
+
+    /// How many messages of a mailbox are on the server.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn remote_count(&self, mailbox: MailboxId) -> Result<u64> {
+        const SQL: &str = "
+            SELECT count(*) FROM message INDEXED BY message_uid
+            WHERE mailbox = ?1 AND uid IS NOT NULL";
+        self.count("count messages", SQL, [mailbox.0])
+    }
+
+    /// Rows that are set aside, in the order of their ids.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn set_aside_rows(&self, limit: usize) -> Result<Vec<Row>> {
+        let tail = "INDEXED BY message_aside WHERE aside IS NOT NULL ORDER BY id LIMIT ?1";
+        self.rows(tail, [bound(limit)])
+    }
+
+    /// Whether a body of which the server said this size (octets) may be had without a fetch:
+    /// from a row with a file, or one that was agreed on or has something under way and whose
+    /// departure is pending. Rows of `except` do not count.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn size_is_known(&self, size: u64, except: Option<MailboxId>) -> Result<bool> {
+        const SQL: &str = "
+            SELECT 1 FROM message INDEXED BY message_words
+            WHERE size = ?1 AND mailbox IS NOT ?2
+                AND (stem IS NOT NULL OR base_system IS NOT NULL OR journal <> 0)
+            LIMIT 1";
+        let except = except.map(|mailbox| mailbox.0);
+        let found = self.one("look up a size", SQL, (size.cast_signed(), except), |_| Ok(()))?;
+        Ok(found.is_some())
+    }
+
+    /// Figures of the whole account.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn counts(&self) -> Result<Counts> {
+        let count = |sql| self.count("count what is stored", sql, ());
+        Ok(Counts {
+            mailboxes: count("SELECT count(*) FROM mailbox")?,
+            messages: count("SELECT count(*) FROM message")?,
+            unsettled: count("SELECT count(*) FROM message WHERE class = 1")?,
+            new_remotes: count("SELECT count(*) FROM message WHERE class = 2")?,
+            set_aside: count("SELECT count(*) FROM message WHERE aside IS NOT NULL")?,
+        })
+    }
+}
+
+fn first(rows: Vec<Row>) -> Option<Row> {
+    rows.into_iter().next()
+}
+
+/// Ids begin at 1.
+fn from(after: Option<RowId>) -> i64 {
+    after.map_or(0, |row| row.0)
+}
+
+/// A LIMIT; a negative one would mean none at all.
+fn bound(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}

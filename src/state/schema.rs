@@ -1,0 +1,190 @@
+//! The tables, and how a store of an older format is brought up to date.
+//!
+//! What is stored in what way:
+//! - Flags are the bits of `System` beside a JSON array of keywords (NULL when there is none).
+//! - 64-bit numbers without sign keep their bits; they are only ever compared for equality.
+//! - A column group is absent when its first column is NULL (`stem`, `uid`, `base_system`,
+//!   `size`, `aside`).
+//! - Identities are `AUTOINCREMENT`: one that was given away is never given again, so a hold or
+//!   a journal entry can never come to mean another message.
+
+use super::error::{Result, StateError};
+use super::{Rollback, View};
+
+/// `application_id` of a store: `mtid`.
+pub(super) const APPLICATION_ID: i32 = 0x6d74_6964;
+
+/// One step per format; the format of a store (`user_version`) is how many of them it has had.
+pub(super) const MIGRATIONS: &[&str] = &[FORMAT_1];
+
+const FORMAT_1: &str = "
+CREATE TABLE store (id BLOB NOT NULL CHECK (length(id) = 16)) STRICT;
+INSERT INTO store (id) VALUES (randomblob(16));
+
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE mailbox (
+    id             INTEGER PRIMARY KEY AUTOINCREMENT,
+    name           TEXT NOT NULL UNIQUE,
+    remote         INTEGER NOT NULL,
+    local          INTEGER NOT NULL,
+    base           INTEGER NOT NULL,
+    uid_validity   INTEGER,          -- the cursor
+    uid_next       INTEGER,
+    messages       INTEGER,
+    highest_modseq INTEGER,
+    stamps         TEXT,             -- [ino, size, mtime_ns] of new/ and of cur/
+    special_use    TEXT,
+    mask_system    INTEGER,
+    mask_keywords  TEXT,             -- NULL: any
+    keyword_table  TEXT NOT NULL,
+    restated       INTEGER NOT NULL,
+    problem        TEXT
+) STRICT;
+
+CREATE TABLE message (
+    id               INTEGER PRIMARY KEY AUTOINCREMENT,
+    mailbox          INTEGER NOT NULL REFERENCES mailbox (id) ON DELETE CASCADE,
+    stem             BLOB,           -- local
+    in_new           INTEGER,
+    info             TEXT,
+    local_system     INTEGER,
+    local_keywords   TEXT,
+    ino              INTEGER,
+    file_size        INTEGER,
+    mtime_ns         INTEGER,
+    uid              INTEGER,        -- remote
+    remote_system    INTEGER,
+    remote_keywords  TEXT,
+    confirmed        INTEGER,
+    base_system      INTEGER,        -- base
+    base_keywords    TEXT,
+    content          BLOB,
+    header           BLOB,           -- hash, loose hash, has a Message-ID
+    size             INTEGER,        -- the server's words
+    date             INTEGER,
+    object_id        TEXT,
+    weak             INTEGER NOT NULL,
+    restated         INTEGER NOT NULL,
+    refused_keywords TEXT,
+    journal          INTEGER NOT NULL,
+    journal_stem     BLOB,
+    journal_data     TEXT,
+    aside            INTEGER,        -- set aside
+    aside_words      TEXT,
+    aside_times      INTEGER,
+    settled          INTEGER NOT NULL,
+    -- 0 settled, 1 to be planned, 2 only to be pulled, 3 set aside before it was ever pulled.
+    class INTEGER GENERATED ALWAYS AS (
+        CASE
+        WHEN settled AND journal = 0 THEN 0
+        WHEN uid IS NULL OR stem IS NOT NULL OR base_system IS NOT NULL OR journal <> 0 THEN 1
+        WHEN aside IS NULL THEN 2
+        ELSE 3
+        END
+    ) VIRTUAL
+) STRICT;
+
+CREATE INDEX message_mailbox ON message (mailbox);
+CREATE UNIQUE INDEX message_uid ON message (mailbox, uid) WHERE uid IS NOT NULL;
+CREATE UNIQUE INDEX message_stem ON message (mailbox, stem) WHERE stem IS NOT NULL;
+CREATE INDEX message_content ON message (substr(content, 1, 8)) WHERE content IS NOT NULL;
+CREATE INDEX message_words ON message (size, date) WHERE size IS NOT NULL;
+CREATE INDEX message_object_id ON message (object_id) WHERE object_id IS NOT NULL;
+CREATE INDEX message_unsettled ON message (class) WHERE class = 1;
+CREATE INDEX message_new ON message ((header IS NULL), mailbox, uid) WHERE class = 2;
+CREATE INDEX message_aside ON message (id) WHERE aside IS NOT NULL;
+
+-- Outlives the mailboxes it speaks of: what left still counts for the account.
+CREATE TABLE departure (
+    at        INTEGER NOT NULL,
+    mailbox   INTEGER NOT NULL,
+    direction INTEGER NOT NULL,
+    count     INTEGER NOT NULL
+) STRICT;
+CREATE INDEX departure_at ON departure (at);
+
+CREATE TABLE hold (
+    id           TEXT PRIMARY KEY,
+    created      INTEGER NOT NULL,
+    mailbox      INTEGER,
+    mailbox_name TEXT NOT NULL,
+    direction    INTEGER NOT NULL,
+    why          TEXT NOT NULL,
+    state        INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE hold_row (
+    hold TEXT NOT NULL REFERENCES hold (id) ON DELETE CASCADE,
+    row  INTEGER NOT NULL,
+    PRIMARY KEY (hold, row)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE run (
+    id      INTEGER PRIMARY KEY AUTOINCREMENT,
+    started INTEGER NOT NULL,
+    ended   INTEGER,
+    cause   TEXT NOT NULL,
+    outcome TEXT
+) STRICT;
+";
+
+/// The format of a file that was opened: 0 for an empty one, an error for what is not ours.
+///
+/// # Errors
+/// `Foreign`, `Newer`, and `Damaged` when it cannot be read as a database at all.
+pub(super) fn format(view: &View, known: usize) -> Result<usize> {
+    const DOING: &str = "read the format";
+    let pragma = |name: &str| {
+        view.db.pragma_query_value(None, name, |row| row.get::<_, i32>(0)).map_err(view.sql(DOING))
+    };
+    let (application_id, found) = (pragma("application_id")?, pragma("user_version")?);
+    let objects: i64 = view
+        .db
+        .query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))
+        .map_err(view.sql(DOING))?;
+    if application_id == 0 && found == 0 && objects == 0 {
+        return Ok(0);
+    }
+    if application_id != APPLICATION_ID {
+        return Err(StateError::Foreign { path: view.path.clone(), application_id });
+    }
+    let newer = || StateError::Newer {
+        path: view.path.clone(),
+        found,
+        known: i32::try_from(known).unwrap_or(i32::MAX),
+    };
+    match usize::try_from(found) {
+        Ok(0) | Err(_) => {
+            let detail = format!("it has format {found}");
+            Err(StateError::Damaged { path: view.path.clone(), detail })
+        }
+        Ok(format) if format > known => Err(newer()),
+        Ok(format) => Ok(format),
+    }
+}
+
+/// Takes a store to the newest format, step by step, each step in a transaction of its own.
+///
+/// # Errors
+/// Those of `format`; a step that fails leaves the store as it was before that step.
+pub(super) fn migrate(view: &View, migrations: &[&str]) -> Result<()> {
+    const DOING: &str = "bring the format up to date";
+    loop {
+        if format(view, migrations.len())? == migrations.len() {
+            return Ok(());
+        }
+        let rollback = Rollback::begin(view)?;
+        // Read again under the lock: another process may have done the step meanwhile.
+        let found = format(view, migrations.len())?;
+        if let Some(step) = migrations.get(found) {
+            view.db.execute_batch(step).map_err(view.sql(DOING))?;
+            let next = i32::try_from(found + 1).unwrap_or(i32::MAX);
+            view.db.pragma_update(None, "user_version", next).map_err(view.sql(DOING))?;
+            view.db
+                .pragma_update(None, "application_id", APPLICATION_ID)
+                .map_err(view.sql(DOING))?;
+        }
+        rollback.commit()?;
+    }
+}
