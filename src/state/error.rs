@@ -66,10 +66,10 @@ pub enum StateError {
     },
     /// Its content is not what was written. It is never repaired or replaced unasked.
     #[error(
-        "{} is damaged ({detail}): stop mailtide, keep a copy, then move the file and those \
+        "{} is damaged ({}): stop mailtide, keep a copy, then move the file and those \
          with -wal and -shm behind its name away; the next run pairs what both sides hold and \
          deletes nothing",
-        shown(.path)
+        shown(.path), printable(.detail)
     )]
     Damaged {
         /// The store.

@@ -3,7 +3,7 @@
 //!
 //! - `open`: making, opening and refusing a store; `disk`: where it may lie
 //! - `schema`: the tables and their migrations
-//! - `row`: a [`Row`](crate::reconcile::types::Row) to columns and back, and every write of one
+//! - `row`: a [`Row`](crate::reconcile::types::Row) to columns and back; `write`: every write of one
 //! - `query`: every question about rows
 //! - `mailbox`: mailboxes and their cursors
 //! - `guard`: departures and holds
@@ -25,6 +25,7 @@ mod run;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::fmt;
 use std::ops::Deref;
@@ -35,8 +36,8 @@ use rusqlite::{Connection, OptionalExtension as _, Params};
 pub use self::error::{Result, StateError};
 pub use self::guard::{Direction, Hold, HoldState};
 pub use self::query::{Counts, MATCHES};
-pub use self::row::is_settled;
 pub use self::run::{RUNS_KEPT, Run};
+pub use self::write::is_settled;
 
 /// Called before each commit; an error from it rolls the transaction back.
 pub type CommitHook = Box<dyn FnMut() -> Result<()> + Send>;
@@ -85,6 +86,16 @@ impl Store {
         }
         rollback.commit()?;
         Ok(value)
+    }
+
+    /// Brings the write-ahead log home and empties it, for when there is nothing else to do.
+    /// Harmless, and without effect, while another process reads.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn checkpoint(&self) -> Result<()> {
+        let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+        self.one("empty the write-ahead log", sql, (), |_| Ok(())).map(|_| ())
     }
 
     /// Sets what is called before each commit: a crash-point counter of tests.
@@ -145,16 +156,6 @@ impl View {
                 Err(StateError::Damaged { path: self.path.clone(), detail })
             }
         }
-    }
-
-    /// Brings the write-ahead log home and empties it, for when there is nothing else to do.
-    /// Harmless, and without effect, while another process reads.
-    ///
-    /// # Errors
-    /// When the database cannot be written.
-    pub fn checkpoint(&self) -> Result<()> {
-        let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
-        self.one("empty the write-ahead log", sql, (), |_| Ok(())).map(|_| ())
     }
 
     /// Names what was tried and where, for an error of SQLite.

@@ -11,6 +11,9 @@ use super::{Store, View, disk, schema};
 /// How long a write waits for one of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long to wait before a switch of the journal mode is tried again.
+const RETRY: Duration = Duration::from_millis(10);
+
 /// To this size the write-ahead log is cut back after a large transaction.
 const WAL_LIMIT: i64 = 64 << 20;
 
@@ -136,10 +139,21 @@ fn connect(path: &Path, mode: Mode) -> Result<View> {
 /// Sets what is kept in the file itself, now that it is known to be ours.
 fn prepare_for_writing(view: &View) -> Result<()> {
     const DOING: &str = "switch to write-ahead logging";
-    let mode: String = view
-        .db
-        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
-        .map_err(view.sql(DOING))?;
+    let switch = || -> Result<String> {
+        view.db
+            .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
+            .map_err(view.sql(DOING))
+    };
+    let mut mode = switch();
+    // The busy timeout does not cover this switch; another process may be making it as well.
+    for _ in 0..BUSY_TIMEOUT.as_millis() / RETRY.as_millis() {
+        if !matches!(mode, Err(StateError::Busy { .. })) {
+            break;
+        }
+        std::thread::sleep(RETRY);
+        mode = switch();
+    }
+    let mode = mode?;
     if !mode.eq_ignore_ascii_case("wal") {
         let kind = format!("no write-ahead logging there, only {mode}");
         return Err(StateError::Network { path: view.path.clone(), kind });

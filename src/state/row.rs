@@ -1,4 +1,4 @@
-//! A row to columns and back, and every write of one.
+//! A row to columns and back.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, Value, ValueRef};
 use rusqlite::{CachedStatement, Row as Columns};
 
+use super::View;
 use super::error::Result;
-use super::{Tx, View};
 use crate::reconcile::types::{
     Base, ContentId, FileStamp, Flags, HeaderKeys, Journal, Keyword, Local, MailboxId, MailboxName,
     Remote, Row, RowId, ServerWords, SetAside, SetAsideKind, Stem, System, Uid,
@@ -15,7 +15,7 @@ use crate::reconcile::types::{
 
 /// The columns of a row in the order in which [`bind`] writes and [`decode`] reads them;
 /// `settled` follows on a write, `id` comes before them on a read.
-const COLUMNS: [&str; 29] = [
+pub(super) const COLUMNS: [&str; 29] = [
     "mailbox",
     "stem",
     "in_new",
@@ -50,108 +50,6 @@ const COLUMNS: [&str; 29] = [
 /// What a SELECT of whole rows begins with.
 pub(super) static SELECT: LazyLock<String> =
     LazyLock::new(|| format!("SELECT id, {} FROM message", COLUMNS.join(", ")));
-
-static INSERT: LazyLock<String> = LazyLock::new(|| {
-    let holes = vec!["?"; COLUMNS.len() + 1].join(", ");
-    format!("INSERT INTO message ({}, settled) VALUES ({holes})", COLUMNS.join(", "))
-});
-
-static UPDATE: LazyLock<String> = LazyLock::new(|| {
-    format!("UPDATE message SET {} = ?, settled = ? WHERE id = ?", COLUMNS.join(" = ?, "))
-});
-
-/// Whether all three columns of a row are there and agree exactly, with nothing under way.
-///
-/// A caller that knows what a side cannot hold may call more rows settled than this does.
-#[must_use]
-pub fn is_settled(row: &Row) -> bool {
-    match (&row.local, &row.base, &row.remote) {
-        (Some(local), Some(base), Some(remote)) => {
-            row.journal == Journal::Idle
-                && !row.restated
-                && local.flags == base.flags
-                && remote.flags == base.flags
-        }
-        _ => false,
-    }
-}
-
-impl Tx<'_> {
-    /// Stores a new row; its `id` is not looked at, the one it got is returned and was never
-    /// given to another.
-    ///
-    /// `settled` takes it out of [`View::unsettled`] (see [`is_settled`]); with something under
-    /// way it stays in there whatever is said.
-    ///
-    /// # Errors
-    /// `Conflict` when the mailbox is unknown or the UID or stem is taken in it.
-    pub fn insert_row(&self, row: &Row, settled: bool) -> Result<RowId> {
-        const DOING: &str = "store a message";
-        let mut statement = self.db.prepare_cached(&INSERT).map_err(self.sql(DOING))?;
-        bind(&mut statement, row, settled).map_err(self.sql(DOING))?;
-        statement.raw_execute().map_err(self.sql(DOING))?;
-        Ok(RowId(self.db.last_insert_rowid()))
-    }
-
-    /// Replaces a row by its `id`. A UID or stem that goes from one row to another must leave
-    /// the one before it enters the other.
-    ///
-    /// # Errors
-    /// `Missing` without such a row; `Conflict` as for `insert_row`.
-    pub fn update_row(&self, row: &Row, settled: bool) -> Result<()> {
-        const DOING: &str = "change a message";
-        let mut statement = self.db.prepare_cached(&UPDATE).map_err(self.sql(DOING))?;
-        let at = bind(&mut statement, row, settled).map_err(self.sql(DOING))?;
-        statement.raw_bind_parameter(at, row.id.0).map_err(self.sql(DOING))?;
-        let rows = statement.raw_execute().map_err(self.sql(DOING))?;
-        self.touched(DOING, row.id.0, rows)
-    }
-
-    /// Forgets a row; whether there was one.
-    ///
-    /// # Errors
-    /// When the database cannot be written.
-    pub fn delete_row(&self, id: RowId) -> Result<bool> {
-        let sql = "DELETE FROM message WHERE id = ?1";
-        Ok(self.execute("forget a message", sql, [id.0])? > 0)
-    }
-
-    /// Notes flags that the server showed: the message is confirmed, and no longer settled if
-    /// they differ from those last seen. Whether anything changed (nothing does for a UID
-    /// without a row).
-    ///
-    /// # Errors
-    /// When the database cannot be written.
-    pub fn set_remote_flags(&self, mailbox: MailboxId, uid: Uid, flags: &Flags) -> Result<bool> {
-        const SQL: &str = "
-            UPDATE message SET
-                settled = settled AND remote_system = ?3 AND remote_keywords IS ?4,
-                remote_system = ?3, remote_keywords = ?4, confirmed = 1
-            WHERE mailbox = ?1 AND uid = ?2
-                AND (remote_system <> ?3 OR remote_keywords IS NOT ?4 OR NOT confirmed)";
-        let keywords = Keywords(&flags.keywords);
-        let values = (mailbox.0, uid.0, flags.system.0, keywords);
-        Ok(self.execute("store flags", SQL, values)? > 0)
-    }
-
-    /// Notes that a look showed messages to be gone from the server; how many rows had one.
-    ///
-    /// The rows stay, to be planned; also those that have nothing left on any side.
-    ///
-    /// # Errors
-    /// When the database cannot be written.
-    pub fn remote_gone(&self, mailbox: MailboxId, uids: &[Uid]) -> Result<u64> {
-        const SQL: &str = "
-            UPDATE message SET uid = NULL, remote_system = NULL, remote_keywords = NULL,
-                confirmed = NULL, settled = 0
-            WHERE mailbox = ?1 AND uid = ?2";
-        let mut gone = 0;
-        for uid in uids {
-            gone += self.execute("note a departure", SQL, (mailbox.0, uid.0))? as u64;
-        }
-        Ok(gone)
-    }
-}
 
 impl View {
     /// Rows of an answer to a question that begins with [`SELECT`].
@@ -228,7 +126,11 @@ impl Binder<'_, '_> {
 }
 
 /// Binds all columns and `settled`; the place of the next parameter is returned.
-fn bind(statement: &mut CachedStatement<'_>, row: &Row, settled: bool) -> rusqlite::Result<usize> {
+pub(super) fn bind(
+    statement: &mut CachedStatement<'_>,
+    row: &Row,
+    settled: bool,
+) -> rusqlite::Result<usize> {
     let mut to = Binder { statement, at: 1 };
     to.put(row.mailbox.0)?;
     match &row.local {

@@ -135,13 +135,13 @@ CREATE TABLE run (
 /// `Foreign`, `Newer`, and `Damaged` when it cannot be read as a database at all.
 pub(super) fn format(view: &View, known: usize) -> Result<usize> {
     const DOING: &str = "read the format";
-    let pragma = |name: &str| {
-        view.db.pragma_query_value(None, name, |row| row.get::<_, i32>(0)).map_err(view.sql(DOING))
-    };
-    let (application_id, found) = (pragma("application_id")?, pragma("user_version")?);
-    let objects: i64 = view
+    // In one statement, so from one state: another process may be making the store right now.
+    const SQL: &str = "
+        SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema)
+        FROM pragma_application_id, pragma_user_version";
+    let (application_id, found, objects): (i32, i32, i64) = view
         .db
-        .query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))
+        .query_row(SQL, (), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .map_err(view.sql(DOING))?;
     if application_id == 0 && found == 0 && objects == 0 {
         return Ok(0);

@@ -104,22 +104,41 @@ fn another_process_reads_what_was_committed_while_a_write_is_open() {
 }
 
 #[test]
-fn two_writers_wait_for_each_other() {
+fn two_writers_wait_for_each_other_and_lose_nothing() {
     let fixture = Fixture::new();
     let path = fixture.path();
-    let add = |name: &'static str| {
+    let count = |view: &View| -> u32 {
+        view.meta("count").unwrap().map_or(0, |count| count.parse().unwrap())
+    };
+    let add = |_| {
         let path = path.clone();
         std::thread::spawn(move || {
             let mut store = Store::open(&path).unwrap();
-            for n in 0..20 {
-                let put = |tx: &Tx<'_>| tx.put_mailbox(&mailbox(&format!("{name}{n}")));
-                store.transaction(put).unwrap();
+            for _ in 0..30 {
+                // What was read must still be true when it is written.
+                let add = |tx: &Tx<'_>| tx.set_meta("count", &(count(tx) + 1).to_string());
+                store.transaction(add).unwrap();
             }
         })
     };
-    let both = [add("a"), add("b")];
-    both.into_iter().for_each(|thread| thread.join().unwrap());
-    assert_eq!(fixture.store.mailboxes().unwrap().len(), 40);
+    let writers: Vec<_> = (0..3).map(add).collect();
+    writers.into_iter().for_each(|thread| thread.join().unwrap());
+    assert_eq!(count(&fixture.store), 90);
+}
+
+#[test]
+fn a_store_that_several_make_at_once_is_one_store() {
+    for _ in 0..10 {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.db");
+        let open = |_| {
+            let path = path.clone();
+            std::thread::spawn(move || Store::open(&path).unwrap().id())
+        };
+        let threads: Vec<_> = (0..4).map(open).collect();
+        let ids: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+    }
 }
 
 const CHILD: &str = "MAILTIDE_TEST_KILLED_WRITER";

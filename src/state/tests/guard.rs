@@ -13,7 +13,7 @@ fn departures_add_up_over_a_window() {
         tx.add_departure(200, a, FromRemote, 7)?;
         tx.add_departure(200, b, FromRemote, 11)?;
         tx.add_departure(200, a, FromLocal, 13)?;
-        tx.add_departure(900, b, FromLocal, u64::MAX)
+        (0..3).try_for_each(|_| tx.add_departure(900, b, FromLocal, u64::MAX))
     });
     noted.unwrap();
     let count = |store: &Store, since, mailbox, direction| {
@@ -24,7 +24,7 @@ fn departures_add_up_over_a_window() {
     assert_eq!(count(store, 101, Some(a), FromRemote), 7);
     assert_eq!(count(store, 0, None, FromRemote), 23);
     assert_eq!(count(store, 201, None, FromRemote), 0);
-    assert!(count(store, 0, None, FromLocal) >= i64::MAX as u64, "never wraps");
+    assert_eq!(count(store, 0, None, FromLocal), u64::MAX, "never wraps");
     // A mailbox that is deleted still counts.
     store.transaction(|tx| tx.delete_mailbox(a)).unwrap();
     assert_eq!(count(store, 0, None, FromRemote), 23);
