@@ -288,7 +288,7 @@ fn kind(value: &DeValue<'_>) -> &'static str {
 }
 
 /// The word that was probably meant: at most a third of its letters differ.
-pub fn nearest<'w>(typed: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+pub(crate) fn nearest<'w>(typed: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
     if typed.len() > 100 {
         return None;
     }
