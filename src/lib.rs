@@ -4,5 +4,7 @@
 //! `reconcile` is pure and uses nothing of ours; `state`, `local` and `remote` use only its
 //! types; `account` uses those. A test holds this (`tests/it/tidy.rs`).
 
+pub mod cli;
+pub mod config;
 pub mod reconcile;
 pub mod state;

@@ -1,0 +1,158 @@
+//! The command line: reads the config, runs one command, reports, and ends with a code.
+
+pub mod args;
+mod check;
+pub mod exit;
+pub mod interrupt;
+pub mod logging;
+pub mod output;
+pub mod report;
+mod run;
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Parser as _;
+use serde::Serialize;
+
+use self::args::{Cli, Command, Global, Target};
+use self::exit::Exit;
+use self::interrupt::Interrupt;
+use self::output::Style;
+use self::report::{Decision, Failure, HoldView};
+use crate::config::{Config, Env};
+use crate::reconcile::types::printable;
+
+/// What a command leaves to be shown.
+struct Answer {
+    /// For people.
+    text: String,
+    /// For programs.
+    json: serde_json::Value,
+    exit: Exit,
+}
+
+/// Runs the program: the arguments are those of the process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let Cli { command, global } = Cli::parse();
+    logging::start(global.quiet, global.verbose);
+    let style = Style::of(std::io::stdout().is_terminal());
+    let exit = match execute(&command, &global, style) {
+        Ok(answer) => show(&answer, &global),
+        Err(failure) => fail(&failure, &global),
+    };
+    exit.into()
+}
+
+/// Prints the answer; a stdout that cannot be written to is the one thing that may go wrong.
+fn show(answer: &Answer, global: &Global) -> Exit {
+    let printed = match global.json {
+        true => output::json(&answer.json).and_then(|text| output::print(&text)),
+        false => output::print(&answer.text),
+    };
+    match printed {
+        Ok(()) => answer.exit,
+        Err(error) => {
+            output::complain(&format!("mailtide: cannot write to stdout: {error}"));
+            Exit::gravest([answer.exit, Exit::Skipped])
+        }
+    }
+}
+
+/// Says what kept the command from being run at all.
+fn fail(failure: &Failure, global: &Global) -> Exit {
+    // A config error has a line of its own for each mistake.
+    for line in failure.text.lines() {
+        output::complain(&format!("mailtide: {}", printable(line)));
+    }
+    if let Some(advice) = &failure.advice {
+        output::complain(&format!("  {}", printable(advice)));
+    }
+    if global.json {
+        let value = serde_json::json!({ "error": failure, "exit": failure.exit });
+        let _ = output::json(&value).and_then(|text| output::print(&text));
+    }
+    failure.exit
+}
+
+fn execute(command: &Command, global: &Global, style: Style) -> Result<Answer, Failure> {
+    let config = Config::load(global.config.as_deref(), &Env::of_process())
+        .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let now = i64::try_from(now).unwrap_or(i64::MAX);
+    match command {
+        Command::Sync { targets, dry_run } => sync(&config, targets, *dry_run, global, style),
+        Command::Status => {
+            let views = run::status(&config)?;
+            let exit = Exit::gravest(views.iter().map(report::StatusView::exit));
+            let text = match global.quiet {
+                true => String::new(),
+                false => report::status(&views, now, style),
+            };
+            answer(text, "accounts", &views, exit)
+        }
+        Command::Holds => {
+            let views = run::status(&config)?;
+            let held: Vec<HoldView> = views.into_iter().flat_map(|view| view.holds).collect();
+            let open = held.iter().any(|hold| hold.decided.is_none());
+            let exit = if open { Exit::Held } else { Exit::Agreed };
+            let quiet = global.quiet && held.is_empty();
+            let text = if quiet { String::new() } else { report::holds(&held, now, style) };
+            answer(text, "holds", &held, exit)
+        }
+        Command::Approve { id } => decide(&config, id, Decision::Approved, global, style),
+        Command::Reject { id } => decide(&config, id, Decision::Rejected, global, style),
+        Command::Check => {
+            let checked = check::Checked::of(&config);
+            answer(checked.words(global.quiet, style), "check", &checked, checked.exit())
+        }
+        Command::Adopt { account } => {
+            if config.account(account).is_none() {
+                return Err(Failure::new(Exit::Usage, args::unknown_account(account, &config)));
+            }
+            let said = run::adopt(&config, account)?;
+            let text = if global.quiet { String::new() } else { printable(&said) + "\n" };
+            answer(text, "adopted", &said, Exit::Agreed)
+        }
+    }
+}
+
+fn sync(
+    config: &Config,
+    targets: &[Target],
+    dry_run: bool,
+    global: &Global,
+    style: Style,
+) -> Result<Answer, Failure> {
+    let wrong: Vec<String> = targets.iter().filter_map(|t| t.check(config).err()).collect();
+    if !wrong.is_empty() {
+        return Err(Failure::new(Exit::Usage, wrong.join("\n")));
+    }
+    let interrupt = Interrupt::install()
+        .map_err(|e| Failure::new(Exit::Skipped, format!("cannot listen for signals: {e}")))?;
+    let outcomes = run::sync(config, targets, dry_run, &interrupt)?;
+    let exit = Exit::gravest(outcomes.iter().map(report::AccountOutcome::exit));
+    answer(report::outcomes(&outcomes, global.quiet, style), "accounts", &outcomes, exit)
+}
+
+fn decide(
+    config: &Config,
+    id: &str,
+    decision: Decision,
+    global: &Global,
+    style: Style,
+) -> Result<Answer, Failure> {
+    let hold = run::decide(config, id, decision)?;
+    let list = std::slice::from_ref(&hold);
+    let text = if global.quiet { String::new() } else { report::holds(list, hold.since, style) };
+    answer(text, "hold", &hold, Exit::Agreed)
+}
+
+/// An answer whose JSON is an object of one key and the exit code.
+fn answer(text: String, key: &str, value: &impl Serialize, exit: Exit) -> Result<Answer, Failure> {
+    let failed = |error| Failure::new(Exit::Skipped, format!("cannot be shown as JSON: {error}"));
+    let value = serde_json::to_value(value).map_err(failed)?;
+    Ok(Answer { text, json: serde_json::json!({ key: value, "exit": exit }), exit })
+}

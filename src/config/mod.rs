@@ -1,0 +1,227 @@
+//! What the user wants, validated: plain data for every other layer.
+//!
+//! [`Config::load`] reads the TOML (`file`), refuses what it does not understand with the line
+//! where it stands, and returns values that need no further checking. Passwords are not in
+//! there but in the places that [`SecretSource`] names, until somebody signs in.
+
+mod account;
+mod document;
+mod file;
+pub mod paths;
+pub mod pattern;
+pub mod secret;
+#[cfg(test)]
+mod tests;
+pub mod units;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub(crate) use document::nearest;
+pub use paths::Env;
+pub use pattern::{Mailboxes, Pattern};
+pub use secret::{Secret, SecretError, SecretSource};
+
+use crate::reconcile::types::{MailboxName, SpecialUse, printable};
+
+/// Everything that the config file says, with defaults filled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The file that was read.
+    pub path: PathBuf,
+    /// Where the state store of each account is kept.
+    pub state_dir: PathBuf,
+    /// The accounts in the order of the file, at least one; names differ in any case.
+    pub accounts: Vec<Account>,
+}
+
+impl Config {
+    /// Reads and checks the config file: `explicit`, or where [`Env::config_file`] finds it.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each with its line, not only the first.
+    pub fn load(explicit: Option<&Path>, env: &Env) -> Result<Self, ConfigError> {
+        file::load(explicit, env)
+    }
+
+    /// Checks the text of a config file; `path` and `mode` (its permission bits) are for
+    /// messages and for the rule that a file with a password is private.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(text: &str, path: &Path, mode: u32, env: &Env) -> Result<Self, ConfigError> {
+        file::parse(text, path, mode, env)
+    }
+
+    /// The account of a name.
+    #[must_use]
+    pub fn account(&self, name: &str) -> Option<&Account> {
+        self.accounts.iter().find(|account| account.name == name)
+    }
+}
+
+/// One sign-in at one server and the Maildir that mirrors it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// `[A-Za-z0-9._-]+`, fit for a file name.
+    pub name: String,
+    /// Host name or address of the server.
+    pub host: String,
+    /// TCP port; 993, or 143 without implicit TLS, unless given.
+    pub port: u16,
+    /// How the connection is protected.
+    pub tls: Tls,
+    /// A PEM file with further roots to trust.
+    pub tls_ca: Option<PathBuf>,
+    /// The server's key; with it, no other certificate is accepted.
+    pub tls_pin: Option<Pin>,
+    /// Whether signing in without TLS was allowed in words. `tls = "none"` is only accepted
+    /// with it or for a loopback host.
+    pub allow_cleartext: bool,
+    /// The name to sign in with.
+    pub user: String,
+    /// Where the password comes from.
+    pub secret: SecretSource,
+    /// The root of the Maildir, absolute; no other account's root is the same, above or below.
+    pub maildir: PathBuf,
+    /// How mailboxes lie in the root.
+    pub layout: Layout,
+    /// What stands between stem and flags in a file name, `:` by default.
+    pub info_separator: char,
+    /// Who may change what.
+    pub direction: Direction,
+    /// Which mailboxes are mirrored.
+    pub mailboxes: Mailboxes,
+    /// What the server does when a message is deleted locally.
+    pub on_local_delete: OnLocalDelete,
+    /// What the disk does when a message is deleted on the server.
+    pub on_remote_delete: OnRemoteDelete,
+    /// How often to look for what push does not cover.
+    pub poll: Duration,
+    /// A program with its arguments, run once after a run that changed something locally; may
+    /// be empty. No shell is between.
+    pub on_change: Vec<String>,
+    /// How many connections to use at most, 1 to 32.
+    pub connections: u8,
+    /// Messages above this many bytes are set aside.
+    pub max_message_size: u64,
+    /// Nothing is fetched when the disk has fewer bytes free than this.
+    pub min_free: u64,
+    /// Mailboxes for special uses that the server does not announce.
+    pub special_use: BTreeMap<SpecialUse, MailboxName>,
+    /// When deletions are held for a person.
+    pub guard: Guard,
+    /// How long a server may be silent before the connection is given up.
+    pub timeout: Duration,
+}
+
+/// How a connection is protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tls {
+    /// TLS from the first byte (RFC 8314).
+    Implicit,
+    /// STARTTLS before anything else; without it the connection is refused.
+    StartTls,
+    /// None at all.
+    None,
+}
+
+/// How mailboxes lie in a Maildir root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// `Work/Alpha/{cur,new,tmp}`.
+    Nested,
+}
+
+/// Who may change what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Both sides are kept the same.
+    Both,
+    /// A backup: the server is never changed.
+    Pull,
+}
+
+/// What the server does when a message is deleted locally.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnLocalDelete {
+    /// It is moved to \Trash; in \Trash it is expunged.
+    Trash,
+    /// It is expunged.
+    Expunge,
+    /// Nothing: it stays there.
+    Keep,
+}
+
+/// What the disk does when a message is deleted on the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnRemoteDelete {
+    /// The file goes to `.mailtide/trash/` in the root.
+    Remove,
+    /// Nothing: the file stays.
+    Keep,
+}
+
+/// Limits above which deletions are held: max(50, min(`percent` of the mailbox, `messages`))
+/// in 24 hours, or `messages` alone where that is below 50.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Guard {
+    /// Percent of a mailbox, 1 to 100.
+    pub percent: u8,
+    /// Messages, at least 1.
+    pub messages: u32,
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        Self { percent: 20, messages: 1000 }
+    }
+}
+
+/// SHA-256 of a server key (its SubjectPublicKeyInfo in DER, as in RFC 7469 §2.4).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Pin(pub [u8; 32]);
+
+impl fmt::Debug for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("sha256:")?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Something wrong with the config file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Line in the file, from 1; none when it concerns the whole file.
+    pub line: Option<usize>,
+    /// What is wrong and what is allowed; neutralised.
+    pub text: String,
+}
+
+/// Everything that is wrong with the config file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The file.
+    pub path: PathBuf,
+    /// At least one, in the order of the lines.
+    pub problems: Vec<Problem>,
+}
+
+impl std::error::Error for ConfigError {}
+
+impl fmt::Display for ConfigError {
+    /// `FILE:LINE: what is wrong`, one line per problem.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = printable(&self.path.to_string_lossy());
+        for (at, problem) in self.problems.iter().enumerate() {
+            let end = if at == 0 { "" } else { "\n" };
+            match problem.line {
+                Some(line) => write!(f, "{end}{path}:{line}: {}", problem.text)?,
+                None => write!(f, "{end}{path}: {}", problem.text)?,
+            }
+        }
+        Ok(())
+    }
+}
