@@ -4,4 +4,5 @@
 //! `reconcile` is pure and uses nothing of ours; `state`, `local` and `remote` use only its
 //! types; `account` uses those. A test holds this (`tests/it/tidy.rs`).
 
+pub mod local;
 pub mod reconcile;
