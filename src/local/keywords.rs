@@ -1,0 +1,284 @@
+//! The keyword table of a mailbox (`dovecot-keywords`): which letter means which keyword.
+//!
+//! Lines `N name`, N = 0 for the letter `a` to 25 for `z`. The table is shared with other
+//! programs: entries are only ever added, under the lock file that Dovecot uses, and what we
+//! do not understand stays in it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::reconcile::types::{Flags, Keyword, KeywordMask, MailboxName, System};
+
+use super::error::{At, LocalError, Scope, if_there};
+use super::name::keyword_letters;
+use super::root::Root;
+
+const FILE: &str = "dovecot-keywords";
+const LOCK: &str = "dovecot-keywords.lock";
+/// Letters a to z.
+const LETTERS: usize = 26;
+/// A table that is larger than this is not one (octets).
+const TABLE_MAX: u64 = 1 << 20;
+/// A lock file older than this belongs to a process that died (seconds, as Dovecot has it).
+const LOCK_STALE_S: i64 = 120;
+
+/// The letters of one mailbox.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KeywordTable {
+    /// Position n is the letter `a` + n; at most 26.
+    slots: Vec<Option<Keyword>>,
+    /// Lines beyond the 26 letters or not understood, kept when the file is written.
+    foreign: Vec<Vec<u8>>,
+}
+
+impl KeywordTable {
+    /// A table from its stored form; positions beyond `z` are dropped.
+    #[must_use]
+    pub fn from_slots(mut slots: Vec<Option<Keyword>>) -> Self {
+        slots.truncate(LETTERS);
+        Self { slots, foreign: Vec::new() }
+    }
+
+    /// Position n is the letter `a` + n.
+    #[must_use]
+    pub fn slots(&self) -> &[Option<Keyword>] {
+        &self.slots
+    }
+
+    /// The letters of the keywords of `flags`, and the keywords that have none here.
+    ///
+    /// `$Forwarded` is the flag P; where the table gives it a letter as well, it gets both.
+    #[must_use]
+    pub fn letters_for(&self, flags: &Flags) -> (String, BTreeSet<Keyword>) {
+        let mut letters = BTreeSet::new();
+        let mut without = BTreeSet::new();
+        for keyword in &flags.keywords {
+            match self.letter(keyword) {
+                Some(letter) => {
+                    letters.insert(letter);
+                }
+                None => {
+                    without.insert(keyword.clone());
+                }
+            }
+        }
+        if flags.system.contains(System::PASSED) {
+            letters.extend(self.letter(&Keyword::new("$Forwarded")));
+        }
+        (letters.into_iter().collect(), without)
+    }
+
+    /// The flags of an info part, and its keyword letters that mean nothing here.
+    #[must_use]
+    pub fn flags_of(&self, info: &str) -> (Flags, String) {
+        let mut flags = Flags::system(super::name::system_flags(info));
+        let mut unknown = String::new();
+        for letter in keyword_letters(info) {
+            let at = usize::from(letter as u8 - b'a');
+            match self.slots.get(at).and_then(Option::as_ref) {
+                // `$Forwarded` is one flag, whichever letter says so.
+                Some(keyword) => flags.insert_imap(keyword.as_str()),
+                None => unknown.push(letter),
+            }
+        }
+        (flags, unknown)
+    }
+
+    /// What names in this mailbox can hold: anything while a letter is free.
+    #[must_use]
+    pub fn mask(&self) -> KeywordMask {
+        let set: BTreeSet<Keyword> = self.slots.iter().flatten().cloned().collect();
+        let full = self.slots.iter().flatten().count() == LETTERS;
+        if full { KeywordMask::Only(set) } else { KeywordMask::Any }
+    }
+
+    /// Whether a keyword has a letter here.
+    #[must_use]
+    pub fn contains(&self, keyword: &Keyword) -> bool {
+        self.letter(keyword).is_some()
+    }
+
+    fn letter(&self, keyword: &Keyword) -> Option<char> {
+        let at = self.slots.iter().position(|slot| slot.as_ref() == Some(keyword))?;
+        u8::try_from(at).ok().map(|n| char::from(b'a' + n))
+    }
+
+    fn parse(text: &[u8]) -> Self {
+        let mut table = Self::default();
+        for line in text.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
+            if table.take_line(line).is_none() {
+                table.foreign.push(line.to_vec());
+            }
+        }
+        table
+    }
+
+    fn take_line(&mut self, line: &[u8]) -> Option<()> {
+        let (n, name) = std::str::from_utf8(line).ok()?.split_once(' ')?;
+        let n = n.parse::<usize>().ok().filter(|n| *n < LETTERS)?;
+        let keyword = Keyword::new(name);
+        if !fits(&keyword) || self.contains(&keyword) {
+            return None;
+        }
+        if self.slots.len() <= n {
+            self.slots.resize(n + 1, None);
+        }
+        self.slots[n].is_none().then(|| self.slots[n] = Some(keyword))
+    }
+
+    fn print(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        for (n, keyword) in self.slots.iter().enumerate() {
+            if let Some(keyword) = keyword {
+                text.extend_from_slice(format!("{n} {}\n", keyword.as_str()).as_bytes());
+            }
+        }
+        for line in &self.foreign {
+            text.extend_from_slice(line);
+            text.push(b'\n');
+        }
+        text
+    }
+
+    /// Gives `keyword` the hinted letter if that is free, else the first that is.
+    fn add(&mut self, keyword: &Keyword, hint: Option<u8>) -> bool {
+        let free = |at: usize| self.slots.get(at).is_none_or(Option::is_none);
+        let hinted = hint.map(usize::from).filter(|at| *at < LETTERS && free(*at));
+        let Some(at) = hinted.or_else(|| (0..LETTERS).find(|at| free(*at))) else { return false };
+        if self.slots.len() <= at {
+            self.slots.resize(at + 1, None);
+        }
+        self.slots[at] = Some(keyword.clone());
+        true
+    }
+}
+
+/// Whether a keyword can stand in a line of the table.
+fn fits(keyword: &Keyword) -> bool {
+    let text = keyword.as_str();
+    let bad = |c: char| c.is_whitespace() || c.is_control();
+    !text.is_empty() && text.len() <= 255 && !text.contains(bad)
+}
+
+impl Root {
+    /// The keyword table of a mailbox; empty where there is none.
+    ///
+    /// # Errors
+    /// A table that cannot be read is an error, not an empty one.
+    pub fn keyword_table(&self, mailbox: &MailboxName) -> Result<KeywordTable, LocalError> {
+        let path = self.dir_of(mailbox).join(FILE);
+        let text = self.read_small(&path, TABLE_MAX, Scope::Mailbox)?;
+        Ok(text.map(|t| KeywordTable::parse(&t)).unwrap_or_default())
+    }
+
+    /// Gives a letter to each wanted keyword that has none, as long as letters are free; the
+    /// letter that `account_hint` names (0 = `a`) where free, so that one keyword has one
+    /// letter in the whole account. `table` becomes what the file then holds.
+    ///
+    /// # Errors
+    /// [`LocalError::KeywordsBusy`] while another program writes the table.
+    pub fn add_keywords(
+        &self,
+        mailbox: &MailboxName,
+        table: &mut KeywordTable,
+        wanted: &BTreeSet<Keyword>,
+        account_hint: &dyn Fn(&Keyword) -> Option<u8>,
+    ) -> Result<(), LocalError> {
+        let missing = |t: &KeywordTable| {
+            let new = wanted.iter().filter(|k| fits(k) && !t.contains(k));
+            new.cloned().collect::<Vec<Keyword>>()
+        };
+        if missing(table).is_empty() || table.mask() != KeywordMask::Any {
+            return Ok(());
+        }
+        let dir = self.dir_of(mailbox);
+        let lock = dir.join(LOCK);
+        let mut file = self.keywords_lock(&lock)?;
+        // Read again under the lock: another program may have added its own since.
+        let added = self.keyword_table(mailbox).and_then(|mut fresh| {
+            let new = missing(&fresh);
+            let added = new.iter().filter(|k| fresh.add(k, account_hint(k))).count();
+            *table = fresh;
+            if added == 0 {
+                return Ok(false);
+            }
+            file.write_at(&table.print(), 0)
+                .and_then(|()| file.sync())
+                .and_then(|()| self.fs.rename(&lock, &dir.join(FILE)))
+                .at(Scope::Mailbox, "write", &lock)?;
+            Ok(true)
+        });
+        match added {
+            Ok(true) => self.fs.sync_dir(&dir).at(Scope::Mailbox, "sync", &dir),
+            other => {
+                let removed = self.fs.remove_file(&lock).at(Scope::Mailbox, "remove", &lock);
+                other.and(removed)
+            }
+        }
+    }
+
+    fn keywords_lock(&self, lock: &Path) -> Result<Box<dyn super::fs::FsFile>, LocalError> {
+        for _ in 0..2 {
+            match self.fs.create_new(lock) {
+                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+                other => return other.at(Scope::Mailbox, "create", lock),
+            }
+            let meta = if_there(self.fs.lstat(lock)).at(Scope::Mailbox, "look at", lock)?;
+            let age = |m: super::fs::Meta| self.fs.now_s() - m.stamp.mtime_ns / 1_000_000_000;
+            if meta.is_none_or(|m| age(m) > LOCK_STALE_S) {
+                if_there(self.fs.remove_file(lock)).at(Scope::Mailbox, "remove", lock)?;
+            } else {
+                break;
+            }
+        }
+        Err(LocalError::KeywordsBusy { path: lock.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flags(names: &[&str]) -> Flags {
+        let mut flags = Flags::default();
+        names.iter().for_each(|n| flags.insert_imap(n));
+        flags
+    }
+
+    #[test]
+    fn tables_are_read_tolerantly_and_written_without_loss() {
+        let text = b"0 Work\n2 Junk\nrubbish\n30 Late\n2 Twin\n3 work\n\xff\n";
+        let table = KeywordTable::parse(text);
+        assert_eq!(table.slots.len(), 3);
+        assert_eq!(table.slots[1], None);
+        let again = KeywordTable::parse(&table.print());
+        assert_eq!(again, table);
+        assert_eq!(table.foreign.len(), 5);
+    }
+
+    #[test]
+    fn letters_and_keywords_in_any_case() {
+        let table = KeywordTable::parse(b"0 Work\n1 $Forwarded\n");
+        let (letters, without) = table.letters_for(&flags(&["WORK", "other", "\\Seen"]));
+        assert_eq!(letters, "a");
+        assert_eq!(without.len(), 1);
+        assert_eq!(table.letters_for(&flags(&["$forwarded"])).0, "b");
+        let (read, unknown) = table.flags_of("2,Sabz");
+        assert_eq!(read, flags(&["\\Seen", "work", "$Forwarded"]));
+        assert_eq!(unknown, "z");
+    }
+
+    #[test]
+    fn hints_are_taken_where_free_and_the_27th_has_no_letter() {
+        let mut table = KeywordTable::default();
+        assert!(table.add(&Keyword::new("x"), Some(3)));
+        assert!(table.add(&Keyword::new("y"), Some(3)));
+        assert!(table.add(&Keyword::new("w"), Some(200)));
+        assert_eq!(table.letters_for(&flags(&["x", "y", "w"])).0, "abd");
+        for n in 0..23 {
+            assert!(table.add(&Keyword::new(&format!("k{n}")), None));
+        }
+        assert!(!table.add(&Keyword::new("late"), None));
+        assert!(matches!(table.mask(), KeywordMask::Only(set) if set.len() == 26));
+    }
+}

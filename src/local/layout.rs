@@ -1,0 +1,218 @@
+//! Mailbox names as directories, and back: what one program spells, the other reads exactly.
+//!
+//! *Nested*: each level of the name is a directory level. A level that the disk or a Maildir
+//! reader would take for something else is percent-escaped: `cur`, `new`, `tmp`, a leading
+//! dot, a trailing space or dot, control characters, and `%` itself. A level longer than a
+//! file name may be continues in a subdirectory; the part that goes on ends in a lone `%`.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::reconcile::types::MailboxName;
+
+/// How mailboxes lie in a root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Layout {
+    /// `INBOX/{cur,new,tmp}`, `Work/Alpha/{cur,new,tmp}`.
+    #[default]
+    Nested,
+}
+
+/// No file system that we know takes a longer name (bytes).
+const NAME_MAX: usize = 255;
+/// An empty level (`a//b`), which no directory can spell.
+const EMPTY: &str = "%-";
+/// At the end of a directory name: the level goes on in the subdirectory.
+const GOES_ON: u8 = b'%';
+
+/// Names that mean something inside a Maildir.
+pub(super) const RESERVED: [&str; 3] = ["cur", "new", "tmp"];
+
+impl Layout {
+    /// The directory of a mailbox, relative to the root.
+    #[must_use]
+    pub fn path_of(self, mailbox: &MailboxName) -> PathBuf {
+        let Self::Nested = self;
+        let mut path = PathBuf::new();
+        for level in mailbox.as_str().split('/') {
+            push_level(&mut path, level);
+        }
+        path
+    }
+
+    /// The mailbox of a directory, relative to the root; `None` for one that we would have
+    /// spelled differently.
+    #[must_use]
+    pub fn name_of(self, path: &Path) -> Option<MailboxName> {
+        let Self::Nested = self;
+        let mut name = Vec::new();
+        let mut goes_on = true;
+        for part in path {
+            if !goes_on {
+                name.push(b'/');
+            }
+            goes_on = decode(part.as_bytes(), &mut name)?;
+        }
+        let name = MailboxName::new(&String::from_utf8(name).ok()?);
+        // One directory per name: what we would not write is not taken for ours.
+        (self.path_of(&name) == path).then_some(name)
+    }
+}
+
+/// A name as one file name, for the places that are flat.
+pub(super) fn flat(mailbox: &MailboxName) -> Vec<u8> {
+    const ROOM: usize = 200;
+    let level = escape(&mailbox.as_str().replace('%', "%25").replace('/', "%2F"), false);
+    let mut bytes: Vec<u8> = level.concat().into_bytes();
+    if bytes.len() > ROOM {
+        let hash = blake3::hash(mailbox.as_str().as_bytes()).to_hex();
+        bytes.truncate(ROOM);
+        bytes.extend_from_slice(&hash.as_bytes()[..16]);
+    }
+    bytes
+}
+
+/// The characters of a level, escaped where they need it.
+fn escape(level: &str, percent: bool) -> Vec<String> {
+    let reserved = RESERVED.contains(&level);
+    let last = level.chars().count().saturating_sub(1);
+    let unit = |(i, c): (usize, char)| {
+        let first = i == 0 && (reserved || c == '.');
+        let end = i == last && matches!(c, ' ' | '.');
+        if first || end || (percent && c == '%') || c == '/' || c.is_control() {
+            let mut buf = [0; 4];
+            c.encode_utf8(&mut buf).bytes().map(|b| format!("%{b:02X}")).collect()
+        } else {
+            c.to_string()
+        }
+    };
+    level.chars().enumerate().map(unit).collect()
+}
+
+fn push_level(path: &mut PathBuf, level: &str) {
+    if level.is_empty() {
+        path.push(EMPTY);
+        return;
+    }
+    if escape(level, true).iter().map(String::len).sum::<usize>() <= NAME_MAX {
+        path.push(escape(level, true).concat());
+        return;
+    }
+    // Room is left for the mark and for escapes that the cut itself makes necessary.
+    let mut rest = level;
+    while !rest.is_empty() {
+        let mut taken = 0;
+        let mut len = 0;
+        for (unit, c) in escape(rest, true).iter().zip(rest.chars()) {
+            if len + unit.len() > NAME_MAX - 8 {
+                break;
+            }
+            len += unit.len();
+            taken += c.len_utf8();
+        }
+        let mut part = escape(&rest[..taken], true).concat().into_bytes();
+        rest = &rest[taken..];
+        if !rest.is_empty() {
+            part.push(GOES_ON);
+        }
+        path.push(OsStr::from_bytes(&part));
+    }
+}
+
+/// Appends what a directory name stands for; true if the level goes on below.
+fn decode(part: &[u8], name: &mut Vec<u8>) -> Option<bool> {
+    if part == EMPTY.as_bytes() {
+        return Some(false);
+    }
+    let (part, goes_on) = match part.strip_suffix(&[GOES_ON]) {
+        Some(part) => (part, true),
+        None => (part, false),
+    };
+    let mut rest = part.iter();
+    while let Some(byte) = rest.next() {
+        if *byte != b'%' {
+            name.push(*byte);
+            continue;
+        }
+        let mut digit = || char::from(*rest.next()?).to_digit(16);
+        name.push(u8::try_from(digit()? * 16 + digit()?).ok()?);
+    }
+    Some(goes_on)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dir(name: &str) -> String {
+        let path = Layout::Nested.path_of(&MailboxName::new(name));
+        path.to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn plain_names_stay_plain() {
+        assert_eq!(dir("inbox"), "INBOX");
+        assert_eq!(dir("Work/Projects/Älpha & co"), "Work/Projects/Älpha & co");
+    }
+
+    #[test]
+    fn what_the_disk_would_misread_is_escaped() {
+        assert_eq!(dir("cur"), "%63ur");
+        assert_eq!(dir("a/new/tmp"), "a/%6Eew/%74mp");
+        assert_eq!(dir("../x"), "%2E%2E/x");
+        assert_eq!(dir("."), "%2E");
+        assert_eq!(dir("a. "), "a.%20");
+        assert_eq!(dir("a."), "a%2E");
+        assert_eq!(dir("100%"), "100%25");
+        assert_eq!(dir("a\0b\n\u{85}"), "a%00b%0A%C2%85");
+        assert_eq!(dir("/a//b/"), "%-/a/%-/b/%-");
+    }
+
+    #[test]
+    fn every_name_comes_back() {
+        let long = "\u{fc}".repeat(300);
+        let dots = format!("{}cur", ".".repeat(255));
+        let cut = format!("{}cur", "x".repeat(247));
+        let names =
+            ["INBOX/a", "cur", "...", " ", "%", "%41", "a%", "a//b", "", &long, &dots, &cut, "%-"];
+        for name in names {
+            let name = MailboxName::new(name);
+            let path = Layout::Nested.path_of(&name);
+            assert_eq!(Layout::Nested.name_of(&path), Some(name), "{path:?}");
+            for part in &path {
+                assert!(part.len() <= NAME_MAX);
+                assert!(!RESERVED.iter().any(|r| part == *r) && part.as_bytes()[0] != b'.');
+            }
+        }
+    }
+
+    #[test]
+    fn random_names_come_back() {
+        let mut rng = fastrand::Rng::with_seed(41);
+        let alphabet: Vec<char> = "cur/.% -aA2\0\u{7f}\u{e9}\u{1f4e7}newtmp".chars().collect();
+        for _ in 0..5000 {
+            let len = if rng.u8(..) < 8 { rng.usize(240..800) } else { rng.usize(..12) };
+            let name: String = (0..len).map(|_| alphabet[rng.usize(..alphabet.len())]).collect();
+            let name = MailboxName::new(&name);
+            let path = Layout::Nested.path_of(&name);
+            assert_eq!(Layout::Nested.name_of(&path), Some(name), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn what_we_would_spell_differently_is_not_ours() {
+        for dir in ["%41", "inbox", "a ", "50%", "a%zz", "%2f", ".hidden", "%"] {
+            assert_eq!(Layout::Nested.name_of(Path::new(dir)), None, "{dir}");
+        }
+        assert_eq!(Layout::Nested.name_of(Path::new(OsStr::from_bytes(b"a\xff"))), None);
+    }
+
+    #[test]
+    fn flat_names_are_one_part_and_differ() {
+        assert_eq!(flat(&MailboxName::new("Work/cur")), b"Work%2Fcur");
+        assert_eq!(flat(&MailboxName::new("cur")), b"%63ur");
+        assert_eq!(flat(&MailboxName::new("a%2Fb")), b"a%252Fb");
+        assert!(flat(&MailboxName::new(&"x/".repeat(500))).len() <= 220);
+    }
+}

@@ -1,0 +1,124 @@
+//! The marker: which store a root belongs to, and how far the two have come together.
+
+use crate::reconcile::types::printable;
+
+use super::error::{At, LocalError, Scope, if_there};
+use super::root::{OWN, Root};
+
+const FIRST_LINE: &str = "mailtide 1";
+const MARKER_MAX: u64 = 16 * 1024;
+
+/// What the root knows of its store. A marker that does not fit the store means that one of
+/// the two was restored, copied or belongs to somebody else: then nothing is deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marker {
+    /// The store's random id, in hexadecimal digits.
+    pub store_id: String,
+    /// Advances together with the store's in every run that changed something.
+    pub counter: u64,
+    /// The account: host and user.
+    pub account: String,
+    /// The machine that owns the root: its id or name.
+    pub machine: String,
+    /// Where that machine keeps the store.
+    pub state_dir: String,
+}
+
+impl Marker {
+    fn print(&self) -> String {
+        // A value is one line, whatever it holds.
+        let line = |s: &str| printable(s);
+        format!(
+            "{FIRST_LINE}\nstore {}\ncounter {}\naccount {}\nmachine {}\nstate {}\n",
+            line(&self.store_id),
+            self.counter,
+            line(&self.account),
+            line(&self.machine),
+            line(&self.state_dir)
+        )
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut lines = text.strip_suffix('\n')?.split('\n');
+        let mut value = |key: &str| lines.next()?.strip_prefix(key)?.strip_prefix(' ');
+        if value("mailtide")? != "1" {
+            return None;
+        }
+        let store_id = value("store")?.to_owned();
+        if store_id.is_empty() || !store_id.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return None;
+        }
+        Some(Self {
+            store_id,
+            counter: value("counter")?.parse().ok()?,
+            account: value("account")?.to_owned(),
+            machine: value("machine")?.to_owned(),
+            state_dir: value("state")?.to_owned(),
+        })
+    }
+}
+
+impl Root {
+    /// The marker; `None` when there is none.
+    ///
+    /// # Errors
+    /// A marker that cannot be read or understood is an error, not a missing one.
+    pub fn marker(&self) -> Result<Option<Marker>, LocalError> {
+        let path = self.path.join(OWN).join("marker");
+        let Some(text) = self.read_small(&path, MARKER_MAX, Scope::Root)? else {
+            return Ok(None);
+        };
+        let marker = std::str::from_utf8(&text).ok().and_then(Marker::parse);
+        let why = "not a marker that this version writes";
+        marker.map(Some).ok_or(LocalError::Malformed { path, why })
+    }
+
+    /// Replaces the marker, durably: after a crash it is the old one or the new one.
+    ///
+    /// # Errors
+    /// As the system says; the old one stays then.
+    pub fn write_marker(&self, marker: &Marker) -> Result<(), LocalError> {
+        let own = self.path.join(OWN);
+        let (path, next) = (own.join("marker"), own.join("marker.next"));
+        // Left by a crash: ours, and never read.
+        if_there(self.fs.remove_file(&next)).at(Scope::Root, "remove", &next)?;
+        let mut file = self.fs.create_new(&next).at(Scope::Root, "create", &next)?;
+        file.write_at(marker.print().as_bytes(), 0)
+            .and_then(|()| file.sync())
+            .and_then(|()| self.fs.rename(&next, &path))
+            .and_then(|()| self.fs.sync_dir(&own))
+            .at(Scope::Root, "write", &path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn marker() -> Marker {
+        Marker {
+            store_id: "0a1f".into(),
+            counter: 7,
+            account: "imap.example.org me@example.org".into(),
+            machine: "desk".into(),
+            state_dir: "/home/me/.local/state/mailtide".into(),
+        }
+    }
+
+    #[test]
+    fn a_marker_comes_back() {
+        assert_eq!(Marker::parse(&marker().print()), Some(marker()));
+    }
+
+    #[test]
+    fn values_stay_on_their_line_and_rubbish_is_none() {
+        let odd = Marker { account: "a\ncounter 9".into(), ..marker() };
+        assert_eq!(Marker::parse(&odd.print()).unwrap().counter, 7);
+        let text = marker().print();
+        for cut in 0..text.len() {
+            assert_eq!(Marker::parse(&text[..cut]), None, "cut at {cut}");
+        }
+        assert_eq!(Marker::parse(&text.replace("mailtide 1", "mailtide 2")), None);
+        assert_eq!(Marker::parse(&text.replace("0a1f", "xyz")), None);
+    }
+}

@@ -1,0 +1,46 @@
+//! The local side: Maildirs on a file system.
+//!
+//! Data flows down this list: [`fs`] is the contract with the disk, and the only place that
+//! calls the system. [`layout`] turns mailbox names into directories, [`name`] takes file
+//! names apart, [`keywords`] gives letters to keywords; [`content`] and [`header`] say what a
+//! body amounts to. On these stand the calls of [`Root`]: opening, locking and walking it
+//! (`root`), its marker (`marker`), listing a mailbox (`scan`), reading a message (`read`),
+//! delivering one (`deliver`), changing its name or place (`change`), putting it aside
+//! (`trash`).
+//!
+//! What holds: **no call overwrites or unlinks a message**, a body is durable before it can be
+//! seen, a directory that cannot be read is an error and never an empty one, and no state of
+//! ours is in the name of a file. Nothing here decides; nothing here reads a clock but to
+//! name files.
+
+pub mod content;
+pub mod fs;
+pub mod header;
+pub mod keywords;
+pub mod layout;
+pub mod name;
+
+mod change;
+mod deliver;
+mod error;
+mod marker;
+mod read;
+mod root;
+mod scan;
+mod trash;
+
+#[cfg(test)]
+mod tests;
+
+pub use change::{Changed, NowNamed};
+pub use content::Summary;
+pub use deliver::{Copied, Delivered, Delivery, Placed};
+pub use error::{LocalError, Scope};
+pub use keywords::KeywordTable;
+pub use layout::Layout;
+pub use marker::Marker;
+pub use name::FileName;
+pub use read::{Examined, PushSource, Pushed};
+pub use root::{LocalMailbox, Mailboxes, Root, RootOptions};
+pub use scan::{Entry, Listed, Listing};
+pub use trash::TrashOutcome;
