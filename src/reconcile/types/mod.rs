@@ -1,0 +1,28 @@
+//! The words that every layer speaks: flags, identities, rows and their three columns.
+//!
+//! Nothing here performs I/O. `state` stores these values, `local` and `remote` observe
+//! them, `reconcile` decides over them and `account` carries them from one to the other.
+
+mod content;
+mod flags;
+mod mailbox;
+mod name;
+mod row;
+
+pub use content::{ContentId, FileStamp, HeaderKeys, Stem};
+pub use flags::{FlagDelta, FlagMask, Flags, Keyword, KeywordMask, System};
+pub use mailbox::{DirStamps, Gate, Mailbox, Reach, SpecialUse};
+pub use name::{MailboxName, printable};
+pub use row::{Base, Journal, Local, Remote, Row, ServerWords, SetAside, SetAsideKind};
+
+/// A row of the state store: one message in one mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RowId(pub i64);
+
+/// A mailbox of the state store. It survives nothing but the store it came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MailboxId(pub i64);
+
+/// An IMAP unique identifier (RFC 9051 §2.3.1.1): nonzero, ascending within one UIDVALIDITY.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Uid(pub u32);
