@@ -1,20 +1,14 @@
 //! What the guard remembers: how much left lately, and what is held for a person.
 
+use std::collections::BTreeMap;
+
 use rusqlite::Row as Columns;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
 use super::error::Result;
 use super::{Tx, View};
+use crate::reconcile::guard::Direction;
 use crate::reconcile::types::{MailboxId, RowId};
-
-/// The side that messages leave by our hand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Direction {
-    /// They are removed from the server, because they are gone locally.
-    FromRemote,
-    /// They are removed from the disk, because they are gone from the server.
-    FromLocal,
-}
 
 /// What a person said of a hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,6 +65,26 @@ impl View {
         // Added up here: an overflow is an error in SQL, and this number must never fail.
         let counts: Vec<i64> = self.all("count departures", SQL, values, |row| row.get(0))?;
         Ok(counts.into_iter().fold(0, |sum, count| sum.saturating_add(count.unsigned_abs())))
+    }
+
+    /// The same for every mailbox and direction from which anything left.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn departures(&self, since: i64) -> Result<BTreeMap<(MailboxId, Direction), u64>> {
+        const SQL: &str = "
+            SELECT mailbox, direction, count FROM departure INDEXED BY departure_at
+            WHERE at >= ?1";
+        let entries: Vec<(i64, Direction, i64)> =
+            self.all("count departures", SQL, [since], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?;
+        let mut sums = BTreeMap::new();
+        for (mailbox, direction, count) in entries {
+            let sum: &mut u64 = sums.entry((MailboxId(mailbox), direction)).or_default();
+            *sum = sum.saturating_add(count.unsigned_abs());
+        }
+        Ok(sums)
     }
 
     /// All holds, oldest first.

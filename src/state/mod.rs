@@ -3,7 +3,8 @@
 //!
 //! - `open`: making, opening and refusing a store; `disk`: where it may lie
 //! - `schema`: the tables and their migrations
-//! - `row`: a [`Row`](crate::reconcile::types::Row) to columns and back; `write`: every write of one
+//! - `row`: a [`Row`](crate::reconcile::types::Row) to columns and back
+//! - `write`: every write of one
 //! - `query`: every question about rows
 //! - `mailbox`: mailboxes and their cursors
 //! - `guard`: departures and holds
@@ -34,10 +35,9 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension as _, Params};
 
 pub use self::error::{Result, StateError};
-pub use self::guard::{Direction, Hold, HoldState};
+pub use self::guard::{Hold, HoldState};
 pub use self::query::{Counts, MATCHES};
 pub use self::run::{RUNS_KEPT, Run};
-pub use self::write::is_settled;
 
 /// Called before each commit; an error from it rolls the transaction back.
 pub type CommitHook = Box<dyn FnMut() -> Result<()> + Send>;

@@ -47,6 +47,11 @@ pub(super) const COLUMNS: [&str; 29] = [
     "aside_times",
 ];
 
+/// Kinds that the schema knows by their number: `class` and the index of what is set aside.
+const PUSHED: u8 = 3;
+const REMOVE: u8 = 2;
+const KEPT: u8 = 5;
+
 /// What a SELECT of whole rows begins with.
 pub(super) static SELECT: LazyLock<String> =
     LazyLock::new(|| format!("SELECT id, {} FROM message", COLUMNS.join(", ")));
@@ -187,17 +192,20 @@ pub(super) fn bind(
 fn bind_journal(to: &mut Binder<'_, '_>, journal: &Journal) -> rusqlite::Result<()> {
     let (kind, stem, data) = match journal {
         Journal::Idle => (0, None, None),
-        Journal::Pulling { stem } => (1, Some(stem), None),
-        Journal::Placing { stem, in_new, info } => (2, Some(stem), Some(json(&(in_new, info))?)),
+        Journal::Placing { stem, in_new, info } => (1, Some(stem), Some(json(&(in_new, info))?)),
         Journal::Pushing { uid_validity, uid_next, attempts, sent, run } => {
-            (3, None, Some(json(&(uid_validity, uid_next, attempts, sent, run))?))
+            (2, None, Some(json(&(uid_validity, uid_next, attempts, sent, run))?))
+        }
+        Journal::Pushed { uid_validity, uid_next, twins } => {
+            (PUSHED, None, Some(json(&(uid_validity, uid_next, twins))?))
         }
         Journal::Moving { from, keywords } => {
             let words: Vec<_> = keywords.iter().map(Keyword::as_str).collect();
             (4, None, Some(json(&(from.0, words))?))
         }
+        Journal::Moved => (5, None, None),
         Journal::Trashing { to, uid_validity, uid_next } => {
-            (5, None, Some(json(&(to.as_str(), uid_validity, uid_next))?))
+            (6, None, Some(json(&(to.as_str(), uid_validity, uid_next))?))
         }
     };
     to.put(kind)?;
@@ -296,20 +304,24 @@ fn journal(from: &mut Fields<'_, '_>) -> rusqlite::Result<Journal> {
     let stem = stem.ok_or_else(|| nonsense(at, "a journal entry without a stem"));
     Ok(match kind {
         0 => Journal::Idle,
-        1 => Journal::Pulling { stem: stem? },
-        2 => {
+        1 => {
             let (in_new, info) = from_json(data).map_err(bad)?;
             Journal::Placing { stem: stem?, in_new, info }
         }
-        3 => {
+        2 => {
             let (uid_validity, uid_next, attempts, sent, run) = from_json(data).map_err(bad)?;
             Journal::Pushing { uid_validity, uid_next, attempts, sent, run }
+        }
+        PUSHED => {
+            let (uid_validity, uid_next, twins) = from_json(data).map_err(bad)?;
+            Journal::Pushed { uid_validity, uid_next, twins }
         }
         4 => {
             let (from, words): (i64, Vec<String>) = from_json(data).map_err(bad)?;
             Journal::Moving { from: RowId(from), keywords: keyword_set(&words) }
         }
-        5 => {
+        5 => Journal::Moved,
+        6 => {
             let (to, uid_validity, uid_next): (String, _, _) = from_json(data).map_err(bad)?;
             Journal::Trashing { to: MailboxName::new(&to), uid_validity, uid_next }
         }
@@ -330,15 +342,16 @@ fn aside_number(kind: SetAsideKind) -> u8 {
     match kind {
         SetAsideKind::Push => 0,
         SetAsideKind::Fetch => 1,
-        SetAsideKind::Remove => 2,
+        SetAsideKind::Remove => REMOVE,
         SetAsideKind::Read => 3,
         SetAsideKind::Undecided => 4,
+        SetAsideKind::Kept => KEPT,
     }
 }
 
 fn aside_kind(number: u8) -> Option<SetAsideKind> {
     use SetAsideKind as Kind;
-    let kinds = [Kind::Push, Kind::Fetch, Kind::Remove, Kind::Read, Kind::Undecided];
+    let kinds = [Kind::Push, Kind::Fetch, Kind::Remove, Kind::Read, Kind::Undecided, Kind::Kept];
     kinds.into_iter().find(|kind| aside_number(*kind) == number)
 }
 

@@ -75,11 +75,13 @@ CREATE TABLE message (
     aside_times      INTEGER,
     settled          INTEGER NOT NULL,
     -- 0 settled, 1 to be planned, 2 only to be pulled, 3 set aside before it was ever pulled.
+    -- Something under way is planned whatever `settled` says, or a crash would hide it;
+    -- journal 3 (pushed) only waits for a twin. A removal (2) is tried three times.
     class INTEGER GENERATED ALWAYS AS (
         CASE
-        WHEN settled AND journal = 0 THEN 0
+        WHEN settled AND (journal IN (0, 3) OR aside IS NOT NULL) THEN 0
         WHEN uid IS NULL OR stem IS NOT NULL OR base_system IS NOT NULL OR journal <> 0 THEN 1
-        WHEN aside IS NULL THEN 2
+        WHEN aside IS NULL OR (aside = 2 AND aside_times < 3) THEN 2
         ELSE 3
         END
     ) VIRTUAL
@@ -93,7 +95,9 @@ CREATE INDEX message_words ON message (size, date) WHERE size IS NOT NULL;
 CREATE INDEX message_object_id ON message (object_id) WHERE object_id IS NOT NULL;
 CREATE INDEX message_unsettled ON message (class) WHERE class = 1;
 CREATE INDEX message_new ON message ((header IS NULL), mailbox, uid) WHERE class = 2;
-CREATE INDEX message_aside ON message (id) WHERE aside IS NOT NULL;
+-- What stays on one side by policy (5) is no problem.
+CREATE INDEX message_aside ON message (id) WHERE aside <> 5;
+CREATE INDEX message_not_agreed ON message (mailbox) WHERE base_system IS NULL;
 
 -- Outlives the mailboxes it speaks of: what left still counts for the account.
 CREATE TABLE departure (

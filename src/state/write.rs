@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use super::Tx;
 use super::error::Result;
 use super::row::{COLUMNS, Keywords, bind};
-use crate::reconcile::types::{Flags, Journal, MailboxId, Row, RowId, Uid};
+use crate::reconcile::types::{Flags, MailboxId, Row, RowId, Uid};
 
 static INSERT: LazyLock<String> = LazyLock::new(|| {
     let holes = vec!["?"; COLUMNS.len() + 1].join(", ");
@@ -16,28 +16,14 @@ static UPDATE: LazyLock<String> = LazyLock::new(|| {
     format!("UPDATE message SET {} = ?, settled = ? WHERE id = ?", COLUMNS.join(" = ?, "))
 });
 
-/// Whether all three columns of a row are there and agree exactly, with nothing under way.
-///
-/// A caller that knows what a side cannot hold may call more rows settled than this does.
-#[must_use]
-pub fn is_settled(row: &Row) -> bool {
-    match (&row.local, &row.base, &row.remote) {
-        (Some(local), Some(base), Some(remote)) => {
-            row.journal == Journal::Idle
-                && !row.restated
-                && local.flags == base.flags
-                && remote.flags == base.flags
-        }
-        _ => false,
-    }
-}
-
 impl Tx<'_> {
     /// Stores a new row; its `id` is not looked at, the one it got is returned and was never
     /// given to another.
     ///
-    /// `settled` takes it out of [`View::unsettled`] (see [`is_settled`]); with something under
-    /// way it stays in there whatever is said.
+    /// `settled` takes it out of [`View::unsettled`](super::View::unsettled) and
+    /// [`View::new_remotes`](super::View::new_remotes). With something under way (any journal
+    /// but `Idle` and `Pushed`) that is not set aside it stays in there whatever is said: a
+    /// crash would hide it otherwise.
     ///
     /// # Errors
     /// `Conflict` when the mailbox is unknown or the UID or stem is taken in it.

@@ -154,10 +154,7 @@ fn killed_writer(path: &Path) {
             tx.insert_row(&agreed(inbox, uid, &format!("lost{uid}")), true)?;
         }
         tx.delete_row(RowId(1))?;
-        #[expect(clippy::print_stdout, reason = "the parent waits for this line")]
-        {
-            println!("\nready");
-        }
+        println!("\nready"); // The parent waits for this line.
         std::thread::park();
         Ok(())
     });

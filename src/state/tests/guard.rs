@@ -25,6 +25,10 @@ fn departures_add_up_over_a_window() {
     assert_eq!(count(store, 0, None, FromRemote), 23);
     assert_eq!(count(store, 201, None, FromRemote), 0);
     assert_eq!(count(store, 0, None, FromLocal), u64::MAX, "never wraps");
+    let sums = store.departures(101).unwrap();
+    let expected = [((a, FromRemote), 7), ((a, FromLocal), 13), ((b, FromRemote), 11)];
+    let expected = expected.into_iter().chain([((b, FromLocal), u64::MAX)]);
+    assert_eq!(sums, expected.collect());
     // A mailbox that is deleted still counts.
     store.transaction(|tx| tx.delete_mailbox(a)).unwrap();
     assert_eq!(count(store, 0, None, FromRemote), 23);

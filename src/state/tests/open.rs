@@ -195,8 +195,8 @@ fn a_value_that_nobody_wrote_is_damage_not_a_panic() {
     for nonsense in [
         "journal = 9",
         "journal = 1",
-        "journal = 3, journal_data = '[1]'",
-        "journal = 5, journal_data = 'x'",
+        "journal = 2, journal_data = '[1]'",
+        "journal = 6, journal_data = 'x'",
         "aside = 77",
         "uid = -4",
         "remote_system = NULL",

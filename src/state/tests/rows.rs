@@ -73,12 +73,12 @@ fn a_uid_a_stem_and_a_name_are_taken_once() {
 
     // The same in another mailbox is another message; and many may lack either.
     store.transaction(|tx| tx.insert_row(&agreed(b, 7, "one"), true)).unwrap();
-    store.transaction(|tx| tx.insert_row(&blank(b), true)).unwrap();
-    store.transaction(|tx| tx.insert_row(&blank(b), true)).unwrap();
+    store.transaction(|tx| tx.insert_row(&Row::new(b), true)).unwrap();
+    store.transaction(|tx| tx.insert_row(&Row::new(b), true)).unwrap();
 
     // What one row gives up in a transaction another may take in it.
     let moved = store.transaction(|tx| {
-        tx.update_row(&Row { id: first, ..blank(a) }, false)?;
+        tx.update_row(&Row { id: first, ..Row::new(a) }, false)?;
         tx.update_row(&Row { id: other, ..agreed(a, 7, "one") }, true)
     });
     moved.unwrap();
