@@ -4,8 +4,10 @@
 //! `reconcile` is pure and uses nothing of ours; `state`, `local` and `remote` use only its
 //! types; `account` uses those. A test holds this (`tests/it/tidy.rs`).
 
+pub mod account;
 pub mod cli;
 pub mod config;
 pub mod local;
 pub mod reconcile;
+pub mod remote;
 pub mod state;

@@ -147,6 +147,8 @@ pub struct AccountOutcome {
     pub problems: Vec<Named>,
     /// What waits for a person.
     pub holds: Vec<HoldView>,
+    /// What a dry run would do, line by line.
+    pub plan: Vec<String>,
     /// How long it took; in JSON in seconds.
     #[serde(rename = "seconds", serialize_with = "seconds")]
     pub duration: Duration,
@@ -272,6 +274,9 @@ pub fn outcomes(list: &[AccountOutcome], quiet: bool, style: Style) -> String {
         if let Some(advice) = outcome.failure.as_ref().and_then(|f| f.advice.as_ref()) {
             let _ = writeln!(out, "  {}", printable(advice));
         }
+        outcome.plan.iter().for_each(|line| {
+            let _ = writeln!(out, "  {}", printable(line));
+        });
         outcome.holds.iter().for_each(|hold| write_hold(&mut out, hold, None, style));
         outcome.problems.iter().for_each(|named| write_named(&mut out, "problem", named));
         outcome.set_aside.iter().for_each(|named| write_named(&mut out, "set aside", named));

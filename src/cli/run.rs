@@ -1,40 +1,429 @@
 //! Where commands meet the engine: from the config to what is reported.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
+
 use super::args::Target;
 use super::exit::Exit;
 use super::interrupt::Interrupt;
-use super::report::{AccountOutcome, Decision, Failure, HoldView, StatusView};
-use crate::config::Config;
+use super::report::{
+    AccountOutcome, Decision, Failure, HoldView, LastRun, Named, StatusView, Work,
+};
+use crate::account::{self, AccountError, Clock, Outside, Report, Settings, Wish};
+use crate::config::{Account, Config, Direction, OnLocalDelete, OnRemoteDelete};
+use crate::local::LocalError;
+use crate::local::fs::RealFs;
+use crate::reconcile::guard;
+use crate::reconcile::types::{MailboxId, MailboxName, Row, SetAsideKind};
+use crate::reconcile::{self, GuardLimits};
+use crate::remote::imap::{Endpoint, Tls};
+use crate::remote::{RemoteError, TcpConnector};
+use crate::state::{Hold, HoldState, StateError, Store};
 
-fn not_linked() -> Failure {
-    Failure::new(Exit::Usage, "the engine is not linked into this build")
-}
+/// Messages that one account's report names; the rest are counted.
+const NAMED_MAX: usize = 1000;
 
 /// Brings both sides into step; `targets` are known to the config, none means all accounts.
+/// Each account runs on a thread of its own, so that none waits for another's disk or server.
 pub(super) fn sync(
-    _config: &Config,
-    _targets: &[Target],
-    _dry_run: bool,
-    _interrupt: &Interrupt,
+    config: &Config,
+    targets: &[Target],
+    dry_run: bool,
+    interrupt: &Interrupt,
 ) -> Result<Vec<AccountOutcome>, Failure> {
-    Err(not_linked())
+    let wanted: Vec<&Account> = config
+        .accounts
+        .iter()
+        .filter(|account| targets.is_empty() || targets.iter().any(|t| t.account == account.name))
+        .collect();
+    let outcomes = thread::scope(|scope| {
+        let threads: Vec<_> = wanted
+            .iter()
+            .map(|account| {
+                let wish = Wish { dry_run, focus: focus(account, targets) };
+                let run = move || sync_one(config, account, wish, interrupt);
+                (account.name.clone(), scope.spawn(run))
+            })
+            .collect();
+        let join = |(name, thread): (String, thread::ScopedJoinHandle<'_, AccountOutcome>)| {
+            thread.join().unwrap_or_else(|_| crashed(name))
+        };
+        threads.into_iter().map(join).collect()
+    });
+    Ok(outcomes)
+}
+
+/// The mailboxes of an account that were named; none where all are meant.
+fn focus(account: &Account, targets: &[Target]) -> Option<BTreeSet<MailboxName>> {
+    let mut named = targets.iter().filter(|target| target.account == account.name).peekable();
+    named.peek()?;
+    named.map(|target| target.mailbox.clone()).collect()
+}
+
+fn crashed(account: String) -> AccountOutcome {
+    let text = "it ended by an error of mailtide itself; nothing unfinished is lost";
+    let failure = Some(Failure::new(Exit::Skipped, text).advise("please report what stderr says"));
+    AccountOutcome { account, failure, ..AccountOutcome::default() }
+}
+
+fn sync_one(
+    config: &Config,
+    account: &Account,
+    wish: Wish,
+    interrupt: &Interrupt,
+) -> AccountOutcome {
+    let started = Instant::now();
+    let dry_run = wish.dry_run;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(run_account(config, account, wish, interrupt)),
+        Err(error) => Err(Failure::new(Exit::Skipped, format!("cannot start: {error}"))),
+    };
+    let mut outcome = match result {
+        Ok((report, error)) => outcome(config, account, &report, error, dry_run),
+        Err(failure) => AccountOutcome { failure: Some(failure), ..AccountOutcome::default() },
+    };
+    outcome.account.clone_from(&account.name);
+    outcome.dry_run = dry_run;
+    outcome.duration = started.elapsed();
+    outcome
+}
+
+async fn run_account(
+    config: &Config,
+    account: &Account,
+    wish: Wish,
+    interrupt: &Interrupt,
+) -> Result<(Report, Option<AccountError>), Failure> {
+    let secret = tokio::select! {
+        secret = account.secret.fetch() => secret,
+        () = interrupt.requested() => return Err(interrupted()),
+    };
+    let secret =
+        secret.map_err(|error| Failure::new(Exit::Unreachable, format!("no password: {error}")))?;
+    let settings = settings(config, account, secret.expose());
+    let outside = Outside {
+        fs: Arc::new(RealFs),
+        connector: Arc::new(TcpConnector),
+        clock: Clock::system(),
+        stop: interrupt.flag(),
+    };
+    let (report, result) = Box::pin(account::sync(settings, outside, wish)).await;
+    if report.interrupted && result.is_ok() {
+        return Err(interrupted());
+    }
+    Ok((report, result.err()))
+}
+
+fn interrupted() -> Failure {
+    Failure::new(Exit::Interrupted, "interrupted; the step in hand was finished")
+        .advise("run it again to go on where it stopped")
+}
+
+/// What an account's run needs of the config.
+fn settings(config: &Config, account: &Account, secret: &str) -> Settings {
+    let mirrored = account.mailboxes.clone();
+    let tls = match account.tls {
+        crate::config::Tls::Implicit => Tls::Implicit,
+        crate::config::Tls::StartTls => Tls::StartTls,
+        crate::config::Tls::None => Tls::None,
+    };
+    Settings {
+        name: account.name.clone(),
+        endpoint: Endpoint {
+            host: account.host.clone(),
+            port: account.port,
+            tls,
+            ca: account.tls_ca.clone(),
+            pin: account.tls_pin.map(|pin| pin.0),
+            allow_cleartext: account.allow_cleartext,
+            user: account.user.clone(),
+            secret: zeroize::Zeroizing::new(secret.to_owned()),
+            timeout: account.timeout,
+            disable: BTreeSet::new(),
+        },
+        maildir: account.maildir.clone(),
+        store: store_path(config, account),
+        scope: scope(account),
+        selects: Arc::new(move |name| mirrored.mirror(name)),
+        pull_only: account.direction == Direction::Pull,
+        on_local_delete: match account.on_local_delete {
+            OnLocalDelete::Trash => reconcile::OnLocalDelete::Trash,
+            OnLocalDelete::Expunge => reconcile::OnLocalDelete::Expunge,
+            OnLocalDelete::Keep => reconcile::OnLocalDelete::Keep,
+        },
+        on_remote_delete: match account.on_remote_delete {
+            OnRemoteDelete::Remove => reconcile::OnRemoteDelete::Remove,
+            OnRemoteDelete::Keep => reconcile::OnRemoteDelete::Keep,
+        },
+        guard: GuardLimits {
+            percent: u64::from(account.guard.percent),
+            messages: u64::from(account.guard.messages),
+        },
+        special_use: account.special_use.iter().map(|(u, n)| (*u, n.clone())).collect(),
+        max_message_size: account.max_message_size,
+        info_separator: u8::try_from(account.info_separator).unwrap_or(b':'),
+        machine: machine(),
+    }
+}
+
+/// What decides which rows exist and what a missing side means: a change of it plans no
+/// removal (hazard 43).
+fn scope(account: &Account) -> String {
+    format!(
+        "{:?} {:?} {:?} {:?}",
+        account.mailboxes, account.direction, account.on_local_delete, account.on_remote_delete
+    )
+}
+
+fn machine() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+fn store_path(config: &Config, account: &Account) -> std::path::PathBuf {
+    config.state_dir.join(format!("{}.db", account.name))
+}
+
+fn failure(error: &AccountError) -> Failure {
+    let exit = match error {
+        AccountError::Remote(
+            RemoteError::Connect { .. }
+            | RemoteError::Tls { .. }
+            | RemoteError::Cleartext { .. }
+            | RemoteError::SignIn { .. },
+        ) => Exit::Unreachable,
+        AccountError::Remote(error) if error.ends_session() => Exit::Unreachable,
+        AccountError::Local(LocalError::Locked { .. }) => Exit::Locked,
+        AccountError::Foreign { .. } => Exit::Usage,
+        _ => Exit::Skipped,
+    };
+    let failure = Failure::new(exit, error.to_string());
+    match error {
+        AccountError::Remote(RemoteError::SignIn { .. }) => {
+            failure.advise("check user and password; some providers want an app password for mail")
+        }
+        AccountError::Remote(RemoteError::Connect { .. }) => {
+            failure.advise("check host, port and tls, and whether this machine is online")
+        }
+        AccountError::Remote(RemoteError::Tls { .. }) => failure
+            .advise("if the server has a certificate of its own, name it with tls_ca or tls_pin"),
+        _ => failure,
+    }
+}
+
+fn outcome(
+    config: &Config,
+    account: &Account,
+    report: &Report,
+    error: Option<AccountError>,
+    dry_run: bool,
+) -> AccountOutcome {
+    let mut outcome = AccountOutcome {
+        agreed: error.is_none() && report.skipped.is_empty(),
+        failure: error.as_ref().map(failure),
+        work: Work {
+            pulled: report.pulled,
+            pushed: report.pushed,
+            moved: report.moved_local + report.moved_remote,
+            copied: 0,
+            paired: report.paired,
+            flags_local: report.flags_local,
+            flags_remote: report.flags_remote,
+            removed_local: report.removed_local,
+            removed_remote: report.removed_remote,
+        },
+        skipped: report.skipped.len() as u64,
+        plan: report.plan.clone(),
+        bytes_down: report.received,
+        bytes_up: report.sent,
+        ..AccountOutcome::default()
+    };
+    outcome.problems = report
+        .skipped
+        .iter()
+        .map(|skip| Named {
+            mailbox: skip.what.clone(),
+            message: None,
+            what: "skipped".to_owned(),
+            words: skip.why.clone(),
+        })
+        .collect();
+    if !dry_run {
+        // Best effort: the run has said what went wrong with the store, if anything.
+        if let Ok(Some(view)) = status_of(config, account) {
+            outcome.holds = view.holds;
+            outcome.set_aside = view.set_aside;
+        }
+    }
+    outcome
 }
 
 /// How every account stands, from its store; nothing is connected to or changed.
-pub(super) fn status(_config: &Config) -> Result<Vec<StatusView>, Failure> {
-    Err(not_linked())
+pub(super) fn status(config: &Config) -> Result<Vec<StatusView>, Failure> {
+    let mut views = Vec::new();
+    for account in &config.accounts {
+        let view = status_of(config, account).map_err(|e| store_failure(&e))?;
+        views.push(view.unwrap_or_else(|| empty_view(account)));
+    }
+    Ok(views)
+}
+
+fn store_failure(error: &StateError) -> Failure {
+    Failure::new(Exit::Skipped, error.to_string())
+}
+
+fn empty_view(account: &Account) -> StatusView {
+    StatusView {
+        account: account.name.clone(),
+        remote: format!("{} at {}", account.user, account.host),
+        maildir: account.maildir.display().to_string(),
+        ..StatusView::default()
+    }
+}
+
+fn status_of(config: &Config, account: &Account) -> Result<Option<StatusView>, StateError> {
+    let Some(store) = Store::open_existing_readonly(&store_path(config, account))? else {
+        return Ok(None);
+    };
+    store.snapshot(|_| view(account, &store)).map(Some)
+}
+
+fn view(account: &Account, store: &Store) -> Result<StatusView, StateError> {
+    let counts = store.counts()?;
+    let mailboxes = store.mailboxes()?;
+    let name = |id: MailboxId| {
+        let found = mailboxes.iter().find(|mailbox| mailbox.id == id);
+        found.map_or_else(String::new, |mailbox| mailbox.name.as_str().to_owned())
+    };
+    let rows = store.set_aside_rows(NAMED_MAX)?;
+    let set_aside = rows.iter().filter_map(|row| named(row, &name(row.mailbox))).collect();
+    let problems = mailboxes.iter().filter_map(|mailbox| {
+        mailbox.problem.as_ref().map(|words| Named {
+            mailbox: mailbox.name.as_str().to_owned(),
+            message: None,
+            what: "cannot be kept in step".to_owned(),
+            words: words.clone(),
+        })
+    });
+    Ok(StatusView {
+        last_run: last_run(store)?,
+        mailboxes: counts.mailboxes,
+        messages: counts.messages.saturating_sub(counts.unsettled + counts.new_remotes),
+        waiting: counts.unsettled + counts.new_remotes,
+        set_aside,
+        problems: problems.collect(),
+        holds: store.holds()?.iter().map(|hold| hold_view(account, hold)).collect(),
+        ..empty_view(account)
+    })
+}
+
+fn last_run(store: &Store) -> Result<Option<LastRun>, StateError> {
+    let ended = store.last_runs(8)?.into_iter().find(|run| run.ended.is_some());
+    Ok(ended.map(|run| {
+        let outcome: serde_json::Value =
+            run.outcome.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let failure = outcome["failure"].as_str().map(str::to_owned);
+        let skipped = outcome["skipped"].as_array().is_some_and(|list| !list.is_empty());
+        let exit = match (&failure, outcome["interrupted"].as_bool(), skipped) {
+            (_, Some(true), _) => Exit::Interrupted,
+            (None, _, false) => Exit::Agreed,
+            _ => Exit::Skipped,
+        };
+        LastRun { at: run.ended.unwrap_or(run.started), exit, failure }
+    }))
+}
+
+fn named(row: &Row, mailbox: &str) -> Option<Named> {
+    let aside = row.set_aside.as_ref()?;
+    let what = match aside.kind {
+        SetAsideKind::Push => "stays here: the server does not take it",
+        SetAsideKind::Fetch => "stays on the server: it does not give it",
+        SetAsideKind::Remove => "stays on the server: it does not remove it",
+        SetAsideKind::Read => "stays here: it cannot be read as a message",
+        SetAsideKind::Undecided => "stays here: the server may have it already",
+        SetAsideKind::Kept => return None,
+    };
+    let file = row.local.as_ref().map(|local| format!("{:?}", local.stem));
+    let message =
+        file.or_else(|| row.remote.as_ref().map(|remote| format!("UID {}", remote.uid.0)));
+    Some(Named {
+        mailbox: mailbox.to_owned(),
+        message,
+        what: what.to_owned(),
+        words: aside.words.clone(),
+    })
+}
+
+fn hold_view(account: &Account, hold: &Hold) -> HoldView {
+    let what = match hold.direction {
+        guard::Direction::FromRemote => "remove from the server",
+        guard::Direction::FromLocal => "remove from the disk",
+    };
+    HoldView {
+        id: hold.id.clone(),
+        account: account.name.clone(),
+        mailbox: Some(hold.mailbox_name.clone()).filter(|name| !name.is_empty()),
+        what: what.to_owned(),
+        messages: hold.rows.len() as u64,
+        why: hold.why.clone(),
+        since: hold.created,
+        decided: match hold.state {
+            HoldState::Pending => None,
+            HoldState::Approved => Some(Decision::Approved),
+            HoldState::Rejected => Some(Decision::Rejected),
+        },
+    }
 }
 
 /// Notes what a person said to a hold, and returns the hold with that.
-pub(super) fn decide(
-    _config: &Config,
-    _id: &str,
-    _decision: Decision,
-) -> Result<HoldView, Failure> {
-    Err(not_linked())
+pub(super) fn decide(config: &Config, id: &str, decision: Decision) -> Result<HoldView, Failure> {
+    for account in &config.accounts {
+        let found = decide_in(config, account, id, decision).map_err(|e| store_failure(&e))?;
+        if let Some(view) = found {
+            return Ok(view);
+        }
+    }
+    let text = format!("nothing is held under {id:?}");
+    Err(Failure::new(Exit::Usage, text).advise("`mailtide holds` lists what is held now"))
+}
+
+fn decide_in(
+    config: &Config,
+    account: &Account,
+    id: &str,
+    decision: Decision,
+) -> Result<Option<HoldView>, StateError> {
+    let Some(mut store) = Store::open_existing(&store_path(config, account))? else {
+        return Ok(None);
+    };
+    let Some(hold) = store.hold(id)? else { return Ok(None) };
+    let state = match decision {
+        Decision::Approved => HoldState::Approved,
+        Decision::Rejected => HoldState::Rejected,
+    };
+    store.transaction(|tx| {
+        tx.set_hold_state(id, state)?;
+        if decision == Decision::Rejected {
+            account::bring_back(tx, &hold.rows)?;
+            tx.delete_hold(id)?;
+        }
+        Ok(())
+    })?;
+    Ok(Some(hold_view(account, &Hold { state, ..hold })))
 }
 
 /// Makes the Maildir of an account (known to the config) ours; says what was done.
-pub(super) fn adopt(_config: &Config, _account: &str) -> Result<String, Failure> {
-    Err(not_linked())
+pub(super) fn adopt(config: &Config, account: &str) -> Result<String, Failure> {
+    let Some(account) = config.account(account) else {
+        return Err(Failure::new(Exit::Usage, "there is no such account"));
+    };
+    let settings = settings(config, account, "");
+    account::adopt(&settings, Arc::new(RealFs)).map_err(|error| failure(&error))?;
+    Ok(format!(
+        "{} is kept by this mailtide from now on; the next sync unites both sides, nothing is \
+         deleted by that",
+        account.maildir.display()
+    ))
 }

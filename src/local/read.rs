@@ -28,6 +28,9 @@ pub enum Examined {
         stamp: FileStamp,
         /// Its modification time in seconds since 1970: the date of a first push.
         mtime_s: i64,
+        /// Its change time in nanoseconds since 1970: past its modification time, it was
+        /// renamed here or finished by more than a write.
+        ctime_ns: i64,
     },
     /// It has no bytes (yet).
     Empty,
@@ -83,7 +86,8 @@ impl Root {
             if after == before {
                 let stamp = before.stamp;
                 let mtime_s = stamp.mtime_ns.div_euclid(1_000_000_000);
-                return Ok(Examined::Message { summary, stamp, mtime_s });
+                let ctime_ns = before.ctime_ns;
+                return Ok(Examined::Message { summary, stamp, mtime_s, ctime_ns });
             }
             if after.stamp != before.stamp {
                 break;

@@ -6,6 +6,7 @@
 //! - `row`: a [`Row`](crate::reconcile::types::Row) to columns and back
 //! - `write`: every write of one
 //! - `query`: every question about rows
+//! - `account`: questions of a run about one mailbox
 //! - `mailbox`: mailboxes and their cursors
 //! - `guard`: departures and holds
 //! - `run`: the log of runs
@@ -15,6 +16,7 @@
 //! both [`Store`] and [`Tx`] dereference to; writes exist on [`Tx`] only, so that nothing can be
 //! written outside a transaction.
 
+mod account;
 mod disk;
 mod error;
 mod guard;
@@ -34,6 +36,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension as _, Params};
 
+pub use self::account::MailboxCounts;
 pub use self::error::{Result, StateError};
 pub use self::guard::{Hold, HoldState};
 pub use self::query::{Counts, MATCHES};

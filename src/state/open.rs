@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::backup::Backup;
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::{Result, StateError};
@@ -52,6 +53,26 @@ impl Store {
     /// As `open`.
     pub fn open_existing(path: &Path) -> Result<Option<Self>> {
         open(path, Mode::Existing)
+    }
+
+    /// Opens a copy of a store that is gone with its last use: for trying what a run would do.
+    /// Where there is none, an empty one.
+    ///
+    /// # Errors
+    /// As `open`, and when no copy can be made.
+    pub fn open_scratch(path: &Path) -> Result<Self> {
+        let fail = |source| StateError::from_sql(path, "copy the state store", source);
+        let mut db = Connection::open_in_memory().map_err(fail)?;
+        if let Some(existing) = Self::open_existing_readonly(path)? {
+            let copy = Backup::new(&existing.db, &mut db).map_err(fail)?;
+            copy.run_to_completion(1000, Duration::ZERO, None).map_err(fail)?;
+        }
+        let view = View { db, path: path.to_owned() };
+        schema::migrate(&view, schema::MIGRATIONS)?;
+        let id = view.one("read the identity", "SELECT id FROM store", (), |row| row.get(0))?;
+        let detail = "it has lost its identity".to_owned();
+        let id = id.ok_or(StateError::Damaged { path: path.to_owned(), detail })?;
+        Ok(Self { view, id, hook: None })
     }
 
     /// Opens a store only for reading, if there is one; every write on it fails.

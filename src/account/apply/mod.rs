@@ -1,0 +1,94 @@
+//! Performs steps and records facts.
+//!
+//! The order below is convenience, not safety: every step that destroys looks, in the session
+//! that destroys, at what justifies it. A step that cannot be taken is a skip with its reason;
+//! the next look decides anew.
+
+mod file;
+mod flags;
+mod mailbox;
+mod note;
+mod pull;
+mod push;
+mod remove;
+mod transfer;
+
+use std::collections::BTreeMap;
+
+pub(super) use pull::placed;
+
+use super::{AccountError, Run};
+use crate::reconcile::types::{Mailbox, MailboxId, Row, RowId};
+use crate::reconcile::{Plan, Step};
+use crate::remote::RemoteError;
+use crate::remote::imap::{Select, Untagged};
+
+/// Applies a plan. Gives an error only for what ends the run.
+///
+/// # Errors
+/// A lost connection, a broken store, a root that is gone.
+pub(super) async fn apply(run: &mut Run, plan: &Plan) -> Result<(), AccountError> {
+    mailbox::apply(run, &plan.mailboxes).await?;
+    note::apply(run, &plan.steps)?;
+    file::apply(run, &plan.steps).await?;
+    transfer::apply(run, &plan.steps).await?;
+    push::apply(run, &plan.steps).await?;
+    pull::apply(run, &plan.steps).await?;
+    flags::apply(run, &plan.steps).await?;
+    remove::apply(run, &plan.steps).await
+}
+
+/// Steps picked from a plan, with their rows, by the mailbox of a row.
+fn grouped<T>(
+    run: &Run,
+    steps: &[Step],
+    pick: impl Fn(&Step) -> Option<(RowId, T)>,
+) -> Result<BTreeMap<MailboxId, Vec<(Row, T)>>, AccountError> {
+    let mut out: BTreeMap<MailboxId, Vec<(Row, T)>> = BTreeMap::new();
+    for (id, picked) in steps.iter().filter_map(pick) {
+        if let Some(row) = run.store.row(id)? {
+            out.entry(row.mailbox).or_default().push((row, picked));
+        }
+    }
+    Ok(out)
+}
+
+fn mailbox_of(run: &Run, id: MailboxId) -> Result<Mailbox, AccountError> {
+    Ok(run.store.mailbox(id)?.unwrap_or_else(|| {
+        // Forgotten within this round: nothing of it can be addressed any more.
+        Mailbox::new(crate::reconcile::types::MailboxName::new(""))
+    }))
+}
+
+/// Selects a mailbox for changes, if it is still the one that was planned for.
+async fn select(run: &mut Run, mailbox: &Mailbox) -> Result<bool, AccountError> {
+    if run.session.selected() == Some(&mailbox.name) {
+        return Ok(true);
+    }
+    let mut ignore = |_: Untagged| {};
+    let selected =
+        match run.session.select(&mailbox.name, Select::ReadWrite, None, &mut ignore).await {
+            Ok(selected) => selected,
+            Err(error) => {
+                trouble(run, mailbox, error)?;
+                return Ok(false);
+            }
+        };
+    let planned = mailbox.cursor.map(|cursor| cursor.uid_validity);
+    if planned != Some(selected.gate.uid_validity) {
+        let why = "the server numbered the mailbox anew; nothing is changed before it is read";
+        run.report.skip(mailbox.name.to_string(), why);
+        run.session.unselect().await?;
+        return Ok(false);
+    }
+    Ok(true)
+}
+
+/// An error that concerns one mailbox is a skip; one that ends the session ends the run.
+fn trouble(run: &mut Run, mailbox: &Mailbox, error: RemoteError) -> Result<(), AccountError> {
+    if error.ends_session() {
+        return Err(error.into());
+    }
+    run.report.skip(mailbox.name.to_string(), error.to_string());
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! Facts that need no effect: pairs, renamed files, agreements, what is forgotten.
+
+use crate::account::record::Writer;
+use crate::account::{AccountError, Run};
+use crate::reconcile::messages::base_now;
+use crate::reconcile::types::{Base, Journal, Row, RowId, SetAside, SetAsideKind};
+use crate::reconcile::{MailboxView, Step};
+use crate::state::StateError;
+
+pub(super) fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountError> {
+    let mut paired = 0;
+    run.record(|w| {
+        for step in steps {
+            match step {
+                Step::Pair { local, remote, past, weak } => {
+                    pair(w, *local, *remote, *past, *weak)?;
+                    paired += 1;
+                }
+                Step::Reattach { gone, found } => reattach(w, *gone, *found)?,
+                Step::Forget(row) => w.delete(*row)?,
+                Step::Keep(row) => keep(w, *row)?,
+                Step::Flags { row, local, remote } if local.is_empty() && remote.is_empty() => {
+                    agree(w, *row)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    })?;
+    run.report.paired += paired;
+    Ok(())
+}
+
+fn pair(
+    w: &Writer<'_>,
+    local: RowId,
+    remote: RowId,
+    past: Option<RowId>,
+    weak: bool,
+) -> Result<(), StateError> {
+    let (Some(local), Some(remote)) = (w.tx().row(local)?, w.tx().row(remote)?) else {
+        return Ok(());
+    };
+    let past = match past {
+        Some(past) => w.tx().row(past)?,
+        None => None,
+    };
+    let journal = after_push(&local.journal);
+    let mut file = local.local.clone();
+    if let (Journal::Moving { keywords, .. }, Some(file)) = (&local.journal, file.as_mut()) {
+        file.flags.keywords.clone_from(keywords);
+    }
+    let base = past.as_ref().and_then(|past| past.base.clone()).or(local.base.clone());
+    w.delete(remote.id)?;
+    if let Some(past) = past {
+        release(w, past)?;
+    }
+    let row = Row {
+        local: file,
+        remote: remote.remote,
+        words: remote.words,
+        header: remote.header.or(local.header),
+        weak: weak || local.weak,
+        restated: false,
+        journal,
+        base,
+        set_aside: None,
+        ..local
+    };
+    // A row without a past has no base yet: its flags are united by the step that follows.
+    w.update(&row)
+}
+
+/// A push that was sent more than once may still bring twins.
+pub(super) fn after_push(journal: &Journal) -> Journal {
+    match journal {
+        Journal::Pushing { uid_validity, uid_next, attempts, .. } if *attempts > 1 => {
+            let (uid_validity, uid_next) = (*uid_validity, *uid_next);
+            Journal::Pushed { uid_validity, uid_next, twins: attempts - 1 }
+        }
+        Journal::Pushed { .. } => journal.clone(),
+        _ => Journal::Idle,
+    }
+}
+
+/// The row that a message left: what the server still has of it there is expunged, since its
+/// new place is a fact.
+pub(super) fn release(w: &Writer<'_>, past: Row) -> Result<(), StateError> {
+    if past.remote.is_none() {
+        return w.delete(past.id);
+    }
+    w.update(&Row { journal: Journal::Moved, set_aside: None, ..past })
+}
+
+fn reattach(w: &Writer<'_>, gone: RowId, found: RowId) -> Result<(), StateError> {
+    let (Some(gone), Some(found)) = (w.tx().row(gone)?, w.tx().row(found)?) else {
+        return Ok(());
+    };
+    w.delete(found.id)?;
+    w.update(&Row { local: found.local, set_aside: None, journal: Journal::Idle, ..gone })
+}
+
+fn keep(w: &Writer<'_>, row: RowId) -> Result<(), StateError> {
+    let Some(row) = w.tx().row(row)? else { return Ok(()) };
+    let words = "removed on one side and kept on the other, as configured".to_owned();
+    let kept = SetAside { kind: SetAsideKind::Kept, words, times: 1 };
+    w.update(&Row { set_aside: Some(kept), ..row })
+}
+
+fn agree(w: &Writer<'_>, row: RowId) -> Result<(), StateError> {
+    let Some(row) = w.tx().row(row)? else { return Ok(()) };
+    settle_base(w, row)
+}
+
+/// Writes a paired row with the base that its columns agree on now.
+pub(super) fn settle_base(w: &Writer<'_>, mut row: Row) -> Result<(), StateError> {
+    if let Some(mailbox) = w.tx().mailbox(row.mailbox)? {
+        if let Some(flags) = base_now(&row, &MailboxView::of(mailbox)) {
+            row.base = Some(Base { flags });
+            row.restated = false;
+        }
+    }
+    w.update(&row)
+}

@@ -1,0 +1,379 @@
+//! Removals: each looks, in the session that removes, at what justifies it.
+
+use std::collections::BTreeMap;
+
+use super::{grouped, mailbox_of, select, trouble};
+use crate::account::{AccountError, Run, restate};
+use crate::local::TrashOutcome;
+use crate::reconcile::guard::Direction;
+use crate::reconcile::types::{
+    Journal, Mailbox, MailboxName, Row, RowId, SetAside, SetAsideKind, Uid,
+};
+use crate::reconcile::{RemoteRemoval, Step};
+use crate::remote::imap::{CopyError, Existence, FetchItems, FetchRow, Select, UidSet, Untagged};
+
+pub(super) async fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountError> {
+    let remote = grouped(run, steps, |step| match step {
+        Step::RemoveRemote { row, how } => Some((*row, how.clone())),
+        Step::RemoveTwin { twin, .. } => Some((*twin, RemoteRemoval::Expunge)),
+        _ => None,
+    })?;
+    for (id, rows) in remote {
+        let mut by_target: BTreeMap<Option<MailboxName>, Vec<RowId>> = BTreeMap::new();
+        for (row, how) in rows {
+            let target = match how {
+                RemoteRemoval::Trash(name) | RemoteRemoval::MoveTo(name) => Some(name),
+                RemoteRemoval::Expunge => None,
+            };
+            by_target.entry(target).or_default().push(row.id);
+        }
+        let mailbox = mailbox_of(run, id)?;
+        for (target, rows) in by_target {
+            if run.outside.is_stopping() {
+                return Ok(());
+            }
+            match target {
+                Some(target) => move_away(run, &mailbox, &target, &rows).await?,
+                None => expunge(run, &mailbox, &rows).await?,
+            }
+        }
+    }
+    remove_files(run, steps)
+}
+
+/// The UIDs of these rows that are still what the server said they are. A difference means
+/// that the mailbox was numbered anew: nothing is removed then (hazard 5).
+pub(super) async fn verify(
+    run: &mut Run,
+    mailbox: &Mailbox,
+    rows: &[RowId],
+) -> Result<BTreeMap<RowId, Uid>, AccountError> {
+    let mut wanted: BTreeMap<Uid, Row> = BTreeMap::new();
+    for row in rows {
+        let Some(row) = run.store.row(*row)? else { continue };
+        if let Some(remote) = &row.remote {
+            wanted.insert(remote.uid, row);
+        }
+    }
+    let mut set = UidSet::default();
+    wanted.keys().for_each(|uid| {
+        set.insert(*uid);
+    });
+    let items = FetchItems { size: true, date: true, ..FetchItems::default() };
+    let mut shown: Vec<FetchRow> = Vec::new();
+    let mut sink = |row: FetchRow| shown.push(row);
+    if let Err(error) = run.session.fetch(&set, items, None, &mut sink).await {
+        trouble(run, mailbox, error)?;
+        return Ok(BTreeMap::new());
+    }
+    let mut verified = BTreeMap::new();
+    for fetched in shown {
+        let Some(row) = wanted.get(&fetched.uid) else { continue };
+        let (Some(size), Some(date)) = (fetched.size, fetched.date) else { continue };
+        // Before a look confirmed it, the row's words are a guess from our own bytes.
+        let confirmed = row.remote.as_ref().is_some_and(|remote| remote.confirmed);
+        let same = row.words.as_ref().is_none_or(|w| w.size == size && w.date == date);
+        if confirmed && !same {
+            let why = "messages are not what they were: numbered anew; nothing is removed";
+            run.report.skip(mailbox.name.to_string(), why);
+            run.session.unselect().await?;
+            restate::renumbered(run, mailbox.clone())?;
+            return Ok(BTreeMap::new());
+        }
+        verified.insert(row.id, fetched.uid);
+    }
+    Ok(verified)
+}
+
+/// MOVE to \Trash (or to where the file was filed), journalled: COPY is not idempotent.
+async fn move_away(
+    run: &mut Run,
+    mailbox: &Mailbox,
+    target: &MailboxName,
+    rows: &[RowId],
+) -> Result<(), AccountError> {
+    let Some((uid_validity, uid_next)) = next_uid(run, target).await? else { return Ok(()) };
+    let rows = settle_trashing(run, mailbox, target, rows).await?;
+    if rows.is_empty() || !select(run, mailbox).await? {
+        return Ok(());
+    }
+    let verified = verify(run, mailbox, &rows).await?;
+    if verified.is_empty() {
+        return Ok(());
+    }
+    run.record(|w| {
+        for id in verified.keys() {
+            let Some(row) = w.tx().row(*id)? else { continue };
+            let to = target.clone();
+            let journal = Journal::Trashing { to, uid_validity, uid_next };
+            w.update(&Row { journal, ..row })?;
+        }
+        Ok(())
+    })?;
+    let mut set = UidSet::default();
+    verified.values().for_each(|uid| {
+        set.insert(*uid);
+    });
+    let move_ = run.session.capabilities().can_move();
+    let answer = if move_ {
+        run.session.mv(&set, target, &mut |_| {}).await
+    } else {
+        run.session.copy(&set, target).await
+    };
+    let facts = match answer {
+        Ok(facts) => facts,
+        // What was stated before the refusal was done.
+        Err(CopyError { error, copied }) => {
+            trouble(run, mailbox, error)?;
+            copied
+        }
+    };
+    // Without COPYUID the journal stays: the next round looks into the target first.
+    let Some(facts) = facts else { return Ok(()) };
+    let done: Vec<RowId> = verified
+        .iter()
+        .filter(|(_, uid)| facts.pairs.iter().any(|(from, _)| from == *uid))
+        .map(|(row, _)| *row)
+        .collect();
+    if move_ {
+        return forget(run, mailbox, &done, Direction::FromRemote);
+    }
+    release_all(run, &done)?;
+    expunge(run, mailbox, &done).await
+}
+
+fn release_all(run: &mut Run, rows: &[RowId]) -> Result<(), AccountError> {
+    let approved = approved(run)?;
+    let now = run.outside.clock.now();
+    run.record(|w| {
+        for id in rows {
+            let Some(row) = w.tx().row(*id)? else { continue };
+            if !approved.contains(id) {
+                w.departed(now, row.mailbox, Direction::FromRemote, 1)?;
+            }
+            w.update(&Row { journal: Journal::Moved, ..row })?;
+        }
+        Ok(())
+    })
+}
+
+/// UIDVALIDITY and UIDNEXT of the mailbox that messages go to; made if it is not there.
+async fn next_uid(run: &mut Run, target: &MailboxName) -> Result<Option<(u32, u32)>, AccountError> {
+    let listed = run.seen.listed.iter().any(|m| m.name == *target && m.selectable);
+    if !listed && !matches!(run.session.exists(target).await, Ok(Existence::Exists(_))) {
+        match super::mailbox::create(run, target).await {
+            Ok(()) => {}
+            Err(error) if error.ends_session() => return Err(error.into()),
+            Err(error) => {
+                run.report.skip(target.to_string(), error.to_string());
+                return Ok(None);
+            }
+        }
+    }
+    let mut ignore = |_: Untagged| {};
+    match run.session.select(target, Select::ReadOnly, None, &mut ignore).await {
+        Ok(selected) => Ok(Some((selected.gate.uid_validity, selected.gate.uid_next))),
+        Err(error) if error.ends_session() => Err(error.into()),
+        Err(error) => {
+            run.report.skip(target.to_string(), error.to_string());
+            Ok(None)
+        }
+    }
+}
+
+/// Rows whose COPY or MOVE may have been carried out before: looks into the target, and only
+/// what is not there goes again. Gives the rows that still have to go.
+async fn settle_trashing(
+    run: &mut Run,
+    mailbox: &Mailbox,
+    target: &MailboxName,
+    rows: &[RowId],
+) -> Result<Vec<RowId>, AccountError> {
+    let (mut open, mut doubtful) = (Vec::new(), Vec::new());
+    let mut first = u32::MAX;
+    for id in rows {
+        let Some(row) = run.store.row(*id)? else { continue };
+        match &row.journal {
+            Journal::Trashing { to, uid_next, .. } if to == target => {
+                first = first.min(*uid_next);
+                doubtful.push(row);
+            }
+            _ => open.push(row.id),
+        }
+    }
+    if doubtful.is_empty() {
+        return Ok(open);
+    }
+    let mut ignore = |_: Untagged| {};
+    run.session.select(target, Select::ReadOnly, None, &mut ignore).await?;
+    let items = FetchItems { size: true, date: true, ..FetchItems::default() };
+    let mut there: Vec<FetchRow> = Vec::new();
+    let mut sink = |row: FetchRow| there.push(row);
+    let set = UidSet::from_range(Uid(first), Uid(u32::MAX));
+    run.session.fetch(&set, items, None, &mut sink).await?;
+    there.retain(|row| row.uid.0 >= first);
+    let mut done = Vec::new();
+    for row in doubtful {
+        let size = row.words.as_ref().map(|words| words.size);
+        let date = row.words.as_ref().map(|words| words.date);
+        let found = there.iter().position(|there| there.size == size && there.date == date);
+        match found {
+            Some(at) => {
+                // Counted: one copy there answers for one row.
+                there.swap_remove(at);
+                done.push(row.id);
+            }
+            None => open.push(row.id),
+        }
+    }
+    release_all(run, &done)?;
+    expunge(run, mailbox, &done).await?;
+    Ok(open)
+}
+
+/// \Deleted and UID EXPUNGE; the fact is that the UID was seen gone (hazard 38).
+pub(super) async fn expunge(
+    run: &mut Run,
+    mailbox: &Mailbox,
+    rows: &[RowId],
+) -> Result<(), AccountError> {
+    if rows.is_empty() || !select(run, mailbox).await? {
+        return Ok(());
+    }
+    let verified = verify(run, mailbox, rows).await?;
+    if verified.is_empty() {
+        return Ok(());
+    }
+    let mut set = UidSet::default();
+    verified.values().for_each(|uid| {
+        set.insert(*uid);
+    });
+    if let Err(error) = mark_and_expunge(run, mailbox, &set).await {
+        return trouble(run, mailbox, error);
+    }
+    let mut left = UidSet::default();
+    let items = FetchItems { flags: true, ..FetchItems::default() };
+    let mut sink = |row: FetchRow| {
+        left.insert(row.uid);
+    };
+    if let Err(error) = run.session.fetch(&set, items, None, &mut sink).await {
+        return trouble(run, mailbox, error);
+    }
+    let (stayed, gone): (Vec<_>, Vec<_>) =
+        verified.into_iter().partition(|(_, uid)| left.contains(*uid));
+    refused(run, mailbox, &stayed)?;
+    let gone: Vec<RowId> = gone.into_iter().map(|(row, _)| row).collect();
+    forget(run, mailbox, &gone, Direction::FromRemote)
+}
+
+async fn mark_and_expunge(
+    run: &mut Run,
+    mailbox: &Mailbox,
+    set: &UidSet,
+) -> Result<(), crate::remote::RemoteError> {
+    let mut ignore = |_: Untagged| {};
+    let deleted = crate::reconcile::types::Flags::system(crate::reconcile::types::System::TRASHED);
+    run.session.store(set, true, &deleted, &mut ignore).await?;
+    if run.session.capabilities().uidplus() {
+        return run.session.uid_expunge(set, &mut ignore).await;
+    }
+    // A plain EXPUNGE removes whatever bears the mark: only where all of it is ours (hazard 14).
+    if run.session.search_deleted().await? == *set {
+        return run.session.expunge(&mut ignore).await;
+    }
+    let why = "others marked messages as deleted here, and this server can only expunge all";
+    run.report.skip(mailbox.name.to_string(), why);
+    Ok(())
+}
+
+/// The server says OK and the message stays: after a few times it is left alone.
+fn refused(run: &mut Run, mailbox: &Mailbox, rows: &[(RowId, Uid)]) -> Result<(), AccountError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let why = format!("the server keeps {} messages that were removed", rows.len());
+    run.report.skip(mailbox.name.to_string(), why);
+    run.record(|w| {
+        for (id, _) in rows {
+            let Some(row) = w.tx().row(*id)? else { continue };
+            let times = row.set_aside.as_ref().map_or(1, |s| s.times + 1);
+            let words = "the server does not let the message go".to_owned();
+            let set_aside = Some(SetAside { kind: SetAsideKind::Remove, words, times });
+            w.update(&Row { set_aside, ..row })?;
+        }
+        Ok(())
+    })
+}
+
+fn approved(run: &Run) -> Result<std::collections::BTreeSet<RowId>, AccountError> {
+    let holds = run.store.holds()?.into_iter();
+    let approved = holds.filter(|hold| hold.state == crate::state::HoldState::Approved);
+    Ok(approved.flat_map(|hold| hold.rows).collect())
+}
+
+/// Removed, as a fact. What a person approved does not count against the next removals.
+fn forget(
+    run: &mut Run,
+    mailbox: &Mailbox,
+    rows: &[RowId],
+    direction: Direction,
+) -> Result<(), AccountError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let approved = approved(run)?;
+    let now = run.outside.clock.now();
+    let mut counted = 0;
+    run.record(|w| {
+        for id in rows {
+            let Some(row) = w.tx().row(*id)? else { continue };
+            let rest_of_a_move = row.journal == Journal::Moved || row.base.is_none();
+            if !approved.contains(id) && !rest_of_a_move {
+                counted += 1;
+            }
+            w.delete(*id)?;
+        }
+        if counted > 0 {
+            w.departed(now, mailbox.id, direction, counted)?;
+        }
+        Ok(())
+    })?;
+    match direction {
+        Direction::FromRemote => run.report.removed_remote += rows.len() as u64,
+        Direction::FromLocal => run.report.removed_local += rows.len() as u64,
+    }
+    Ok(())
+}
+
+/// Renames files into the local trash; one that was edited since is not what was deleted.
+fn remove_files(run: &mut Run, steps: &[Step]) -> Result<(), AccountError> {
+    let wanted = grouped(run, steps, |step| match step {
+        Step::RemoveLocal(row) => Some((*row, ())),
+        _ => None,
+    })?;
+    for (id, rows) in wanted {
+        let mailbox = mailbox_of(run, id)?;
+        let mut gone = Vec::new();
+        for (row, ()) in rows {
+            if run.outside.is_stopping() {
+                break;
+            }
+            let Some(local) = &row.local else { continue };
+            match run.root.trash(&mailbox.name, local, run.outside.clock.now()) {
+                Ok(TrashOutcome::Trashed(_) | TrashOutcome::Gone) => gone.push(row.id),
+                Ok(TrashOutcome::Changed) => crate::account::observe::reexamine(run, row.id)?,
+                // Re-flagged by a reader meanwhile: the next look sees its new name.
+                Ok(TrashOutcome::Moved(_)) => {}
+                Err(error) => {
+                    let what = format!("{}: {:?}", mailbox.name, local.stem);
+                    run.report.skip(what, error.to_string());
+                }
+            }
+        }
+        if !gone.is_empty() {
+            run.root.sync_dirs(&mailbox.name)?;
+            forget(run, &mailbox, &gone, Direction::FromLocal)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,212 @@
+//! Moves and copies on the server: no body on the wire.
+//!
+//! The fact of COPY and MOVE is the COPYUID pair; a UID that is not named was not done. Where
+//! the server names none, the next look finds the message at its new place and pairs it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::note::{release, settle_base};
+use super::{mailbox_of, remove, select, trouble};
+use crate::account::{AccountError, Run};
+use crate::local::Changed;
+use crate::reconcile::Step;
+use crate::reconcile::types::{
+    Flags, Journal, Keyword, Mailbox, MailboxId, Remote, Row, RowId, Uid,
+};
+use crate::remote::imap::{CopyError, CopyUid, UidSet};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum How {
+    Copy,
+    Move,
+}
+
+type Pairs = Vec<(RowId, RowId)>;
+
+pub(super) async fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountError> {
+    let mut groups: BTreeMap<(MailboxId, MailboxId, How), Pairs> = BTreeMap::new();
+    for step in steps {
+        let (from, to, how) = match step {
+            Step::RemoteCopy { from, to } => (*from, *to, How::Copy),
+            Step::RemoteMove { from, to } => (*from, *to, How::Move),
+            _ => continue,
+        };
+        let (Some(source), Some(target)) = (run.store.row(from)?, run.store.row(to)?) else {
+            continue;
+        };
+        groups.entry((source.mailbox, target.mailbox, how)).or_default().push((from, to));
+    }
+    for ((from, to, how), pairs) in groups {
+        if run.outside.is_stopping() {
+            return Ok(());
+        }
+        let (from, to) = (mailbox_of(run, from)?, mailbox_of(run, to)?);
+        // One source may serve several targets: each UID goes once into one command.
+        for pairs in one_each(pairs) {
+            transfer(run, &from, &to, how, pairs).await?;
+        }
+    }
+    Ok(())
+}
+
+fn one_each(mut pairs: Pairs) -> Vec<Pairs> {
+    let mut out = Vec::new();
+    while !pairs.is_empty() {
+        let mut used = BTreeSet::new();
+        let (now, later): (Pairs, Pairs) = pairs.into_iter().partition(|p| used.insert(p.0));
+        out.push(now);
+        pairs = later;
+    }
+    out
+}
+
+async fn transfer(
+    run: &mut Run,
+    from: &Mailbox,
+    to: &Mailbox,
+    how: How,
+    pairs: Pairs,
+) -> Result<(), AccountError> {
+    if !select(run, from).await? {
+        return Ok(());
+    }
+    let sources: Vec<RowId> = pairs.iter().map(|(source, _)| *source).collect();
+    let verified = remove::verify(run, from, &sources).await?;
+    let by_uid: BTreeMap<Uid, (RowId, RowId)> = pairs
+        .iter()
+        .filter_map(|(source, target)| Some((*verified.get(source)?, (*source, *target))))
+        .collect();
+    if by_uid.is_empty() {
+        return Ok(());
+    }
+    note_before(run, by_uid.values())?;
+    let mut set = UidSet::default();
+    by_uid.keys().for_each(|uid| {
+        set.insert(*uid);
+    });
+    let move_ = how == How::Move && run.session.capabilities().can_move();
+    let answer = if move_ {
+        run.session.mv(&set, &to.name, &mut |_| {}).await
+    } else {
+        run.session.copy(&set, &to.name).await
+    };
+    let (facts, refused) = match answer {
+        Ok(facts) => {
+            run.report.moved_remote += by_uid.len() as u64;
+            (facts, None)
+        }
+        // What was stated before the refusal was done.
+        Err(CopyError { error, copied }) => (copied, Some(error)),
+    };
+    let left = record(run, to, how, &by_uid, facts.as_ref())?;
+    if let Some(error) = refused {
+        trouble(run, to, error)?;
+    }
+    // Where the server has no MOVE, the source goes now that its copy is a fact.
+    if how == How::Move && !move_ {
+        remove::expunge(run, from, &left).await?;
+    }
+    Ok(())
+}
+
+/// Neither COPY nor MOVE may be repeated blindly: the row says what may have been done, and
+/// by which table the letters of the moved file are to be read (hazard 30).
+fn note_before<'a>(
+    run: &mut Run,
+    pairs: impl Iterator<Item = &'a (RowId, RowId)>,
+) -> Result<(), AccountError> {
+    let pairs: Pairs = pairs.copied().collect();
+    run.record(|w| {
+        for (source, target) in pairs {
+            let (Some(source), Some(target)) = (w.tx().row(source)?, w.tx().row(target)?) else {
+                continue;
+            };
+            if matches!(&target.journal, Journal::Moving { from, .. } if *from == source.id) {
+                continue;
+            }
+            let keywords = left_keywords(w.tx().mailbox(source.mailbox)?.as_ref(), &target);
+            let journal = Journal::Moving { from: source.id, keywords };
+            w.update(&Row { journal, ..target })?;
+        }
+        Ok(())
+    })
+}
+
+/// The keywords of a moved file, its letters read by the table of the mailbox that it left.
+fn left_keywords(left: Option<&Mailbox>, row: &Row) -> BTreeSet<Keyword> {
+    let Some(local) = &row.local else { return BTreeSet::new() };
+    let Some(left) = left else { return local.flags.keywords.clone() };
+    let letters = local.info.chars().filter(char::is_ascii_lowercase);
+    let entry = |letter: char| {
+        let at = usize::try_from(u32::from(letter) - u32::from('a')).ok()?;
+        left.keyword_table.get(at)?.clone()
+    };
+    letters.filter_map(entry).collect()
+}
+
+/// Records each pair that the server named. Gives the sources that still lie where they were.
+fn record(
+    run: &mut Run,
+    to: &Mailbox,
+    how: How,
+    by_uid: &BTreeMap<Uid, (RowId, RowId)>,
+    facts: Option<&CopyUid>,
+) -> Result<Vec<RowId>, AccountError> {
+    let validity = to.cursor.map(|cursor| cursor.uid_validity);
+    let Some(facts) = facts.filter(|facts| validity.is_none_or(|v| v == facts.uid_validity)) else {
+        return Ok(Vec::new());
+    };
+    let mut done = Vec::new();
+    for (uid, new_uid) in &facts.pairs {
+        if let Some((source, target)) = by_uid.get(uid) {
+            if relabelled(run, to, *target)? {
+                done.push((*source, *target, *new_uid));
+            }
+        }
+    }
+    run.record(|w| {
+        let mut left = Vec::new();
+        for (source, target, new_uid) in done {
+            let (Some(source), Some(target)) = (w.tx().row(source)?, w.tx().row(target)?) else {
+                continue;
+            };
+            let flags = source.remote.as_ref().map(|r| r.flags.clone()).unwrap_or_default();
+            let remote = Some(Remote { uid: new_uid, flags, confirmed: false });
+            let journal = match target.journal {
+                Journal::Moving { .. } => Journal::Idle,
+                journal => journal,
+            };
+            let (words, header) = (source.words.clone(), source.header.or(target.header));
+            let base = match how {
+                How::Move => source.base.clone(),
+                How::Copy => None,
+            };
+            let target = Row { remote, words, header, base, journal, restated: false, ..target };
+            if how == How::Move {
+                left.push(source.id);
+                release(w, source)?;
+            }
+            settle_base(w, target)?;
+        }
+        Ok(left)
+    })
+}
+
+/// Gives a moved file the letters that its keywords have here. False where the file was not
+/// there any more: the next look decides.
+fn relabelled(run: &mut Run, mailbox: &Mailbox, row: RowId) -> Result<bool, AccountError> {
+    let Some(row) = run.store.row(row)? else { return Ok(false) };
+    let (Some(local), Journal::Moving { keywords, .. }) = (&row.local, &row.journal) else {
+        return Ok(row.local.is_some());
+    };
+    if local.flags.keywords == *keywords {
+        return Ok(true);
+    }
+    let flags = Flags { system: local.flags.system, keywords: keywords.clone() };
+    let table = super::file::letters(run, mailbox, &flags)?;
+    if let Changed::Changed(now) = run.root.set_flags(&mailbox.name, local, &flags, &table)? {
+        let local = Some(super::file::named(now, flags));
+        run.record(|w| w.update(&Row { local, ..row.clone() }))?;
+    }
+    Ok(true)
+}

@@ -1,0 +1,40 @@
+//! What ends the run of an account, and what a person can do about it.
+
+use crate::local::LocalError;
+use crate::remote::RemoteError;
+use crate::state::StateError;
+
+/// What ended a run. Smaller trouble is a [`super::Skip`] in the report.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    /// The server or the way to it.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// The Maildir as a whole.
+    #[error(transparent)]
+    Local(#[from] LocalError),
+    /// The state store: without it nothing may be done.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The Maildir belongs to another state store.
+    #[error(
+        "the Maildir {maildir} is kept by another mailtide ({owner}); if that one is gone for \
+         good, run `mailtide adopt {account}` to take it over (nothing is deleted by that)"
+    )]
+    Foreign {
+        /// Its root.
+        maildir: String,
+        /// Who the marker says keeps it.
+        owner: String,
+        /// The account's name.
+        account: String,
+    },
+}
+
+impl AccountError {
+    /// Whether the connection to the server cannot be used any more.
+    #[must_use]
+    pub fn ends_session(&self) -> bool {
+        matches!(self, Self::Remote(error) if error.ends_session())
+    }
+}

@@ -1,0 +1,190 @@
+//! One account: the page to read first.
+//!
+//! A run is: open the Maildir and the store, settle what a crash left open, then rounds of
+//! *observe → reconcile → apply → record* until both sides agree. [`observe`] writes what was
+//! seen, [`crate::reconcile`] decides, [`apply`] performs steps and gives facts, and
+//! [`record`] is the only writer of the store.
+
+pub mod answer;
+pub mod apply;
+pub mod error;
+pub mod observe;
+pub mod record;
+pub mod recover;
+pub mod report;
+pub mod restate;
+pub mod settings;
+pub mod world;
+
+use std::collections::BTreeSet;
+
+use crate::local::Root;
+use crate::reconcile::types::{MailboxName, RowId};
+use crate::reconcile::{self, Plan, Step};
+use crate::remote::imap::Session;
+use crate::state::Store;
+
+pub use answer::{adopt, bring_back};
+pub use error::AccountError;
+pub use report::{Report, Skip};
+pub use settings::{Clock, Outside, Settings};
+
+/// Rounds after which a run gives up: something changes as fast as it is mirrored.
+const ROUNDS_MAX: u32 = 8;
+
+/// Everything that a run of one account works with.
+#[derive(Debug)]
+pub struct Run {
+    /// The account's configuration.
+    pub settings: Settings,
+    /// File system, network, clock.
+    pub outside: Outside,
+    /// The state store.
+    pub store: Store,
+    /// The Maildir.
+    pub root: Root,
+    /// The server.
+    pub session: Session,
+    /// The number of this run.
+    pub number: i64,
+    /// What was done so far.
+    pub report: Report,
+    /// What the last look saw.
+    pub seen: observe::Seen,
+    /// Rows whose step was tried since the last look: not tried again before the next one.
+    tried: BTreeSet<RowId>,
+    /// The marker was advanced by this run.
+    marked: bool,
+    /// The only mailboxes that are looked at, if not all.
+    focus: Option<BTreeSet<MailboxName>>,
+}
+
+/// What a run is asked to do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// Observe and plan, then say what would be done.
+    pub dry_run: bool,
+    /// Look only at these mailboxes. What could have gone elsewhere is not removed then.
+    pub focus: Option<BTreeSet<MailboxName>>,
+}
+
+/// Brings both sides of an account in step, once.
+///
+/// The report is given even where the run failed, since what was done is done.
+pub async fn sync(
+    settings: Settings,
+    outside: Outside,
+    wish: Wish,
+) -> (Report, Result<(), AccountError>) {
+    let mut run = match Run::open(settings, outside, &wish).await {
+        Ok(run) => run,
+        Err(error) => return (Report::default(), Err(error)),
+    };
+    let result = run.rounds(&wish).await;
+    run.close(result).await
+}
+
+impl Run {
+    async fn open(settings: Settings, outside: Outside, wish: &Wish) -> Result<Self, AccountError> {
+        let place = recover::Place::open(&settings, &outside, wish)?;
+        let recover::Place { mut store, root } = place;
+        let number = store.transaction(|tx| tx.begin_run(outside.clock.now(), "command"))?;
+        restate::check(&settings, &mut store, &root)?;
+        recover::settle(&settings, &mut store, &root)?;
+        let session = Session::connect(&settings.endpoint, &*outside.connector).await?;
+        Ok(Self {
+            settings,
+            outside,
+            store,
+            root,
+            session,
+            number,
+            report: Report::default(),
+            seen: observe::Seen::default(),
+            tried: BTreeSet::new(),
+            marked: false,
+            focus: wish.focus.clone(),
+        })
+    }
+
+    async fn rounds(&mut self, wish: &Wish) -> Result<(), AccountError> {
+        for _ in 0..ROUNDS_MAX {
+            self.report.rounds += 1;
+            self.tried.clear();
+            observe::observe(self).await?;
+            if wish.dry_run {
+                let plan = self.plan()?;
+                self.report.plan = world::describe(self, &plan)?;
+                return Ok(());
+            }
+            if !self.apply_all().await? {
+                return self.finish_restated();
+            }
+            if self.outside.is_stopping() {
+                self.report.interrupted = true;
+                return Ok(());
+            }
+        }
+        let name = self.settings.name.clone();
+        self.report.skip(name, "mail changes as fast as it is mirrored; the next run goes on");
+        Ok(())
+    }
+
+    /// Plans and applies until the store shows nothing that was not tried since the last
+    /// look. Gives whether anything was done.
+    async fn apply_all(&mut self) -> Result<bool, AccountError> {
+        let mut worked = false;
+        loop {
+            let mut plan = self.plan()?;
+            let tried = &self.tried;
+            plan.steps.retain(|step| !step.rows().iter().any(|row| tried.contains(row)));
+            if worked {
+                plan.mailboxes.clear();
+            }
+            self.record_holds(&plan)?;
+            if plan.is_idle() || self.outside.is_stopping() {
+                return Ok(worked);
+            }
+            self.tried.extend(plan.steps.iter().flat_map(tried_rows));
+            self.mark()?;
+            worked = true;
+            apply::apply(self, &plan).await?;
+        }
+    }
+
+    /// Whether a mailbox is mirrored and looked at in this run.
+    fn looks_at(&self, name: &MailboxName) -> bool {
+        let in_focus = self.focus.as_ref().is_none_or(|focus| focus.contains(name));
+        in_focus && (self.settings.selects)(name)
+    }
+
+    fn plan(&mut self) -> Result<Plan, AccountError> {
+        let world = world::load(self)?;
+        Ok(reconcile::plan(&world))
+    }
+
+    /// Says goodbye and writes down how the run ended.
+    async fn close(
+        mut self,
+        result: Result<(), AccountError>,
+    ) -> (Report, Result<(), AccountError>) {
+        let counters = self.session.counters();
+        (self.report.received, self.report.sent) = (counters.received, counters.sent);
+        let recorded = record::end_run(&mut self, &result);
+        if result.as_ref().err().is_none_or(|error| !error.ends_session()) {
+            // The mail is in step; a server that cannot say goodbye changes nothing of that.
+            if let Err(error) = self.session.logout().await {
+                tracing::debug!(%error, "logout");
+            }
+        }
+        (self.report, result.and(recorded.map_err(AccountError::from)))
+    }
+}
+
+/// Rows that one attempt uses up; the source of a copy may serve others.
+fn tried_rows(step: &Step) -> Vec<RowId> {
+    match step {
+        Step::LocalCopy { to, .. } | Step::RemoteCopy { to, .. } => vec![*to],
+        step => step.rows(),
+    }
+}

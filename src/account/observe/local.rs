@@ -1,0 +1,363 @@
+//! Looks at the Maildir: dirty directories only, by their stamps; every name in those.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::account::record::Writer;
+use crate::account::{AccountError, Run};
+use crate::local::{Examined, Listed, LocalError, LocalMailbox};
+use crate::reconcile::types::{
+    DirStamps, FileStamp, Journal, Local, Mailbox, MailboxId, Reach, Row, RowId, ServerWords,
+    SetAside, SetAsideKind, Stem,
+};
+use crate::state::StateError;
+
+/// A directory stamp this young may miss a change made within its granularity.
+const QUIET_NS: i64 = 2_000_000_000;
+/// Second looks for names that seem gone before their directory counts as Partial.
+const FINDS_MAX: u32 = 3;
+
+/// Looks at every directory that changed. Gives whether a departure was noticed.
+pub(super) async fn look(run: &mut Run) -> Result<bool, AccountError> {
+    let found = run.root.mailboxes()?;
+    for problem in &found.problems {
+        run.report.skip(problem.path().display().to_string(), problem.to_string());
+    }
+    let mut departed = note_missing_directories(run, &found.found, found.reach)?;
+    run.seen.excluded.clear();
+    for directory in found.found {
+        if !(run.settings.selects)(&directory.name) {
+            run.seen.excluded.insert(directory.name);
+            continue;
+        }
+        if !run.looks_at(&directory.name) {
+            continue;
+        }
+        let mailbox = note_directory(run, &directory)?;
+        let id = mailbox.id;
+        let reach = match scan(run, mailbox, &directory).await {
+            Ok(left) => {
+                departed |= left;
+                Reach::Complete
+            }
+            Err(AccountError::Local(error)) => {
+                run.report.skip(directory.name.to_string(), error.to_string());
+                Reach::Partial
+            }
+            Err(error) => return Err(error),
+        };
+        run.seen.local.insert(id, reach);
+    }
+    Ok(departed)
+}
+
+/// Directories that the store knows and the disk has not any more.
+fn note_missing_directories(
+    run: &mut Run,
+    found: &[LocalMailbox],
+    reach: Reach,
+) -> Result<bool, AccountError> {
+    let present: BTreeSet<_> = found.iter().map(|directory| &directory.name).collect();
+    let known = run.store.mailboxes()?;
+    let mut departed = false;
+    for mailbox in known.into_iter().filter(|m| !present.contains(&m.name)) {
+        run.seen.local.insert(mailbox.id, reach);
+        if !mailbox.local || reach != Reach::Complete || !run.looks_at(&mailbox.name) {
+            continue;
+        }
+        tracing::info!(mailbox = %mailbox.name, "its directory is gone");
+        // Nobody deletes the INBOX: it comes back with what the server has.
+        let restated = mailbox.name.is_inbox();
+        departed = true;
+        let rows = run.store.rows_with_local(mailbox.id)?;
+        run.record(|w| {
+            for row in rows {
+                forget_file(w, row, restated)?;
+            }
+            let stamps = None;
+            w.mailbox(&Mailbox { local: false, stamps, restated, ..mailbox })?;
+            Ok(())
+        })?;
+    }
+    Ok(departed)
+}
+
+/// The mailbox row of a directory, made if it is new.
+fn note_directory(run: &mut Run, directory: &LocalMailbox) -> Result<Mailbox, AccountError> {
+    if let Some(known) = run.store.mailbox_by_name(&directory.name)? {
+        if known.local {
+            return Ok(known);
+        }
+        let known = Mailbox { local: true, stamps: None, ..known };
+        run.record(|w| w.mailbox(&known))?;
+        return Ok(known);
+    }
+    let new = Mailbox::new(directory.name.clone());
+    let new = Mailbox { local: true, ..new };
+    let id = run.record(|w| w.mailbox(&new))?;
+    Ok(Mailbox { id, ..new })
+}
+
+/// A listing compared with the rows of its mailbox.
+#[derive(Debug, Default)]
+struct Difference {
+    /// Known stems under another name.
+    renamed: Vec<(RowId, Listed)>,
+    /// Stems that no row has.
+    new: Vec<Listed>,
+    /// Stems that were not seen.
+    missing: BTreeMap<Stem, RowId>,
+}
+
+async fn scan(
+    run: &mut Run,
+    mailbox: Mailbox,
+    directory: &LocalMailbox,
+) -> Result<bool, AccountError> {
+    if mailbox.stamps.is_some_and(|stamps| stamps == directory.stamps) {
+        return Ok(false);
+    }
+    let before = run.root.stamps(&mailbox.name)?;
+    let table = run.root.keyword_table(&mailbox.name)?;
+    let mut difference = compare(run, &mailbox)?;
+    find_missing(run, &mailbox, &mut difference)?;
+    let left = !difference.missing.is_empty();
+    let examined = examine(run, &mailbox, std::mem::take(&mut difference.new)).await?;
+    let after = run.root.stamps(&mailbox.name)?;
+    let now = run.outside.clock.now_ns();
+    let stamps = (before == after && is_quiet(&after, now) && !examined.again).then_some(after);
+    let id = mailbox.id;
+    let missing: Vec<Row> = rows(run, difference.missing.values())?;
+    let renamed: Vec<Row> = rows(run, difference.renamed.iter().map(|(id, _)| id))?;
+    let names: BTreeMap<RowId, Listed> = difference.renamed.into_iter().collect();
+    let name = |listed: &Listed| run.root.local_of(listed, &table, FileStamp::default());
+    let mut names: BTreeMap<RowId, Local> =
+        names.iter().map(|(id, listed)| (*id, name(listed))).collect();
+    let files: Vec<(Local, Examined)> =
+        examined.files.into_iter().map(|(listed, found)| (name(&listed), found)).collect();
+    let mailbox = Mailbox { stamps, keyword_table: table.slots().to_vec(), ..mailbox };
+    run.record(|w| {
+        w.mailbox(&mailbox)?;
+        for row in missing {
+            forget_file(w, row, false)?;
+        }
+        for mut row in renamed {
+            if let (Some(now), Some(local)) = (names.remove(&row.id), row.local.as_mut()) {
+                // The file stays the one that was hashed, whatever it is called now.
+                *local = Local { stamp: local.stamp, ..now };
+                w.update(&row)?;
+            }
+        }
+        for (local, examined) in files {
+            insert(w, id, local, examined)?;
+        }
+        Ok(())
+    })?;
+    Ok(left)
+}
+
+fn rows<'a>(run: &Run, ids: impl Iterator<Item = &'a RowId>) -> Result<Vec<Row>, AccountError> {
+    let mut out = Vec::new();
+    for id in ids {
+        out.extend(run.store.row(*id)?);
+    }
+    Ok(out)
+}
+
+fn is_quiet(stamps: &DirStamps, now_ns: i64) -> bool {
+    stamps.new.mtime_ns.max(stamps.cur.mtime_ns) < now_ns - QUIET_NS
+}
+
+fn compare(run: &Run, mailbox: &Mailbox) -> Result<Difference, AccountError> {
+    let mut known: BTreeMap<Stem, (RowId, bool, String)> = BTreeMap::new();
+    run.store.for_each_local(mailbox.id, |stem, id, in_new, info| {
+        known.insert(stem.clone(), (id, in_new, info.to_owned()));
+    })?;
+    let mut out = Difference::default();
+    let listing = run.root.list(&mailbox.name)?;
+    for entry in listing.messages() {
+        let listed = entry.to_listed();
+        match known.remove(&listed.stem) {
+            Some((_, in_new, info)) if in_new == listed.name.in_new && info == listed.info => {}
+            Some((id, _, _)) => out.renamed.push((id, listed)),
+            None => out.new.push(listed),
+        }
+    }
+    // One stem under two names is one message; its flags are united (hazard 23).
+    for stem in &listing.doubled {
+        let Some(doubled) = listing.get(stem) else { continue };
+        let all = out.new.iter_mut().chain(out.renamed.iter_mut().map(|(_, listed)| listed));
+        for listed in all.filter(|listed| listed.stem == *stem) {
+            listed.also.clone_from(&doubled.also);
+        }
+    }
+    out.missing = known.into_iter().map(|(stem, (id, _, _))| (stem, id)).collect();
+    Ok(out)
+}
+
+/// A listing that races with a reader's rename can miss a name: only the doubtful ones are
+/// looked for again (hazard 23).
+fn find_missing(
+    run: &Run,
+    mailbox: &Mailbox,
+    difference: &mut Difference,
+) -> Result<(), AccountError> {
+    for _ in 0..FINDS_MAX {
+        if difference.missing.is_empty() {
+            return Ok(());
+        }
+        let stems: BTreeSet<Stem> = difference.missing.keys().cloned().collect();
+        let found = run.root.find(&mailbox.name, &stems)?;
+        if found.is_empty() {
+            return Ok(());
+        }
+        for listed in found {
+            if let Some(id) = difference.missing.remove(&listed.stem) {
+                difference.renamed.push((id, listed));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[derive(Debug, Default)]
+struct Looked {
+    files: Vec<(Listed, Examined)>,
+    /// A file was still being written: the directory is not done with.
+    again: bool,
+}
+
+/// Reads new files whole; one that is still being written gets two seconds of quiet.
+async fn examine(
+    run: &mut Run,
+    mailbox: &Mailbox,
+    new: Vec<Listed>,
+) -> Result<Looked, AccountError> {
+    let mut out = Looked::default();
+    let mut growing = Vec::new();
+    for listed in new {
+        if run.outside.is_stopping() {
+            out.again = true;
+            return Ok(out);
+        }
+        let now = run.outside.clock.now_ns();
+        match examine_one(run, mailbox, &listed, now) {
+            Ok(Examined::Gone | Examined::NotRegular) => {}
+            Ok(Examined::Changing) => growing.push(listed),
+            Ok(examined) => out.files.push((listed, examined)),
+            Err(error) => {
+                run.report.skip(format!("{}: {:?}", mailbox.name, listed.stem), error.to_string());
+                out.again = true;
+            }
+        }
+    }
+    if growing.is_empty() {
+        return Ok(out);
+    }
+    tokio::time::sleep(Duration::from_nanos(QUIET_NS.unsigned_abs() + 50_000_000)).await;
+    for listed in growing {
+        let now = run.outside.clock.now_ns();
+        match examine_one(run, mailbox, &listed, now)? {
+            Examined::Gone | Examined::NotRegular => {}
+            Examined::Changing => {
+                let what = format!("{}: {:?}", mailbox.name, listed.stem);
+                run.report.skip(what, "the file is still being written; it is sent once it rests");
+                out.again = true;
+            }
+            examined => out.files.push((listed, examined)),
+        }
+    }
+    Ok(out)
+}
+
+fn examine_one(
+    run: &Run,
+    mailbox: &Mailbox,
+    listed: &Listed,
+    now_ns: i64,
+) -> Result<Examined, LocalError> {
+    let examined = run.root.examine(&mailbox.name, listed)?;
+    match &examined {
+        // A rename moves the change time past the last write: such a file came whole.
+        Examined::Message { stamp, ctime_ns, .. }
+            if stamp.mtime_ns > now_ns - QUIET_NS && *ctime_ns <= stamp.mtime_ns =>
+        {
+            Ok(Examined::Changing)
+        }
+        _ => Ok(examined),
+    }
+}
+
+/// The file of a row was seen to be gone.
+fn forget_file(w: &Writer<'_>, mut row: Row, restated: bool) -> Result<(), StateError> {
+    row.local = None;
+    row.restated |= restated;
+    let sent = matches!(row.journal, Journal::Pushing { .. });
+    if row.base.is_none() && row.remote.is_none() && !sent {
+        return w.delete(row.id);
+    }
+    if row.set_aside.as_ref().is_some_and(|s| s.kind != SetAsideKind::Remove) {
+        row.set_aside = None;
+    }
+    w.update(&row)
+}
+
+fn insert(
+    w: &Writer<'_>,
+    mailbox: MailboxId,
+    mut local: Local,
+    examined: Examined,
+) -> Result<(), StateError> {
+    let mut row = Row::new(mailbox);
+    match examined {
+        Examined::Message { summary, stamp, mtime_s, .. } => {
+            local.stamp = stamp;
+            row.content = Some(summary.content);
+            row.header = Some(summary.header);
+            let size = summary.wire_size;
+            row.words = Some(ServerWords { size, date: mtime_s, object_id: None });
+        }
+        Examined::Empty => {
+            row.set_aside = Some(SetAside {
+                kind: SetAsideKind::Read,
+                words: "the file is empty".to_owned(),
+                times: 1,
+            });
+        }
+        Examined::Changing | Examined::Gone | Examined::NotRegular => return Ok(()),
+    }
+    row.local = Some(local);
+    w.insert(&row)?;
+    Ok(())
+}
+
+/// Looks whether a row's file is still the one that was hashed. An edited file is other
+/// content: the row loses it, and a new row that knows its past has it (hazard 12).
+pub(in crate::account) fn reexamine(run: &mut Run, id: RowId) -> Result<(), AccountError> {
+    let Some(row) = run.store.row(id)? else { return Ok(()) };
+    let Some(local) = row.local.clone() else { return Ok(()) };
+    let Some(mailbox) = run.store.mailbox(row.mailbox)? else { return Ok(()) };
+    let listed = Listed::expected(&local, run.settings.info_separator);
+    let examined = run.root.examine(&mailbox.name, &listed)?;
+    let Examined::Message { summary, stamp, mtime_s, .. } = examined else {
+        return Ok(());
+    };
+    run.record(|w| {
+        if row.content == Some(summary.content) {
+            let local = Some(Local { stamp, ..local });
+            return w.update(&Row { local, ..row });
+        }
+        let size = summary.wire_size;
+        let edited = Row {
+            local: Some(Local { stamp, ..local }),
+            content: Some(summary.content),
+            header: Some(summary.header),
+            words: Some(ServerWords { size, date: mtime_s, object_id: None }),
+            journal: Journal::Moving { from: id, keywords: BTreeSet::new() },
+            ..Row::new(row.mailbox)
+        };
+        w.update(&Row { local: None, ..row })?;
+        w.insert(&edited)?;
+        Ok(())
+    })
+}

@@ -1,0 +1,56 @@
+//! Asks both sides what changed and writes what was seen into the seen columns.
+//!
+//! A departure is believed only when every mailbox that the message could have gone to was
+//! looked at by a look that began after it was noticed: so after departures both sides are
+//! looked at again (hazard 4). Everything here reads the world; only the store is written.
+
+mod attributes;
+mod elsewhere;
+mod local;
+mod remote;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{AccountError, Run};
+use crate::reconcile::types::{MailboxId, MailboxName, Reach, RowId};
+use crate::remote::imap::ListedMailbox;
+
+pub(super) use local::reexamine;
+
+/// Looks at the same side after which departures are not believed in this run.
+const LOOKS_MAX: u32 = 3;
+
+/// What the last look saw, beside the columns in the store.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// How far the look at each directory reached.
+    pub local: BTreeMap<MailboxId, Reach>,
+    /// How far the look at each mailbox on the server reached.
+    pub remote: BTreeMap<MailboxId, Reach>,
+    /// What LIST said, mirrored or not.
+    pub listed: Vec<ListedMailbox>,
+    /// Directories that are not mirrored.
+    pub excluded: BTreeSet<MailboxName>,
+    /// Rows whose file was found in a directory that is not mirrored.
+    pub outside: BTreeMap<RowId, MailboxName>,
+}
+
+/// Looks at both sides until no further departure is noticed.
+///
+/// # Errors
+/// What ends the run: the connection, the root as a whole, the store.
+pub async fn observe(run: &mut Run) -> Result<(), AccountError> {
+    for look in 1..=LOOKS_MAX {
+        let left = local::look(run).await?;
+        let gone = remote::look(run).await?;
+        if !left && !gone {
+            break;
+        }
+        if look == LOOKS_MAX {
+            tracing::info!("mail leaves while it is looked at; removals wait for the next run");
+            run.seen.local.values_mut().for_each(|reach| *reach = Reach::Partial);
+            run.seen.remote.values_mut().for_each(|reach| *reach = Reach::Partial);
+        }
+    }
+    elsewhere::look(run)
+}

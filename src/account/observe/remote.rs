@@ -1,0 +1,247 @@
+//! Looks at the server: one LIST-STATUS with nothing selected tells which mailboxes moved at
+//! all; those are read by the best rung of the ladder that the server has.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::attributes::{self, Looked};
+use crate::account::record::Writer;
+use crate::account::{AccountError, Run, restate};
+use crate::reconcile::types::{
+    Gate, Mailbox, MailboxId, MailboxName, Reach, Row, SetAside, SetAsideKind, Uid,
+};
+use crate::remote::imap::{Existence, FetchRow, ListedMailbox, UidSet};
+use crate::state::StateError;
+
+/// Looks at every mailbox that moved. Gives whether a departure was noticed.
+pub(super) async fn look(run: &mut Run) -> Result<bool, AccountError> {
+    // A selected mailbox is blind to what others do: nothing is selected here (hazard 36).
+    run.seen.listed = run.session.list_status().await?;
+    let listed = run.seen.listed.clone();
+    let mut departed = note_missing(run, &listed).await?;
+    for mailbox in listed {
+        departed |= look_listed(run, mailbox).await?;
+    }
+    Ok(departed)
+}
+
+async fn look_listed(run: &mut Run, listed: ListedMailbox) -> Result<bool, AccountError> {
+    if let Some(problem) = &listed.problem {
+        run.report.skip(listed.name.to_string(), problem.clone());
+        return Ok(false);
+    }
+    if !listed.selectable || !run.looks_at(&listed.name) {
+        return Ok(false);
+    }
+    let mailbox = note_listed(run, &listed)?;
+    let id = mailbox.id;
+    let name = listed.name.to_string();
+    match look_inside(run, mailbox, listed.gate).await {
+        Ok((reach, departed)) => {
+            run.seen.remote.insert(id, reach);
+            Ok(departed)
+        }
+        // One bad mailbox never stops the others.
+        Err(AccountError::Remote(error)) if !error.ends_session() => {
+            run.seen.remote.insert(id, Reach::Partial);
+            run.report.skip(name, error.to_string());
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The row of a listed mailbox, made if it is new.
+fn note_listed(run: &mut Run, listed: &ListedMailbox) -> Result<Mailbox, AccountError> {
+    let configured = run.settings.special_use.iter();
+    let configured = configured.filter(|(_, name)| *name == listed.name).map(|(s, _)| *s).next();
+    let special_use = configured.or(listed.special_use);
+    let known = run.store.mailbox_by_name(&listed.name)?;
+    let mailbox = known.clone().unwrap_or_else(|| Mailbox::new(listed.name.clone()));
+    let mailbox = Mailbox { remote: true, special_use, ..mailbox };
+    if known.as_ref() == Some(&mailbox) {
+        return Ok(mailbox);
+    }
+    let id = run.record(|w| w.mailbox(&mailbox))?;
+    Ok(Mailbox { id, ..mailbox })
+}
+
+/// A mailbox is gone only when asking for it by name says so too (hazard 42).
+async fn note_missing(run: &mut Run, listed: &[ListedMailbox]) -> Result<bool, AccountError> {
+    let selectable = listed.iter().filter(|m| m.selectable);
+    let present: BTreeSet<&MailboxName> = selectable.map(|m| &m.name).collect();
+    let known = run.store.mailboxes()?;
+    let mut departed = false;
+    for mailbox in known.into_iter().filter(|m| !present.contains(&m.name)) {
+        if !run.looks_at(&mailbox.name) {
+            continue;
+        }
+        if !mailbox.remote {
+            run.seen.remote.insert(mailbox.id, Reach::Complete);
+            continue;
+        }
+        let reach = match run.session.exists(&mailbox.name).await {
+            Ok(Existence::Gone) => {
+                departed |= note_gone(run, mailbox.clone())?;
+                Reach::Complete
+            }
+            Ok(Existence::Refused(words)) => {
+                run.report.skip(mailbox.name.to_string(), words);
+                Reach::Partial
+            }
+            Ok(Existence::Exists(_)) => {
+                let why = "the server has it but does not list it; nothing is removed meanwhile";
+                run.report.skip(mailbox.name.to_string(), why);
+                Reach::Partial
+            }
+            Err(error) if !error.ends_session() => {
+                run.report.skip(mailbox.name.to_string(), error.to_string());
+                Reach::Partial
+            }
+            Err(error) => return Err(error.into()),
+        };
+        run.seen.remote.insert(mailbox.id, reach);
+    }
+    Ok(departed)
+}
+
+fn note_gone(run: &mut Run, mailbox: Mailbox) -> Result<bool, AccountError> {
+    tracing::info!(mailbox = %mailbox.name, "gone on the server");
+    let rows = run.store.rows_with_remote(mailbox.id)?;
+    run.record(|w| {
+        for row in rows {
+            forget_message(w, row)?;
+        }
+        w.mailbox(&Mailbox { remote: false, cursor: None, ..mailbox })?;
+        Ok(true)
+    })
+}
+
+/// The server's message of a row was seen to be gone.
+pub(super) fn forget_message(w: &Writer<'_>, mut row: Row) -> Result<(), StateError> {
+    let confirmed = row.remote.take().is_some_and(|remote| remote.confirmed);
+    if row.local.is_none() && row.base.is_none() {
+        return w.delete(row.id);
+    }
+    if !confirmed && row.local.is_some() {
+        // The server said that it took the message, and no look ever showed it: a refusal,
+        // no deletion by anybody (hazard 24).
+        row.base = None;
+        row.set_aside = Some(SetAside {
+            kind: SetAsideKind::Push,
+            words: "the server said it took the message, but it is not there".to_owned(),
+            times: 1,
+        });
+    } else if row.set_aside.as_ref().is_some_and(|s| s.kind != SetAsideKind::Read) {
+        row.set_aside = None;
+    }
+    w.update(&row)
+}
+
+/// Whether LIST-STATUS shows the mailbox exactly as the cursor left it, in either direction.
+/// Without a mod-sequence flags may have changed unseen.
+fn is_unmoved(mailbox: &Mailbox, gate: Option<Gate>) -> bool {
+    match (mailbox.cursor, gate) {
+        (Some(cursor), Some(gate)) => {
+            cursor == gate && gate.highest_modseq.is_some_and(|modseq| modseq > 1)
+        }
+        _ => false,
+    }
+}
+
+async fn look_inside(
+    run: &mut Run,
+    mailbox: Mailbox,
+    gate: Option<Gate>,
+) -> Result<(Reach, bool), AccountError> {
+    if is_unmoved(&mailbox, gate) {
+        return Ok((Reach::Complete, false));
+    }
+    let mut looked = attributes::look(run, &mailbox).await?;
+    let mut mailbox = mailbox;
+    if is_renumbered(&mailbox, &looked.gate) {
+        tracing::info!(mailbox = %mailbox.name, "renumbered by the server");
+        mailbox = restate::renumbered(run, mailbox)?;
+        looked = attributes::look(run, &mailbox).await?;
+    }
+    for problem in &looked.problems {
+        run.report.skip(mailbox.name.to_string(), problem.clone());
+    }
+    let headers = wanted_headers(run, &mailbox, &looked)?;
+    attributes::headers(run, &headers, &mut looked).await?;
+    let departed = record(run, mailbox, &looked)?;
+    Ok((looked.reach, departed))
+}
+
+/// Another UIDVALIDITY, or numbers that fell: UIDs may have been handed out twice (hazard 5).
+fn is_renumbered(mailbox: &Mailbox, now: &Gate) -> bool {
+    mailbox.cursor.is_some_and(|cursor| {
+        let fell = match (cursor.highest_modseq, now.highest_modseq) {
+            (Some(before), Some(after)) => after < before,
+            _ => false,
+        };
+        cursor.uid_validity != now.uid_validity || now.uid_next < cursor.uid_next || fell
+    })
+}
+
+/// Headers are asked for only where they could tell something: beside files that wait to be
+/// paired, and where size and date hit a message that is known (hazard 44).
+fn wanted_headers(run: &Run, mailbox: &Mailbox, looked: &Looked) -> Result<UidSet, AccountError> {
+    let waiting =
+        run.store.new_local_count(mailbox.id)? > 0 || run.store.may_have_twins(mailbox.id)?;
+    let mut wanted = UidSet::default();
+    for row in looked.rows.iter().filter(|row| looked.new.contains(row.uid)) {
+        let (Some(size), Some(date)) = (row.size, row.date) else { continue };
+        let known = || -> Result<bool, StateError> {
+            let known = run.store.by_words(size, date)?;
+            Ok(known.iter().any(|row| row.content.is_some()))
+        };
+        if waiting || known()? {
+            wanted.insert(row.uid);
+        }
+    }
+    Ok(wanted)
+}
+
+/// Writes rows and the cursor that covers them, in one transaction (hazard 1).
+fn record(run: &mut Run, mailbox: Mailbox, looked: &Looked) -> Result<bool, AccountError> {
+    let id = mailbox.id;
+    let gone: BTreeSet<Uid> = looked.gone.iter().copied().collect();
+    let by_uid: BTreeMap<Uid, &FetchRow> = looked.rows.iter().map(|row| (row.uid, row)).collect();
+    let complete = looked.reach == Reach::Complete;
+    let mask_changed = mailbox.mask.as_ref() != Some(&looked.mask);
+    let cursor = complete.then_some(looked.gate).or(mailbox.cursor);
+    let mailbox = Mailbox { cursor, mask: Some(looked.mask.clone()), ..mailbox };
+    let departed = run.record(|w| {
+        w.mailbox(&mailbox)?;
+        let mut departed = false;
+        for uid in &gone {
+            if let Some(row) = w.tx().by_uid(id, *uid)? {
+                departed |= row.base.is_some();
+                forget_message(w, row)?;
+            }
+        }
+        for (uid, fetched) in by_uid {
+            match w.tx().by_uid(id, uid)? {
+                Some(row) => attributes::update(w, row, fetched)?,
+                None if looked.new.contains(uid) => attributes::insert(w, id, fetched, looked)?,
+                None => {}
+            }
+        }
+        Ok(departed)
+    })?;
+    if mask_changed {
+        resettle(run, id)?;
+    }
+    Ok(departed)
+}
+
+/// What a side can hold has changed: rows may be settled now that were not, or the reverse.
+fn resettle(run: &mut Run, mailbox: MailboxId) -> Result<(), AccountError> {
+    let mut after = None;
+    loop {
+        let rows = run.store.rows_in(mailbox, after, 1000)?;
+        let Some(last) = rows.last() else { return Ok(()) };
+        after = Some(last.id);
+        run.record(|w| rows.iter().try_for_each(|row| w.update(row)))?;
+    }
+}

@@ -1,0 +1,225 @@
+//! The only writer of the state store: every change of a row or a cursor goes through here.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use super::{AccountError, Run};
+use crate::reconcile::guard::Direction;
+use crate::reconcile::messages::is_settled;
+use crate::reconcile::types::{Mailbox, MailboxId, MailboxName, Row, RowId, SpecialUse};
+use crate::reconcile::{HoldReason, MailboxView, Plan, Policy};
+use crate::state::{Hold, HoldState, StateError, Tx};
+
+/// Where deleted messages go when the server names no \Trash.
+const TRASH: &str = "Trash";
+
+/// A transaction that knows which rows are settled.
+pub struct Writer<'a> {
+    tx: &'a Tx<'a>,
+    policy: &'a Policy,
+    views: RefCell<BTreeMap<MailboxId, MailboxView>>,
+}
+
+impl<'a> Writer<'a> {
+    /// Wraps a transaction.
+    #[must_use]
+    pub fn new(tx: &'a Tx<'a>, policy: &'a Policy) -> Self {
+        Self { tx, policy, views: RefCell::default() }
+    }
+
+    /// The transaction, for reads and for what is no row.
+    #[must_use]
+    pub fn tx(&self) -> &'a Tx<'a> {
+        self.tx
+    }
+
+    fn settled(&self, row: &Row) -> Result<bool, StateError> {
+        let mut views = self.views.borrow_mut();
+        if let Some(view) = views.get(&row.mailbox) {
+            return Ok(is_settled(row, view, self.policy));
+        }
+        let Some(mailbox) = self.tx.mailbox(row.mailbox)? else { return Ok(false) };
+        let view = MailboxView::of(mailbox);
+        let settled = is_settled(row, &view, self.policy);
+        views.insert(row.mailbox, view);
+        Ok(settled)
+    }
+
+    /// Stores a new row; its id is ignored. Gives the id that it got.
+    ///
+    /// # Errors
+    /// Where the store cannot be written, or the UID or stem is taken in its mailbox.
+    pub fn insert(&self, row: &Row) -> Result<RowId, StateError> {
+        self.tx.insert_row(row, self.settled(row)?)
+    }
+
+    /// Stores a row anew.
+    ///
+    /// # Errors
+    /// As [`Self::insert`].
+    pub fn update(&self, row: &Row) -> Result<(), StateError> {
+        self.tx.update_row(row, self.settled(row)?)
+    }
+
+    /// Forgets a row.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    pub fn delete(&self, row: RowId) -> Result<(), StateError> {
+        self.tx.delete_row(row).map(|_| ())
+    }
+
+    /// Stores a mailbox; id 0 makes a new one. Gives its id.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    pub fn mailbox(&self, mailbox: &Mailbox) -> Result<MailboxId, StateError> {
+        let id = self.tx.put_mailbox(mailbox)?;
+        self.views.borrow_mut().remove(&id);
+        Ok(id)
+    }
+
+    /// Counts removals for the guard.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    pub fn departed(
+        &self,
+        now: i64,
+        mailbox: MailboxId,
+        direction: Direction,
+        count: u64,
+    ) -> Result<(), StateError> {
+        self.tx.add_departure(now, mailbox, direction, count)
+    }
+}
+
+impl Run {
+    /// Writes in one transaction, durable when this returns.
+    pub(super) fn record<T>(
+        &mut self,
+        write: impl FnOnce(&Writer<'_>) -> Result<T, StateError>,
+    ) -> Result<T, AccountError> {
+        let policy = self.policy()?;
+        Ok(self.store.transaction(|tx| write(&Writer::new(tx, &policy)))?)
+    }
+
+    /// What the user configured, with the mailbox that is \Trash.
+    pub(super) fn policy(&self) -> Result<Policy, AccountError> {
+        Ok(Policy {
+            pull_only: self.settings.pull_only,
+            on_local_delete: self.settings.on_local_delete,
+            on_remote_delete: self.settings.on_remote_delete,
+            trash: Some(self.trash()),
+            guard: self.settings.guard,
+        })
+    }
+
+    /// The mailbox for deleted messages: the user's word, the server's, else the usual name.
+    fn trash(&self) -> MailboxName {
+        let configured = self.settings.special_use.iter();
+        let configured = configured.filter(|(s, _)| *s == SpecialUse::Trash).map(|(_, n)| n);
+        let listed = self.seen.listed.iter();
+        let listed = listed.filter(|m| m.special_use == Some(SpecialUse::Trash)).map(|m| &m.name);
+        configured.chain(listed).next().cloned().unwrap_or_else(|| MailboxName::new(TRASH))
+    }
+
+    /// Advances the counter that the root's marker and the store share, once a run, before
+    /// its first effect: whichever is older next time was restored from somewhere.
+    pub(super) fn mark(&mut self) -> Result<(), AccountError> {
+        if self.marked {
+            return Ok(());
+        }
+        let counter = super::restate::counter(&self.store, "marker")? + 1;
+        self.store.transaction(|tx| tx.set_meta("marker_next", &counter.to_string()))?;
+        let marker = super::restate::marker(&self.settings, self.store.id(), counter);
+        self.root.write_marker(&marker)?;
+        self.store.transaction(|tx| tx.set_meta("marker", &counter.to_string()))?;
+        self.marked = true;
+        Ok(())
+    }
+
+    /// Replaces the holds of the last plan by those of this one; a person's answer stays with
+    /// exactly the rows it was given for.
+    pub(super) fn record_holds(&mut self, plan: &Plan) -> Result<(), AccountError> {
+        let old = self.store.holds()?;
+        let pending = old.iter().filter(|hold| hold.state == HoldState::Pending);
+        let unchanged = pending.map(|h| &h.id).eq(plan.holds.iter().map(|h| &h.id));
+        if unchanged {
+            return Ok(());
+        }
+        let now = self.outside.clock.now();
+        let mailboxes = self.store.mailboxes()?;
+        self.record(|w| {
+            for hold in old.iter().filter(|hold| hold.state == HoldState::Pending) {
+                if !plan.holds.iter().any(|new| new.id == hold.id) {
+                    w.tx().delete_hold(&hold.id)?;
+                }
+            }
+            for hold in &plan.holds {
+                if old.iter().any(|known| known.id == hold.id) {
+                    continue;
+                }
+                let name = mailboxes.iter().find(|m| Some(m.id) == hold.mailbox);
+                w.tx().put_hold(&Hold {
+                    id: hold.id.clone(),
+                    created: now,
+                    mailbox: hold.mailbox,
+                    mailbox_name: name.map_or_else(String::new, |m| m.name.as_str().to_owned()),
+                    direction: hold.direction,
+                    why: why(&hold.reason),
+                    rows: hold.rows.clone(),
+                    state: HoldState::Pending,
+                })?;
+            }
+            Ok(())
+        })
+    }
+
+    /// A run that identified everything in its restated mailboxes ends their state.
+    pub(super) fn finish_restated(&mut self) -> Result<(), AccountError> {
+        for mailbox in self.store.mailboxes()?.into_iter().filter(|m| m.restated) {
+            let unknown = self.store.new_remote_count(mailbox.id)?;
+            if unknown == 0 && self.store.restated_count(mailbox.id)? == 0 {
+                self.record(|w| w.mailbox(&Mailbox { restated: false, ..mailbox.clone() }))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The reason of a hold in words for a person.
+#[must_use]
+pub fn why(reason: &HoldReason) -> String {
+    match reason {
+        HoldReason::TooMany { now, before: 0, limit } => {
+            format!("{now} messages would be removed at once; up to {limit} in 24 hours pass")
+        }
+        HoldReason::TooMany { now, before, limit } => format!(
+            "{now} messages would be removed after {before} in the last 24 hours; up to {limit} pass"
+        ),
+        HoldReason::Emptied { now } => {
+            format!("all {now} messages would be removed and the mailbox left empty")
+        }
+        HoldReason::FlagsRemoved { now, limit } => {
+            format!("flags would be removed from {now} messages at once; up to {limit} pass")
+        }
+        HoldReason::SurplusCopies { now } => {
+            format!("{now} more copies of messages that the mailbox already holds would be made")
+        }
+    }
+}
+
+/// Writes down how a run ended.
+pub(super) fn end_run(run: &mut Run, result: &Result<(), AccountError>) -> Result<(), StateError> {
+    let failure = result.as_ref().err().map(ToString::to_string);
+    let skipped: Vec<_> =
+        run.report.skipped.iter().map(|s| [s.what.as_str(), s.why.as_str()]).collect();
+    let outcome = serde_json::json!({
+        "failure": failure,
+        "skipped": skipped,
+        "interrupted": run.report.interrupted,
+    });
+    let (number, now) = (run.number, run.outside.clock.now());
+    run.store.transaction(|tx| tx.end_run(number, now, &outcome.to_string()))
+}

@@ -1,0 +1,81 @@
+//! Opens what a run works with and settles what a crash left open: by looking, never by
+//! guessing.
+
+use std::collections::BTreeSet;
+
+use super::apply::placed;
+use super::record::Writer;
+use super::{AccountError, Outside, Settings, Wish};
+use crate::local::{Placed, Root, RootOptions};
+use crate::reconcile::Policy;
+use crate::reconcile::types::{FileStamp, Flags, Journal, Local, Mailbox, Row};
+use crate::state::Store;
+
+/// The store and the Maildir of an account, opened and locked.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) store: Store,
+    pub(super) root: Root,
+}
+
+impl Place {
+    /// Opens both. A dry run works on a copy of the store and makes no Maildir.
+    pub(super) fn open(
+        settings: &Settings,
+        outside: &Outside,
+        wish: &Wish,
+    ) -> Result<Self, AccountError> {
+        let store = if wish.dry_run {
+            Store::open_scratch(&settings.store)?
+        } else {
+            Store::open(&settings.store)?
+        };
+        let id = super::restate::hex(store.id());
+        let options = RootOptions {
+            create: !wish.dry_run,
+            separator: settings.info_separator,
+            ..RootOptions::new(&id, &settings.machine)
+        };
+        let root = Root::open(outside.fs.clone(), &settings.maildir, options)?;
+        Ok(Self { store, root })
+    }
+}
+
+/// Settles rows that a crash left *placing*: with its tmp file there the rename is done now;
+/// without it the file was placed, and the scan that follows sees what became of it since.
+pub(super) fn settle(
+    settings: &Settings,
+    store: &mut Store,
+    root: &Root,
+) -> Result<(), AccountError> {
+    let policy = Policy { pull_only: settings.pull_only, ..Policy::default() };
+    for mailbox in store.mailboxes()? {
+        let placing: Vec<Row> = store.placing(mailbox.id)?;
+        let mut settled = Vec::new();
+        for row in placing {
+            settled.push(place(root, &mailbox, row)?);
+        }
+        if !settled.is_empty() {
+            root.sync_dirs(&mailbox.name)?;
+            store.transaction(|tx| {
+                let w = Writer::new(tx, &policy);
+                w.mailbox(&Mailbox { stamps: None, ..mailbox.clone() })?;
+                settled.iter().try_for_each(|row| w.update(row))
+            })?;
+        }
+        if mailbox.local {
+            root.clean_tmp(&mailbox.name, &BTreeSet::new())?;
+        }
+    }
+    Ok(())
+}
+
+fn place(root: &Root, mailbox: &Mailbox, row: Row) -> Result<Row, AccountError> {
+    let Journal::Placing { stem, in_new, info } = row.journal.clone() else { return Ok(row) };
+    let stamp = match root.place(&mailbox.name, &stem, in_new, &info)? {
+        Placed::Placed(stamp) => stamp,
+        Placed::NotInTmp | Placed::Exists => FileStamp::default(),
+    };
+    let local = Local { stem, in_new, info, flags: Flags::default(), stamp };
+    Ok(placed(mailbox, row, local))
+}

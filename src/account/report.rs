@@ -1,0 +1,76 @@
+//! What a run did, for the log, `status` and the exit code.
+
+use crate::reconcile::types::printable;
+
+/// Counts of what a run did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Bodies brought down.
+    pub pulled: u64,
+    /// Bodies sent up.
+    pub pushed: u64,
+    /// Messages moved or copied on disk without a body on the wire.
+    pub moved_local: u64,
+    /// Messages moved or copied on the server without a body on the wire.
+    pub moved_remote: u64,
+    /// Files whose flags were changed.
+    pub flags_local: u64,
+    /// Server messages whose flags were changed.
+    pub flags_remote: u64,
+    /// Files renamed into the local trash.
+    pub removed_local: u64,
+    /// Messages removed from their mailbox on the server.
+    pub removed_remote: u64,
+    /// Files and server messages found to be the same.
+    pub paired: u64,
+    /// Mailboxes made or removed on either side.
+    pub mailboxes: u64,
+    /// Octets received from and sent to the server.
+    pub received: u64,
+    /// See `received`.
+    pub sent: u64,
+    /// What could not be done now and a retry may mend.
+    pub skipped: Vec<Skip>,
+    /// Plan of a dry run, line by line.
+    pub plan: Vec<String>,
+    /// The run was asked to stop before it was through.
+    pub interrupted: bool,
+    /// Rounds taken.
+    pub rounds: u32,
+}
+
+impl Report {
+    /// Whether anything was changed on either side.
+    #[must_use]
+    pub fn changed(&self) -> bool {
+        let done = self.pulled
+            + self.pushed
+            + self.moved_local
+            + self.moved_remote
+            + self.flags_local
+            + self.flags_remote
+            + self.removed_local
+            + self.removed_remote
+            + self.mailboxes;
+        done > 0
+    }
+
+    /// Notes something that could not be done now.
+    pub fn skip(&mut self, what: impl Into<String>, why: impl Into<String>) {
+        let skip = Skip { what: what.into(), why: why.into() };
+        tracing::warn!(what = %printable(&skip.what), why = %printable(&skip.why), "skipped");
+        // A server that refuses everything must not fill the memory with its refusals.
+        if self.skipped.len() < 1000 && !self.skipped.contains(&skip) {
+            self.skipped.push(skip);
+        }
+    }
+}
+
+/// A step that was not taken, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skip {
+    /// The mailbox or message.
+    pub what: String,
+    /// The reason, with the words of whoever refused.
+    pub why: String,
+}

@@ -1,0 +1,113 @@
+//! What an account needs to know of its configuration: plain data, already validated.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::local::fs::Fs;
+use crate::reconcile::types::{MailboxName, SpecialUse};
+use crate::reconcile::{GuardLimits, OnLocalDelete, OnRemoteDelete};
+use crate::remote::Connector;
+use crate::remote::imap::Endpoint;
+
+/// Decides which mailboxes are mirrored.
+pub type Selects = Arc<dyn Fn(&MailboxName) -> bool + Send + Sync>;
+
+/// One account, as its task sees it.
+#[derive(Clone)]
+pub struct Settings {
+    /// The name in the configuration.
+    pub name: String,
+    /// Where and as whom to sign in.
+    pub endpoint: Endpoint,
+    /// The root of the Maildirs.
+    pub maildir: PathBuf,
+    /// The state store's file.
+    pub store: PathBuf,
+    /// Which mailboxes are mirrored.
+    pub selects: Selects,
+    /// What `selects` was made from: a change of it plans no removal.
+    pub scope: String,
+    /// The server is never changed.
+    pub pull_only: bool,
+    /// What a local deletion does on the server.
+    pub on_local_delete: OnLocalDelete,
+    /// What a deletion on the server does on disk.
+    pub on_remote_delete: OnRemoteDelete,
+    /// Limits of the guard.
+    pub guard: GuardLimits,
+    /// Special uses that the server does not tell, by the user's word.
+    pub special_use: Vec<(SpecialUse, MailboxName)>,
+    /// Messages above this many octets stay on the server.
+    pub max_message_size: u64,
+    /// The character before `2,FLAGS` in file names.
+    pub info_separator: u8,
+    /// The name of this machine, for file names and the lock.
+    pub machine: String,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// The outer world of an account: replaced by the test kit, piece by piece.
+#[derive(Clone, Debug)]
+pub struct Outside {
+    /// The file system under the Maildir.
+    pub fs: Arc<dyn Fs>,
+    /// How the server is dialled.
+    pub connector: Arc<dyn Connector>,
+    /// Wall-clock time.
+    pub clock: Clock,
+    /// Set when the user asked to stop: the step in hand is finished, nothing new is begun.
+    pub stop: Arc<AtomicBool>,
+}
+
+impl Outside {
+    /// Whether the user asked to stop.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// Wall-clock time: the system's, or one that a test sets.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
+
+impl Clock {
+    /// The system's clock.
+    #[must_use]
+    pub fn system() -> Self {
+        Self(Arc::new(SystemTime::now))
+    }
+
+    /// A clock of one's own.
+    #[must_use]
+    pub fn from_fn(now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    /// Nanoseconds since 1970.
+    #[must_use]
+    pub fn now_ns(&self) -> i64 {
+        let since = (self.0)().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+    }
+
+    /// Seconds since 1970.
+    #[must_use]
+    pub fn now(&self) -> i64 {
+        self.now_ns() / 1_000_000_000
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
