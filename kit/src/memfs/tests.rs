@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use mailtide::local::fs::RealFs;
+use mailtide::local::fs::{Fs, Kind, RealFs};
 use mailtide::local::{Copied, Layout, Placed, Root, RootOptions, TrashOutcome};
 use mailtide::reconcile::types::{Local, MailboxName, Stem};
 
