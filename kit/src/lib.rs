@@ -1,1 +1,3 @@
+//! What the tests, the demo and the benches stand on.
 
+pub mod memfs;

@@ -88,7 +88,7 @@ impl KeywordTable {
     #[must_use]
     pub fn mask(&self) -> KeywordMask {
         let set: BTreeSet<Keyword> = self.slots.iter().flatten().cloned().collect();
-        let full = self.slots.iter().flatten().count() == LETTERS;
+        let full = self.free().next().is_none();
         if full { KeywordMask::Only(set) } else { KeywordMask::Any }
     }
 
@@ -117,7 +117,7 @@ impl KeywordTable {
         let (n, name) = std::str::from_utf8(line).ok()?.split_once(' ')?;
         let n = n.parse::<usize>().ok().filter(|n| *n < LETTERS)?;
         let keyword = Keyword::new(name);
-        if !fits(&keyword) || self.contains(&keyword) {
+        if !fits(&keyword) {
             return None;
         }
         if self.slots.len() <= n {
@@ -140,11 +140,21 @@ impl KeywordTable {
         text
     }
 
+    /// The letters that mean nothing yet, as positions.
+    fn free(&self) -> impl Iterator<Item = usize> {
+        // A line that we do not understand may still give its letter a meaning.
+        let named = |at: usize| {
+            let start = format!("{at} ");
+            self.foreign.iter().any(|line| line.starts_with(start.as_bytes()))
+        };
+        let empty = |at: usize| self.slots.get(at).is_none_or(Option::is_none);
+        (0..LETTERS).filter(move |at| empty(*at) && !named(*at))
+    }
+
     /// Gives `keyword` the hinted letter if that is free, else the first that is.
     fn add(&mut self, keyword: &Keyword, hint: Option<u8>) -> bool {
-        let free = |at: usize| self.slots.get(at).is_none_or(Option::is_none);
-        let hinted = hint.map(usize::from).filter(|at| *at < LETTERS && free(*at));
-        let Some(at) = hinted.or_else(|| (0..LETTERS).find(|at| free(*at))) else { return false };
+        let hinted = hint.and_then(|hint| self.free().find(|at| *at == usize::from(hint)));
+        let Some(at) = hinted.or_else(|| self.free().next()) else { return false };
         if self.slots.len() <= at {
             self.slots.resize(at + 1, None);
         }
@@ -249,11 +259,13 @@ mod tests {
     fn tables_are_read_tolerantly_and_written_without_loss() {
         let text = b"0 Work\n2 Junk\nrubbish\n30 Late\n2 Twin\n3 work\n\xff\n";
         let table = KeywordTable::parse(text);
-        assert_eq!(table.slots.len(), 3);
+        assert_eq!(table.slots.len(), 4);
         assert_eq!(table.slots[1], None);
+        assert_eq!(table.letters_for(&flags(&["work"])).0, "a");
+        assert_eq!(table.flags_of("2,d").0, flags(&["Work"]));
         let again = KeywordTable::parse(&table.print());
         assert_eq!(again, table);
-        assert_eq!(table.foreign.len(), 5);
+        assert_eq!(table.foreign.len(), 4);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! names apart, [`keywords`] gives letters to keywords; [`content`] and [`header`] say what a
 //! body amounts to. On these stand the calls of [`Root`]: opening, locking and walking it
 //! (`root`), its marker (`marker`), listing a mailbox (`scan`), reading a message (`read`),
-//! delivering one (`deliver`), changing its name or place (`change`), putting it aside
+//! delivering one (`deliver`, `copy`), changing its name or place (`change`), putting it aside
 //! (`trash`).
 //!
 //! What holds: **no call overwrites or unlinks a message**, a body is durable before it can be
@@ -21,6 +21,7 @@ pub mod layout;
 pub mod name;
 
 mod change;
+mod copy;
 mod deliver;
 mod error;
 mod marker;
@@ -34,7 +35,8 @@ mod tests;
 
 pub use change::{Changed, NowNamed};
 pub use content::Summary;
-pub use deliver::{Copied, Delivered, Delivery, Placed};
+pub use copy::Copied;
+pub use deliver::{Delivered, Delivery, Placed};
 pub use error::{LocalError, Scope};
 pub use keywords::KeywordTable;
 pub use layout::Layout;

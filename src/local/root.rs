@@ -104,8 +104,8 @@ impl Root {
         match if_there(fs.stat(path)).at(Scope::Root, "look at", path)? {
             Some(meta) if meta.kind == Kind::Dir => {}
             Some(_) => {
-                let why = "it is no directory; choose another `maildir`";
-                return Err(LocalError::Unmirrored { path: path.to_owned(), why });
+                let error = io::ErrorKind::NotADirectory;
+                return Err(error.into()).at(Scope::Root, "open the Maildir root", path);
             }
             None if options.create => make_dirs(fs.as_ref(), path, Scope::Root)?,
             None => return Err(LocalError::NoRoot { path: path.to_owned() }),
