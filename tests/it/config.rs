@@ -80,6 +80,19 @@ fn the_example_holds_the_defaults() {
     assert_eq!(shown(&all), shown(EXAMPLE));
 }
 
+#[test]
+fn the_config_of_the_readme_is_one() {
+    let readme = include_str!("../../README.md");
+    let blocks: Vec<&str> = readme.split("```toml\n").skip(1).collect();
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        let text = block.split("```").next().unwrap();
+        let shown = format!("{:?}", parse(text).unwrap().accounts[0]);
+        // It says so itself: what it sets are the defaults.
+        assert_eq!(shown, format!("{:?}", parse(EXAMPLE).unwrap().accounts[0]));
+    }
+}
+
 fn run(dir: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mailtide"));
     command.args(arguments).current_dir(dir).env_clear().env("HOME", dir);
