@@ -1,0 +1,7 @@
+//! Everything that is proved from outside, in one binary.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+mod config;
+mod interrupt;
+mod tidy;
