@@ -5,3 +5,4 @@
 //! types; `account` uses those. A test holds this (`tests/it/tidy.rs`).
 
 pub mod reconcile;
+pub mod remote;

@@ -1,0 +1,360 @@
+//! Bodies: from the read buffer to the sink in slices, whatever their length.
+
+use std::collections::VecDeque;
+use std::io;
+
+use super::parse::Response;
+use super::parse::cursor::{Cursor, Value};
+use super::parse::fetch::{Gathered, Section};
+use super::session::{SET_LIMIT, Session, Stop, Tag, WINDOW, require_ok};
+use super::uid_set::UidSet;
+use super::wire::{Broken, Step};
+use crate::reconcile::types::Uid;
+use crate::remote::RemoteError;
+
+/// Takes bodies, one after the other.
+///
+/// For each: `begin`, any number of `chunk`, then `end` or `discard`.
+pub trait BodySink {
+    /// A body begins, of `size` bytes. Its UID is none if the server says it only at the end.
+    ///
+    /// # Errors
+    /// Any error stops the delivery.
+    fn begin(&mut self, uid: Option<Uid>, size: u64) -> io::Result<()>;
+
+    /// Its next bytes, as on the wire.
+    ///
+    /// # Errors
+    /// As for `begin`.
+    fn chunk(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// The body is whole, and it is that of `uid`.
+    ///
+    /// # Errors
+    /// As for `begin`.
+    fn end(&mut self, uid: Uid) -> io::Result<()>;
+
+    /// What was begun will not be completed, or turned out not to have been asked for.
+    fn discard(&mut self) {}
+}
+
+/// How much is read for nothing, after the sink failed, before the connection is given up.
+const DRAIN: u64 = 8 << 20;
+/// How long a header may be that is passed over because it is over its limit.
+const HEADER_DRAIN: u64 = 256 << 20;
+
+/// What is delivered, to whom.
+struct Delivery<'a> {
+    wanted: UidSet,
+    section: Section,
+    /// Longer ones are not taken.
+    max: u64,
+    /// Whether what is longer ends the session, or is read and passed over.
+    strict: bool,
+    sink: &'a mut dyn BodySink,
+    failed: Option<io::Error>,
+    drained: u64,
+    /// Whether a `begin` awaits its `end` or `discard`.
+    open: bool,
+    /// The message that was over the limit.
+    over: Option<Option<Uid>>,
+}
+
+impl Delivery<'_> {
+    /// Hands something to the sink, unless it has failed before.
+    fn give(&mut self, what: impl FnOnce(&mut dyn BodySink) -> io::Result<()>) {
+        if self.failed.is_none()
+            && let Err(error) = what(self.sink)
+        {
+            self.failed = Some(error);
+            self.close();
+        }
+    }
+
+    fn close(&mut self) {
+        if std::mem::take(&mut self.open) {
+            self.sink.discard();
+        }
+    }
+
+    fn begin(&mut self, uid: Option<Uid>, size: u64) -> bool {
+        let asked = uid.is_none_or(|uid| self.wanted.contains(uid));
+        if asked && self.failed.is_none() {
+            self.open = true;
+            self.give(|sink| sink.begin(uid, size));
+        }
+        self.open
+    }
+
+    /// The response is over: whose body was it?
+    fn end(&mut self, uid: Option<Uid>) {
+        match uid.filter(|uid| self.open && self.wanted.contains(*uid)) {
+            Some(uid) => {
+                self.give(|sink| sink.end(uid));
+                if self.failed.is_none() {
+                    self.wanted.remove(uid);
+                    self.open = false;
+                }
+            }
+            None => self.close(),
+        }
+    }
+}
+
+impl Drop for Delivery<'_> {
+    /// Also when the connection fails in the middle.
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Session {
+    /// Fetches whole bodies of the selected mailbox, without setting `\Seen`.
+    ///
+    /// They come in the order of the server, each UID of `set` at most once. A message of
+    /// which nothing was delivered by an OK is one that the server does not give.
+    ///
+    /// # Errors
+    /// A refusal: what was delivered before it stands. `Limit` with the UID where a body is
+    /// longer than `max` bytes: the session has ended, for the only way past is to read it.
+    /// `Sink` when the sink fails: the session is kept if little was left to be read.
+    pub async fn fetch_bodies(
+        &mut self,
+        set: &UidSet,
+        max: u64,
+        sink: &mut dyn BodySink,
+    ) -> Result<(), RemoteError> {
+        self.deliver_bodies("UID FETCH BODY[]", set, Section::Whole, max, sink).await
+    }
+
+    /// Fetches headers, each handed on whole. One that is longer than `limit` bytes is
+    /// passed over.
+    ///
+    /// # Errors
+    /// As for [`Session::fetch_bodies`].
+    pub async fn fetch_headers(
+        &mut self,
+        set: &UidSet,
+        limit: usize,
+        sink: &mut dyn FnMut(Uid, &[u8]),
+    ) -> Result<(), RemoteError> {
+        let mut headers = Headers { held: Vec::new(), sink };
+        let (doing, limit) = ("UID FETCH BODY[HEADER]", limit as u64);
+        self.deliver_bodies(doing, set, Section::Header, limit, &mut headers).await
+    }
+
+    async fn deliver_bodies(
+        &mut self,
+        doing: &str,
+        set: &UidSet,
+        section: Section,
+        max: u64,
+        sink: &mut dyn BodySink,
+    ) -> Result<(), RemoteError> {
+        let mut delivery = Delivery {
+            wanted: set.clone(),
+            section,
+            max,
+            strict: section == Section::Whole,
+            sink,
+            failed: None,
+            drained: 0,
+            open: false,
+            over: None,
+        };
+        let item = if section == Section::Whole { "BODY.PEEK[]" } else { "BODY.PEEK[HEADER]" };
+        let mut commands = set.chunks(SET_LIMIT).into_iter();
+        let mut under_way: VecDeque<Tag> = VecDeque::new();
+        let mut refused = None;
+        loop {
+            while refused.is_none() && delivery.failed.is_none() && under_way.len() < WINDOW {
+                let Some(part) = commands.next() else { break };
+                let command = format!("UID FETCH {part} (UID {item})");
+                let tag = if under_way.is_empty() {
+                    self.start(doing, &command).await?
+                } else {
+                    self.send(doing, &command).await?
+                };
+                under_way.push_back(tag);
+            }
+            let Some(tag) = under_way.pop_front() else { break };
+            let status = match self.bodies_until(&tag, &mut delivery).await {
+                Ok(status) => status,
+                Err(stop) => return Err(self.delivery_stopped(doing, stop, &mut delivery)),
+            };
+            if let Err(error) = require_ok(doing, status) {
+                refused.get_or_insert(error);
+            }
+        }
+        match delivery.failed.take() {
+            Some(source) => Err(RemoteError::Sink { source, ended: false }),
+            None => refused.map_or(Ok(()), Err),
+        }
+    }
+
+    fn delivery_stopped(
+        &mut self,
+        doing: &str,
+        stop: Stop,
+        delivery: &mut Delivery<'_>,
+    ) -> RemoteError {
+        let error = self.stopped(doing, stop);
+        if let Some(source) = delivery.failed.take() {
+            return RemoteError::Sink { source, ended: true };
+        }
+        match (error, delivery.over) {
+            (RemoteError::Limit { doing, what, limit, .. }, Some(uid)) => {
+                RemoteError::Limit { doing, what, limit, uid }
+            }
+            (error, _) => error,
+        }
+    }
+
+    async fn bodies_until(
+        &mut self,
+        tag: &Tag,
+        delivery: &mut Delivery<'_>,
+    ) -> Result<super::parse::status::Status, Stop> {
+        let (wire, talk) = self.parts();
+        wire.flush().await?;
+        loop {
+            if let Some(status) = talk.answered(tag) {
+                return Ok(status);
+            }
+            let mut step = wire.step().await?;
+            if !matches!(Response::parse(wire.in_hand()), Response::Fetch(_)) {
+                if step != Step::Complete {
+                    wire.response().await?;
+                }
+                talk.hear(Response::parse(wire.in_hand()), &mut |_| false)?;
+                continue;
+            }
+            let mut gathered = Gathered::default();
+            let mut at_start = true;
+            let mut has_body = false;
+            loop {
+                let found = read_part(wire.in_hand(), at_start, &mut gathered, delivery);
+                has_body |= found != Found::Nothing;
+                match (found, step) {
+                    (Found::Announced { wanted }, Step::Literal(length)) => {
+                        stream(wire, length, wanted, gathered.uid, delivery).await?;
+                        at_start = false;
+                        step = wire.step().await?;
+                    }
+                    // Some other literal: it is read along with its surroundings.
+                    (_, Step::Literal(_)) => {
+                        wire.inline().await?;
+                        step = wire.step().await?;
+                    }
+                    (_, Step::Complete) => break,
+                }
+            }
+            delivery.end(gathered.uid);
+            if !has_body {
+                // News of another kind, such as flags that changed meanwhile.
+                talk.hear(Response::parse(wire.in_hand()), &mut |_| false)?;
+            }
+        }
+    }
+}
+
+/// What a part of a FETCH response holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// No text.
+    Nothing,
+    /// A text that was there at once, and was delivered if it was wanted.
+    Inline,
+    /// A text whose literal comes next.
+    Announced { wanted: bool },
+}
+
+/// Reads the items of what is in hand of a FETCH response, from its start or after a literal
+/// that was streamed.
+fn read_part(
+    in_hand: &[u8],
+    at_start: bool,
+    gathered: &mut Gathered,
+    delivery: &mut Delivery<'_>,
+) -> Found {
+    let items = match Response::parse(in_hand) {
+        Response::Fetch(items) if at_start => items,
+        _ => in_hand,
+    };
+    let mut cursor = Cursor::new(items);
+    let mut found = Found::Nothing;
+    // The UID may stand behind a short text, so it is looked for first.
+    let mut ahead = cursor;
+    while gathered.read(&mut ahead).is_some_and(|b| !matches!(b.value, Value::Announced(_))) {}
+    while let Some(body) = gathered.read(&mut cursor) {
+        let wanted = body.section == delivery.section;
+        match body.value {
+            Value::Announced(_) => return Found::Announced { wanted },
+            Value::Bytes(bytes) if wanted && !delivery.open => {
+                found = Found::Inline;
+                if bytes.len() as u64 <= delivery.max
+                    && delivery.begin(gathered.uid, bytes.len() as u64)
+                    && !bytes.is_empty()
+                {
+                    delivery.give(|sink| sink.chunk(&bytes));
+                }
+            }
+            // NIL: the server has no text for it, which is not an empty text.
+            _ => found = Found::Inline,
+        }
+    }
+    found
+}
+
+/// Streams an announced literal to the sink, or past it.
+async fn stream(
+    wire: &mut super::wire::Wire,
+    length: u64,
+    wanted: bool,
+    uid: Option<Uid>,
+    delivery: &mut Delivery<'_>,
+) -> Result<(), Stop> {
+    let too_long = length > delivery.max;
+    if wanted && too_long && (delivery.strict || length > HEADER_DRAIN) {
+        delivery.over = Some(uid);
+        return Err(Broken::Limit("a body", delivery.max).into());
+    }
+    let taken = wanted && !too_long && !delivery.open && delivery.begin(uid, length);
+    if !taken && length > HEADER_DRAIN {
+        return Err(Broken::Limit("a literal", HEADER_DRAIN).into());
+    }
+    while let Some(slice) = wire.slice().await? {
+        if delivery.failed.is_some() {
+            delivery.drained += slice.len() as u64;
+            if delivery.drained > DRAIN {
+                return Err(Broken::Closed.into());
+            }
+        } else if taken {
+            delivery.give(|sink| sink.chunk(slice));
+        }
+    }
+    Ok(())
+}
+
+/// Gathers each header and hands it on whole.
+struct Headers<'a> {
+    held: Vec<u8>,
+    sink: &'a mut dyn FnMut(Uid, &[u8]),
+}
+
+impl BodySink for Headers<'_> {
+    fn begin(&mut self, _: Option<Uid>, _: u64) -> io::Result<()> {
+        self.held.clear();
+        Ok(())
+    }
+
+    fn chunk(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.held.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn end(&mut self, uid: Uid) -> io::Result<()> {
+        (self.sink)(uid, &self.held);
+        Ok(())
+    }
+}

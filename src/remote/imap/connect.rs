@@ -1,0 +1,237 @@
+//! From a host name to a signed-in session, in as few round trips as the server allows.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_imap::Client;
+use zeroize::Zeroizing;
+
+use super::capabilities::Capabilities;
+use super::parse::Response;
+use super::parse::status::{Code, Condition, Status};
+use super::session::{Session, broken_error};
+use super::sign_in;
+use super::tls::{secure, within};
+use super::wire::{Broken, Wire};
+use crate::remote::{BoxStream, Connector, RemoteError};
+
+/// How the connection is secured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tls {
+    /// From the first byte (RFC 8314), port 993.
+    Implicit,
+    /// By STARTTLS, before anything else; its absence is an error.
+    StartTls,
+    /// Not at all: only to loopback, or by the user's explicit word.
+    None,
+}
+
+/// An account at a server.
+#[derive(Clone)]
+pub struct Endpoint {
+    /// A name or an address; the certificate must be for it.
+    pub host: String,
+    /// The TCP port.
+    pub port: u16,
+    /// How it is secured.
+    pub tls: Tls,
+    /// A PEM file of roots to trust besides the system's.
+    pub ca: Option<PathBuf>,
+    /// SHA-256 of the server's public key (SubjectPublicKeyInfo, DER). Where it is given it
+    /// alone decides: names, dates and issuers are not looked at.
+    pub pin: Option<[u8; 32]>,
+    /// Whether to sign in without TLS to another machine.
+    pub allow_cleartext: bool,
+    /// The user.
+    pub user: String,
+    /// The password.
+    pub secret: Zeroizing<String>,
+    /// For how long any single wait may last.
+    pub timeout: Duration,
+    /// Capabilities to ignore, in upper case.
+    pub disable: BTreeSet<String>,
+}
+
+impl fmt::Debug for Endpoint {
+    /// Without the secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("tls", &self.tls)
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Endpoint {
+    fn is_loopback(&self) -> bool {
+        let address = self.host.trim_start_matches('[').trim_end_matches(']');
+        self.host.eq_ignore_ascii_case("localhost")
+            || address.parse::<IpAddr>().is_ok_and(|a| a.is_loopback())
+    }
+}
+
+/// A connection that is not signed in yet: async-imap's client and what the server can do.
+pub(crate) struct Greeted {
+    pub(crate) client: Client<Wire>,
+    pub(crate) capabilities: Capabilities,
+}
+
+impl Session {
+    /// Connects, secures and signs in.
+    ///
+    /// Extensions are asked for in the packet of the first command, so whether QRESYNC is
+    /// [available](Capabilities::qresync) is settled when that command is answered.
+    ///
+    /// # Errors
+    /// `Cleartext` before anything was sent; `Connect`, `Tls`; `SignIn` when the server
+    /// refuses; and whatever may befall a connection.
+    pub async fn connect(
+        endpoint: &Endpoint,
+        connector: &dyn Connector,
+    ) -> Result<Self, RemoteError> {
+        if endpoint.tls == Tls::None && !endpoint.is_loopback() && !endpoint.allow_cleartext {
+            return Err(RemoteError::Cleartext { host: endpoint.host.clone() });
+        }
+        let mut stream = dial(endpoint, connector).await?;
+        if endpoint.tls == Tls::Implicit {
+            stream = secure(stream, endpoint).await?;
+        }
+        let mut greeted = greet(stream, endpoint).await?;
+        if endpoint.tls == Tls::StartTls {
+            greeted = start_tls(greeted, endpoint).await?;
+        }
+        if greeted.capabilities.is_unknown() {
+            ask_capabilities(&mut greeted).await?;
+        }
+        let (shell, mut capabilities) = sign_in::sign_in(greeted, endpoint).await?;
+        let known = !capabilities.is_unknown();
+        if !known {
+            // Some answer for a proxy before the sign-in, so nothing of that is kept.
+            capabilities = Capabilities::new(&endpoint.disable);
+        }
+        let mut session = Self::new(shell, capabilities, endpoint.timeout);
+        if !known {
+            session.ask_capabilities().await?;
+        }
+        session.ask_extensions().await?;
+        Ok(session)
+    }
+}
+
+async fn dial(endpoint: &Endpoint, connector: &dyn Connector) -> Result<BoxStream, RemoteError> {
+    let to = format!("{}:{}", endpoint.host, endpoint.port);
+    match within(endpoint.timeout, connector.connect(&endpoint.host, endpoint.port)).await {
+        Some(Ok(stream)) => Ok(stream),
+        Some(Err(source)) => Err(RemoteError::Connect { to, source }),
+        None => Err(RemoteError::Timeout {
+            doing: format!("connecting to {to}"),
+            after: endpoint.timeout,
+        }),
+    }
+}
+
+async fn greet(stream: BoxStream, endpoint: &Endpoint) -> Result<Greeted, RemoteError> {
+    let mut client = Client::new(Wire::new(stream, endpoint.timeout));
+    let read = client.read_response().await;
+    let wire = client.get_mut();
+    if read.is_err() {
+        let broken = wire.take_broken().unwrap_or(Broken::Closed);
+        return Err(broken_error("the greeting", broken, last_bye(wire)));
+    }
+    let mut capabilities = Capabilities::new(&endpoint.disable);
+    for response in wire.take_heard() {
+        let Response::Status(status) = Response::parse(&response) else { continue };
+        match status.condition {
+            Condition::Bye => {
+                let doing = "the greeting".to_owned();
+                return Err(RemoteError::Bye { doing, words: status.words });
+            }
+            // Who was signed in by somebody else may be anybody (RFC 9051 §7.1.4).
+            Condition::Preauth => {
+                let what = "it took us for signed in already (PREAUTH)".to_owned();
+                return Err(RemoteError::Protocol { doing: "the greeting".to_owned(), what });
+            }
+            _ => {}
+        }
+        if let Some(Code::Capability(list)) = status.code {
+            capabilities.replace(list.as_bytes());
+        }
+    }
+    Ok(Greeted { client, capabilities })
+}
+
+/// The words of a BYE among what was read before the connection ended.
+fn last_bye(wire: &mut Wire) -> Option<String> {
+    wire.take_heard().iter().find_map(|response| match Response::parse(response) {
+        Response::Status(Status { condition: Condition::Bye, words, .. }) => Some(words),
+        _ => None,
+    })
+}
+
+async fn start_tls(mut greeted: Greeted, endpoint: &Endpoint) -> Result<Greeted, RemoteError> {
+    let refuse = |why: &str| RemoteError::Tls { host: endpoint.host.clone(), why: why.to_owned() };
+    if greeted.capabilities.is_unknown() {
+        ask_capabilities(&mut greeted).await?;
+    }
+    if !greeted.capabilities.has("STARTTLS") {
+        return Err(refuse("the server does not offer STARTTLS"));
+    }
+    command(&mut greeted.client, "STARTTLS").await?;
+    let Some(stream) = greeted.client.into_inner().into_io() else {
+        return Err(refuse("something was sent behind the answer to STARTTLS"));
+    };
+    let mut wire = Wire::new(secure(stream, endpoint).await?, endpoint.timeout);
+    wire.greeted = true;
+    // What was said before TLS may have been said by anybody.
+    greeted.capabilities.forget();
+    Ok(Greeted { client: Client::new(wire), capabilities: greeted.capabilities })
+}
+
+/// Runs one plain command before the sign-in; gives the responses it brought.
+async fn command(client: &mut Client<Wire>, command: &str) -> Result<Vec<Vec<u8>>, RemoteError> {
+    tracing::trace!("C: {command}");
+    let done = client.run_command_and_check_ok(command, None).await;
+    let wire = client.get_mut();
+    wire.counters.commands += 1;
+    if let Some(broken) = wire.take_broken() {
+        return Err(broken_error(command, broken, last_bye(wire)));
+    }
+    let heard = wire.take_heard();
+    if done.is_ok() {
+        return Ok(heard);
+    }
+    Err(refusal(command, &heard))
+}
+
+fn refusal(doing: &str, heard: &[Vec<u8>]) -> RemoteError {
+    let doing = doing.to_owned();
+    match tagged(heard) {
+        Some(Status { condition: Condition::No, code, words }) => {
+            RemoteError::No { doing, code, words }
+        }
+        Some(Status { code, words, .. }) => RemoteError::Bad { doing, code, words },
+        None => RemoteError::Protocol { doing, what: "it was not answered".to_owned() },
+    }
+}
+
+/// The tagged status among responses.
+pub(crate) fn tagged(heard: &[Vec<u8>]) -> Option<Status> {
+    heard.iter().find_map(|response| match Response::parse(response) {
+        Response::Tagged { status, .. } => Some(status),
+        _ => None,
+    })
+}
+
+async fn ask_capabilities(greeted: &mut Greeted) -> Result<(), RemoteError> {
+    for response in command(&mut greeted.client, "CAPABILITY").await? {
+        if let Response::Capability(list) = Response::parse(&response) {
+            greeted.capabilities.replace(list);
+        }
+    }
+    Ok(())
+}

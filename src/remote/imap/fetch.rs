@@ -1,0 +1,82 @@
+//! UID FETCH of attributes: rows that are handed on one by one and never collected.
+
+use super::parse::Response;
+use super::parse::fetch::{FetchRow, row};
+use super::session::{SET_LIMIT, Session};
+use super::uid_set::UidSet;
+use crate::remote::RemoteError;
+
+/// Which attributes to ask for. The UID always comes along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FetchItems {
+    /// FLAGS.
+    pub flags: bool,
+    /// RFC822.SIZE.
+    pub size: bool,
+    /// INTERNALDATE.
+    pub date: bool,
+    /// MODSEQ; left out where the server has none.
+    pub modseq: bool,
+    /// EMAILID or X-GM-MSGID; left out where the server has neither.
+    pub object_id: bool,
+}
+
+impl Session {
+    /// Fetches attributes of messages of the selected mailbox.
+    ///
+    /// Each row goes to `sink` as it comes, in any order, and a message may come in several
+    /// rows; rows of messages outside `set` are kept for [`Session::take_pending`]. An
+    /// attribute that was asked for and is none in every row of a message was not given:
+    /// for flags that is an error of the server, never "no flags". A message without any row
+    /// is not thereby gone.
+    ///
+    /// `changed_since` asks only for what changed after that mod-sequence (RFC 7162 §3.1.4.1);
+    /// it is ignored where it is 0 or the server has no mod-sequences.
+    ///
+    /// # Errors
+    /// A refusal (rows that came before it stand), or what ends the session.
+    pub async fn fetch(
+        &mut self,
+        set: &UidSet,
+        items: FetchItems,
+        changed_since: Option<u64>,
+        sink: &mut dyn FnMut(FetchRow),
+    ) -> Result<(), RemoteError> {
+        let names = self.item_names(items);
+        let condstore = self.talk.capabilities.condstore();
+        let modifier = match changed_since {
+            Some(since) if since > 0 && condstore => format!(" (CHANGEDSINCE {since})"),
+            _ => String::new(),
+        };
+        let chunks = set.chunks(SET_LIMIT).into_iter();
+        let commands = chunks.map(|part| format!("UID FETCH {part} ({names}){modifier}"));
+        let mut each = |response: &Response<'_>| {
+            let Response::Fetch(rest) = response else { return false };
+            match row(rest) {
+                Some(row) if set.contains(row.uid) => {
+                    sink(row);
+                    true
+                }
+                _ => false,
+            }
+        };
+        self.run_all("UID FETCH", commands, &mut each).await
+    }
+
+    fn item_names(&self, items: FetchItems) -> String {
+        let can = &self.talk.capabilities;
+        let object_id = if can.objectid() { "EMAILID" } else { "X-GM-MSGID" };
+        [
+            (true, "UID"),
+            (items.flags, "FLAGS"),
+            (items.size, "RFC822.SIZE"),
+            (items.date, "INTERNALDATE"),
+            (items.modseq && can.condstore(), "MODSEQ"),
+            (items.object_id && (can.objectid() || can.gmail()), object_id),
+        ]
+        .into_iter()
+        .filter_map(|(wanted, name)| wanted.then_some(name))
+        .collect::<Vec<_>>()
+        .join(" ")
+    }
+}

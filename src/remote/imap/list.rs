@@ -1,0 +1,311 @@
+//! Which mailboxes there are and how they stand: one round trip where the server can.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::name;
+use super::parse::Response;
+use super::parse::list::{list, mailbox_status};
+use super::parse::status::Code;
+use super::session::Session;
+use crate::reconcile::types::{Gate, MailboxName, SpecialUse};
+use crate::remote::RemoteError;
+
+/// How the server spells the names of an account, as learned from LIST.
+#[derive(Debug, Clone, Default)]
+pub struct Names {
+    raw: BTreeMap<MailboxName, String>,
+    /// The delimiter, once LIST has told it; none within for flat names.
+    delimiter: Option<Option<char>>,
+}
+
+/// A mailbox as LIST shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedMailbox {
+    /// Our name of it; only fit for showing when there is a `problem`.
+    pub name: MailboxName,
+    /// The server's name of it.
+    pub raw: Vec<u8>,
+    /// Whether it can be selected: `\Noselect` and `\NonExistent` cannot.
+    pub selectable: bool,
+    /// What it is for (RFC 6154).
+    pub special_use: Option<SpecialUse>,
+    /// How it stands; none when the server did not say, which proves nothing.
+    pub gate: Option<Gate>,
+    /// MAILBOXID (RFC 8474).
+    pub object_id: Option<String>,
+    /// Why it cannot be mirrored: its name has no exact counterpart.
+    pub problem: Option<String>,
+}
+
+/// Whether a mailbox is there, by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Existence {
+    /// It is, and stands so.
+    Exists(Gate),
+    /// The server says that there is none (NONEXISTENT).
+    Gone,
+    /// The server says no and not why: gone only if it does so again later.
+    Refused(String),
+}
+
+/// A mailbox that surely does not exist: selecting it fails, and leaves none selected.
+const NOWHERE: &str = "EXAMINE \"mailtide nowhere d41d8cd98f00b204\"";
+
+impl Session {
+    /// Asks for all mailboxes and how each of them stands, with none selected (a selected
+    /// mailbox would be shown as it was when it was last looked at).
+    ///
+    /// # Errors
+    /// A refusal of LIST, or what ends the session. A refused STATUS is a missing `gate`.
+    pub async fn list_status(&mut self) -> Result<Vec<ListedMailbox>, RemoteError> {
+        if self.talk.capabilities.list_status() {
+            match self.list_with_status().await {
+                Err(RemoteError::Bad { words, .. }) => {
+                    let words = crate::reconcile::types::printable(&words);
+                    tracing::warn!("LIST-STATUS is announced but not understood: {words}");
+                    self.talk.capabilities.withdraw("LIST-STATUS");
+                }
+                listed => return listed,
+            }
+        }
+        self.unselect().await?;
+        let mut found = Found::default();
+        self.run("LIST", "LIST \"\" \"*\"", &mut |response| found.take(response)).await?;
+        let mut listed = self.learn(found);
+        self.ask_status(&mut listed).await?;
+        Ok(listed)
+    }
+
+    fn status_items(&self) -> String {
+        let can = &self.talk.capabilities;
+        let modseq = if can.condstore() { " HIGHESTMODSEQ" } else { "" };
+        let object_id = if can.objectid() { " MAILBOXID" } else { "" };
+        format!("(UIDVALIDITY UIDNEXT MESSAGES{modseq}{object_id})")
+    }
+
+    async fn list_with_status(&mut self) -> Result<Vec<ListedMailbox>, RemoteError> {
+        let uses = if self.talk.capabilities.special_use() { "SPECIAL-USE " } else { "" };
+        let command = format!("LIST \"\" \"*\" RETURN ({uses}STATUS {})", self.status_items());
+        loop {
+            let leaving = self.start_leaving().await?;
+            let tag = self.send("LIST", &command).await?;
+            let left = match leaving {
+                Some(leaving) => self.finish_leaving(&leaving).await?,
+                None => true,
+            };
+            let mut found = Found::default();
+            let status = self.answer("LIST", &tag, &mut |response| found.take(response)).await?;
+            super::session::require_ok("LIST", status)?;
+            if left {
+                return Ok(self.learn(found));
+            }
+        }
+    }
+
+    /// Asks STATUS of each mailbox that can have one, many at a time.
+    async fn ask_status(&mut self, listed: &mut [ListedMailbox]) -> Result<(), RemoteError> {
+        let items = self.status_items();
+        let asked: Vec<&ListedMailbox> =
+            listed.iter().filter(|m| m.selectable && m.problem.is_none()).collect();
+        let mut commands = Vec::new();
+        for mailbox in asked {
+            let spelled = self.spelled(&mailbox.name).await?;
+            commands.push(format!("STATUS {spelled} {items}"));
+        }
+        let mut found = Found::default();
+        let mut commands = commands.into_iter();
+        loop {
+            let rest = commands.by_ref();
+            match self.run_all("STATUS", rest, &mut |response| found.take(response)).await {
+                // One mailbox that does not answer says nothing of the others.
+                Err(error) if error.is_refusal() => {}
+                done => break done?,
+            }
+        }
+        found.apply(listed);
+        Ok(())
+    }
+
+    /// Builds the list, and remembers the spellings.
+    fn learn(&mut self, found: Found) -> Vec<ListedMailbox> {
+        let mut names = Names::default();
+        names.delimiter = found.delimiter.or(self.names.delimiter);
+        let mut taken: BTreeSet<MailboxName> = BTreeSet::new();
+        let mut listed = Vec::new();
+        for (raw, entry) in &found.listed {
+            let (name, problem) = match name::decode(raw, entry.delimiter) {
+                Ok(name) if taken.insert(name.clone()) => {
+                    names.raw.insert(name.clone(), String::from_utf8_lossy(raw).into_owned());
+                    (name, None)
+                }
+                Ok(name) => (name, Some("another mailbox has the same name".to_owned())),
+                Err(why) => (MailboxName::new(&String::from_utf8_lossy(raw)), Some(why)),
+            };
+            listed.push(ListedMailbox {
+                name,
+                raw: raw.clone(),
+                selectable: entry.selectable,
+                special_use: entry.special_use,
+                gate: None,
+                object_id: None,
+                problem,
+            });
+        }
+        self.names = Arc::new(names);
+        found.apply(&mut listed);
+        listed
+    }
+
+    /// The quoted spelling of a mailbox for a command. Asks for the delimiter if nothing has
+    /// told it yet and the name needs it.
+    pub(crate) async fn spelled(&mut self, name: &MailboxName) -> Result<String, RemoteError> {
+        if let Some(raw) = self.names.raw.get(name) {
+            return Ok(quoted(raw));
+        }
+        if self.names.delimiter.is_none() && !name.is_inbox() {
+            let mut found = Found::default();
+            self.run("LIST", "LIST \"\" \"\"", &mut |response| found.take(response)).await?;
+            let delimiter = found.listed.values().next().map(|entry| entry.delimiter);
+            Arc::make_mut(&mut self.names).delimiter = Some(delimiter.flatten());
+        }
+        let delimiter = self.names.delimiter.flatten();
+        let raw = name::encode(name, delimiter)
+            .map_err(|why| RemoteError::Name { name: name.as_str().to_owned(), why })?;
+        Ok(quoted(&raw))
+    }
+
+    /// Leaves no mailbox selected, without expunging (never CLOSE).
+    ///
+    /// # Errors
+    /// What ends the session.
+    pub async fn unselect(&mut self) -> Result<(), RemoteError> {
+        while let Some(leaving) = self.start_leaving().await? {
+            if self.finish_leaving(&leaving).await? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what unselects, if anything is selected.
+    pub(crate) async fn start_leaving(&mut self) -> Result<Option<Leaving>, RemoteError> {
+        if self.selected.is_none() {
+            return Ok(None);
+        }
+        let by_command = self.talk.capabilities.unselect();
+        let command = if by_command { "UNSELECT" } else { NOWHERE };
+        let tag = self.start("UNSELECT", command).await?;
+        Ok(Some(Leaving { tag, by_command }))
+    }
+
+    /// Waits for its answer; false if it did not work and another way is to be tried.
+    pub(crate) async fn finish_leaving(&mut self, leaving: &Leaving) -> Result<bool, RemoteError> {
+        let status = self.answer("UNSELECT", &leaving.tag, &mut |_| false).await?;
+        let ok = super::session::require_ok("UNSELECT", status).is_ok();
+        if leaving.by_command && !ok {
+            self.talk.capabilities.withdraw("UNSELECT");
+            return Ok(false);
+        }
+        self.selected = None;
+        self.talk.exists = 0;
+        Ok(true)
+    }
+
+    /// Asks for one mailbox by its name, without selecting it.
+    ///
+    /// # Errors
+    /// A refusal for another reason than that it is not there, or what ends the session.
+    pub async fn exists(&mut self, name: &MailboxName) -> Result<Existence, RemoteError> {
+        let spelled = self.spelled(name).await?;
+        let doing = format!("STATUS of {name}");
+        let mut gate = Gate::default();
+        let command = format!("STATUS {spelled} {}", self.status_items());
+        let answer = self
+            .run(&doing, &command, &mut |response| {
+                let Response::MailboxStatus(rest) = response else { return false };
+                if let Some(status) = mailbox_status(rest) {
+                    gate = status.gate;
+                }
+                true
+            })
+            .await;
+        match answer {
+            Ok(_) => Ok(Existence::Exists(gate)),
+            Err(RemoteError::No { code: Some(Code::NonExistent), .. }) => Ok(Existence::Gone),
+            Err(RemoteError::No { code: None | Some(Code::TryCreate), words, .. }) => {
+                Ok(Existence::Refused(words))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// An UNSELECT under way.
+#[derive(Debug)]
+pub(crate) struct Leaving {
+    tag: super::session::Tag,
+    by_command: bool,
+}
+
+/// A name as a quoted string (RFC 9051 §4.3); line breaks never get this far.
+pub(crate) fn quoted(raw: &str) -> String {
+    format!("\"{}\"", raw.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    selectable: bool,
+    special_use: Option<SpecialUse>,
+    delimiter: Option<char>,
+}
+
+/// What LIST and STATUS responses said, by the server's spelling.
+#[derive(Debug, Default)]
+struct Found {
+    listed: BTreeMap<Vec<u8>, Entry>,
+    status: BTreeMap<Vec<u8>, (Gate, Option<String>)>,
+    delimiter: Option<Option<char>>,
+}
+
+impl Found {
+    fn take(&mut self, response: &Response<'_>) -> bool {
+        match response {
+            Response::List(rest) => {
+                let Some(row) = list(rest) else { return true };
+                if self.delimiter.flatten().is_none() {
+                    self.delimiter = Some(row.delimiter);
+                }
+                // Twice the same: by hierarchy and by subscription, or a forgetful server.
+                let new = Entry { selectable: true, ..Entry::default() };
+                let entry = self.listed.entry(fold(&row.raw)).or_insert(new);
+                entry.selectable &= row.selectable;
+                entry.special_use = entry.special_use.or(row.special_use);
+                entry.delimiter = row.delimiter;
+                true
+            }
+            Response::MailboxStatus(rest) => {
+                if let Some(row) = mailbox_status(rest) {
+                    self.status.insert(fold(&row.raw), (row.gate, row.object_id));
+                }
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Sets what was said by STATUS.
+    fn apply(self, listed: &mut [ListedMailbox]) {
+        for mailbox in listed {
+            if let Some((gate, object_id)) = self.status.get(&mailbox.raw) {
+                mailbox.gate = Some(*gate);
+                mailbox.object_id = object_id.clone();
+            }
+        }
+    }
+}
+
+/// INBOX is the same in any case (RFC 9051 §5.1).
+fn fold(raw: &[u8]) -> Vec<u8> {
+    if raw.eq_ignore_ascii_case(b"INBOX") { b"INBOX".to_vec() } else { raw.to_vec() }
+}

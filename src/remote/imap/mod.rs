@@ -1,0 +1,47 @@
+//! IMAP: one [`Session`] is one signed-in connection.
+//!
+//! Read them in this order, each stands on the former:
+//! - `wire`: whole responses in, whole commands out; deadlines and limits.
+//! - `parse`: what a response says; nothing in it is fatal.
+//! - `connect`, `tls`, `sign_in`: from a host name to a session.
+//! - `session`: commands and their answers; nothing unasked is dropped.
+//! - `list`, `select`, `search`, `fetch`, `body`, `append`, `change`: the commands.
+//!
+//! async-imap gives the sign-in and the tags; it hides refusals and the end of the stream and
+//! drops what it was not asked for, so every answer is read here.
+
+mod append;
+mod body;
+mod capabilities;
+mod change;
+mod connect;
+mod date;
+mod deadline;
+mod fetch;
+mod list;
+mod name;
+mod parse;
+mod search;
+mod select;
+mod session;
+mod sign_in;
+mod tls;
+mod uid_set;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+pub use append::{AppendError, BodySource};
+pub use body::BodySink;
+pub use capabilities::Capabilities;
+pub use change::{CopyError, CopyUid, sendable};
+pub use connect::{Endpoint, Tls};
+pub use fetch::FetchItems;
+pub use list::{Existence, ListedMailbox, Names};
+pub use parse::fetch::FetchRow;
+pub use parse::status::Code;
+pub use select::{QresyncSince, Select, Selected};
+pub use session::{Pending, Session, Untagged};
+pub use uid_set::UidSet;
+pub use wire::Counters;

@@ -1,0 +1,200 @@
+//! Mailbox names: the server's spelling (modified UTF-7, its delimiter) and ours (UTF-8, `/`).
+//!
+//! Both ways must come out as they went in; a name that does not is reported with its
+//! reason, never silently changed into another mailbox's name.
+
+use base64::Engine as _;
+use base64::alphabet::IMAP_MUTF7;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+use crate::reconcile::types::MailboxName;
+
+/// BASE64 with `,` for `/` and without padding (RFC 3501 §5.1.3).
+const MODIFIED_BASE64: GeneralPurpose = GeneralPurpose::new(
+    &IMAP_MUTF7,
+    GeneralPurposeConfig::new()
+        .with_encode_padding(false)
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone),
+);
+
+/// Our name of what the server calls `raw`, or the reason why it cannot be told exactly.
+///
+/// Names in plain UTF-8 are taken as such: some servers list them without being asked.
+pub(crate) fn decode(raw: &[u8], delimiter: Option<char>) -> Result<MailboxName, String> {
+    let text = std::str::from_utf8(raw).map_err(|_| "it is not text in UTF-8".to_owned())?;
+    if text.is_empty() {
+        return Err("it is empty".to_owned());
+    }
+    if text.contains(['\0', '\r', '\n']) {
+        return Err("it holds a line break or a NUL".to_owned());
+    }
+    let decoded = if text.is_ascii() {
+        decode_utf7(text).ok_or("its modified UTF-7 does not stand for any text")?
+    } else {
+        text.to_owned()
+    };
+    let path = match delimiter {
+        Some('/') => decoded,
+        _ if decoded.contains('/') => {
+            return Err("it holds a \"/\", which is not the server's delimiter".to_owned());
+        }
+        Some(delimiter) => {
+            // A delimiter that came out of UTF-7 is a character of a name, not a delimiter.
+            if text.is_ascii()
+                && decoded.matches(delimiter).count() != text.matches(delimiter).count()
+            {
+                return Err("its delimiter is encoded".to_owned());
+            }
+            decoded.replace(delimiter, "/")
+        }
+        None => decoded,
+    };
+    if path.split('/').any(str::is_empty) {
+        return Err("one of its levels is empty".to_owned());
+    }
+    Ok(MailboxName::new(&path))
+}
+
+/// The server's spelling of `name`, or the reason why it cannot have one there.
+pub(crate) fn encode(name: &MailboxName, delimiter: Option<char>) -> Result<String, String> {
+    let path = name.as_str();
+    if path.split('/').any(str::is_empty) {
+        return Err("one of its levels is empty".to_owned());
+    }
+    let raw = match delimiter {
+        Some('/') => encode_utf7(path),
+        Some(delimiter) if path.contains(delimiter) => {
+            return Err(format!("it holds {delimiter:?}, the server's delimiter"));
+        }
+        Some(delimiter) => {
+            let levels: Vec<String> = path.split('/').map(encode_utf7).collect();
+            levels.join(&delimiter.to_string())
+        }
+        None if path.contains('/') => return Err("the server has no hierarchy".to_owned()),
+        None => encode_utf7(path),
+    };
+    match decode(raw.as_bytes(), delimiter) {
+        Ok(back) if back == *name => Ok(raw),
+        Ok(_) => Err("it would come back as another name".to_owned()),
+        Err(why) => Err(why),
+    }
+}
+
+/// Modified UTF-7 of a text (RFC 3501 §5.1.3).
+fn encode_utf7(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut shifted: Vec<u8> = Vec::new();
+    let flush = |shifted: &mut Vec<u8>, out: &mut String| {
+        if !shifted.is_empty() {
+            out.push('&');
+            MODIFIED_BASE64.encode_string(&shifted, out);
+            out.push('-');
+            shifted.clear();
+        }
+    };
+    for c in text.chars() {
+        if matches!(c, ' '..='~') {
+            flush(&mut shifted, &mut out);
+            out.push(c);
+            if c == '&' {
+                out.push('-');
+            }
+        } else {
+            let mut units = [0; 2];
+            shifted.extend(c.encode_utf16(&mut units).iter().flat_map(|u| u.to_be_bytes()));
+        }
+    }
+    flush(&mut shifted, &mut out);
+    out
+}
+
+/// The text of modified UTF-7; none unless encoding it again gives the same.
+fn decode_utf7(raw: &str) -> Option<String> {
+    let mut out = String::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some((plain, shifted)) = rest.split_once('&') {
+        out.push_str(plain);
+        let (code, after) = shifted.split_once('-')?;
+        if code.is_empty() {
+            out.push('&');
+        } else {
+            let bytes = MODIFIED_BASE64.decode(code).ok()?;
+            let units = bytes.chunks_exact(2).map(|unit| u16::from_be_bytes([unit[0], unit[1]]));
+            if bytes.len() % 2 != 0 {
+                return None;
+            }
+            for c in char::decode_utf16(units) {
+                out.push(c.ok()?);
+            }
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    // One text has one spelling: `&AGE-` for `a`, or two shifts in a row, could alias another.
+    (encode_utf7(&out) == raw).then_some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_spellings_of_real_names() {
+        for (raw, delimiter, ours) in [
+            ("INBOX", Some('/'), "INBOX"),
+            ("inbox", Some('.'), "INBOX"),
+            ("INBOX.Sent Items", Some('.'), "INBOX/Sent Items"),
+            ("Entw&APw-rfe", Some('/'), "Entwürfe"),
+            ("~peter/mail/&U,BTFw-/&ZeVnLIqe-", Some('/'), "~peter/mail/台北/日本語"),
+            ("Tom &- Jerry", Some('/'), "Tom & Jerry"),
+            ("&2D3eAA-", Some('/'), "😀"),
+            ("a.b", Some('/'), "a.b"),
+            ("a\\b", Some('\\'), "a/b"),
+            ("flat", None, "flat"),
+            ("Gelöscht", Some('/'), "Gelöscht"),
+        ] {
+            let name = decode(raw.as_bytes(), delimiter).unwrap();
+            assert_eq!(name.as_str(), ours);
+            if raw.is_ascii() && raw != "inbox" {
+                assert_eq!(encode(&name, delimiter).unwrap(), raw);
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_come_back_is_reported() {
+        for (raw, delimiter) in [
+            (&b"&AGE-"[..], Some('/')), // a printable character in BASE64
+            (b"&AOk-&AOk-", Some('/')), // two shifts for one run
+            (b"&", Some('/')),          // never closed
+            (b"&AO-", Some('/')),       // half a unit
+            (b"&2D0-", Some('/')),      // half a surrogate pair
+            (b"&AOl-", Some('/')),      // stray bits at the end
+            (b"a/b", Some('.')),        // a slash inside a level
+            (b"a/b", None),
+            (b"&AC8-", Some('.')),
+            (b"a//b", Some('/')),
+            (b"a.", Some('.')),
+            (b"", Some('/')),
+            (b"caf\xe9", Some('/')),
+            (b"a\r\nb", Some('/')),
+        ] {
+            assert!(decode(raw, delimiter).is_err(), "{}", raw.escape_ascii());
+        }
+        for (ours, delimiter) in
+            [("a.b", Some('.')), ("a/b", None), ("a//b", Some('/')), ("", None)]
+        {
+            assert!(encode(&MailboxName::new(ours), delimiter).is_err(), "{ours}");
+        }
+    }
+
+    #[test]
+    fn every_character_comes_back() {
+        for c in (1..=0x2_0000_u32).filter_map(char::from_u32).filter(|c| !"/\r\n.".contains(*c)) {
+            let name = MailboxName::new(&format!("x{c}y&/{c}"));
+            let raw = encode(&name, Some('.')).unwrap();
+            assert!(raw.bytes().all(|b| matches!(b, b' '..=b'~')), "{raw}");
+            assert_eq!(decode(raw.as_bytes(), Some('.')).unwrap(), name);
+        }
+    }
+}

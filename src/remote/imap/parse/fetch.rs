@@ -1,0 +1,175 @@
+//! FETCH (RFC 9051 §7.5.2): the attributes of one message, item by item.
+//!
+//! An item that cannot be read is missing, never empty: "no flags" and "flags that we did
+//! not understand" lead to opposite deeds.
+
+use super::cursor::{Cursor, Value, is};
+use super::number;
+use crate::reconcile::types::{Flags, Uid};
+use crate::remote::imap::date;
+
+/// What a FETCH response said of one message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchRow {
+    /// Its UID.
+    pub uid: Uid,
+    /// Its flags; none when they were not there, or could not be read.
+    pub flags: Option<Flags>,
+    /// RFC822.SIZE in bytes.
+    pub size: Option<u64>,
+    /// INTERNALDATE in seconds since 1970.
+    pub date: Option<i64>,
+    /// MODSEQ (RFC 7162).
+    pub modseq: Option<u64>,
+    /// EMAILID (RFC 8474), or X-GM-MSGID.
+    pub object_id: Option<String>,
+}
+
+/// The items of one response as they are gathered: the UID may come last.
+#[derive(Debug, Default)]
+pub(crate) struct Gathered {
+    pub(crate) uid: Option<Uid>,
+    flags: Option<Flags>,
+    size: Option<u64>,
+    date: Option<i64>,
+    modseq: Option<u64>,
+    object_id: Option<String>,
+}
+
+/// A part of a message's text that a response holds or announces.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Body<'a> {
+    pub(crate) section: Section,
+    pub(crate) value: Value<'a>,
+}
+
+/// Which part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Section {
+    /// `BODY[]`, the whole message.
+    Whole,
+    /// `BODY[HEADER]`.
+    Header,
+    /// Another, or a piece of one.
+    Other,
+}
+
+impl Gathered {
+    /// Reads items up to the end, or up to a text, which is returned. What follows a
+    /// text that lay beyond the slice is read by a further call.
+    pub(crate) fn read<'a>(&mut self, cursor: &mut Cursor<'a>) -> Option<Body<'a>> {
+        cursor.eat(b'(');
+        loop {
+            let name = cursor.item_name();
+            if name.is_empty() {
+                return None;
+            }
+            if let Some(section) = section(name) {
+                if let Some(value) = cursor.value() {
+                    return Some(Body { section, value });
+                }
+                continue;
+            }
+            self.item(name, cursor)?;
+        }
+    }
+
+    /// Reads one item; none if its end cannot be found, so that nothing can follow.
+    fn item(&mut self, name: &[u8], cursor: &mut Cursor<'_>) -> Option<()> {
+        if is(name, "FLAGS") {
+            // Before the value is walked through: its tokens are not those of other lists.
+            self.flags = flags(cursor)?;
+            return Some(());
+        }
+        let value = *cursor;
+        cursor.skip_value()?;
+        let mut value = value;
+        match name {
+            _ if is(name, "UID") => {
+                let uid = number(value.atom()).and_then(|n| u32::try_from(n).ok());
+                self.uid = uid.filter(|&n| n != 0).map(Uid).or(self.uid);
+            }
+            _ if is(name, "RFC822.SIZE") => self.size = number(value.atom()),
+            _ if is(name, "INTERNALDATE") => {
+                self.date =
+                    value.value().and_then(Value::bytes).and_then(|text| date::parse(&text));
+            }
+            _ if is(name, "MODSEQ") => {
+                let inner = value.parenthesised().unwrap_or_else(|| value.atom());
+                self.modseq = number(inner.trim_ascii());
+            }
+            _ if is(name, "EMAILID") => {
+                self.object_id = value.parenthesised().and_then(text).or(self.object_id.take());
+            }
+            _ if is(name, "X-GM-MSGID") => {
+                self.object_id = self.object_id.take().or_else(|| text(value.atom()));
+            }
+            _ => {}
+        }
+        Some(())
+    }
+
+    /// The row, if the response said whose it is.
+    pub(crate) fn row(self) -> Option<FetchRow> {
+        let Self { uid, flags, size, date, modseq, object_id } = self;
+        Some(FetchRow { uid: uid?, flags, size, date, modseq, object_id })
+    }
+}
+
+fn text(bytes: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(bytes).ok()?.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// Which text an item is; RFC822 and RFC822.HEADER are their elder names (RFC 3501).
+fn section(name: &[u8]) -> Option<Section> {
+    if is(name, "BODY[]") || is(name, "RFC822") || is(name, "BINARY[]") {
+        return Some(Section::Whole);
+    }
+    if is(name, "BODY[HEADER]") || is(name, "RFC822.HEADER") {
+        return Some(Section::Header);
+    }
+    let opens = name.len() >= 5 && is(&name[..5], "BODY[");
+    (opens || is(name, "RFC822.TEXT")).then_some(Section::Other)
+}
+
+/// The flags between parentheses. Only blanks and `)` end a flag: servers let keywords hold
+/// braces, brackets and 8-bit letters. The outer option is none if the list does not end,
+/// the inner one if it was no list.
+fn flags(cursor: &mut Cursor<'_>) -> Option<Option<Flags>> {
+    if !cursor.eat(b'(') {
+        cursor.skip_value()?;
+        return Some(None);
+    }
+    let mut flags = Some(Flags::default());
+    loop {
+        if cursor.eat(b')') {
+            return Some(flags);
+        }
+        let flag = cursor.atom();
+        match (flag, cursor.peek()?) {
+            // A parenthesis within: this is no list of flags.
+            (_, b'(') => {
+                flags = None;
+                cursor.skip_value()?;
+            }
+            (b"", _) => return None,
+            _ => {}
+        }
+        // What is no text can be neither shown nor sent: like \Recent, it is no state of ours.
+        if let (Some(flags), Ok(flag)) = (&mut flags, std::str::from_utf8(flag))
+            && !flag.chars().any(char::is_control)
+            && !flag.is_empty()
+        {
+            flags.insert_imap(flag);
+        }
+    }
+}
+
+/// The row of a whole FETCH response that is not expected to hold a text.
+pub(crate) fn row(rest: &[u8]) -> Option<FetchRow> {
+    let mut gathered = Gathered::default();
+    let mut cursor = Cursor::new(rest);
+    while gathered.read(&mut cursor).is_some() {}
+    gathered.row()
+}

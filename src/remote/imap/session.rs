@@ -1,0 +1,495 @@
+//! Commands and their answers.
+//!
+//! A command is queued by [`Session::send`] and goes out with the first wait for an answer:
+//! commands that are sent in a row share a packet. Every tagged status is looked at, and what
+//! a server says unasked goes to the command's sink or is kept for [`Session::take_pending`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::capabilities::Capabilities;
+use super::list::Names;
+use super::parse::Response;
+use super::parse::fetch::{self, FetchRow};
+use super::parse::status::{Code, Condition, Status};
+use super::uid_set::UidSet;
+use super::wire::{Broken, Counters, Wire};
+use crate::reconcile::types::{MailboxName, printable};
+use crate::remote::RemoteError;
+
+/// How many commands may wait for their answers at a time.
+pub(crate) const WINDOW: usize = 16;
+/// How long the printed UID set of a command may be: servers limit the line to 8 KiB.
+pub(crate) const SET_LIMIT: usize = 7_000;
+/// How much may be kept that nobody asked for, in entries and ranges.
+const PENDING_LIMIT: usize = 100_000;
+/// How long a goodbye may take.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// What a server says of the selected mailbox beside the answer proper.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Untagged {
+    /// Attributes of a message; those that were not said are none.
+    Fetch(FetchRow),
+    /// These UIDs are gone; `earlier` than the mailbox was selected, or just now.
+    Vanished {
+        /// Whether they had gone before (RFC 7162 §3.2.10).
+        earlier: bool,
+        /// Which: maybe far more than there ever were.
+        uids: UidSet,
+    },
+    /// There are this many messages now.
+    Exists(u32),
+    /// The message with this sequence number is gone.
+    Expunge(u32),
+    /// Something of the kind that could not be read, or was not said of which message: only
+    /// a look can tell.
+    Other,
+}
+
+/// What was said unasked since it was last taken.
+#[derive(Debug, Default)]
+pub struct Pending {
+    /// In the order in which it was said.
+    pub seen: Vec<Untagged>,
+    /// Whether there was more than could be kept: only a look can tell what.
+    pub overflowed: bool,
+    weight: usize,
+}
+
+impl Pending {
+    fn push(&mut self, untagged: Untagged) {
+        self.weight += match &untagged {
+            Untagged::Vanished { uids, .. } => uids.ranges().len().max(1),
+            _ => 1,
+        };
+        if self.weight > PENDING_LIMIT {
+            self.overflowed = true;
+        } else {
+            self.seen.push(untagged);
+        }
+    }
+}
+
+/// The tag of a command that was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tag(String);
+
+/// What is known of the conversation, apart from the stream that it runs over.
+#[derive(Debug)]
+pub(crate) struct Talk {
+    pub(crate) capabilities: Capabilities,
+    /// EXISTS of the selected mailbox, kept up to date.
+    pub(crate) exists: u32,
+    pub(crate) pending: Pending,
+    /// Commands whose answers are awaited.
+    outstanding: Vec<Tag>,
+    /// Answers that came before those of earlier commands.
+    early: Vec<(Tag, Status)>,
+    /// Commands whose answers nobody waits for.
+    deferred: Vec<Tag>,
+    bye: Option<String>,
+}
+
+/// One signed-in connection.
+///
+/// A future of it that is dropped before it is ready leaves the conversation in the middle
+/// of a sentence; the next command then ends the session.
+#[derive(Debug)]
+pub struct Session {
+    shell: async_imap::Session<Wire>,
+    pub(crate) talk: Talk,
+    pub(crate) names: Arc<Names>,
+    pub(crate) selected: Option<MailboxName>,
+    timeout: Duration,
+}
+
+impl Session {
+    pub(crate) fn new(
+        mut shell: async_imap::Session<Wire>,
+        capabilities: Capabilities,
+        timeout: Duration,
+    ) -> Self {
+        // From here on only waits for answers write.
+        shell.get_mut().cork();
+        Self {
+            shell,
+            talk: Talk {
+                capabilities,
+                exists: 0,
+                pending: Pending::default(),
+                outstanding: Vec::new(),
+                early: Vec::new(),
+                deferred: Vec::new(),
+                bye: None,
+            },
+            names: Arc::default(),
+            selected: None,
+            timeout,
+        }
+    }
+
+    /// What the server says it can do.
+    #[must_use]
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.talk.capabilities
+    }
+
+    /// The mailbox that is selected.
+    #[must_use]
+    pub fn selected(&self) -> Option<&MailboxName> {
+        self.selected.as_ref()
+    }
+
+    /// Bytes and commands so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.shell.get_ref().counters
+    }
+
+    /// Takes what was said unasked while a command without a sink was running.
+    pub fn take_pending(&mut self) -> Pending {
+        std::mem::take(&mut self.talk.pending)
+    }
+
+    /// The server's spellings as far as they are known from LIST, for other sessions of the
+    /// account: see [`Session::set_names`].
+    #[must_use]
+    pub fn names(&self) -> Arc<Names> {
+        self.names.clone()
+    }
+
+    /// Takes the spellings that another session of the account has learned.
+    pub fn set_names(&mut self, names: Arc<Names>) {
+        self.names = names;
+    }
+
+    // --- the conversation ---
+
+    pub(crate) fn wire(&mut self) -> &mut Wire {
+        self.shell.get_mut()
+    }
+
+    /// The stream and the talk, to be borrowed side by side.
+    pub(crate) fn parts(&mut self) -> (&mut Wire, &mut Talk) {
+        (self.shell.get_mut(), &mut self.talk)
+    }
+
+    /// Queues a command. It goes out with the next wait.
+    pub(crate) async fn send(&mut self, doing: &str, command: &str) -> Result<Tag, RemoteError> {
+        let wire = self.shell.get_mut();
+        if wire.is_finished() {
+            return Err(RemoteError::Closed { doing: doing.to_owned() });
+        }
+        wire.rearm();
+        wire.counters.commands += 1;
+        if tracing::enabled!(tracing::Level::TRACE) {
+            tracing::trace!("C: {}", printable(command));
+        }
+        match self.shell.run_command(command).await {
+            Ok(id) => {
+                let tag = Tag(id.0);
+                self.talk.outstanding.push(tag.clone());
+                Ok(tag)
+            }
+            Err(_) => {
+                let broken = self.wire().take_broken().unwrap_or(Broken::Closed);
+                Err(self.broken(doing, broken))
+            }
+        }
+    }
+
+    /// Starts a command by itself: nothing may be under way.
+    pub(crate) async fn start(&mut self, doing: &str, command: &str) -> Result<Tag, RemoteError> {
+        if !self.talk.outstanding.is_empty() {
+            self.wire().finish();
+            let what = "the command before was abandoned".to_owned();
+            return Err(RemoteError::Protocol { doing: doing.to_owned(), what });
+        }
+        self.send(doing, command).await
+    }
+
+    /// Waits for the answer to `tag`. Untagged responses go to `each`, which says whether it
+    /// took them; what it leaves is kept.
+    pub(crate) async fn answer(
+        &mut self,
+        doing: &str,
+        tag: &Tag,
+        each: &mut dyn FnMut(&Response<'_>) -> bool,
+    ) -> Result<Status, RemoteError> {
+        let result = self.try_answer(tag, each).await;
+        result.map_err(|stop| self.stopped(doing, stop))
+    }
+
+    async fn try_answer(
+        &mut self,
+        tag: &Tag,
+        each: &mut dyn FnMut(&Response<'_>) -> bool,
+    ) -> Result<Status, Stop> {
+        let (wire, talk) = self.parts();
+        wire.flush().await?;
+        loop {
+            if let Some(status) = talk.answered(tag) {
+                return Ok(status);
+            }
+            wire.response().await?;
+            let response = Response::parse(wire.in_hand());
+            talk.hear(response, each)?;
+        }
+    }
+
+    /// Why the conversation ended; nothing is said on this connection any more.
+    pub(crate) fn stopped(&mut self, doing: &str, stop: Stop) -> RemoteError {
+        match stop {
+            Stop::Broken(broken) => self.broken(doing, broken),
+            Stop::Protocol(what) => {
+                self.wire().finish();
+                RemoteError::Protocol { doing: doing.to_owned(), what }
+            }
+        }
+    }
+
+    fn broken(&mut self, doing: &str, broken: Broken) -> RemoteError {
+        let (wire, talk) = self.parts();
+        wire.finish();
+        // Whoever hangs up may have said why, in a line that was not looked at yet.
+        let late =
+            wire.ahead().split(|&b| b == b'\n').find_map(|line| match Response::parse(line) {
+                Response::Status(Status { condition: Condition::Bye, words, .. }) => Some(words),
+                _ => None,
+            });
+        broken_error(doing, broken, talk.bye.take().or(late))
+    }
+
+    /// Runs one command to its OK.
+    pub(crate) async fn run(
+        &mut self,
+        doing: &str,
+        command: &str,
+        each: &mut dyn FnMut(&Response<'_>) -> bool,
+    ) -> Result<Status, RemoteError> {
+        let tag = self.start(doing, command).await?;
+        let status = self.answer(doing, &tag, each).await?;
+        require_ok(doing, status)
+    }
+
+    /// Runs commands to their OKs, several at a time. After a refusal no more are sent, and
+    /// the first one is what is told.
+    pub(crate) async fn run_all(
+        &mut self,
+        doing: &str,
+        commands: impl IntoIterator<Item = String>,
+        each: &mut dyn FnMut(&Response<'_>) -> bool,
+    ) -> Result<(), RemoteError> {
+        let mut commands = commands.into_iter();
+        let mut under_way = std::collections::VecDeque::new();
+        let mut refused = None;
+        loop {
+            while refused.is_none() && under_way.len() < WINDOW {
+                let Some(command) = commands.next() else { break };
+                let tag = if under_way.is_empty() {
+                    self.start(doing, &command).await?
+                } else {
+                    self.send(doing, &command).await?
+                };
+                under_way.push_back(tag);
+            }
+            let Some(tag) = under_way.pop_front() else { break };
+            let status = self.answer(doing, &tag, each).await?;
+            if let Err(error) = require_ok(doing, status) {
+                refused.get_or_insert(error);
+            }
+        }
+        refused.map_or(Ok(()), Err)
+    }
+
+    // --- commands about the session itself ---
+
+    /// Asks what the server can do.
+    pub(crate) async fn ask_capabilities(&mut self) -> Result<(), RemoteError> {
+        let mut list = None;
+        self.run("CAPABILITY", "CAPABILITY", &mut |response| {
+            if let Response::Capability(text) = response {
+                list = Some(text.to_vec());
+            }
+            false
+        })
+        .await?;
+        if let Some(list) = list {
+            self.talk.capabilities.replace(&list);
+        }
+        Ok(())
+    }
+
+    /// Queues what makes extensions work; nobody waits for these answers.
+    pub(crate) async fn ask_extensions(&mut self) -> Result<(), RemoteError> {
+        let can = |name: &str| self.talk.capabilities.has(name);
+        let enable = match (can("ENABLE"), can("QRESYNC"), can("CONDSTORE")) {
+            (true, true, _) => Some("ENABLE QRESYNC"),
+            (true, false, true) => Some("ENABLE CONDSTORE"),
+            _ => None,
+        };
+        // Some servers open no mailbox to a client that does not introduce itself.
+        let version =
+            concat!("ID (\"name\" \"mailtide\" \"version\" \"", env!("CARGO_PKG_VERSION"), "\")");
+        let introduce = can("ID").then_some(version);
+        for command in [introduce, enable].into_iter().flatten() {
+            let tag = self.send(command, command).await?;
+            self.talk.outstanding.retain(|t| *t != tag);
+            self.talk.deferred.push(tag);
+        }
+        Ok(())
+    }
+
+    /// Waits until it is settled what was [enabled](Capabilities::qresync).
+    ///
+    /// # Errors
+    /// Only what ends the session.
+    pub async fn settle(&mut self) -> Result<(), RemoteError> {
+        let deferred = std::mem::take(&mut self.talk.deferred);
+        self.talk.outstanding.extend(deferred.iter().cloned());
+        for tag in deferred {
+            self.answer("ENABLE", &tag, &mut |_| false).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets the server say what happened in the selected mailbox.
+    ///
+    /// # Errors
+    /// A refusal, or what ends the session.
+    pub async fn noop(&mut self, sink: &mut dyn FnMut(Untagged)) -> Result<(), RemoteError> {
+        self.run("NOOP", "NOOP", &mut |response| deliver(response, sink)).await.map(drop)
+    }
+
+    /// Says goodbye and waits a moment for the answer.
+    ///
+    /// # Errors
+    /// The server did not answer; nothing is lost by that.
+    pub async fn logout(mut self) -> Result<(), RemoteError> {
+        let short = self.timeout.min(GOODBYE);
+        self.wire().set_timeout(short);
+        let tag = self.send("LOGOUT", "LOGOUT").await?;
+        match self.answer("LOGOUT", &tag, &mut |_| false).await {
+            // Hanging up after the BYE, without the OK, is a goodbye as well.
+            Ok(_) | Err(RemoteError::Bye { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Why a conversation cannot go on.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// The stream is at its end.
+    Broken(Broken),
+    /// The server answers what was not asked.
+    Protocol(String),
+}
+
+impl From<Broken> for Stop {
+    fn from(broken: Broken) -> Self {
+        Self::Broken(broken)
+    }
+}
+
+impl Talk {
+    /// The answer to `tag` if it came already.
+    pub(crate) fn answered(&mut self, tag: &Tag) -> Option<Status> {
+        let at = self.early.iter().position(|(t, _)| t == tag)?;
+        Some(self.early.swap_remove(at).1)
+    }
+
+    /// Takes note of a response, whoever it is for.
+    pub(crate) fn hear(
+        &mut self,
+        response: Response<'_>,
+        each: &mut dyn FnMut(&Response<'_>) -> bool,
+    ) -> Result<(), Stop> {
+        match &response {
+            Response::Tagged { tag, status } => return self.tagged(tag, status.clone()),
+            Response::Enabled(list) => self.capabilities.confirm(list),
+            Response::Exists(count) => self.exists = *count,
+            Response::Expunge(_) => self.exists = self.exists.saturating_sub(1),
+            Response::Vanished { earlier: false, uids: Some(uids) } => {
+                let gone = u32::try_from(uids.len()).unwrap_or(u32::MAX);
+                self.exists = self.exists.saturating_sub(gone);
+            }
+            Response::Status(status) => self.remark(status),
+            _ => {}
+        }
+        if !each(&response)
+            && let Some(untagged) = untagged(&response)
+        {
+            self.pending.push(untagged);
+        }
+        Ok(())
+    }
+
+    fn tagged(&mut self, tag: &[u8], status: Status) -> Result<(), Stop> {
+        let is = |t: &Tag| t.0.as_bytes() == tag;
+        if let Some(at) = self.outstanding.iter().position(is) {
+            self.early.push((self.outstanding.remove(at), status));
+        } else if let Some(at) = self.deferred.iter().position(is) {
+            self.deferred.remove(at);
+        } else {
+            return Err(Stop::Protocol("it answers a command that was not given".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn remark(&mut self, status: &Status) {
+        let words = printable(&status.words);
+        match (&status.condition, &status.code) {
+            (Condition::Bye, _) => self.bye = Some(status.words.clone()),
+            (_, Some(Code::Alert)) => tracing::warn!("the server says: {words}"),
+            (Condition::No | Condition::Bad, _) => tracing::info!("the server warns: {words}"),
+            _ => {}
+        }
+    }
+}
+
+/// The event that a response is, if it is one.
+fn untagged(response: &Response<'_>) -> Option<Untagged> {
+    Some(match response {
+        Response::Fetch(rest) => fetch::row(rest).map_or(Untagged::Other, Untagged::Fetch),
+        Response::Vanished { earlier, uids: Some(uids) } => {
+            Untagged::Vanished { earlier: *earlier, uids: uids.clone() }
+        }
+        Response::Vanished { uids: None, .. } => Untagged::Other,
+        Response::Exists(count) => Untagged::Exists(*count),
+        Response::Expunge(number) => Untagged::Expunge(*number),
+        _ => return None,
+    })
+}
+
+/// Gives an event to a sink; says whether it was one.
+pub(crate) fn deliver(response: &Response<'_>, sink: &mut dyn FnMut(Untagged)) -> bool {
+    untagged(response).map(sink).is_some()
+}
+
+/// Tells a tagged NO or BAD as an error.
+pub(crate) fn require_ok(doing: &str, status: Status) -> Result<Status, RemoteError> {
+    let doing = doing.to_owned();
+    match status {
+        Status { condition: Condition::Ok, .. } => Ok(status),
+        Status { condition: Condition::No, code, words } => {
+            Err(RemoteError::No { doing, code, words })
+        }
+        Status { code, words, .. } => Err(RemoteError::Bad { doing, code, words }),
+    }
+}
+
+/// Tells the end of a connection as an error; by the server's last words, if it had any.
+pub(crate) fn broken_error(doing: &str, broken: Broken, bye: Option<String>) -> RemoteError {
+    let doing = doing.to_owned();
+    match (broken, bye) {
+        (Broken::Closed | Broken::Io(_), Some(words)) => RemoteError::Bye { doing, words },
+        (Broken::Closed, None) => RemoteError::Closed { doing },
+        (Broken::TimedOut(after), _) => RemoteError::Timeout { doing, after },
+        (Broken::Io(source), None) => RemoteError::Io { doing, source },
+        (Broken::Limit(what, limit), _) => {
+            RemoteError::Limit { doing, what: what.to_owned(), limit, uid: None }
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! LOGIN and AUTHENTICATE PLAIN. What is secret here stays here: it is in no trace and in no
+//! error, not even where a server repeats the command it did not understand.
+
+use async_imap::{Authenticator, Client};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use super::capabilities::Capabilities;
+use super::connect::{Endpoint, Greeted, tagged};
+use super::parse::Response;
+use super::parse::status::{Code, Condition, Status};
+use super::session::broken_error;
+use super::wire::Wire;
+use crate::remote::RemoteError;
+
+/// Which way to sign in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// AUTHENTICATE PLAIN with its response in the same line (RFC 4959): one round trip.
+    PlainAtOnce,
+    /// AUTHENTICATE PLAIN, two round trips.
+    Plain,
+    /// LOGIN, one round trip.
+    Login,
+}
+
+/// Answers the challenge of PLAIN (RFC 4616).
+struct Plain(Zeroizing<Vec<u8>>);
+
+impl Authenticator for &Plain {
+    type Response = Zeroizing<Vec<u8>>;
+
+    fn process(&mut self, _: &[u8]) -> Self::Response {
+        self.0.clone()
+    }
+}
+
+/// Signs in by the first way that the server offers and that can carry the secret. The
+/// capabilities are those that came along with the answer, maybe none.
+pub(crate) async fn sign_in(
+    greeted: Greeted,
+    endpoint: &Endpoint,
+) -> Result<(async_imap::Session<Wire>, Capabilities), RemoteError> {
+    let Greeted { mut client, capabilities } = greeted;
+    let mut known = Capabilities::new(&endpoint.disable);
+    let ways = ways(&capabilities, endpoint)?;
+    let mut refused = None;
+    for way in ways {
+        client.get_mut().traced = false;
+        let attempt = attempt(client, way, endpoint).await;
+        match attempt {
+            Ok(mut shell) => {
+                let wire = shell.get_mut();
+                wire.traced = true;
+                wire.counters.commands += 1;
+                take_capabilities(&wire.take_heard(), &mut known);
+                return Ok((shell, known));
+            }
+            Err(mut back) => {
+                let error = why(back.get_mut(), endpoint);
+                // BAD says that the way is not understood; NO, that the secret is wrong, and
+                // trying it again another way would only count as a further failure.
+                if !matches!(error, RemoteError::Bad { .. }) {
+                    return Err(error);
+                }
+                refused = Some(error);
+                client = back;
+            }
+        }
+    }
+    let words = match refused {
+        Some(RemoteError::Bad { words, .. }) => words,
+        _ => "it offers no way to sign in with this password".to_owned(),
+    };
+    Err(RemoteError::SignIn { code: None, words })
+}
+
+/// The ways that may be tried, best first.
+fn ways(capabilities: &Capabilities, endpoint: &Endpoint) -> Result<Vec<Way>, RemoteError> {
+    let both = [endpoint.user.as_str(), endpoint.secret.as_str()];
+    if both.iter().any(|text| text.contains('\0')) {
+        let words = "a user name or password cannot hold a NUL".to_owned();
+        return Err(RemoteError::SignIn { code: None, words });
+    }
+    let plain = capabilities.has("AUTH=PLAIN");
+    let login =
+        !capabilities.has("LOGINDISABLED") && both.iter().all(|text| !text.contains(['\r', '\n']));
+    let ascii = both.iter().all(|text| text.is_ascii());
+    let mut ways = Vec::new();
+    if plain && capabilities.has("SASL-IR") {
+        ways.push(Way::PlainAtOnce);
+    }
+    if login && ascii {
+        ways.push(Way::Login);
+    }
+    if plain {
+        ways.push(Way::Plain);
+    }
+    // Outside ASCII a quoted string is not quite allowed to LOGIN, and mostly understood.
+    if login && !ascii {
+        ways.push(Way::Login);
+    }
+    Ok(ways)
+}
+
+async fn attempt(
+    client: Client<Wire>,
+    way: Way,
+    endpoint: &Endpoint,
+) -> Result<async_imap::Session<Wire>, Client<Wire>> {
+    let plain = || {
+        let bytes = format!("\0{}\0{}", endpoint.user, endpoint.secret.as_str()).into_bytes();
+        Plain(Zeroizing::new(bytes))
+    };
+    let done = match way {
+        Way::PlainAtOnce => {
+            tracing::trace!("C: AUTHENTICATE PLAIN ***");
+            let plain = plain();
+            let first = Zeroizing::new(format!("PLAIN {}", STANDARD.encode(&plain.0)));
+            client.authenticate(first.as_str(), &plain).await
+        }
+        Way::Plain => {
+            tracing::trace!("C: AUTHENTICATE PLAIN");
+            client.authenticate("PLAIN", &plain()).await
+        }
+        Way::Login => {
+            tracing::trace!("C: LOGIN ***");
+            client.login(&endpoint.user, endpoint.secret.as_str()).await
+        }
+    };
+    done.map_err(|(_, client)| client)
+}
+
+/// Why the sign-in failed, from what was really heard.
+fn why(wire: &mut Wire, endpoint: &Endpoint) -> RemoteError {
+    let heard = wire.take_heard();
+    let bye = heard.iter().find_map(|response| match Response::parse(response) {
+        Response::Status(Status { condition: Condition::Bye, words, .. }) => Some(words),
+        _ => None,
+    });
+    let doing = "the sign-in";
+    match (wire.take_broken(), tagged(&heard)) {
+        (_, Some(Status { condition: Condition::No, code, words })) => {
+            RemoteError::SignIn { code: harmless(code), words: masked(&words, endpoint) }
+        }
+        (_, Some(Status { code, words, .. })) => {
+            RemoteError::Bad { doing: doing.to_owned(), code, words: masked(&words, endpoint) }
+        }
+        (Some(broken), None) => {
+            broken_error(doing, broken, bye.map(|words| masked(&words, endpoint)))
+        }
+        (None, None) => RemoteError::Protocol {
+            doing: doing.to_owned(),
+            what: "it was not answered".to_owned(),
+        },
+    }
+}
+
+/// The server's words without the secret, should it have repeated it.
+fn masked(words: &str, endpoint: &Endpoint) -> String {
+    let plain = format!("\0{}\0{}", endpoint.user, endpoint.secret.as_str());
+    let secret = endpoint.secret.as_str();
+    let quoted = secret.replace('\\', "\\\\").replace('"', "\\\"");
+    let mut words = words.to_owned();
+    for told in [STANDARD.encode(plain), quoted, secret.to_owned()] {
+        if !told.is_empty() {
+            words = words.replace(&told, "***");
+        }
+    }
+    words
+}
+
+/// The capabilities that came with the answer, in its code or in a line of their own.
+fn take_capabilities(heard: &[Vec<u8>], known: &mut Capabilities) {
+    for response in heard {
+        match Response::parse(response) {
+            Response::Capability(list) => known.replace(list),
+            Response::Tagged { status, .. } => {
+                if let Some(Code::Capability(list)) = status.code {
+                    known.replace(list.as_bytes());
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Without a code that we do not know: it, too, could repeat what we said.
+fn harmless(code: Option<Code>) -> Option<Code> {
+    code.filter(|code| !matches!(code, Code::Other(_)))
+}

@@ -1,0 +1,521 @@
+//! The framed stream under the session: whole responses in, whole commands out.
+//!
+//! It knows where a response ends (lines and literals, RFC 9051 §2.2) and nothing of what it
+//! means. Every wait has a deadline, every length a limit, and the end of the stream is an
+//! error: a response that was cut never looks like a shorter one.
+//!
+//! async-imap sits on top for signing in. It is handed one response at a time, and only those
+//! that it waits for (greeting, continuation, tagged status), in words of our own: its parser
+//! never meets what a server made up, and its buffer is empty after each of them. From then on
+//! we read by ourselves, borrowed from the buffer, with [`Wire::response`].
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::deadline::Deadline;
+use super::parse::{self, Marker};
+use crate::reconcile::types::printable;
+use crate::remote::BoxStream;
+
+/// The longest line that is taken: a `* SEARCH` of two million UIDs fits.
+pub(crate) const LINE_LIMIT: usize = 32 << 20;
+/// The longest literal that is held in memory, unless the caller sets another limit.
+pub(crate) const LITERAL_LIMIT: u64 = 1 << 20;
+/// A body is handed on in slices of this length (the last may be shorter).
+pub(crate) const SLICE: usize = 64 << 10;
+/// The read buffer between responses.
+const BUFFER: usize = 256 << 10;
+/// What may wait to be written before it is pushed out.
+const WRITE_AHEAD: usize = 64 << 10;
+/// Why nothing more can be had from the connection.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// The server closed it.
+    Closed,
+    /// It stayed silent, or took nothing, for this long.
+    TimedOut(Duration),
+    /// The stream failed.
+    Io(io::Error),
+    /// A length is beyond its limit: what, and the limit in bytes.
+    Limit(&'static str, u64),
+}
+
+/// One step within a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// A line that announces a literal of this many bytes, which were not read yet.
+    Literal(u64),
+    /// The last line.
+    Complete,
+}
+
+/// Bytes and commands of one connection, TLS not counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Bytes sent.
+    pub sent: u64,
+    /// Bytes received.
+    pub received: u64,
+    /// Commands sent.
+    pub commands: u64,
+}
+
+/// The connection.
+pub(crate) struct Wire {
+    io: BoxStream,
+    /// Read bytes: `buf[start..end]` is the response in hand, `buf[end..filled]` lies ahead.
+    buf: Vec<u8>,
+    start: usize,
+    end: usize,
+    filled: usize,
+    /// No line end in `buf[end..scan]`.
+    scan: usize,
+    /// Whether the response in hand has further parts.
+    inside: bool,
+    /// Bytes of an announced literal that were not taken yet.
+    literal: u64,
+    /// The longest literal that [`Self::response`] takes into memory.
+    pub(crate) literal_limit: u64,
+    out: Vec<u8>,
+    written: usize,
+    /// Held back until the next command, to share its packet.
+    corked: bool,
+    reading: Deadline,
+    writing: Deadline,
+    /// What async-imap is yet to read.
+    handed: Vec<u8>,
+    /// What passed below it, for whoever drives it.
+    heard: Vec<Vec<u8>>,
+    /// Whether the greeting was handed over, or will not come any more (after STARTTLS).
+    pub(crate) greeted: bool,
+    /// Why the connection is of no more use.
+    broken: Option<Broken>,
+    finished: bool,
+    /// Whether lines may appear in a trace: not while a secret could be echoed.
+    pub(crate) traced: bool,
+    pub(crate) counters: Counters,
+}
+
+impl fmt::Debug for Wire {
+    /// Without the buffers: they hold mail, and secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wire").field("io", &self.io).field("counters", &self.counters).finish()
+    }
+}
+
+impl Wire {
+    pub(crate) fn new(io: BoxStream, timeout: Duration) -> Self {
+        Self {
+            io,
+            buf: vec![0; 16 << 10],
+            start: 0,
+            end: 0,
+            filled: 0,
+            scan: 0,
+            inside: false,
+            literal: 0,
+            literal_limit: LITERAL_LIMIT,
+            out: Vec::new(),
+            written: 0,
+            corked: false,
+            reading: Deadline::new(timeout),
+            writing: Deadline::new(timeout),
+            handed: Vec::new(),
+            heard: Vec::new(),
+            greeted: false,
+            broken: None,
+            finished: false,
+            traced: true,
+            counters: Counters::default(),
+        }
+    }
+
+    /// The bare stream, if the server has said nothing beyond the response in hand: bytes
+    /// behind an OK to STARTTLS were slipped in by somebody (RFC 9051 §11.1).
+    pub(crate) fn into_io(self) -> Option<BoxStream> {
+        (self.end == self.filled && self.handed.is_empty()).then_some(self.io)
+    }
+
+    /// Changes the deadline of every following wait.
+    pub(crate) fn set_timeout(&mut self, timeout: Duration) {
+        self.reading = Deadline::new(timeout);
+        self.writing = Deadline::new(timeout);
+    }
+
+    /// Takes the reason of a failure that async-imap was told of as an `io::Error`.
+    pub(crate) fn take_broken(&mut self) -> Option<Broken> {
+        self.broken.take()
+    }
+
+    /// Lets nothing more through: a command was left half written, or an answer half read.
+    pub(crate) fn finish(&mut self) {
+        self.finished = true;
+        self.out.clear();
+    }
+
+    /// Whether [`Self::finish`] was called.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// Every response that passed below async-imap since the last call, as it was sent.
+    pub(crate) fn take_heard(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.heard)
+    }
+
+    /// What was read but not looked at yet: the last words of a server that hung up.
+    pub(crate) fn ahead(&self) -> &[u8] {
+        &self.buf[self.end..self.filled]
+    }
+
+    /// A new command begins: its waits have nothing to do with former ones.
+    pub(crate) fn rearm(&mut self) {
+        self.reading.met();
+        self.writing.met();
+    }
+
+    // --- reading ---
+
+    /// The response in hand, with its literals inline as they were sent.
+    pub(crate) fn in_hand(&self) -> &[u8] {
+        &self.buf[self.start..self.end]
+    }
+
+    /// Reads one whole response into the buffer.
+    pub(crate) async fn response(&mut self) -> Result<(), Broken> {
+        poll_fn(|cx| self.poll_response(cx)).await
+    }
+
+    /// Reads up to the next line end of the response in hand, or of a new one. A literal that
+    /// it announces is either streamed next ([`Self::slice`]) or [taken in](Self::inline).
+    pub(crate) async fn step(&mut self) -> Result<Step, Broken> {
+        poll_fn(|cx| self.poll_step(cx)).await
+    }
+
+    /// Takes the announced literal into the response in hand.
+    pub(crate) async fn inline(&mut self) -> Result<(), Broken> {
+        poll_fn(|cx| self.poll_inline(cx)).await
+    }
+
+    /// Lets go of what was read of the response in hand, so that its literal can be streamed.
+    pub(crate) fn release(&mut self) {
+        self.start = self.end;
+    }
+
+    /// The next slice of the announced literal, none at its end.
+    pub(crate) async fn slice(&mut self) -> Result<Option<&[u8]>, Broken> {
+        if self.literal == 0 {
+            self.release();
+            return Ok(None);
+        }
+        self.release();
+        let want = usize::try_from(self.literal).unwrap_or(usize::MAX).min(SLICE);
+        poll_fn(|cx| self.poll_ahead(cx, want)).await?;
+        let length =
+            usize::try_from(self.literal).unwrap_or(usize::MAX).min(self.filled - self.end);
+        self.take(length);
+        Ok(Some(&self.buf[self.start..self.end]))
+    }
+
+    /// Moves `length` bytes of the announced literal into the response in hand.
+    fn take(&mut self, length: usize) {
+        self.end += length;
+        self.scan = self.end;
+        self.literal -= length as u64;
+        self.reading.met();
+    }
+
+    fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        loop {
+            if self.literal > 0 {
+                ready!(self.poll_inline(cx))?;
+            }
+            if ready!(self.poll_step(cx))? == Step::Complete {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    fn poll_inline(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        if self.literal > self.literal_limit {
+            return Poll::Ready(Err(Broken::Limit("a literal", self.literal_limit)));
+        }
+        let want = usize::try_from(self.literal).unwrap_or(usize::MAX);
+        if (self.end - self.start).saturating_add(want) > 2 * LINE_LIMIT {
+            return Poll::Ready(Err(Broken::Limit("a response", 2 * LINE_LIMIT as u64)));
+        }
+        ready!(self.poll_ahead(cx, want))?;
+        self.take(want);
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Result<Step, Broken>> {
+        if !self.inside {
+            self.start = self.end;
+        }
+        let line = loop {
+            let from = self.scan.max(self.end);
+            if let Some(at) = memchr::memchr(b'\n', &self.buf[from..self.filled]) {
+                let line = self.end;
+                self.end = from + at + 1;
+                self.scan = self.end;
+                break line;
+            }
+            self.scan = self.filled;
+            if self.filled - self.start > LINE_LIMIT {
+                return Poll::Ready(Err(Broken::Limit("a line", LINE_LIMIT as u64)));
+            }
+            ready!(self.poll_fill(cx))?;
+        };
+        self.reading.met();
+        self.trace(line);
+        let may_announce = self.inside || parse::may_hold_literal(self.in_hand());
+        self.inside = false;
+        Poll::Ready(match parse::literal_marker(&self.buf[line..self.end]) {
+            Marker::Literal(length) if may_announce => {
+                self.inside = true;
+                self.literal = length;
+                Ok(Step::Literal(length))
+            }
+            Marker::TooLong if may_announce => Err(Broken::Limit("a literal", u64::MAX)),
+            _ => Ok(Step::Complete),
+        })
+    }
+
+    fn trace(&self, line: usize) {
+        if self.traced && tracing::enabled!(tracing::Level::TRACE) {
+            let line = &self.buf[line..self.end];
+            let shown = String::from_utf8_lossy(&line[..line.len().min(200)]);
+            tracing::trace!("S: {}", printable(shown.trim_end()));
+        }
+    }
+
+    /// Ready when at least `want` bytes lie ahead of the response in hand.
+    fn poll_ahead(&mut self, cx: &mut Context<'_>, want: usize) -> Poll<Result<(), Broken>> {
+        while self.filled - self.end < want {
+            ready!(self.poll_fill(cx))?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads what there is, at least a byte.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Broken>> {
+        if self.finished {
+            return Poll::Ready(Err(Broken::Closed));
+        }
+        self.make_room();
+        match self.poll_receive(cx) {
+            Poll::Ready(received) => Poll::Ready(received),
+            Poll::Pending => match self.reading.poll(cx) {
+                Poll::Ready(after) => Poll::Ready(Err(Broken::TimedOut(after))),
+                Poll::Pending => Poll::Pending,
+            },
+        }
+    }
+
+    fn make_room(&mut self) {
+        if self.start == self.filled {
+            (self.start, self.end, self.scan, self.filled) = (0, 0, 0, 0);
+            // One long line does not keep its memory for the rest of the session.
+            if self.buf.len() > 4 * BUFFER {
+                self.buf.truncate(BUFFER);
+                self.buf.shrink_to_fit();
+            }
+        }
+        if self.filled < self.buf.len() {
+            return;
+        }
+        if self.start > 0 {
+            self.buf.copy_within(self.start..self.filled, 0);
+            self.end -= self.start;
+            self.scan = self.scan.saturating_sub(self.start);
+            self.filled -= self.start;
+            self.start = 0;
+        }
+        if self.filled > self.buf.len() / 2 {
+            self.buf.resize((self.buf.len() * 2).max(BUFFER), 0);
+        }
+    }
+
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Broken>> {
+        let mut room = ReadBuf::new(&mut self.buf[self.filled..]);
+        match ready!(Pin::new(&mut self.io).poll_read(cx, &mut room)) {
+            Ok(()) => {}
+            // A TLS peer that hangs up without a closing alert has hung up all the same.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Poll::Ready(Err(Broken::Closed));
+            }
+            Err(error) => return Poll::Ready(Err(Broken::Io(error))),
+        }
+        let received = room.filled().len();
+        if received == 0 {
+            return Poll::Ready(Err(Broken::Closed));
+        }
+        self.filled += received;
+        self.counters.received += received as u64;
+        self.reading.moved(received);
+        Poll::Ready(Ok(received))
+    }
+
+    // --- writing ---
+
+    /// Keeps what is written until [`Self::uncork`]: commands share a packet and a TLS record.
+    pub(crate) fn cork(&mut self) {
+        self.corked = true;
+    }
+
+    /// Lets the next flush write again.
+    pub(crate) fn uncork(&mut self) {
+        self.corked = false;
+    }
+
+    /// Queues bytes, and pushes them out when there are many.
+    pub(crate) async fn write(&mut self, bytes: &[u8]) -> Result<(), Broken> {
+        self.out.extend_from_slice(bytes);
+        if self.out.len() >= WRITE_AHEAD && !self.corked {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Writes all that is queued.
+    pub(crate) async fn flush(&mut self) -> Result<(), Broken> {
+        poll_fn(|cx| self.poll_write_out(cx)).await
+    }
+
+    fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        if self.finished {
+            return Poll::Ready(Err(Broken::Closed));
+        }
+        while self.written < self.out.len() {
+            match Pin::new(&mut self.io).poll_write(cx, &self.out[self.written..]) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(Broken::Closed)),
+                Poll::Ready(Ok(count)) => {
+                    self.written += count;
+                    self.counters.sent += count as u64;
+                    self.writing.moved(count);
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(write_error(error))),
+                Poll::Pending => return self.poll_stuck(cx),
+            }
+        }
+        self.out.clear();
+        self.written = 0;
+        match Pin::new(&mut self.io).poll_flush(cx) {
+            Poll::Ready(Ok(())) => {
+                self.writing.met();
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(write_error(error))),
+            Poll::Pending => self.poll_stuck(cx),
+        }
+    }
+
+    /// The server takes nothing more for now. It may be waiting for us to read: take in what
+    /// it says, within bounds, so that the two cannot block each other for ever.
+    fn poll_stuck(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        while self.filled - self.start < LINE_LIMIT {
+            self.make_room();
+            match self.poll_receive(cx) {
+                Poll::Ready(Ok(_)) => {}
+                // What the server said last is worth more than that it hung up.
+                Poll::Ready(Err(broken)) => return Poll::Ready(Err(broken)),
+                Poll::Pending => break,
+            }
+        }
+        match self.writing.poll(cx) {
+            Poll::Ready(after) => Poll::Ready(Err(Broken::TimedOut(after))),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    // --- under async-imap ---
+
+    fn poll_hand_over(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        while self.handed.is_empty() {
+            ready!(self.poll_response(cx))?;
+            let response = &self.buf[self.start..self.end];
+            match parse::for_the_shell(response, !self.greeted) {
+                Some(simple) => {
+                    self.greeted = true;
+                    self.handed = simple;
+                }
+                None if self.heard.len() > 1_000 => {
+                    return Poll::Ready(Err(Broken::Limit("the talk before the answer", 1_000)));
+                }
+                None => {}
+            }
+            self.heard.push(response[..response.len().min(64 << 10)].to_vec());
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Keeps the reason of a failure for [`Self::take_broken`].
+    fn remember<T>(&mut self, result: Result<T, Broken>) -> io::Result<T> {
+        result.map_err(|broken| {
+            let told = match &broken {
+                Broken::Closed => io::ErrorKind::UnexpectedEof.into(),
+                Broken::TimedOut(_) => io::ErrorKind::TimedOut.into(),
+                Broken::Io(error) => error.kind().into(),
+                Broken::Limit(..) => io::ErrorKind::InvalidData.into(),
+            };
+            self.broken = Some(broken);
+            told
+        })
+    }
+}
+
+fn write_error(error: io::Error) -> Broken {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Broken::Closed,
+        _ => Broken::Io(error),
+    }
+}
+
+impl AsyncRead for Wire {
+    /// One response at most, in simple words; the end of the stream is an error.
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        room: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let wire = self.get_mut();
+        let ready = ready!(wire.poll_hand_over(cx));
+        wire.remember(ready)?;
+        let count = wire.handed.len().min(room.remaining());
+        room.put_slice(&wire.handed[..count]);
+        wire.handed.drain(..count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let wire = self.get_mut();
+        wire.out.extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let wire = self.get_mut();
+        if wire.corked {
+            return Poll::Ready(Ok(()));
+        }
+        let flushed = ready!(wire.poll_write_out(cx));
+        Poll::Ready(wire.remember(flushed))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+    }
+}

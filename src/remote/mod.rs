@@ -1,0 +1,269 @@
+//! Servers: how they are reached, and what they answer.
+//!
+//! Each protocol is a folder. What they share is here: the stream under a connection, and
+//! an error that says who did it, at what, and in which words.
+
+pub mod imap;
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+use crate::reconcile::types::{Uid, printable};
+pub use imap::Code;
+
+/// What a connection runs over: TCP, TLS, or a pair of pipes in a test.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + fmt::Debug {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + fmt::Debug> Stream for S {}
+
+/// Any stream.
+pub type BoxStream = Box<dyn Stream>;
+
+/// The stream that a [`Connector`] promises.
+pub type Connecting<'a> = Pin<Box<dyn Future<Output = io::Result<BoxStream>> + Send + 'a>>;
+
+/// Dials a server. Tests put one in that hands out in-memory streams.
+pub trait Connector: Send + Sync + fmt::Debug {
+    /// Opens a stream to `host` (a name or an address) and `port`, without TLS.
+    fn connect<'a>(&'a self, host: &'a str, port: u16) -> Connecting<'a>;
+}
+
+/// Dials over TCP, without Nagle's delay: commands are written whole.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TcpConnector;
+
+impl Connector for TcpConnector {
+    fn connect<'a>(&'a self, host: &'a str, port: u16) -> Connecting<'a> {
+        Box::pin(async move {
+            let stream = TcpStream::connect((host, port)).await?;
+            stream.set_nodelay(true)?;
+            Ok(Box::new(stream) as BoxStream)
+        })
+    }
+}
+
+/// What went wrong with a server, and who did it.
+///
+/// `doing` names the command and its mailbox; `words` are the server's, and are made
+/// harmless when displayed. No secret is ever in any of them.
+#[derive(Debug)]
+pub enum RemoteError {
+    /// The server could not be reached.
+    Connect {
+        /// `host:port`.
+        to: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// TLS could not be set up, or the server is not whom it should be.
+    Tls {
+        /// The server.
+        host: String,
+        /// Why.
+        why: String,
+    },
+    /// The sign-in would have gone over the network for everybody to read.
+    Cleartext {
+        /// The server.
+        host: String,
+    },
+    /// The server refused the sign-in.
+    SignIn {
+        /// The response code, if it gave one.
+        code: Option<Code>,
+        /// Its words.
+        words: String,
+    },
+    /// The server stayed silent, or took nothing.
+    Timeout {
+        /// At what.
+        doing: String,
+        /// For how long.
+        after: Duration,
+    },
+    /// The connection ended.
+    Closed {
+        /// At what.
+        doing: String,
+    },
+    /// The server ended the session, and said so.
+    Bye {
+        /// At what.
+        doing: String,
+        /// Its words.
+        words: String,
+    },
+    /// The connection failed.
+    Io {
+        /// At what.
+        doing: String,
+        /// How.
+        source: io::Error,
+    },
+    /// The server refused the command: tagged NO.
+    No {
+        /// Which.
+        doing: String,
+        /// The response code, if it gave one.
+        code: Option<Code>,
+        /// Its words.
+        words: String,
+    },
+    /// The server did not understand the command, or pretends so: tagged BAD.
+    Bad {
+        /// Which.
+        doing: String,
+        /// The response code, if it gave one.
+        code: Option<Code>,
+        /// Its words.
+        words: String,
+    },
+    /// The conversation has lost its thread.
+    Protocol {
+        /// At what.
+        doing: String,
+        /// What does not fit.
+        what: String,
+    },
+    /// The answer came whole and makes no sense: nothing can be concluded from it.
+    Garbled {
+        /// To what.
+        doing: String,
+        /// What does not fit.
+        what: String,
+    },
+    /// The server sends more than was agreed to be taken.
+    Limit {
+        /// At what.
+        doing: String,
+        /// What is too long.
+        what: String,
+        /// The limit in bytes.
+        limit: u64,
+        /// The message, where it is one.
+        uid: Option<Uid>,
+    },
+    /// Our side could not take what the server sent.
+    Sink {
+        /// Why.
+        source: io::Error,
+        /// Whether the connection had to be given up for it.
+        ended: bool,
+    },
+    /// Our side could not read what it had announced to send; the connection was given up.
+    Source {
+        /// Why.
+        source: io::Error,
+    },
+    /// The mailbox cannot have this name on this server.
+    Name {
+        /// The name.
+        name: String,
+        /// Why.
+        why: String,
+    },
+    /// The server has no such command.
+    Unsupported {
+        /// Which.
+        doing: String,
+    },
+}
+
+impl RemoteError {
+    /// Whether the connection is of no more use.
+    #[must_use]
+    pub fn ends_session(&self) -> bool {
+        match self {
+            Self::No { .. }
+            | Self::Bad { .. }
+            | Self::Garbled { .. }
+            | Self::Name { .. }
+            | Self::Unsupported { .. } => false,
+            Self::Sink { ended, .. } => *ended,
+            _ => true,
+        }
+    }
+
+    /// Whether the server answered the command with NO or BAD: it was heard, and not done.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::No { .. } | Self::Bad { .. })
+    }
+
+    /// The response code of a refusal.
+    #[must_use]
+    pub fn code(&self) -> Option<&Code> {
+        match self {
+            Self::No { code, .. } | Self::Bad { code, .. } | Self::SignIn { code, .. } => {
+                code.as_ref()
+            }
+            _ => None,
+        }
+    }
+
+    /// The server's own words, as they came.
+    #[must_use]
+    pub fn words(&self) -> Option<&str> {
+        match self {
+            Self::No { words, .. }
+            | Self::Bad { words, .. }
+            | Self::SignIn { words, .. }
+            | Self::Bye { words, .. } => Some(words),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for RemoteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = match self {
+            Self::Connect { to, source } => format!("cannot reach {to}: {source}"),
+            Self::Tls { host, why } => format!("no secure connection to {host}: {why}"),
+            Self::Cleartext { host } => format!(
+                "{host} would get the password in clear text; set tls, or allow_cleartext = true"
+            ),
+            Self::SignIn { words, .. } => format!("the server refused the sign-in: {words}"),
+            Self::Timeout { doing, after } => {
+                format!("{doing}: no answer for {} s", after.as_secs())
+            }
+            Self::Closed { doing } => format!("{doing}: the server closed the connection"),
+            Self::Bye { doing, words } => format!("{doing}: the server hung up: {words}"),
+            Self::Io { doing, source } => format!("{doing}: the connection failed: {source}"),
+            Self::No { doing, words, .. } => format!("{doing}: the server refused: {words}"),
+            Self::Bad { doing, words, .. } => {
+                format!("{doing}: the server did not understand: {words}")
+            }
+            Self::Protocol { doing, what } | Self::Garbled { doing, what } => {
+                format!("{doing}: the server's answer makes no sense: {what}")
+            }
+            Self::Limit { doing, what, limit, uid } => match uid {
+                Some(uid) => format!("{doing}: UID {}: {what} over {limit} bytes", uid.0),
+                None => format!("{doing}: {what} over {limit} bytes"),
+            },
+            Self::Sink { source, .. } => format!("cannot keep what the server sent: {source}"),
+            Self::Source { source } => format!("cannot read what was to be sent: {source}"),
+            Self::Name { name, why } => format!("no mailbox can be called {name:?} there: {why}"),
+            Self::Unsupported { doing } => format!("the server cannot do {doing}"),
+        };
+        // One line whatever the server put into it.
+        f.write_str(&printable(&line))
+    }
+}
+
+impl std::error::Error for RemoteError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Connect { source, .. }
+            | Self::Io { source, .. }
+            | Self::Sink { source, .. }
+            | Self::Source { source } => Some(source),
+            _ => None,
+        }
+    }
+}
