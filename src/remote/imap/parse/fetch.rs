@@ -70,9 +70,7 @@ impl Gathered {
                 }
                 continue;
             }
-            if self.item(name, cursor).is_none() {
-                return None;
-            }
+            self.item(name, cursor)?;
         }
     }
 
