@@ -1,3 +1,4 @@
 //! What the tests, the demo and the benches stand on.
 
+pub mod imap;
 pub mod memfs;

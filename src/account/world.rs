@@ -55,14 +55,14 @@ fn could_match(run: &Run, row: &Row) -> Result<Vec<Row>, StateError> {
     if let Some(content) = row.content.filter(|_| class(row) != Class::Paired) {
         out.extend(run.store.by_content(&content)?);
     }
-    if class(row) == Class::RemoteNew {
-        if let Some(words) = &row.words {
-            if row.header.is_some() {
-                out.extend(run.store.by_words(words.size, words.date)?);
-            }
-            if let Some(object) = &words.object_id {
-                out.extend(run.store.by_object_id(object)?);
-            }
+    if class(row) == Class::RemoteNew
+        && let Some(words) = &row.words
+    {
+        if row.header.is_some() {
+            out.extend(run.store.by_words(words.size, words.date)?);
+        }
+        if let Some(object) = &words.object_id {
+            out.extend(run.store.by_object_id(object)?);
         }
     }
     Ok(out)

@@ -104,7 +104,7 @@ fn a_delivery_lands_whole_wherever_its_line_ends_change() {
             assert_eq!(wire_form(&disk), wire_form(&wire), "{name}");
             assert_eq!((stamp.size, done.file_size), (disk.len() as u64, disk.len() as u64));
             assert_eq!(stamp.mtime_ns, 1_000_000_000_000_000_000);
-            if let Examined::Message { summary, stamp: seen, mtime_s } =
+            if let Examined::Message { summary, stamp: seen, mtime_s, .. } =
                 w.root.examine(&w.inbox, &w.listed(&name)).unwrap()
             {
                 assert_eq!((summary, seen, mtime_s), (done.summary, stamp, 1_000_000_000));

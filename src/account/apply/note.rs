@@ -114,11 +114,11 @@ fn agree(w: &Writer<'_>, row: RowId) -> Result<(), StateError> {
 
 /// Writes a paired row with the base that its columns agree on now.
 pub(super) fn settle_base(w: &Writer<'_>, mut row: Row) -> Result<(), StateError> {
-    if let Some(mailbox) = w.tx().mailbox(row.mailbox)? {
-        if let Some(flags) = base_now(&row, &MailboxView::of(mailbox)) {
-            row.base = Some(Base { flags });
-            row.restated = false;
-        }
+    if let Some(mailbox) = w.tx().mailbox(row.mailbox)?
+        && let Some(flags) = base_now(&row, &MailboxView::of(mailbox))
+    {
+        row.base = Some(Base { flags });
+        row.restated = false;
     }
     w.update(&row)
 }

@@ -125,6 +125,7 @@ async fn fetch(
     Ok((done, failure))
 }
 
+#[expect(clippy::large_enum_variant, reason = "one at a time, never stored")]
 enum Alone {
     Came(Pulled),
     Failed(LocalError),

@@ -158,10 +158,10 @@ fn record(
     };
     let mut done = Vec::new();
     for (uid, new_uid) in &facts.pairs {
-        if let Some((source, target)) = by_uid.get(uid) {
-            if relabelled(run, to, *target)? {
-                done.push((*source, *target, *new_uid));
-            }
+        if let Some((source, target)) = by_uid.get(uid)
+            && relabelled(run, to, *target)?
+        {
+            done.push((*source, *target, *new_uid));
         }
     }
     run.record(|w| {
