@@ -171,6 +171,7 @@ impl Run {
         let counters = self.session.counters();
         (self.report.received, self.report.sent) = (counters.received, counters.sent);
         let recorded = record::end_run(&mut self, &result);
+        recover::tidy_up(&self.settings, &self.outside, &self.root);
         if result.as_ref().err().is_none_or(|error| !error.ends_session()) {
             // The mail is in step; a server that cannot say goodbye changes nothing of that.
             if let Err(error) = self.session.logout().await {

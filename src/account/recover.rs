@@ -2,11 +2,13 @@
 //! guessing.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::apply::placed;
 use super::record::Writer;
 use super::{AccountError, Outside, Settings, Wish};
-use crate::local::{Placed, Root, RootOptions};
+use crate::local::fs::Fs;
+use crate::local::{LocalError, Placed, Root, RootOptions};
 use crate::reconcile::Policy;
 use crate::reconcile::types::{FileStamp, Flags, Journal, Local, Mailbox, Row};
 use crate::state::Store;
@@ -33,11 +35,31 @@ impl Place {
         let id = super::restate::hex(store.id());
         let options = RootOptions {
             create: !wish.dry_run,
+            lock: !wish.dry_run,
             separator: settings.info_separator,
             ..RootOptions::new(&id, &settings.machine)
         };
-        let root = Root::open(outside.fs.clone(), &settings.maildir, options)?;
+        let root = match Root::open(outside.fs.clone(), &settings.maildir, options.clone()) {
+            Err(LocalError::NoRoot { .. }) if wish.dry_run => {
+                empty_root(outside.fs.clone(), options)?
+            }
+            root => root?,
+        };
         Ok(Self { store, root })
+    }
+}
+
+/// What a dry run looks at in place of a Maildir that is not there yet.
+fn empty_root(fs: Arc<dyn Fs>, options: RootOptions) -> Result<Root, LocalError> {
+    let path = std::env::temp_dir().join(format!("mailtide-dry-run-{}", std::process::id()));
+    Root::open(fs, &path, RootOptions { create: true, ..options })
+}
+
+/// Removes the stand-in of a dry run; a real root is none, and one that holds anything stays.
+pub(super) fn tidy_up(settings: &Settings, outside: &Outside, root: &Root) {
+    if root.path() != settings.maildir {
+        // Left behind, it is an empty directory among temporary files.
+        let _ = outside.fs.remove_dir(root.path());
     }
 }
 

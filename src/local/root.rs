@@ -111,8 +111,8 @@ impl Root {
             None => return Err(LocalError::NoRoot { path: path.to_owned() }),
         }
         let own = path.join(OWN);
-        make_dirs(fs.as_ref(), &own, Scope::Root)?;
         let lock = if options.lock {
+            make_dirs(fs.as_ref(), &own, Scope::Root)?;
             let file = own.join("lock");
             match fs.lock(&file, &options.holder).at(Scope::Root, "lock", &file)? {
                 Lock::Taken(guard) => Some(guard),
