@@ -49,6 +49,9 @@ impl Counters {
     }
 }
 
+/// Beyond this the older half of the commands is forgotten.
+const MAX_COMMANDS: usize = 200_000;
+
 /// The log of a server.
 #[derive(Debug, Default)]
 pub(super) struct Log {
@@ -63,6 +66,9 @@ impl Log {
         self.counters.selects += u64::from(matches!(verb, "SELECT" | "EXAMINE"));
         self.counters.mutating += u64::from(is_mutating(verb));
         *self.counters.verbs.entry(logged.verb.clone()).or_default() += 1;
+        if self.commands.len() >= MAX_COMMANDS {
+            self.commands.drain(..MAX_COMMANDS / 2);
+        }
         self.commands.push(logged);
     }
 }

@@ -11,12 +11,14 @@
 mod args;
 mod commands;
 mod date;
+mod dialogue;
 mod direct;
 mod fault;
 mod log;
 mod mailbox;
 pub mod name;
 mod profile;
+mod request;
 mod respond;
 pub mod script;
 mod session;

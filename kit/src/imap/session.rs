@@ -2,17 +2,15 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
 use super::args::Piece;
 use super::commands::{self, Answer, Ctx, Refusal};
 use super::fault::{Active, CONNECT, Fault};
 use super::log::Logged;
+use super::request::{announced, first_name, shown, split};
 use super::respond::Out;
 use super::view::View;
 use super::wire::{Duplex, Gone, LineError, Wire};
-use super::{Action, Late, Literals, Shared, lock, name, tls};
+use super::{Action, Late, Literals, Shared, lock, tls};
 
 /// Literals of other commands than APPEND are names and search keys: short.
 const MAX_SMALL_LITERAL: u64 = 64 * 1024;
@@ -52,10 +50,11 @@ struct Request {
     faults: Active,
 }
 
-struct Link {
-    shared: Arc<Shared>,
-    wire: Wire,
-    me: Session,
+/// A connection and its session.
+pub(super) struct Link {
+    pub(super) shared: Arc<Shared>,
+    pub(super) wire: Wire,
+    pub(super) me: Session,
 }
 
 /// Speaks with one client until either side ends it.
@@ -118,7 +117,8 @@ impl Link {
         inner.log.counters.octets_received += std::mem::take(&mut self.wire.received);
     }
 
-    async fn say(&mut self, line: &str) -> Result<(), Gone> {
+    /// Sends one line.
+    pub(super) async fn say(&mut self, line: &str) -> Result<(), Gone> {
         let mut out = Out::default();
         out.line(format_args!("{line}"));
         self.wire.send(&out).await
@@ -355,71 +355,6 @@ impl Link {
         }
         (out, answer)
     }
-
-    fn may_idle(&self) -> bool {
-        self.me.signed_in && self.shared.lock().profile.idle
-    }
-
-    /// IDLE (RFC 2177): changes are told as they come, until DONE.
-    async fn idle(&mut self) -> Result<Answer, Gone> {
-        let mut changed = self.shared.changed.subscribe();
-        self.say("+ idling").await?;
-        loop {
-            let faults = Active::default();
-            let mut out = Out::default();
-            let told = {
-                let mut inner = self.shared.lock();
-                let me = &mut self.me;
-                let (out, faults) = (&mut out, &faults);
-                let mut ctx = Ctx { inner: &mut inner, me, faults, out, tag: "*", verb: "IDLE" };
-                commands::tell(&mut ctx)
-            };
-            if let Err(refusal) = told {
-                return Ok(Err(refusal));
-            }
-            self.wire.send(&out).await?;
-            tokio::select! {
-                line = self.wire.line(1024) => match line {
-                    Ok(line) if line.eq_ignore_ascii_case(b"DONE") => {
-                        return Ok(Ok("Idle completed.".to_owned()));
-                    }
-                    Ok(_) | Err(LineError::TooLong(_)) => {
-                        return Ok(Err(Refusal::Bad("Expected DONE.".to_owned())));
-                    }
-                    Err(LineError::Gone) => return Err(Gone),
-                },
-                _ = changed.changed() => {}
-            }
-        }
-    }
-
-    /// AUTHENTICATE PLAIN (RFC 4616), with an initial response or asked for it.
-    async fn authenticate(&mut self, pieces: &[Piece]) -> Result<Answer, Gone> {
-        let text = match pieces {
-            [Piece::Text(text)] => String::from_utf8_lossy(text).into_owned(),
-            _ => String::new(),
-        };
-        let mut words = text.split_ascii_whitespace();
-        if !words.next().is_some_and(|m| m.eq_ignore_ascii_case("PLAIN")) {
-            return Ok(Err(Refusal::No("Unsupported authentication mechanism.".to_owned())));
-        }
-        let response = match words.next() {
-            Some(initial) if self.shared.lock().profile.sasl_ir => initial.as_bytes().to_vec(),
-            Some(_) => return Ok(Err(Refusal::Bad("Invalid arguments.".to_owned()))),
-            None => {
-                self.say("+ ").await?;
-                self.wire.line(16 * 1024).await.map_err(|_| Gone)?
-            }
-        };
-        let Ok(plain) = STANDARD.decode(&response) else {
-            return Ok(Err(Refusal::Bad("Invalid base64 data.".to_owned())));
-        };
-        let mut fields = plain.split(|b| *b == 0).skip(1);
-        let user = String::from_utf8_lossy(fields.next().unwrap_or_default()).into_owned();
-        let password = String::from_utf8_lossy(fields.next().unwrap_or_default()).into_owned();
-        let inner = self.shared.lock();
-        Ok(commands::sign_in(&inner.profile, &mut self.me, &user, &password))
-    }
 }
 
 /// Stores a late APPEND after a delay of the runtime's clock.
@@ -434,65 +369,4 @@ fn finish_later(shared: Arc<Shared>, id: u64, delay: std::time::Duration) {
         drop(inner);
         shared.tell_change();
     });
-}
-
-/// Tag, verb in capitals (`UID FETCH` as one) and the rest of a line.
-fn split(line: &[u8]) -> Option<(String, String, Vec<u8>)> {
-    let mut words = line.splitn(3, |b| *b == b' ');
-    let tag = words.next().filter(|t| !t.is_empty())?;
-    let special = |b: &u8| *b <= b' ' || *b >= 0x7f || b"(){%*\"\\+".contains(b);
-    if tag.iter().any(special) {
-        return None;
-    }
-    let word = |w: &[u8]| String::from_utf8_lossy(w).to_ascii_uppercase();
-    let mut verb = word(words.next().unwrap_or_default());
-    let mut rest = words.next().unwrap_or_default();
-    if verb == "UID" {
-        let end = memchr::memchr(b' ', rest).unwrap_or(rest.len());
-        verb = format!("UID {}", word(&rest[..end]));
-        rest = rest.get(end + 1..).unwrap_or_default();
-    }
-    Some((String::from_utf8_lossy(tag).into_owned(), verb, rest.to_vec()))
-}
-
-/// The mailbox that a command's first argument may name.
-fn first_name(rest: &[u8], delimiter: char) -> Option<String> {
-    let wire: Vec<u8> = match rest.strip_prefix(b"\"") {
-        Some(quoted) => quoted.iter().copied().take_while(|b| *b != b'"').collect(),
-        None => rest.iter().copied().take_while(|b| *b != b' ').collect(),
-    };
-    name::decode(&wire).map(|decoded| name::canonical(&decoded, delimiter))
-}
-
-/// Where a line's text ends, the size of the literal that follows, and whether the client
-/// waits for a go-ahead; none when no literal follows.
-fn announced(line: &[u8]) -> Option<(usize, u64, bool)> {
-    let inner = line.strip_suffix(b"}")?;
-    let (inner, sync) = inner.strip_suffix(b"+").map_or((inner, true), |i| (i, false));
-    let open = memchr::memrchr(b'{', inner)?;
-    let digits = &inner[open + 1..];
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let size = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    Some((open, size, sync))
-}
-
-/// The command as the log keeps it.
-fn shown(verb: &str, pieces: &[Piece]) -> String {
-    if matches!(verb, "LOGIN" | "AUTHENTICATE") {
-        return format!("{verb} ***");
-    }
-    let mut text = verb.to_owned();
-    for piece in pieces {
-        match piece {
-            Piece::Text(t) if t.is_empty() => {}
-            Piece::Text(t) => {
-                text.push(' ');
-                text.push_str(String::from_utf8_lossy(t).trim());
-            }
-            Piece::Literal(octets) => text.push_str(&format!(" {{{}}}", octets.len())),
-        }
-    }
-    text
 }

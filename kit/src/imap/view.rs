@@ -109,7 +109,7 @@ impl View {
         if told_gone {
             self.tell_gone(&gone, how, out);
         }
-        self.tell_new(mailbox, recent, out);
+        self.tell_new(mailbox, lowest, recent, out);
         self.uid_next = mailbox.uid_next;
         if gone.is_empty() || how.expunges {
             self.highest_modseq = mailbox.highest_modseq;
@@ -162,8 +162,8 @@ impl View {
         self.recent.retain(|uid| !uids.contains(uid));
     }
 
-    fn tell_new(&mut self, mailbox: &Mailbox, recent_before: usize, out: &mut Out) {
-        let from = self.max_uid().saturating_add(1);
+    fn tell_new(&mut self, mailbox: &Mailbox, lowest: u32, recent_before: usize, out: &mut Out) {
+        let from = self.max_uid().saturating_add(1).max(lowest);
         let count = self.rows.len();
         for message in mailbox.messages.range(from..).map(|(_, m)| m) {
             self.rows.push(Arc::clone(message));

@@ -12,6 +12,9 @@ use crate::imap::session::After;
 use crate::imap::state::State;
 use crate::imap::{Inner, Late, date, name, set};
 
+/// Larger messages are refused whatever the profile says, to bound memory.
+const MAX_MESSAGE: u64 = 256 * 1024 * 1024;
+
 /// A message on its way in.
 #[derive(Debug, Clone)]
 pub(in crate::imap) struct Upload {
@@ -37,7 +40,7 @@ pub(in crate::imap) fn refuse_literal(
         let wire = name::encode(&full);
         return Some(format!("NO [TRYCREATE] Mailbox doesn't exist: {wire}."));
     }
-    let limit = inner.profile.append_limit.unwrap_or(u64::MAX);
+    let limit = inner.profile.append_limit.unwrap_or(MAX_MESSAGE);
     (size > limit).then(|| "NO [TOOBIG] Message is too big.".to_owned())
 }
 

@@ -143,12 +143,16 @@ fn row_out(ctx: &mut Ctx<'_>, at: usize, row: &Arc<Msg>, job: &Job) {
     let flags = ctx.me.view.as_ref().map(|v| v.flags_of(&row)).unwrap_or_default();
     ctx.out.put(format_args!("* {} FETCH (", at + 1));
     let mut first = true;
+    let mut tell_seen = seen && !job.items.contains(&Item::Flags);
     for item in &job.items {
         if matches!(item, Item::Octets(_)) && no_body || *item == Item::Flags && job.no_flags {
             continue;
         }
         if !std::mem::take(&mut first) {
             ctx.out.put(format_args!(" "));
+        }
+        if *item != Item::Uid && std::mem::take(&mut tell_seen) {
+            ctx.out.put(format_args!("FLAGS ({flags}) "));
         }
         match item {
             Item::Uid => ctx.out.put(format_args!("UID {}", row.uid)),
@@ -168,9 +172,6 @@ fn row_out(ctx: &mut Ctx<'_>, at: usize, row: &Arc<Msg>, job: &Job) {
         if ctx.me.after == After::Hang {
             return;
         }
-    }
-    if seen && !job.items.contains(&Item::Flags) {
-        ctx.out.put(format_args!(" FLAGS ({flags})"));
     }
     ctx.out.line(format_args!(")"));
 }

@@ -5,13 +5,17 @@ use crate::imap::args::Arg;
 use crate::imap::fault::Fault;
 use crate::imap::{name, respond};
 
+/// The items of STATUS in the order in which they are told.
+const ITEMS: [&str; 7] =
+    ["MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "HIGHESTMODSEQ", "MAILBOXID"];
+
 /// What a LIST asks for.
 #[derive(Debug, Default)]
 struct Wish {
     patterns: Vec<String>,
     only_subscribed: bool,
     only_special: bool,
-    /// With return options attributes are told only as far as they are asked for.
+    /// In an extended LIST attributes are told only as far as they are asked for.
     returns: bool,
     children: bool,
     special: bool,
@@ -99,6 +103,7 @@ fn wish(ctx: &Ctx<'_>, args: &[Arg]) -> Result<Wish, Refusal> {
             wish.subscribed |= option.is("SUBSCRIBED");
             wish.only_special |= option.is("SPECIAL-USE");
         }
+        wish.returns = true;
         args = &args[1..];
     }
     let [reference, pattern, rest @ ..] = args else { return ctx.misuse("Invalid arguments") };
@@ -106,7 +111,10 @@ fn wish(ctx: &Ctx<'_>, args: &[Arg]) -> Result<Wish, Refusal> {
         return ctx.misuse("Invalid reference");
     };
     let patterns = match pattern {
-        Arg::List(many) if extended => many.as_slice(),
+        Arg::List(many) if extended => {
+            wish.returns = true;
+            many.as_slice()
+        }
         one => std::slice::from_ref(one),
     };
     for pattern in patterns {
@@ -188,9 +196,12 @@ fn status_line(ctx: &mut Ctx<'_>, full: &str, items: &[String]) -> Result<(), Re
     };
     let (next, highest) =
         told.map_or((mailbox.uid_next, mailbox.highest_modseq), |v| (v.uid_next, v.highest_modseq));
+    if items.iter().any(|i| !ITEMS.contains(&i.as_str())) {
+        return ctx.misuse("Invalid status item");
+    }
     let mut values = Vec::new();
-    for item in items {
-        values.push(match item.as_str() {
+    for item in ITEMS.into_iter().filter(|known| items.iter().any(|i| i == known)) {
+        values.push(match item {
             "MESSAGES" => format!("MESSAGES {}", rows.len()),
             "RECENT" => {
                 let recent = rows.iter().filter(|m| m.uid >= mailbox.recent_from).count();

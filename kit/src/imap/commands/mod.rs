@@ -190,7 +190,7 @@ fn check_selected(ctx: &Ctx<'_>) -> Result<(), Refusal> {
 pub(super) fn tell(ctx: &mut Ctx<'_>) -> Result<bool, Refusal> {
     check_selected(ctx)?;
     let how = Manner {
-        expunges: !matches!(ctx.verb, "FETCH" | "STORE" | "SEARCH"),
+        expunges: !matches!(ctx.verb, "FETCH" | "STORE" | "SEARCH" | "UID SEARCH"),
         uid: ctx.me.qresync || ctx.verb == "UID STORE",
         modseq: ctx.me.condstore,
         vanished: ctx.me.qresync,

@@ -15,15 +15,15 @@ struct Resync {
 
 pub(super) fn select(ctx: &mut Ctx<'_>, args: &[Arg]) -> Answer {
     let name = ctx.mailbox(args.first())?;
+    // A SELECT that fails leaves nothing selected (RFC 3501 §6.3.1).
+    if ctx.me.view.take().is_some() && ctx.inner.profile.has_modseq() {
+        ctx.out.line(format_args!("* OK [CLOSED] Previous mailbox closed."));
+    }
     let resync = parameters(ctx, args.get(1))?;
     let read_only = ctx.verb == "EXAMINE";
-    let closed = ctx.me.view.take().is_some();
     let Some(mailbox) = ctx.inner.state.get(&name) else {
         return ctx.missing(&name);
     };
-    if closed && ctx.inner.profile.has_modseq() {
-        ctx.out.line(format_args!("* OK [CLOSED] Previous mailbox closed."));
-    }
     let view = View::open(&name, mailbox, read_only, ctx.inner.window);
     flag_lines(mailbox, &ctx.inner.profile, read_only, ctx.out);
     let out = &mut *ctx.out;

@@ -1,0 +1,79 @@
+//! Commands that are a conversation: IDLE and AUTHENTICATE.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::args::Piece;
+use super::commands::{self, Answer, Ctx, Refusal};
+use super::fault::Active;
+use super::respond::Out;
+use super::session::Link;
+use super::wire::{Gone, LineError};
+
+impl Link {
+    /// Whether IDLE can be had now.
+    pub(super) fn may_idle(&self) -> bool {
+        self.me.signed_in && self.shared.lock().profile.idle
+    }
+
+    /// IDLE (RFC 2177): changes are told as they come, until DONE.
+    pub(super) async fn idle(&mut self) -> Result<Answer, Gone> {
+        let mut changed = self.shared.changed.subscribe();
+        self.say("+ idling").await?;
+        loop {
+            let faults = Active::default();
+            let mut out = Out::default();
+            let told = {
+                let mut inner = self.shared.lock();
+                let me = &mut self.me;
+                let (out, faults) = (&mut out, &faults);
+                let mut ctx = Ctx { inner: &mut inner, me, faults, out, tag: "*", verb: "IDLE" };
+                commands::tell(&mut ctx)
+            };
+            if let Err(refusal) = told {
+                return Ok(Err(refusal));
+            }
+            self.wire.send(&out).await?;
+            tokio::select! {
+                line = self.wire.line(1024) => match line {
+                    Ok(line) if line.eq_ignore_ascii_case(b"DONE") => {
+                        return Ok(Ok("Idle completed.".to_owned()));
+                    }
+                    Ok(_) | Err(LineError::TooLong(_)) => {
+                        return Ok(Err(Refusal::Bad("Expected DONE.".to_owned())));
+                    }
+                    Err(LineError::Gone) => return Err(Gone),
+                },
+                _ = changed.changed() => {}
+            }
+        }
+    }
+
+    /// AUTHENTICATE PLAIN (RFC 4616), with an initial response or asked for it.
+    pub(super) async fn authenticate(&mut self, pieces: &[Piece]) -> Result<Answer, Gone> {
+        let text = match pieces {
+            [Piece::Text(text)] => String::from_utf8_lossy(text).into_owned(),
+            _ => String::new(),
+        };
+        let mut words = text.split_ascii_whitespace();
+        if !words.next().is_some_and(|m| m.eq_ignore_ascii_case("PLAIN")) {
+            return Ok(Err(Refusal::No("Unsupported authentication mechanism.".to_owned())));
+        }
+        let response = match words.next() {
+            Some(initial) if self.shared.lock().profile.sasl_ir => initial.as_bytes().to_vec(),
+            Some(_) => return Ok(Err(Refusal::Bad("Invalid arguments.".to_owned()))),
+            None => {
+                self.say("+ ").await?;
+                self.wire.line(16 * 1024).await.map_err(|_| Gone)?
+            }
+        };
+        let Ok(plain) = STANDARD.decode(&response) else {
+            return Ok(Err(Refusal::Bad("Invalid base64 data.".to_owned())));
+        };
+        let mut fields = plain.split(|b| *b == 0).skip(1);
+        let user = String::from_utf8_lossy(fields.next().unwrap_or_default()).into_owned();
+        let password = String::from_utf8_lossy(fields.next().unwrap_or_default()).into_owned();
+        let inner = self.shared.lock();
+        Ok(commands::sign_in(&inner.profile, &mut self.me, &user, &password))
+    }
+}
