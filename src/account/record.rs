@@ -1,7 +1,7 @@
 //! The only writer of the state store: every change of a row or a cursor goes through here.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{AccountError, Run};
 use crate::reconcile::guard::Direction;
@@ -143,16 +143,27 @@ impl Run {
     /// exactly the rows it was given for.
     pub(super) fn record_holds(&mut self, plan: &Plan) -> Result<(), AccountError> {
         let old = self.store.holds()?;
-        let pending = old.iter().filter(|hold| hold.state == HoldState::Pending);
-        let unchanged = pending.map(|h| &h.id).eq(plan.holds.iter().map(|h| &h.id));
-        if unchanged {
+        let known = old.iter().all(|hold| hold.state == HoldState::Pending);
+        if known && old.iter().map(|h| &h.id).eq(plan.holds.iter().map(|h| &h.id)) {
             return Ok(());
+        }
+        let mut open = BTreeSet::new();
+        for row in old.iter().flat_map(|hold| &hold.rows) {
+            if self.store.row(*row)?.is_some_and(|row| row.local.is_some() != row.remote.is_some())
+            {
+                open.insert(*row);
+            }
         }
         let now = self.outside.clock.now();
         let mailboxes = self.store.mailboxes()?;
         self.record(|w| {
-            for hold in old.iter().filter(|hold| hold.state == HoldState::Pending) {
-                if !plan.holds.iter().any(|new| new.id == hold.id) {
+            for hold in &old {
+                let waits = match hold.state {
+                    HoldState::Pending => plan.holds.iter().any(|new| new.id == hold.id),
+                    // An answer is kept until its last row is done with.
+                    _ => hold.rows.iter().any(|row| open.contains(row)),
+                };
+                if !waits {
                     w.tx().delete_hold(&hold.id)?;
                 }
             }

@@ -194,6 +194,7 @@ impl AccountOutcome {
         };
         let work = self.work.words(self.dry_run);
         text += match (self.dry_run, work.is_empty()) {
+            (true, true) if !self.plan.is_empty() => ": would do this",
             (true, true) => ": would do nothing",
             (true, false) => ": would ",
             (false, true) => ": nothing to do",
