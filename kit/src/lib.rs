@@ -1,4 +1,7 @@
 //! What the tests, the demo and the benches stand on.
 
+pub mod compare;
+pub mod corpus;
+pub mod dovecot;
 pub mod imap;
 pub mod memfs;

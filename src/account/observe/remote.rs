@@ -85,8 +85,14 @@ async fn note_missing(run: &mut Run, listed: &[ListedMailbox]) -> Result<bool, A
                 Reach::Complete
             }
             Ok(Existence::Refused(words)) => {
-                run.report.skip(mailbox.name.to_string(), words);
-                Reach::Partial
+                if refused_before(run, &mailbox)? {
+                    departed |= note_gone(run, mailbox.clone())?;
+                    Reach::Complete
+                } else {
+                    let why = format!("{words}; believed when the next run hears it again");
+                    run.report.skip(mailbox.name.to_string(), why);
+                    Reach::Partial
+                }
             }
             Ok(Existence::Exists(_)) => {
                 let why = "the server has it but does not list it; nothing is removed meanwhile";
@@ -102,6 +108,23 @@ async fn note_missing(run: &mut Run, listed: &[ListedMailbox]) -> Result<bool, A
         run.seen.remote.insert(mailbox.id, reach);
     }
     Ok(departed)
+}
+
+/// Whether an earlier run was refused too: a NO without a code may mean a server that is not
+/// well, so it is believed only when it is said twice, a run apart. Notes this refusal.
+fn refused_before(run: &mut Run, mailbox: &Mailbox) -> Result<bool, AccountError> {
+    let key = format!("refused {}", mailbox.id.0);
+    let number = run.number;
+    let before = run.store.meta(&key)?.and_then(|text| text.parse::<i64>().ok());
+    // Only the run just before counts: in between it may have been there.
+    let refused = before == Some(number - 1);
+    if before != Some(number) {
+        run.store.transaction(|tx| match refused {
+            true => tx.delete_meta(&key).map(drop),
+            false => tx.set_meta(&key, &number.to_string()),
+        })?;
+    }
+    Ok(refused)
 }
 
 fn note_gone(run: &mut Run, mailbox: Mailbox) -> Result<bool, AccountError> {

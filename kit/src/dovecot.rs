@@ -1,0 +1,300 @@
+//! A real Dovecot, private to one test: its own ports, its own directory, stopped by its pid.
+//!
+//! Works as root (mail belongs to an unprivileged user then) and as an ordinary user. If
+//! Dovecot is not installed, starting it fails and names `tests/run`, which installs it.
+
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// Where Debian puts it; not in an ordinary user's PATH.
+const PROGRAM: &str = "/usr/sbin/dovecot";
+/// Every account has this password.
+pub const PASSWORD: &str = "pass";
+/// How long a start or a stop may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a server is started with.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Capabilities that it does not announce, such as `QRESYNC`.
+    pub without: Vec<&'static str>,
+}
+
+/// A running server; dropped, it is stopped and its directory removed.
+#[derive(Debug)]
+pub struct Dovecot {
+    dir: tempfile::TempDir,
+    /// IMAP on the loopback interface, without TLS.
+    pub port: u16,
+}
+
+impl Dovecot {
+    /// Starts a server with no account but any name: the first sign-in makes it.
+    ///
+    /// # Panics
+    /// If Dovecot is not installed or does not start.
+    #[must_use]
+    pub fn start(options: &Options) -> Self {
+        assert!(Path::new(PROGRAM).exists(), "Dovecot is not installed: run tests/run once");
+        let dir = tempfile::Builder::new().prefix("mailtide-dovecot-").tempdir().expect("temp dir");
+        let port = free_port();
+        let server = Self { dir, port };
+        server.write_config(options);
+        let config = server.path("dovecot.conf");
+        let status = Command::new(PROGRAM).arg("-c").arg(&config).status().expect("dovecot runs");
+        assert!(status.success(), "dovecot did not start:\n{}", server.log());
+        let until = Instant::now() + PATIENCE;
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(Instant::now() < until, "dovecot does not listen:\n{}", server.log());
+            std::thread::yield_now();
+        }
+        server
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// What the server wrote into its log.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    fn write_config(&self, options: &Options) {
+        let base = self.dir.path();
+        for name in ["run", "state", "mail"] {
+            std::fs::create_dir(base.join(name)).expect("a directory");
+        }
+        let root = is_root();
+        let users = if root { "nobody".to_owned() } else { user_name() };
+        let group = if root { "nogroup".to_owned() } else { group_name() };
+        if root {
+            // The mail's owner walks through here.
+            run(Command::new("chmod").arg("755").arg(base));
+            run(Command::new("chown").arg(format!("{users}:{group}")).arg(base.join("mail")));
+        }
+        let mut text = format!(
+            "base_dir = {base}/run\nstate_dir = {base}/state\nlog_path = {base}/log\n\
+             protocols = imap\nlisten = 127.0.0.1\nssl = no\ndisable_plaintext_auth = no\n\
+             auth_mechanisms = plain\nfirst_valid_uid = 1\nmail_location = sdbox:~/sdbox\n\
+             mail_fsync = never\nmail_max_userip_connections = 100\n\
+             passdb {{\n  driver = static\n  args = password={PASSWORD}\n}}\n\
+             userdb {{\n  driver = static\n  args = uid={users} gid={group} \
+             home={base}/mail/%u\n}}\n",
+            base = base.display(),
+        );
+        if !root {
+            let _ = write!(
+                text,
+                "default_internal_user = {users}\ndefault_internal_group = {group}\n\
+                 default_login_user = {users}\n\
+                 service anvil {{\n  chroot =\n}}\nservice imap-login {{\n  chroot =\n}}\n"
+            );
+        }
+        let _ = write!(
+            text,
+            "service imap-login {{\n  inet_listener imap {{\n    port = {}\n  }}\n\
+             \n  inet_listener imaps {{\n    port = 0\n  }}\n}}\n",
+            self.port
+        );
+        text.push_str("namespace inbox {\n  inbox = yes\n  separator = /\n");
+        for name in ["Drafts", "Sent", "Trash", "Junk", "Archive"] {
+            let _ = write!(text, "  mailbox {name} {{\n    special_use = \\{name}\n  }}\n");
+        }
+        text.push_str("}\n");
+        if !options.without.is_empty() {
+            let words = capabilities(&options.without);
+            let _ = write!(text, "protocol imap {{\n  imap_capability = {words}\n}}\n");
+        }
+        std::fs::write(self.path("dovecot.conf"), text).expect("config");
+    }
+
+    fn pid(&self) -> Option<String> {
+        let text = std::fs::read_to_string(self.path("run/master.pid")).ok()?;
+        Some(text.trim().to_owned())
+    }
+
+    /// Signs in as a user: another device of theirs.
+    #[must_use]
+    pub fn client(&self, user: &str) -> Client {
+        Client::connect(self.port, user)
+    }
+}
+
+impl Drop for Dovecot {
+    fn drop(&mut self) {
+        let Some(pid) = self.pid() else { return };
+        let _ = Command::new("kill").arg(&pid).status();
+        let until = Instant::now() + PATIENCE;
+        while Path::new("/proc").join(&pid).exists() && Instant::now() < until {
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// What Dovecot 2.3 announces after the sign-in, less some.
+fn capabilities(without: &[&str]) -> String {
+    let all = "IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE SORT THREAD=REFERENCES \
+               MULTIAPPEND URL-PARTIAL CATENATE UNSELECT CHILDREN NAMESPACE UIDPLUS LIST-EXTENDED \
+               I18NLEVEL=1 CONDSTORE QRESYNC ESEARCH ESORT SEARCHRES WITHIN CONTEXT=SEARCH \
+               LIST-STATUS BINARY MOVE SNIPPET=FUZZY PREVIEW=FUZZY LITERAL+ NOTIFY SPECIAL-USE";
+    let kept = all.split(' ').filter(|word| !word.is_empty() && !without.contains(word));
+    kept.collect::<Vec<_>>().join(" ")
+}
+
+/// A port that nobody listens on; whoever asks next gets another one.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    listener.local_addr().expect("its address").port()
+}
+
+fn run(command: &mut Command) {
+    assert!(command.status().expect("it runs").success(), "{command:?}");
+}
+
+fn output(program: &str, argument: &str) -> String {
+    let output = Command::new(program).arg(argument).output().expect("it runs");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// Whether the tests run as root.
+#[must_use]
+pub fn is_root() -> bool {
+    output("id", "-u") == "0"
+}
+
+fn user_name() -> String {
+    output("id", "-un")
+}
+
+fn group_name() -> String {
+    output("id", "-gn")
+}
+
+/// A message as another client sees it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Seen {
+    /// Its UID.
+    pub uid: u32,
+    /// Flags and keywords as the server spells them, sorted, without `\Recent`.
+    pub flags: Vec<String>,
+    /// INTERNALDATE as the server spells it.
+    pub date: String,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// A plain IMAP client for tests: it shares no code with what it checks.
+#[derive(Debug)]
+pub struct Client {
+    stream: BufReader<TcpStream>,
+    tag: u32,
+}
+
+impl Client {
+    fn connect(port: u16, user: &str) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port)).expect("the server listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        let mut client = Self { stream: BufReader::new(stream), tag: 0 };
+        client.line();
+        client.command(&format!("LOGIN \"{user}\" \"{PASSWORD}\""));
+        client
+    }
+
+    fn line(&mut self) -> Vec<u8> {
+        let mut line = Vec::new();
+        self.stream.read_until(b'\n', &mut line).expect("the server answers");
+        assert!(!line.is_empty(), "the server hung up");
+        line
+    }
+
+    /// Sends a command and gives its untagged lines, literals included in them.
+    ///
+    /// # Panics
+    /// If the server says anything but OK.
+    pub fn command(&mut self, text: &str) -> Vec<Vec<u8>> {
+        self.send(text.as_bytes())
+    }
+
+    fn send(&mut self, text: &[u8]) -> Vec<Vec<u8>> {
+        self.tag += 1;
+        let tag = format!("k{} ", self.tag);
+        let mut out = tag.clone().into_bytes();
+        out.extend_from_slice(text);
+        out.extend_from_slice(b"\r\n");
+        self.stream.get_mut().write_all(&out).expect("the server reads");
+        let mut lines = Vec::new();
+        loop {
+            let mut line = self.line();
+            while let Some(length) = literal(&line) {
+                let mut bytes = vec![0; length];
+                self.stream.read_exact(&mut bytes).expect("the literal");
+                line.extend_from_slice(&bytes);
+                line.extend_from_slice(&self.line());
+            }
+            if line.starts_with(tag.as_bytes()) {
+                let said = String::from_utf8_lossy(&line[tag.len()..]).into_owned();
+                assert!(said.starts_with("OK"), "{}: {said}", String::from_utf8_lossy(text));
+                return lines;
+            }
+            lines.push(line);
+        }
+    }
+
+    /// Adds a message; the mailbox must be there (names as on the wire).
+    pub fn append(&mut self, mailbox: &str, flags: &str, date: &str, bytes: &[u8]) {
+        let mut command =
+            format!("APPEND \"{mailbox}\" ({flags}) \"{date}\" {{{}+}}\r\n", bytes.len())
+                .into_bytes();
+        command.extend_from_slice(bytes);
+        self.send(&command);
+    }
+
+    /// Every message of a mailbox.
+    pub fn messages(&mut self, mailbox: &str) -> Vec<Seen> {
+        self.command(&format!("EXAMINE \"{mailbox}\""));
+        let lines = self.command("UID FETCH 1:* (UID FLAGS INTERNALDATE BODY.PEEK[])");
+        lines.iter().filter_map(|line| seen(line)).collect()
+    }
+
+    /// Names of all selectable mailboxes, as on the wire.
+    pub fn mailboxes(&mut self) -> Vec<String> {
+        let lines = self.command("LIST \"\" \"*\"");
+        let text = lines.iter().map(|line| String::from_utf8_lossy(line).trim_end().to_owned());
+        let real = text.filter(|line| line.starts_with("* LIST"));
+        let real = real.filter(|line| !line.contains("\\Noselect"));
+        let name =
+            |line: String| line.split("\"/\" ").nth(1).unwrap_or("").trim_matches('"').into();
+        real.map(name).collect()
+    }
+}
+
+fn literal(line: &[u8]) -> Option<usize> {
+    let line = line.strip_suffix(b"}\r\n")?;
+    let open = line.iter().rposition(|b| *b == b'{')?;
+    std::str::from_utf8(&line[open + 1..]).ok()?.parse().ok()
+}
+
+fn seen(line: &[u8]) -> Option<Seen> {
+    let head_end = line.windows(2).position(|w| w == b"\r\n")?;
+    let head = std::str::from_utf8(&line[..head_end]).ok()?;
+    let between = |open: &str, close: char| {
+        let rest = &head[head.find(open)? + open.len()..];
+        Some(rest[..rest.find(close)?].to_owned())
+    };
+    let length = literal(&line[..head_end + 2])?;
+    let bytes = line[head_end + 2..head_end + 2 + length].to_vec();
+    let mut flags: Vec<String> = between("FLAGS (", ')')?
+        .split(' ')
+        .filter(|flag| !flag.is_empty() && *flag != "\\Recent")
+        .map(str::to_owned)
+        .collect();
+    flags.sort();
+    let uid = between("UID ", ' ')?.parse().ok()?;
+    Some(Seen { uid, flags, date: between("INTERNALDATE \"", '"')?, bytes })
+}
