@@ -27,8 +27,7 @@ pub(crate) enum Marker {
 ///
 /// Only in lines of data: see [`may_hold_literal`].
 pub(crate) fn literal_marker(line: &[u8]) -> Marker {
-    let line = trim(line);
-    let Some(body) = line.strip_suffix(b"}") else { return Marker::None };
+    let Some(body) = line.trim_ascii_end().strip_suffix(b"}") else { return Marker::None };
     let body = body.strip_suffix(b"+").unwrap_or(body);
     let digits = body.iter().rev().take_while(|b| b.is_ascii_digit()).count();
     let (before, digits) = body.split_at(body.len() - digits);
