@@ -61,7 +61,7 @@ impl Peer {
 
     /// What to say once to a command with this word, before all rules so far.
     pub(super) fn says(mut self, word: &'static str, answer: impl Into<Vec<u8>>) -> Self {
-        let at = self.rules.iter().position(|(w, _, always)| *always || *w == "").unwrap_or(0);
+        let at = self.rules.iter().position(|(w, _, always)| *always || w.is_empty()).unwrap_or(0);
         self.rules.insert(at, (word, answer.into(), false));
         self
     }
