@@ -181,7 +181,7 @@ impl Demo {
     /// What the other device does next, if it is not asleep.
     pub(crate) fn phone_acts(&mut self) -> Option<String> {
         let mut lines = self.news_of_server();
-        lines.push(format!("{:8}{}", "phone:", self.phone.act(&self.server, now())?));
+        lines.push(format!("{:9}{}", "phone:", self.phone.act(&self.server, now())?));
         // The phone has said it.
         self.seen = ServerSight::of(&self.server);
         Some(lines.join("\n"))
@@ -222,8 +222,8 @@ impl Demo {
                 let mailbox = mailtide::reconcile::types::printable(&hold.mailbox_name);
                 let (id, count, why) = (&hold.id, hold.rows.len(), &hold.why);
                 lines.push(format!(
-                    "held:   {count} messages of {mailbox}: {why}\n        \
-                     let it pass:      {}\n        bring them back:  {}",
+                    "held:    {count} messages of {mailbox}: {why}\n         \
+                     let it pass:      {}\n         bring them back:  {}",
                     command(&format!("approve {id}")),
                     command(&format!("reject {id}")),
                 ));
@@ -231,7 +231,7 @@ impl Demo {
         }
         for known in &self.holds {
             if !holds.iter().any(|hold| hold.id == known.id) {
-                lines.push(format!("held:   {} is settled", known.id));
+                lines.push(format!("held:    {} is settled", known.id));
             }
         }
         self.holds = holds;
@@ -246,7 +246,7 @@ fn labelled(label: &str, mut lines: Vec<String>) -> Vec<String> {
         lines.truncate(LINES);
         lines.push(format!("… and {rest} more"));
     }
-    lines.iter().map(|line| format!("{label:8}{line}")).collect()
+    lines.iter().map(|line| format!("{label:9}{line}")).collect()
 }
 
 fn holds(store: &Path) -> Option<Vec<Hold>> {
@@ -266,6 +266,8 @@ fn listen(server: &Server) -> io::Result<u16> {
         runtime.block_on(async move {
             let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
             while let Ok((stream, _)) = listener.accept().await {
+                // Else each answer may wait 40 ms for an acknowledgement.
+                let _ = stream.set_nodelay(true);
                 tokio::spawn(server.serve(stream));
             }
         });

@@ -133,7 +133,8 @@ impl DiskSight {
         sight
     }
 
-    /// What is different from `before`, a line each; `base` is left out of the paths.
+    /// What is different from `before`, a line each; `base` is left out of the paths. Of what
+    /// is gone nothing is said: mailtide renames and never unlinks, so that was the user.
     pub(crate) fn since(&self, before: &Self, base: &Path) -> Vec<String> {
         let shown =
             |path: &Path| printable(&path.strip_prefix(base).unwrap_or(path).to_string_lossy());
@@ -146,11 +147,6 @@ impl DiskSight {
                 None => "new",
             };
             lines.push(format!("{what} {} {}", subject_of(path), shown(path)));
-        }
-        for (inode, path) in &before.files {
-            if !self.files.contains_key(inode) {
-                lines.push(format!("gone {}", shown(path)));
-            }
         }
         lines
     }
@@ -169,8 +165,8 @@ fn subject_of(path: &Path) -> String {
 fn subject(message: &[u8]) -> String {
     let text = String::from_utf8_lossy(&message[..message.len().min(1 << 14)]);
     let header = text.lines().take_while(|line| !line.is_empty());
-    let named = header.filter_map(|line| line.split_once(':'));
-    let found = named.filter(|(name, _)| name.eq_ignore_ascii_case("subject")).next();
+    let mut named = header.filter_map(|line| line.split_once(':'));
+    let found = named.find(|(name, _)| name.eq_ignore_ascii_case("subject"));
     match found.map(|(_, value)| value.trim()).filter(|value| !value.is_empty()) {
         Some(value) => format!("“{}”", printable(&value.chars().take(60).collect::<String>())),
         None => "a message without a subject".to_owned(),
