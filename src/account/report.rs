@@ -1,6 +1,8 @@
 //! What a run did, for the log, `status` and the exit code.
 
-use crate::reconcile::types::printable;
+use std::collections::BTreeSet;
+
+use crate::reconcile::types::{MailboxName, printable};
 
 /// Counts of what a run did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub struct Report {
     pub sent: u64,
     /// What could not be done now and a retry may mend.
     pub skipped: Vec<Skip>,
+    /// Mailboxes whose files changed.
+    pub touched: BTreeSet<MailboxName>,
     /// Plan of a dry run, line by line.
     pub plan: Vec<String>,
     /// The run was asked to stop before it was through.
@@ -53,6 +57,13 @@ impl Report {
             + self.removed_remote
             + self.mailboxes;
         done > 0
+    }
+
+    /// Notes that files of a mailbox changed.
+    pub fn touch(&mut self, mailbox: &MailboxName) {
+        if !self.touched.contains(mailbox) {
+            self.touched.insert(mailbox.clone());
+        }
     }
 
     /// Notes something that could not be done now.

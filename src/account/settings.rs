@@ -42,6 +42,8 @@ pub struct Settings {
     pub special_use: Vec<(SpecialUse, MailboxName)>,
     /// Messages above this many octets stay on the server.
     pub max_message_size: u64,
+    /// Nothing is brought down while the disk has fewer bytes free than this.
+    pub min_free: u64,
     /// The character before `2,FLAGS` in file names.
     pub info_separator: u8,
     /// The name of this machine, for file names and the lock.

@@ -3,6 +3,7 @@
 pub mod args;
 mod check;
 pub mod exit;
+mod hook;
 pub mod interrupt;
 pub mod logging;
 pub mod output;

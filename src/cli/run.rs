@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::args::Target;
 use super::exit::Exit;
+use super::hook;
 use super::interrupt::Interrupt;
 use super::report::{
     AccountOutcome, Decision, Failure, HoldView, LastRun, Named, StatusView, Work,
@@ -111,6 +112,9 @@ async fn run_account(
         stop: interrupt.flag(),
     };
     let (report, result) = Box::pin(account::sync(settings, outside, wish)).await;
+    if !report.touched.is_empty() && !account.on_change.is_empty() {
+        hook::on_change(account, &report).await;
+    }
     if report.interrupted && result.is_ok() {
         return Err(interrupted());
     }
@@ -164,6 +168,7 @@ fn settings(config: &Config, account: &Account, secret: &str) -> Settings {
         },
         special_use: account.special_use.iter().map(|(u, n)| (*u, n.clone())).collect(),
         max_message_size: account.max_message_size,
+        min_free: account.min_free,
         info_separator: u8::try_from(account.info_separator).unwrap_or(b':'),
         machine: machine(),
     }

@@ -162,8 +162,13 @@ fn affinity(row: &Row, stem: Option<&Stem>, flags: &Flags, date: Option<i64>) ->
     let same_stem = stem.is_some() && row.local.as_ref().map(|l| &l.stem) == stem;
     let row_flags = row.remote.as_ref().map(|r| &r.flags).or(row.base.as_ref().map(|b| &b.flags));
     let same_flags = row_flags == Some(flags);
-    let same_date = date.is_some() && row.words.as_ref().map(|w| w.date) == date;
+    let same_date = date.is_some() && self::date(row) == date;
     (same_stem, same_flags, same_date, Reverse(row.id))
+}
+
+/// INTERNALDATE, or the file's own before the server said one.
+fn date(row: &Row) -> Option<i64> {
+    row.words.as_ref().map(|words| words.date)
 }
 
 fn best<'w>(
@@ -226,7 +231,7 @@ fn past_of(cast: &Cast<'_>, local: &Row) -> Option<RowId> {
         .with_content(local.content?)
         .filter(|row| class(row) == Class::BothGone && row.base.is_some() && !cast.is_taken(row));
     let stem = local.local.as_ref().map(|l| &l.stem);
-    best(gone, stem, &Flags::default(), None).map(|row| row.id)
+    best(gone, stem, &Flags::default(), date(local)).map(|row| row.id)
 }
 
 fn pair_by_content(cast: &Cast<'_>, remote: &Row) -> Option<Found> {
@@ -238,8 +243,7 @@ fn pair_by_content(cast: &Cast<'_>, remote: &Row) -> Option<Found> {
             && !cast.is_taken(row)
     });
     let flags = remote.remote.as_ref().map(|r| r.flags.clone()).unwrap_or_default();
-    let date = remote.words.as_ref().map(|w| w.date);
-    let local = best(same, None, &flags, date)?;
+    let local = best(same, None, &flags, date(remote))?;
     Some((local.id, past_of(cast, local), local.weak))
 }
 
@@ -256,7 +260,7 @@ fn pair_own_append(cast: &Cast<'_>, remote: &Row) -> Option<Found> {
             _ => false,
         });
     let flags = remote.remote.as_ref().map(|r| r.flags.clone()).unwrap_or_default();
-    let local = best(ours, None, &flags, remote.words.as_ref().map(|w| w.date))?;
+    let local = best(ours, None, &flags, date(remote))?;
     Some((local.id, None, local.weak))
 }
 
@@ -292,7 +296,7 @@ fn pair_by_header(cast: &Cast<'_>, remote: &Row) -> Option<Found> {
     // With more than one message of this header only their bodies can tell them apart.
     if contents.len() == 1 && rivals == 1 {
         let flags = remote.remote.as_ref().map(|r| r.flags.clone()).unwrap_or_default();
-        let local = best(same(), None, &flags, remote.words.as_ref().map(|w| w.date))?;
+        let local = best(same(), None, &flags, date(remote))?;
         return Some((local.id, None, local.weak));
     }
     let restated = cast.world.mailboxes.get(&remote.mailbox)?.mailbox.restated;
@@ -320,7 +324,7 @@ pub fn reattach(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
                 && row.set_aside.as_ref().is_none_or(|s| s.kind == SetAsideKind::Kept)
         });
         let flags = found.local.as_ref().map(|l| l.flags.clone()).unwrap_or_default();
-        let Some(gone) = best(gone, None, &flags, None) else { continue };
+        let Some(gone) = best(gone, None, &flags, date(found)) else { continue };
         cast.take([gone.id, found.id]);
         steps.push(Step::Reattach { gone: gone.id, found: found.id });
     }
@@ -352,17 +356,17 @@ fn arrival(cast: &Cast<'_>, to: &Row) -> Option<Step> {
     let of = |wanted: Class| {
         known.iter().copied().filter(move |row| class(row) == wanted && !cast.is_taken(row))
     };
-    if let Some(from) = best(of(Class::RemoteGone), None, &flags, None) {
+    if let Some(from) = best(of(Class::RemoteGone), None, &flags, date(to)) {
         return Some(Step::LocalMove { from: from.id, to: to.id, past: None });
     }
     // Moved on both sides: the file lies where the reader put it; the remote's place wins.
-    if let Some(past) = best(of(Class::BothGone), None, &flags, None) {
+    if let Some(past) = best(of(Class::BothGone), None, &flags, date(to)) {
         let files = cast.open(Class::LocalNew).filter(|row| row.content == Some(content));
-        if let Some(from) = best(files, None, &flags, None) {
+        if let Some(from) = best(files, None, &flags, date(to)) {
             return Some(Step::LocalMove { from: from.id, to: to.id, past: Some(past.id) });
         }
     }
-    let from = best(of(Class::Paired), None, &flags, None)?;
+    let from = best(of(Class::Paired), None, &flags, date(to))?;
     Some(Step::LocalCopy { from: from.id, to: to.id })
 }
 
@@ -406,11 +410,11 @@ pub fn depart(cast: &mut Cast<'_>, believed: bool, steps: &mut Vec<Step>) {
             Journal::Moving { from, .. } => left().find(|row| row.id == from),
             _ => None,
         };
-        let moved = moved.or_else(|| best(left(), stem, &flags, None));
+        let moved = moved.or_else(|| best(left(), stem, &flags, date(to)));
         if let Some(from) = moved.filter(|_| believed) {
             cast.take([from.id, to.id]);
             steps.push(Step::RemoteMove { from: from.id, to: to.id });
-        } else if let Some(from) = best(sources(), stem, &flags, None) {
+        } else if let Some(from) = best(sources(), stem, &flags, date(to)) {
             cast.take([to.id]);
             steps.push(Step::RemoteCopy { from: from.id, to: to.id });
         }

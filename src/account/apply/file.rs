@@ -90,6 +90,8 @@ fn move_file(
     let local = named(now, file.flags);
     run.root.sync_dirs(&source.name)?;
     run.report.moved_local += 1;
+    run.report.touch(&mailbox.name);
+    run.report.touch(&source.name);
     run.record(|w| {
         let past = match past {
             Some(past) => w.tx().row(past)?,

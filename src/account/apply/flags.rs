@@ -59,6 +59,7 @@ fn change_file(
     // Where a reader was quicker, the next look sees what it did.
     let Changed::Changed(now) = changed else { return Ok(()) };
     run.report.flags_local += 1;
+    run.report.touch(&mailbox.name);
     let keywords = flags.keywords.difference(&unheld).cloned().collect();
     let flags = Flags { system: flags.system, keywords };
     let local = Some(super::file::named(now, flags));

@@ -70,6 +70,13 @@ async fn pull(run: &mut Run, mailbox: &Mailbox, rows: &[Row]) -> Result<bool, Ac
     if rows.is_empty() {
         return Ok(true);
     }
+    let octets: u64 = rows.iter().filter_map(|row| Some(row.words.as_ref()?.size)).sum();
+    if free_octets(run).is_some_and(|free| free < run.settings.min_free.saturating_add(octets)) {
+        let limit = run.settings.min_free;
+        let why = format!("the disk would have less than min_free ({limit} bytes) left");
+        run.report.skip(mailbox.name.to_string(), why);
+        return Ok(false);
+    }
     if !select(run, mailbox).await? {
         return Ok(false);
     }
@@ -80,6 +87,12 @@ async fn pull(run: &mut Run, mailbox: &Mailbox, rows: &[Row]) -> Result<bool, Ac
     }
     place(run, mailbox, delivered).await?;
     Ok(!sink_failed)
+}
+
+/// What the disk under the Maildir has left for us; none where it does not say.
+fn free_octets(run: &Run) -> Option<u64> {
+    let stat = rustix::fs::statvfs(run.root.path()).ok()?;
+    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 /// Fetches the bodies; those that the server keeps back are asked for once more, alone.
@@ -289,6 +302,7 @@ pub(super) async fn place(
     }
     run.root.sync_dirs(&mailbox.name)?;
     run.report.pulled += placed.len() as u64;
+    run.report.touch(&mailbox.name);
     run.record(|w| placed.iter().try_for_each(|row| w.update(row)))
 }
 

@@ -340,7 +340,10 @@ fn forget(
     })?;
     match direction {
         Direction::FromRemote => run.report.removed_remote += rows.len() as u64,
-        Direction::FromLocal => run.report.removed_local += rows.len() as u64,
+        Direction::FromLocal => {
+            run.report.removed_local += rows.len() as u64;
+            run.report.touch(&mailbox.name);
+        }
     }
     Ok(())
 }

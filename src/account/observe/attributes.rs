@@ -82,12 +82,13 @@ pub(super) async fn look(run: &mut Run, mailbox: &Mailbox) -> Result<Looked, Acc
     }
     let first_new = known_until(mailbox, &known);
     fetch_new(run, first_new, &known, &selected, &mut looked).await?;
-    fetch_changed(run, first_new, &known, since.map(|(_, m)| m), parameter.is_some(), &mut looked)
-        .await?;
-    if parameter.is_some() {
+    let since = since.map(|(_, modseq)| modseq);
+    fetch_changed(run, first_new, &known, since, selected.resynced, &mut looked).await?;
+    if selected.resynced {
         looked.gone = known.0.iter().copied().filter(|uid| vanished.contains(*uid)).collect();
     }
     check_membership(run, &known, &selected, &mut looked).await?;
+    looked.rows = merged(std::mem::take(&mut looked.rows));
     check_flags(&mut looked);
     Ok(looked)
 }
@@ -200,6 +201,22 @@ async fn check_membership(
             .push(format!("the server names {silent} messages that it shows nothing of"));
     }
     Ok(())
+}
+
+/// What was said of a message in several rows, together; the last word on its flags counts.
+fn merged(rows: Vec<FetchRow>) -> Vec<FetchRow> {
+    let mut all: BTreeMap<Uid, FetchRow> = BTreeMap::new();
+    for row in rows {
+        let Some(known) = all.get_mut(&row.uid) else {
+            all.insert(row.uid, row);
+            continue;
+        };
+        known.flags = row.flags.or(known.flags.take());
+        known.size = row.size.or(known.size);
+        known.date = row.date.or(known.date);
+        known.object_id = row.object_id.or(known.object_id.take());
+    }
+    all.into_values().collect()
 }
 
 /// "FLAGS asked, none parsed" is an error, not an empty set (hazard 32).

@@ -128,6 +128,7 @@ async fn scan(
     let stamps = (before == after && is_quiet(&after, now) && !examined.again).then_some(after);
     let id = mailbox.id;
     let missing: Vec<Row> = rows(run, difference.missing.values())?;
+    let rewritten = rewritten(run, &mailbox, &difference.renamed)?;
     let renamed: Vec<Row> = rows(run, difference.renamed.iter().map(|(id, _)| id))?;
     let names: BTreeMap<RowId, Listed> = difference.renamed.into_iter().collect();
     let name = |listed: &Listed| run.root.local_of(listed, &table, FileStamp::default());
@@ -153,7 +154,27 @@ async fn scan(
         }
         Ok(())
     })?;
+    for id in rewritten {
+        reexamine(run, id)?;
+    }
     Ok(left)
+}
+
+/// Files that got another name and are not the ones that were hashed any more.
+fn rewritten(
+    run: &Run,
+    mailbox: &Mailbox,
+    renamed: &[(RowId, Listed)],
+) -> Result<Vec<RowId>, AccountError> {
+    let mut out = Vec::new();
+    for (id, listed) in renamed {
+        let Some(local) = run.store.row(*id)?.and_then(|row| row.local) else { continue };
+        let now = run.root.stat(&mailbox.name, &listed.name)?;
+        if now.is_some_and(|stamp| stamp != local.stamp) {
+            out.push(*id);
+        }
+    }
+    Ok(out)
 }
 
 fn rows<'a>(run: &Run, ids: impl Iterator<Item = &'a RowId>) -> Result<Vec<Row>, AccountError> {

@@ -5,6 +5,7 @@
 //! looked at again (hazard 4). Everything here reads the world; only the store is written.
 
 mod attributes;
+mod edited;
 mod elsewhere;
 mod local;
 mod remote;
@@ -52,5 +53,6 @@ pub async fn observe(run: &mut Run) -> Result<(), AccountError> {
             run.seen.remote.values_mut().for_each(|reach| *reach = Reach::Partial);
         }
     }
+    edited::look(run)?;
     elsewhere::look(run)
 }

@@ -6,7 +6,8 @@ use std::io;
 use super::parse::Response;
 use super::parse::cursor::{Cursor, Value};
 use super::parse::fetch::{Gathered, Section};
-use super::session::{SET_LIMIT, Session, Stop, Tag, WINDOW, require_ok};
+use super::session::{SET_LIMIT, Session, WINDOW};
+use super::talk::{Stop, Tag, Untagged, require_ok};
 use super::uid_set::UidSet;
 use super::wire::{Broken, Step};
 use crate::reconcile::types::Uid;
@@ -253,6 +254,8 @@ impl Session {
             if !has_body {
                 // News of another kind, such as flags that changed meanwhile.
                 talk.hear(Response::parse(wire.in_hand()), &mut |_| false)?;
+            } else if let Some(row) = gathered.row().filter(|row| row.flags.is_some()) {
+                talk.pending.push(Untagged::Fetch(row));
             }
         }
     }

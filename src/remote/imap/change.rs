@@ -7,7 +7,8 @@ use std::fmt;
 
 use super::parse::Response;
 use super::parse::status::{Code, Status, copied_pairs};
-use super::session::{SET_LIMIT, Session, Untagged, deliver, require_ok};
+use super::session::{SET_LIMIT, Session};
+use super::talk::{Untagged, deliver, require_ok};
 use super::uid_set::UidSet;
 use crate::reconcile::types::{Flags, Keyword, MailboxName, Uid};
 use crate::remote::RemoteError;

@@ -12,8 +12,9 @@ use zeroize::Zeroizing;
 use super::capabilities::Capabilities;
 use super::parse::Response;
 use super::parse::status::{Code, Condition, Status};
-use super::session::{Session, broken_error};
+use super::session::Session;
 use super::sign_in;
+use super::talk::broken_error;
 use super::tls::{secure, within};
 use super::wire::{Broken, Wire};
 use crate::remote::{BoxStream, Connector, RemoteError};
@@ -38,7 +39,8 @@ pub struct Endpoint {
     pub port: u16,
     /// How it is secured.
     pub tls: Tls,
-    /// A PEM file of roots to trust besides the system's.
+    /// A PEM file of roots to trust besides the system's, or of the very certificate that the
+    /// server made for itself.
     pub ca: Option<PathBuf>,
     /// SHA-256 of the server's public key (SubjectPublicKeyInfo, DER). Where it is given it
     /// alone decides: names, dates and issuers are not looked at.

@@ -31,7 +31,7 @@ impl Session {
     /// is not thereby gone.
     ///
     /// `changed_since` asks only for what changed after that mod-sequence (RFC 7162 §3.1.4.1);
-    /// it is ignored where it is 0 or the server has no mod-sequences.
+    /// it is ignored where it is 0 or the mailbox has no mod-sequences.
     ///
     /// # Errors
     /// A refusal (rows that came before it stand), or what ends the session.
@@ -43,7 +43,7 @@ impl Session {
         sink: &mut dyn FnMut(FetchRow),
     ) -> Result<(), RemoteError> {
         let names = self.item_names(items);
-        let condstore = self.talk.capabilities.condstore();
+        let condstore = self.talk.has_modseq();
         let modifier = match changed_since {
             Some(since) if since > 0 && condstore => format!(" (CHANGEDSINCE {since})"),
             _ => String::new(),
@@ -71,7 +71,7 @@ impl Session {
             (items.flags, "FLAGS"),
             (items.size, "RFC822.SIZE"),
             (items.date, "INTERNALDATE"),
-            (items.modseq && can.condstore(), "MODSEQ"),
+            (items.modseq && self.talk.has_modseq(), "MODSEQ"),
             (items.object_id && (can.objectid() || can.gmail()), object_id),
         ]
         .into_iter()

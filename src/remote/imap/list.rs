@@ -8,7 +8,8 @@ use super::parse::Response;
 use super::parse::list::{list, mailbox_status};
 use super::parse::status::Code;
 use super::session::Session;
-use crate::reconcile::types::{Gate, MailboxName, SpecialUse};
+use super::talk::{Tag, require_ok};
+use crate::reconcile::types::{Gate, MailboxName, SpecialUse, printable};
 use crate::remote::RemoteError;
 
 /// How the server spells the names of an account, as learned from LIST.
@@ -52,6 +53,9 @@ pub enum Existence {
 /// A mailbox that surely does not exist: selecting it fails, and leaves none selected.
 const NOWHERE: &str = "EXAMINE \"mailtide nowhere d41d8cd98f00b204\"";
 
+/// How many mailboxes are taken from one account.
+const MAILBOXES: usize = 200_000;
+
 impl Session {
     /// Asks for all mailboxes and how each of them stands, with none selected (a selected
     /// mailbox would be shown as it was when it was last looked at).
@@ -62,7 +66,7 @@ impl Session {
         if self.talk.capabilities.list_status() {
             match self.list_with_status().await {
                 Err(RemoteError::Bad { words, .. }) => {
-                    let words = crate::reconcile::types::printable(&words);
+                    let words = printable(&words);
                     tracing::warn!("LIST-STATUS is announced but not understood: {words}");
                     self.talk.capabilities.withdraw("LIST-STATUS");
                 }
@@ -72,7 +76,7 @@ impl Session {
         self.unselect().await?;
         let mut found = Found::default();
         self.run("LIST", "LIST \"\" \"*\"", &mut |response| found.take(response)).await?;
-        let mut listed = self.learn(found);
+        let mut listed = self.learn(found.whole()?);
         self.ask_status(&mut listed).await?;
         Ok(listed)
     }
@@ -96,9 +100,9 @@ impl Session {
             };
             let mut found = Found::default();
             let status = self.answer("LIST", &tag, &mut |response| found.take(response)).await?;
-            super::session::require_ok("LIST", status)?;
+            require_ok("LIST", status)?;
             if left {
-                return Ok(self.learn(found));
+                return Ok(self.learn(found.whole()?));
             }
         }
     }
@@ -202,7 +206,7 @@ impl Session {
     /// Waits for its answer; false if it did not work and another way is to be tried.
     pub(crate) async fn finish_leaving(&mut self, leaving: &Leaving) -> Result<bool, RemoteError> {
         let status = self.answer("UNSELECT", &leaving.tag, &mut |_| false).await?;
-        let ok = super::session::require_ok("UNSELECT", status).is_ok();
+        let ok = require_ok("UNSELECT", status).is_ok();
         if leaving.by_command && !ok {
             self.talk.capabilities.withdraw("UNSELECT");
             return Ok(false);
@@ -244,7 +248,7 @@ impl Session {
 /// An UNSELECT under way.
 #[derive(Debug)]
 pub(crate) struct Leaving {
-    tag: super::session::Tag,
+    tag: Tag,
     by_command: bool,
 }
 
@@ -266,13 +270,27 @@ struct Found {
     listed: BTreeMap<Vec<u8>, Entry>,
     status: BTreeMap<Vec<u8>, (Gate, Option<String>)>,
     delimiter: Option<Option<char>>,
+    too_many: bool,
 }
 
 impl Found {
+    /// A list that is not taken whole is no list: what is missing in it is not gone.
+    fn whole(self) -> Result<Self, RemoteError> {
+        if self.too_many {
+            let what = format!("it lists more than {MAILBOXES} mailboxes");
+            return Err(RemoteError::Garbled { doing: "LIST".to_owned(), what });
+        }
+        Ok(self)
+    }
+
     fn take(&mut self, response: &Response<'_>) -> bool {
         match response {
             Response::List(rest) => {
                 let Some(row) = list(rest) else { return true };
+                if self.listed.len() >= MAILBOXES {
+                    self.too_many = true;
+                    return true;
+                }
                 if self.delimiter.flatten().is_none() {
                     self.delimiter = Some(row.delimiter);
                 }
@@ -285,7 +303,9 @@ impl Found {
                 true
             }
             Response::MailboxStatus(rest) => {
-                if let Some(row) = mailbox_status(rest) {
+                if let Some(row) = mailbox_status(rest)
+                    && self.status.len() < MAILBOXES
+                {
                     self.status.insert(fold(&row.raw), (row.gate, row.object_id));
                 }
                 true

@@ -4,7 +4,7 @@
 //! - `wire`: whole responses in, whole commands out; deadlines and limits.
 //! - `parse`: what a response says; nothing in it is fatal.
 //! - `connect`, `tls`, `sign_in`: from a host name to a session.
-//! - `session`: commands and their answers; nothing unasked is dropped.
+//! - `session`, `talk`: commands and their answers; nothing unasked is dropped.
 //! - `list`, `select`, `search`, `fetch`, `body`, `append`, `change`: the commands.
 //!
 //! async-imap gives the sign-in and the tags; it hides refusals and the end of the stream and
@@ -16,7 +16,6 @@ mod capabilities;
 mod change;
 mod connect;
 mod date;
-mod deadline;
 mod fetch;
 mod list;
 mod name;
@@ -25,6 +24,7 @@ mod search;
 mod select;
 mod session;
 mod sign_in;
+mod talk;
 mod tls;
 mod uid_set;
 mod wire;
@@ -42,6 +42,7 @@ pub use list::{Existence, ListedMailbox, Names};
 pub use parse::fetch::FetchRow;
 pub use parse::status::Code;
 pub use select::{QresyncSince, Select, Selected};
-pub use session::{Pending, Session, Untagged};
+pub use session::Session;
+pub use talk::{Pending, Untagged};
 pub use uid_set::UidSet;
 pub use wire::Counters;

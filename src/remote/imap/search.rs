@@ -5,6 +5,9 @@ use super::session::Session;
 use super::uid_set::UidSet;
 use crate::remote::RemoteError;
 
+/// How many ranges of UIDs are taken before the answer is not believed any more.
+const RANGES: usize = 16 << 20;
+
 impl Session {
     /// All UIDs of the selected mailbox, and EXISTS at the end of the command. The look is
     /// complete only if the two agree.
@@ -40,7 +43,8 @@ impl Session {
     }
 
     async fn run_search(&mut self, doing: &str, command: &str) -> Result<UidSet, RemoteError> {
-        let mut found = Some(UidSet::new());
+        let mut ranges = Vec::new();
+        let mut readable = true;
         self.run(doing, command, &mut |response| {
             let more = match response {
                 Response::Search(line) => search(line),
@@ -48,13 +52,17 @@ impl Session {
                 _ => return false,
             };
             // Several lines add up; one that cannot be read spoils them all.
-            found = found.take().zip(more).map(|(found, more)| found.union(&more));
+            match more {
+                Some(more) if ranges.len() < RANGES => ranges.extend_from_slice(more.ranges()),
+                _ => readable = false,
+            }
             true
         })
         .await?;
-        found.ok_or_else(|| {
-            let what = "its UIDs cannot be read".to_owned();
-            RemoteError::Garbled { doing: doing.to_owned(), what }
-        })
+        if readable {
+            return Ok(UidSet::from_ranges(ranges));
+        }
+        let what = "its UIDs cannot be read".to_owned();
+        Err(RemoteError::Garbled { doing: doing.to_owned(), what })
     }
 }

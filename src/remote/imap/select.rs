@@ -2,7 +2,8 @@
 
 use super::parse::Response;
 use super::parse::status::{Code, Status};
-use super::session::{Session, Untagged, deliver, require_ok};
+use super::session::Session;
+use super::talk::{Untagged, deliver, require_ok};
 use crate::reconcile::types::{FlagMask, Gate, MailboxName};
 use crate::remote::RemoteError;
 
@@ -29,7 +30,8 @@ pub struct QresyncSince {
 pub struct Selected {
     /// How it stands; `messages` is EXISTS at the end of the command.
     pub gate: Gate,
-    /// The flags that it keeps; all if the server did not say.
+    /// The flags that it keeps; all if the server did not say. With EXAMINE it cannot say:
+    /// there PERMANENTFLAGS is empty for any mailbox, so the mask is all as well.
     pub mask: FlagMask,
     /// Whether nothing can be changed.
     pub read_only: bool,
@@ -81,7 +83,10 @@ impl Session {
                 }
                 Err(error) => return Err(error),
                 Ok(mut selected) => {
-                    selected.read_only |= how == Select::ReadOnly;
+                    if how == Select::ReadOnly {
+                        selected.read_only = true;
+                        selected.mask = FlagMask::all();
+                    }
                     self.selected = Some(name.clone());
                     return Ok(selected);
                 }
@@ -122,6 +127,7 @@ impl Session {
         }
         self.selected = None;
         self.talk.exists = 0;
+        self.talk.no_modseq = false;
         self.take_pending();
         let mut seen = Seen::default();
         let status = self
@@ -134,6 +140,7 @@ impl Session {
         seen.code(&status);
         seen.selected.gate.messages = self.talk.exists;
         let mut selected = seen.selected;
+        self.talk.no_modseq = selected.no_modseq;
         selected.resynced = !selected.no_modseq
             && since.is_some_and(|s| s.uid_validity == selected.gate.uid_validity);
         Ok(selected)

@@ -10,9 +10,8 @@ use std::time::Duration;
 use super::capabilities::Capabilities;
 use super::list::Names;
 use super::parse::Response;
-use super::parse::fetch::{self, FetchRow};
-use super::parse::status::{Code, Condition, Status};
-use super::uid_set::UidSet;
+use super::parse::status::{Condition, Status};
+use super::talk::{Pending, Stop, Tag, Talk, Untagged, broken_error, deliver, require_ok};
 use super::wire::{Broken, Counters, Wire};
 use crate::reconcile::types::{MailboxName, printable};
 use crate::remote::RemoteError;
@@ -21,75 +20,8 @@ use crate::remote::RemoteError;
 pub(crate) const WINDOW: usize = 16;
 /// How long the printed UID set of a command may be: servers limit the line to 8 KiB.
 pub(crate) const SET_LIMIT: usize = 7_000;
-/// How much may be kept that nobody asked for, in entries and ranges.
-const PENDING_LIMIT: usize = 100_000;
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(5);
-
-/// What a server says of the selected mailbox beside the answer proper.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Untagged {
-    /// Attributes of a message; those that were not said are none.
-    Fetch(FetchRow),
-    /// These UIDs are gone; `earlier` than the mailbox was selected, or just now.
-    Vanished {
-        /// Whether they had gone before (RFC 7162 §3.2.10).
-        earlier: bool,
-        /// Which: maybe far more than there ever were.
-        uids: UidSet,
-    },
-    /// There are this many messages now.
-    Exists(u32),
-    /// The message with this sequence number is gone.
-    Expunge(u32),
-    /// Something of the kind that could not be read, or was not said of which message: only
-    /// a look can tell.
-    Other,
-}
-
-/// What was said unasked since it was last taken.
-#[derive(Debug, Default)]
-pub struct Pending {
-    /// In the order in which it was said.
-    pub seen: Vec<Untagged>,
-    /// Whether there was more than could be kept: only a look can tell what.
-    pub overflowed: bool,
-    weight: usize,
-}
-
-impl Pending {
-    fn push(&mut self, untagged: Untagged) {
-        self.weight += match &untagged {
-            Untagged::Vanished { uids, .. } => uids.ranges().len().max(1),
-            _ => 1,
-        };
-        if self.weight > PENDING_LIMIT {
-            self.overflowed = true;
-        } else {
-            self.seen.push(untagged);
-        }
-    }
-}
-
-/// The tag of a command that was sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Tag(String);
-
-/// What is known of the conversation, apart from the stream that it runs over.
-#[derive(Debug)]
-pub(crate) struct Talk {
-    pub(crate) capabilities: Capabilities,
-    /// EXISTS of the selected mailbox, kept up to date.
-    pub(crate) exists: u32,
-    pub(crate) pending: Pending,
-    /// Commands whose answers are awaited.
-    outstanding: Vec<Tag>,
-    /// Answers that came before those of earlier commands.
-    early: Vec<(Tag, Status)>,
-    /// Commands whose answers nobody waits for.
-    deferred: Vec<Tag>,
-    bye: Option<String>,
-}
 
 /// One signed-in connection.
 ///
@@ -110,19 +42,12 @@ impl Session {
         capabilities: Capabilities,
         timeout: Duration,
     ) -> Self {
-        // From here on only waits for answers write.
+        // From here on only waits for answers write, and nothing holds the secret any more.
+        shell.get_mut().forget_sent();
         shell.get_mut().cork();
         Self {
             shell,
-            talk: Talk {
-                capabilities,
-                exists: 0,
-                pending: Pending::default(),
-                outstanding: Vec::new(),
-                early: Vec::new(),
-                deferred: Vec::new(),
-                bye: None,
-            },
+            talk: Talk::new(capabilities),
             names: Arc::default(),
             selected: None,
             timeout,
@@ -201,7 +126,7 @@ impl Session {
 
     /// Starts a command by itself: nothing may be under way.
     pub(crate) async fn start(&mut self, doing: &str, command: &str) -> Result<Tag, RemoteError> {
-        if !self.talk.outstanding.is_empty() {
+        if !self.talk.outstanding.is_empty() && !self.wire().is_finished() {
             self.wire().finish();
             let what = "the command before was abandoned".to_owned();
             return Err(RemoteError::Protocol { doing: doing.to_owned(), what });
@@ -374,122 +299,6 @@ impl Session {
             // Hanging up after the BYE, without the OK, is a goodbye as well.
             Ok(_) | Err(RemoteError::Bye { .. }) => Ok(()),
             Err(error) => Err(error),
-        }
-    }
-}
-
-/// Why a conversation cannot go on.
-#[derive(Debug)]
-pub(crate) enum Stop {
-    /// The stream is at its end.
-    Broken(Broken),
-    /// The server answers what was not asked.
-    Protocol(String),
-}
-
-impl From<Broken> for Stop {
-    fn from(broken: Broken) -> Self {
-        Self::Broken(broken)
-    }
-}
-
-impl Talk {
-    /// The answer to `tag` if it came already.
-    pub(crate) fn answered(&mut self, tag: &Tag) -> Option<Status> {
-        let at = self.early.iter().position(|(t, _)| t == tag)?;
-        Some(self.early.swap_remove(at).1)
-    }
-
-    /// Takes note of a response, whoever it is for.
-    pub(crate) fn hear(
-        &mut self,
-        response: Response<'_>,
-        each: &mut dyn FnMut(&Response<'_>) -> bool,
-    ) -> Result<(), Stop> {
-        match &response {
-            Response::Tagged { tag, status } => return self.tagged(tag, status.clone()),
-            Response::Enabled(list) => self.capabilities.confirm(list),
-            Response::Exists(count) => self.exists = *count,
-            Response::Expunge(_) => self.exists = self.exists.saturating_sub(1),
-            Response::Vanished { earlier: false, uids: Some(uids) } => {
-                let gone = u32::try_from(uids.len()).unwrap_or(u32::MAX);
-                self.exists = self.exists.saturating_sub(gone);
-            }
-            Response::Status(status) => self.remark(status),
-            _ => {}
-        }
-        if !each(&response)
-            && let Some(untagged) = untagged(&response)
-        {
-            self.pending.push(untagged);
-        }
-        Ok(())
-    }
-
-    fn tagged(&mut self, tag: &[u8], status: Status) -> Result<(), Stop> {
-        let is = |t: &Tag| t.0.as_bytes() == tag;
-        if let Some(at) = self.outstanding.iter().position(is) {
-            self.early.push((self.outstanding.remove(at), status));
-        } else if let Some(at) = self.deferred.iter().position(is) {
-            self.deferred.remove(at);
-        } else {
-            return Err(Stop::Protocol("it answers a command that was not given".to_owned()));
-        }
-        Ok(())
-    }
-
-    fn remark(&mut self, status: &Status) {
-        let words = printable(&status.words);
-        match (&status.condition, &status.code) {
-            (Condition::Bye, _) => self.bye = Some(status.words.clone()),
-            (_, Some(Code::Alert)) => tracing::warn!("the server says: {words}"),
-            (Condition::No | Condition::Bad, _) => tracing::info!("the server warns: {words}"),
-            _ => {}
-        }
-    }
-}
-
-/// The event that a response is, if it is one.
-fn untagged(response: &Response<'_>) -> Option<Untagged> {
-    Some(match response {
-        Response::Fetch(rest) => fetch::row(rest).map_or(Untagged::Other, Untagged::Fetch),
-        Response::Vanished { earlier, uids: Some(uids) } => {
-            Untagged::Vanished { earlier: *earlier, uids: uids.clone() }
-        }
-        Response::Vanished { uids: None, .. } => Untagged::Other,
-        Response::Exists(count) => Untagged::Exists(*count),
-        Response::Expunge(number) => Untagged::Expunge(*number),
-        _ => return None,
-    })
-}
-
-/// Gives an event to a sink; says whether it was one.
-pub(crate) fn deliver(response: &Response<'_>, sink: &mut dyn FnMut(Untagged)) -> bool {
-    untagged(response).map(sink).is_some()
-}
-
-/// Tells a tagged NO or BAD as an error.
-pub(crate) fn require_ok(doing: &str, status: Status) -> Result<Status, RemoteError> {
-    let doing = doing.to_owned();
-    match status {
-        Status { condition: Condition::Ok, .. } => Ok(status),
-        Status { condition: Condition::No, code, words } => {
-            Err(RemoteError::No { doing, code, words })
-        }
-        Status { code, words, .. } => Err(RemoteError::Bad { doing, code, words }),
-    }
-}
-
-/// Tells the end of a connection as an error; by the server's last words, if it had any.
-pub(crate) fn broken_error(doing: &str, broken: Broken, bye: Option<String>) -> RemoteError {
-    let doing = doing.to_owned();
-    match (broken, bye) {
-        (Broken::Closed | Broken::Io(_), Some(words)) => RemoteError::Bye { doing, words },
-        (Broken::Closed, None) => RemoteError::Closed { doing },
-        (Broken::TimedOut(after), _) => RemoteError::Timeout { doing, after },
-        (Broken::Io(source), None) => RemoteError::Io { doing, source },
-        (Broken::Limit(what, limit), _) => {
-            RemoteError::Limit { doing, what: what.to_owned(), limit, uid: None }
         }
     }
 }

@@ -10,7 +10,7 @@ use super::capabilities::Capabilities;
 use super::connect::{Endpoint, Greeted, tagged};
 use super::parse::Response;
 use super::parse::status::{Code, Condition, Status};
-use super::session::broken_error;
+use super::talk::broken_error;
 use super::wire::Wire;
 use crate::remote::RemoteError;
 

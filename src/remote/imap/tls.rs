@@ -5,11 +5,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::verify_server_name;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 use tokio_rustls::TlsConnector;
 
@@ -49,9 +50,10 @@ fn config(endpoint: &Endpoint) -> Result<Arc<ClientConfig>, String> {
         return build(Arc::new(PinnedKey { pin, provider: provider.clone() }), provider);
     }
     if let Some(path) = &endpoint.ca {
-        let roots = extra_roots(path)?;
-        let verifier = Verifier::new_with_extra_roots(roots, provider.clone());
-        return build(Arc::new(verifier.map_err(|e| e.to_string())?), provider);
+        let listed = extra_roots(path)?;
+        let chain = Verifier::new_with_extra_roots(listed.clone(), provider.clone());
+        let chain = chain.map_err(|e| e.to_string())?;
+        return build(Arc::new(Listed { listed, chain }), provider);
     }
     if let Some(config) = SYSTEM.get() {
         return Ok(config.clone());
@@ -84,6 +86,53 @@ fn extra_roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     Ok(roots)
 }
 
+/// Trusts the system's roots and those of a file; and a certificate that itself stands in the
+/// file, as those do that servers make for themselves: no chain leads to these.
+#[derive(Debug)]
+struct Listed {
+    listed: Vec<CertificateDer<'static>>,
+    chain: Verifier,
+}
+
+impl ServerCertVerifier for Listed {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if self.listed.iter().any(|listed| listed == end_entity) {
+            verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
+            return Ok(ServerCertVerified::assertion());
+        }
+        self.chain.verify_server_cert(end_entity, intermediates, name, ocsp, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.chain.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.chain.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.chain.supported_verify_schemes()
+    }
+}
+
 /// Trusts whoever proves to hold one key, whatever its certificate says.
 #[derive(Debug)]
 struct PinnedKey {
@@ -102,11 +151,13 @@ impl ServerCertVerifier for PinnedKey {
         _: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let certificate = ParsedCertificate::try_from(end_entity)?;
-        if sha256(&certificate.subject_public_key_info()) == Some(self.pin) {
-            Ok(ServerCertVerified::assertion())
-        } else {
-            Err(CertificateError::ApplicationVerificationFailure.into())
+        let key = sha256(&certificate.subject_public_key_info());
+        if key == Some(self.pin) {
+            return Ok(ServerCertVerified::assertion());
         }
+        // A key is no secret, and whoever renewed it has to name it.
+        let hex: String = key.iter().flatten().map(|byte| format!("{byte:02x}")).collect();
+        Err(rustls::Error::General(format!("the server's key is sha256:{hex}, not the pinned one")))
     }
 
     fn verify_tls12_signature(
@@ -143,6 +194,85 @@ fn sha256(bytes: &[u8]) -> Option<[u8; 32]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::remote::imap::connect::Tls;
+    use rustls::pki_types::PrivatePkcs8KeyDer;
+    use std::io::Write as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    fn endpoint(host: &str) -> Endpoint {
+        Endpoint {
+            host: host.to_owned(),
+            port: 993,
+            tls: Tls::Implicit,
+            ca: None,
+            pin: None,
+            allow_cleartext: false,
+            user: String::new(),
+            secret: String::new().into(),
+            timeout: Duration::from_secs(60),
+            disable: Default::default(),
+        }
+    }
+
+    /// Whether a client at `endpoint` trusts this server, or why not.
+    async fn meet(server: &Arc<rustls::ServerConfig>, endpoint: &Endpoint) -> Result<(), String> {
+        let (ours, theirs) = tokio::io::duplex(1 << 16);
+        let acceptor = tokio_rustls::TlsAcceptor::from(server.clone());
+        tokio::spawn(async move {
+            if let Ok(mut stream) = acceptor.accept(theirs).await {
+                stream.write_all(b"hi").await.unwrap();
+                stream.shutdown().await.unwrap();
+            }
+        });
+        let mut stream = secure(Box::new(ours), endpoint).await.map_err(|e| e.to_string())?;
+        let mut said = String::new();
+        stream.read_to_string(&mut said).await.map_err(|e| e.to_string())?;
+        assert_eq!(said, "hi");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn trusts_what_it_was_told_to_and_nothing_else() {
+        let made = rcgen::generate_simple_self_signed(["mail.test".to_owned()]).unwrap();
+        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+        let server =
+            rustls::ServerConfig::builder_with_provider(aws_lc_rs::default_provider().into())
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_no_client_auth()
+                .with_single_cert(vec![made.cert.der().clone()], key.into())
+                .unwrap();
+        let server = Arc::new(server);
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(made.cert.pem().as_bytes()).unwrap();
+        let spki = ParsedCertificate::try_from(made.cert.der()).unwrap().subject_public_key_info();
+        let pin = sha256(&spki);
+
+        let mut there = endpoint("mail.test");
+        there.ca = Some(file.path().to_owned());
+        assert_eq!(meet(&server, &there).await, Ok(()));
+        there.host = "other.test".to_owned();
+        assert!(meet(&server, &there).await.unwrap_err().contains("not valid for name"));
+        // A pin decides alone.
+        there.ca = None;
+        there.pin = pin;
+        assert_eq!(meet(&server, &there).await, Ok(()));
+        there.pin = Some([7; 32]);
+        assert!(meet(&server, &there).await.unwrap_err().contains("not the pinned one"));
+        there.pin = None;
+        assert!(meet(&server, &there).await.is_err());
+        there.ca = Some("/nonexistent/ca.pem".into());
+        assert!(meet(&server, &there).await.unwrap_err().contains("tls_ca /nonexistent/ca.pem"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handshake_has_a_deadline() {
+        let (ours, _theirs) = tokio::io::duplex(64);
+        let mut there = endpoint("mail.test");
+        there.pin = Some([7; 32]);
+        let error = secure(Box::new(ours), &there).await.unwrap_err();
+        assert!(matches!(error, RemoteError::Timeout { .. }));
+    }
 
     #[test]
     fn the_hash_is_sha256() {

@@ -195,6 +195,36 @@ fn an_emptied_mailbox_is_held_until_a_person_answers() {
 }
 
 #[test]
+fn an_edited_file_goes_up_before_its_old_text_goes_and_the_hook_hears_of_changes() {
+    let account = Account::new(&Options::default());
+    account.fill(8, 40);
+    let heard = account.dir.path().join("heard");
+    let hook = format!("echo $MAILTIDE_ACCOUNT $MAILTIDE_NEW >> {}", heard.display());
+    account.configure(&format!("on_change = [\"sh\", \"-c\", {hook:?}]\n"));
+    account.agree();
+    assert_eq!(fs::read_to_string(&heard).unwrap(), "me 40\n");
+    let inbox = account.files("INBOX");
+    fs::write(&inbox[0], "Subject: edited\nMessage-ID: <edited@here>\n\nother words\n").unwrap();
+    fs::rename(&inbox[0], account.mailbox("INBOX/cur").join(with_flags(&inbox[0], "FS"))).unwrap();
+    let text = account.agree();
+    assert!(text.contains("pushed 1"), "{text}");
+    account.assert_equal();
+}
+
+#[test]
+fn a_disk_that_is_too_full_gets_no_mail_and_says_so() {
+    let account = Account::new(&Options::default());
+    account.fill(9, 12);
+    account.configure("min_free = \"900TB\"\n");
+    let (code, text) = account.sync();
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("min_free"), "{text}");
+    account.configure("");
+    account.agree();
+    account.assert_equal();
+}
+
+#[test]
 fn pull_only_changes_nothing_on_the_server() {
     let account = Account::new(&Options::default());
     account.fill(6, 60);

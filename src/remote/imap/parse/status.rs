@@ -107,12 +107,13 @@ impl Status {
         let condition = Condition::of(cursor.atom())?;
         let rest = trim(cursor.rest());
         let (code, words) = split_code(rest);
-        Some(Self {
-            condition,
-            code: code.map(Code::parse),
-            words: String::from_utf8_lossy(words).into_owned(),
-        })
+        Some(Self { condition, code: code.map(Code::parse), words: text(words) })
     }
+}
+
+/// As much of a text as a person would read.
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(1_000)]).into_owned()
 }
 
 /// Parts `[CODE …] text`. A flag may hold a `]`, so a list of flags ends at its parenthesis.
@@ -134,7 +135,7 @@ impl Code {
         let name = cursor.atom().to_ascii_uppercase();
         Self::plain(&name)
             .or_else(|| Self::with_data(&name, cursor))
-            .unwrap_or_else(|| Self::Other(String::from_utf8_lossy(text).into_owned()))
+            .unwrap_or_else(|| Self::Other(self::text(text)))
     }
 
     fn plain(name: &[u8]) -> Option<Self> {

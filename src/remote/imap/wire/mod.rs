@@ -9,6 +9,10 @@
 //! never meets what a server made up, and its buffer is empty after each of them. From then on
 //! we read by ourselves, borrowed from the buffer, with [`Wire::response`].
 
+mod deadline;
+mod shell;
+mod write;
+
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
@@ -16,9 +20,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead as _, ReadBuf};
 
-use super::deadline::Deadline;
+use deadline::Deadline;
+
 use super::parse::{self, Marker};
 use crate::reconcile::types::printable;
 use crate::remote::BoxStream;
@@ -31,8 +36,6 @@ pub(crate) const LITERAL_LIMIT: u64 = 1 << 20;
 pub(crate) const SLICE: usize = 64 << 10;
 /// The read buffer between responses.
 const BUFFER: usize = 256 << 10;
-/// What may wait to be written before it is pushed out.
-const WRITE_AHEAD: usize = 64 << 10;
 /// Why nothing more can be had from the connection.
 #[derive(Debug)]
 pub(crate) enum Broken {
@@ -179,8 +182,6 @@ impl Wire {
         self.reading.met();
         self.writing.met();
     }
-
-    // --- reading ---
 
     /// The response in hand, with its literals inline as they were sent.
     pub(crate) fn in_hand(&self) -> &[u8] {
@@ -361,161 +362,5 @@ impl Wire {
         self.counters.received += received as u64;
         self.reading.moved(received);
         Poll::Ready(Ok(received))
-    }
-
-    // --- writing ---
-
-    /// Keeps what is written until [`Self::uncork`]: commands share a packet and a TLS record.
-    pub(crate) fn cork(&mut self) {
-        self.corked = true;
-    }
-
-    /// Lets the next flush write again.
-    pub(crate) fn uncork(&mut self) {
-        self.corked = false;
-    }
-
-    /// Queues bytes, and pushes them out when there are many.
-    pub(crate) async fn write(&mut self, bytes: &[u8]) -> Result<(), Broken> {
-        self.out.extend_from_slice(bytes);
-        if self.out.len() >= WRITE_AHEAD && !self.corked {
-            self.flush().await?;
-        }
-        Ok(())
-    }
-
-    /// Writes all that is queued.
-    pub(crate) async fn flush(&mut self) -> Result<(), Broken> {
-        poll_fn(|cx| self.poll_write_out(cx)).await
-    }
-
-    fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        if self.finished {
-            return Poll::Ready(Err(Broken::Closed));
-        }
-        while self.written < self.out.len() {
-            match Pin::new(&mut self.io).poll_write(cx, &self.out[self.written..]) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(Broken::Closed)),
-                Poll::Ready(Ok(count)) => {
-                    self.written += count;
-                    self.counters.sent += count as u64;
-                    self.writing.moved(count);
-                }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(write_error(error))),
-                Poll::Pending => return self.poll_stuck(cx),
-            }
-        }
-        self.out.clear();
-        self.written = 0;
-        match Pin::new(&mut self.io).poll_flush(cx) {
-            Poll::Ready(Ok(())) => {
-                self.writing.met();
-                Poll::Ready(Ok(()))
-            }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(write_error(error))),
-            Poll::Pending => self.poll_stuck(cx),
-        }
-    }
-
-    /// The server takes nothing more for now. It may be waiting for us to read: take in what
-    /// it says, within bounds, so that the two cannot block each other for ever.
-    fn poll_stuck(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        while self.filled - self.start < LINE_LIMIT {
-            self.make_room();
-            match self.poll_receive(cx) {
-                Poll::Ready(Ok(_)) => {}
-                // What the server said last is worth more than that it hung up.
-                Poll::Ready(Err(broken)) => return Poll::Ready(Err(broken)),
-                Poll::Pending => break,
-            }
-        }
-        match self.writing.poll(cx) {
-            Poll::Ready(after) => Poll::Ready(Err(Broken::TimedOut(after))),
-            Poll::Pending => Poll::Pending,
-        }
-    }
-
-    // --- under async-imap ---
-
-    fn poll_hand_over(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        while self.handed.is_empty() {
-            ready!(self.poll_response(cx))?;
-            let response = &self.buf[self.start..self.end];
-            match parse::for_the_shell(response, !self.greeted) {
-                Some(simple) => {
-                    self.greeted = true;
-                    self.handed = simple;
-                }
-                None if self.heard.len() > 1_000 => {
-                    return Poll::Ready(Err(Broken::Limit("the talk before the answer", 1_000)));
-                }
-                None => {}
-            }
-            self.heard.push(response[..response.len().min(64 << 10)].to_vec());
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Keeps the reason of a failure for [`Self::take_broken`].
-    fn remember<T>(&mut self, result: Result<T, Broken>) -> io::Result<T> {
-        result.map_err(|broken| {
-            let told = match &broken {
-                Broken::Closed => io::ErrorKind::UnexpectedEof.into(),
-                Broken::TimedOut(_) => io::ErrorKind::TimedOut.into(),
-                Broken::Io(error) => error.kind().into(),
-                Broken::Limit(..) => io::ErrorKind::InvalidData.into(),
-            };
-            self.broken = Some(broken);
-            told
-        })
-    }
-}
-
-fn write_error(error: io::Error) -> Broken {
-    match error.kind() {
-        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Broken::Closed,
-        _ => Broken::Io(error),
-    }
-}
-
-impl AsyncRead for Wire {
-    /// One response at most, in simple words; the end of the stream is an error.
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        room: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let wire = self.get_mut();
-        let ready = ready!(wire.poll_hand_over(cx));
-        wire.remember(ready)?;
-        let count = wire.handed.len().min(room.remaining());
-        room.put_slice(&wire.handed[..count]);
-        wire.handed.drain(..count);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Wire {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let wire = self.get_mut();
-        wire.out.extend_from_slice(bytes);
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let wire = self.get_mut();
-        if wire.corked {
-            return Poll::Ready(Ok(()));
-        }
-        let flushed = ready!(wire.poll_write_out(cx));
-        Poll::Ready(wire.remember(flushed))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
     }
 }
