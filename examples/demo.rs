@@ -166,7 +166,7 @@ impl Demo {
         let on_disk = DiskSight::of(&root).since(&before, base);
         if removed && result.is_ok() {
             lines.push(format!(
-                "mailtide: {MAIL} was gone as a whole. That is no wish to delete your mail: \
+                "safe:    {MAIL} was gone as a whole. That is no wish to delete your mail: \
                  {} messages fetched again, none deleted.",
                 report.pulled
             ));
