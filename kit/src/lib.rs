@@ -6,3 +6,4 @@ pub mod dovecot;
 pub mod imap;
 pub mod memfs;
 pub mod proxy;
+pub mod sample;
