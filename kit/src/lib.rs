@@ -2,3 +2,4 @@
 
 pub mod imap;
 pub mod memfs;
+pub mod table;

@@ -4,4 +4,5 @@
 
 mod config;
 mod interrupt;
+mod plans;
 mod tidy;
