@@ -31,7 +31,8 @@ impl Model {
         let mut steps: Vec<&Step> = plan.steps.iter().collect();
         steps.sort_by_key(|step| phase(step));
         for step in steps {
-            let outcome = self.next_outcome();
+            // A step that is a record and nothing else is done, or the process is.
+            let outcome = if phase(step) == 0 { None } else { self.next_outcome() };
             if outcome != Some(Outcome::Skipped) {
                 self.apply_step(step, outcome)?;
             }
@@ -314,8 +315,9 @@ impl Model {
         }
         self.tick()?;
         self.rename(&name, &stem);
+        // A directory that cannot be made durable ends the run.
         if outcome == Some(Outcome::Mute) {
-            return Ok(());
+            return Err(Crash);
         }
         self.tick()?;
         self.placed(row, &stem);

@@ -54,10 +54,13 @@ pub fn world(mailboxes: &[&str], messages: &[(char, &Message)], ladder: Ladder) 
 pub fn try_seed(seed: u64) -> Result<(), String> {
     let mut rng = fastrand::Rng::with_seed(seed);
     let (mut model, distinct) = random_world(&mut rng);
+    let start = model.to_string();
     let oracle = Oracle::of(&model);
     let judge = |what: &str, end: Result<Model, String>, exact: bool| {
         let end = end.map_err(|failure| format!("seed {seed}, {what}: {failure}"))?;
-        oracle.judge(&end, exact).map_err(|f| format!("seed {seed}, {what}: {f}\n{end}"))
+        oracle
+            .judge(&end, exact)
+            .map_err(|f| format!("seed {seed}, {what}: {f}\n{end}\nfrom\n{start}"))
     };
     judge("calm", run(&model, Fate::default(), None), distinct)?;
     for _ in 0..3 {
@@ -98,7 +101,8 @@ fn disturb(model: &mut Model, rng: &mut fastrand::Rng, seed: u64) -> Result<(), 
     let acts = format!("{:?} crash at {:?}", fate.acts, fate.crash_at);
     let oracle = Oracle::of(model);
     let end = run(model, fate, None).map_err(|f| format!("seed {seed}, {acts}: {f}"))?;
-    oracle.judge_kept(&end).map_err(|f| format!("seed {seed}, {acts}: {f}\n{end}"))
+    let start = model.to_string();
+    oracle.judge_kept(&end).map_err(|f| format!("seed {seed}, {acts}: {f}\n{end}\nfrom\n{start}"))
 }
 
 const NAMES: [&str; 4] = ["INBOX", "Work", "Lists", "Trash"];

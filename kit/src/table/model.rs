@@ -13,7 +13,7 @@ use mailtide::reconcile::types::{
     ContentId, FlagMask, Flags, HeaderKeys, Mailbox, MailboxId, MailboxName, Reach, Row, RowId,
     ServerWords, SpecialUse,
 };
-use mailtide::reconcile::{OnLocalDelete, Policy, Step};
+use mailtide::reconcile::{self, OnLocalDelete, Policy, Step};
 
 use super::act::Act;
 
@@ -344,6 +344,7 @@ impl Model {
         let mut worked = false;
         loop {
             let mut plan = self.plan();
+            assert_eq!(plan, reconcile::plan(&self.load_all()), "a page hides a match\n{self}");
             plan.steps.retain(|step| !step.rows().iter().any(|row| tried.contains(row)));
             if worked {
                 plan.mailboxes.clear();
@@ -356,6 +357,9 @@ impl Model {
                 step => step.rows(),
             }));
             worked = true;
+            if std::env::var("TRACE").is_ok() {
+                eprintln!("TICK {} {:#?}\n{self}", self.fate.ticks, self.describe(&plan));
+            }
             self.apply(&plan)?;
         }
     }

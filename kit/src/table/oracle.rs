@@ -96,6 +96,12 @@ impl Oracle {
         }
     }
 
+    /// Whether the end of each message is the only right one.
+    #[must_use]
+    pub fn is_decided(&self) -> bool {
+        self.known.values().all(|known| self.expected(known).is_none_or(|ends| ends.len() == 1))
+    }
+
     /// Judges a world in which users acted during the run, none of them deleting: the sides are
     /// equal, and of each body that neither side had lost before there is a copy.
     ///

@@ -103,6 +103,6 @@ fn worlds_from_seeds() {
         return;
     }
     let started = Instant::now();
-    each(20_000, |at| try_seed(at as u64));
+    each(100_000, |at| try_seed(at as u64));
     println!("in {:?}", started.elapsed());
 }
