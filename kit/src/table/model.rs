@@ -357,9 +357,6 @@ impl Model {
                 step => step.rows(),
             }));
             worked = true;
-            if std::env::var("TRACE").is_ok() {
-                eprintln!("TICK {} {:#?}\n{self}", self.fate.ticks, self.describe(&plan));
-            }
             self.apply(&plan)?;
         }
     }
