@@ -7,3 +7,4 @@ pub mod imap;
 pub mod memfs;
 pub mod proxy;
 pub mod sample;
+pub mod table;
