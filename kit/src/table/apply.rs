@@ -116,7 +116,11 @@ impl Model {
                 }
                 RemoteRemoval::Expunge => self.expunge(*row, outcome),
             },
-            Step::RemoveTwin { twin, .. } => self.expunge(*twin, outcome),
+            Step::RemoveTwin { twin, of } => {
+                self.expunge(*twin, outcome)?;
+                self.count_twin(*twin, *of);
+                Ok(())
+            }
             Step::RemoveLocal(row) => self.remove_file(*row, outcome),
         }
     }
@@ -627,6 +631,20 @@ impl Model {
         }
         self.store.rows.remove(&id);
         Ok(())
+    }
+
+    /// In the record of the twin's removal: it was counted, and answers for one attempt.
+    fn count_twin(&mut self, twin: RowId, of: RowId) {
+        if self.row(twin).is_some() {
+            return;
+        }
+        let Some(row) = self.row(of) else { return };
+        let Journal::Pushed { uid_validity, uid_next, twins } = row.journal else { return };
+        let journal = match twins.saturating_sub(1) {
+            0 => Journal::Idle,
+            twins => Journal::Pushed { uid_validity, uid_next, twins },
+        };
+        self.store.update(Row { journal, ..row });
     }
 
     fn departed(&mut self, row: &Row, direction: Direction) {
