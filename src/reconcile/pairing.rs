@@ -297,7 +297,8 @@ fn pair_by_header(cast: &Cast<'_>, remote: &Row) -> Option<Found> {
     if contents.len() == 1 && rivals == 1 {
         let flags = remote.remote.as_ref().map(|r| r.flags.clone()).unwrap_or_default();
         let local = best(same(), None, &flags, date(remote))?;
-        return Some((local.id, None, local.weak));
+        // Moved to the same place on both sides: its past keeps flags from coming back.
+        return Some((local.id, past_of(cast, local), local.weak));
     }
     let restated = cast.world.mailboxes.get(&remote.mailbox)?.mailbox.restated;
     if !restated || !header.has_message_id {

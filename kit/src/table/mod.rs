@@ -8,10 +8,12 @@
 pub mod act;
 pub mod apply;
 pub mod check;
+mod disk;
 pub mod generate;
 pub mod load;
 pub mod model;
 pub mod notation;
 pub mod observe;
 pub mod oracle;
+mod server;
 pub mod text;
