@@ -90,7 +90,9 @@ impl Run {
         let recover::Place { mut store, root } = place;
         let number = store.transaction(|tx| tx.begin_run(outside.clock.now(), "command"))?;
         restate::check(&settings, &mut store, &root)?;
-        recover::settle(&settings, &mut store, &root)?;
+        if !wish.dry_run {
+            recover::settle(&settings, &mut store, &root)?;
+        }
         let session = Session::connect(&settings.endpoint, &*outside.connector).await?;
         Ok(Self {
             settings,
@@ -133,12 +135,12 @@ impl Run {
     /// Plans and applies until the store shows nothing that was not tried since the last
     /// look. Gives whether anything was done.
     async fn apply_all(&mut self) -> Result<bool, AccountError> {
-        let mut worked = false;
+        let (mut worked, mut passes) = (false, 0);
         loop {
             let mut plan = self.plan()?;
             let tried = &self.tried;
             plan.steps.retain(|step| !step.rows().iter().any(|row| tried.contains(row)));
-            if worked {
+            if passes > 0 {
                 plan.mailboxes.clear();
             }
             self.record_holds(&plan)?;
@@ -147,8 +149,11 @@ impl Run {
             }
             self.tried.extend(plan.steps.iter().flat_map(tried_rows));
             self.mark()?;
-            worked = true;
+            let before = self.report.done();
             apply::apply(self, &plan).await?;
+            // Steps that were all refused are no reason to look again at once.
+            worked |= self.report.done() > before;
+            passes += 1;
         }
     }
 

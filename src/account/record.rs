@@ -116,7 +116,7 @@ impl Run {
     }
 
     /// The mailbox for deleted messages: the user's word, the server's, else the usual name.
-    fn trash(&self) -> MailboxName {
+    pub(super) fn trash(&self) -> MailboxName {
         let configured = self.settings.special_use.iter();
         let configured = configured.filter(|(s, _)| *s == SpecialUse::Trash).map(|(_, n)| n);
         let listed = self.seen.listed.iter();

@@ -75,10 +75,17 @@ pub(super) fn settle(
         let placing: Vec<Row> = store.placing(mailbox.id)?;
         let mut settled = Vec::new();
         for row in placing {
-            settled.push(place(root, &mailbox, row)?);
+            match place(root, &mailbox, row) {
+                Ok(row) => settled.push(row),
+                // It stays *placing*, and the next run tries again.
+                Err(error) => tracing::warn!(mailbox = %mailbox.name, %error, "not settled"),
+            }
         }
         if !settled.is_empty() {
-            root.sync_dirs(&mailbox.name)?;
+            if let Err(error) = root.sync_dirs(&mailbox.name) {
+                // A directory that is gone has nothing to be made durable.
+                tracing::warn!(mailbox = %mailbox.name, %error, "not made durable");
+            }
             store.transaction(|tx| {
                 let w = Writer::new(tx, &policy);
                 w.mailbox(&Mailbox { stamps: None, ..mailbox.clone() })?;
@@ -86,7 +93,15 @@ pub(super) fn settle(
             })?;
         }
         if mailbox.local {
-            root.clean_tmp(&mailbox.name, &BTreeSet::new())?;
+            let open = store.placing(mailbox.id)?.into_iter();
+            let keep = open.filter_map(|row| match row.journal {
+                Journal::Placing { stem, .. } => Some(stem),
+                _ => None,
+            });
+            let keep: BTreeSet<_> = keep.collect();
+            if let Err(error) = root.clean_tmp(&mailbox.name, &keep) {
+                tracing::warn!(mailbox = %mailbox.name, %error, "tmp is not cleaned");
+            }
         }
     }
     Ok(())

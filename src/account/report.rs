@@ -25,6 +25,8 @@ pub struct Report {
     pub removed_remote: u64,
     /// Files and server messages found to be the same.
     pub paired: u64,
+    /// Facts that were only written down.
+    pub noted: u64,
     /// Mailboxes made or removed on either side.
     pub mailboxes: u64,
     /// Octets received from and sent to the server.
@@ -44,10 +46,10 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether anything was changed on either side.
+    /// How much was done so far: facts, on either side or in the store.
     #[must_use]
-    pub fn changed(&self) -> bool {
-        let done = self.pulled
+    pub fn done(&self) -> u64 {
+        self.pulled
             + self.pushed
             + self.moved_local
             + self.moved_remote
@@ -55,8 +57,9 @@ impl Report {
             + self.flags_remote
             + self.removed_local
             + self.removed_remote
-            + self.mailboxes;
-        done > 0
+            + self.mailboxes
+            + self.paired
+            + self.noted
     }
 
     /// Notes that files of a mailbox changed.

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::{AccountError, Run};
 use crate::reconcile::pairing::{Class, class};
 use crate::reconcile::plan::MailboxStep;
-use crate::reconcile::types::{MailboxId, Row, RowId};
+use crate::reconcile::types::{MailboxId, Reach, Row, RowId};
 use crate::reconcile::{MailboxView, Plan, RemoteRemoval, Step, World};
 use crate::state::{HoldState, StateError};
 
@@ -85,7 +85,11 @@ fn views(
         let counts = run.store.mailbox_counts(id)?;
         let arrivals = run.store.new_remote_count(id)?;
         let view = MailboxView {
-            local_reach: run.seen.local.get(&id).copied().unwrap_or_default(),
+            // Where the walk over the root could not look, a message may have gone.
+            local_reach: match run.seen.walk {
+                Reach::Partial => Reach::Partial,
+                _ => run.seen.local.get(&id).copied().unwrap_or_default(),
+            },
             remote_reach: run.seen.remote.get(&id).copied().unwrap_or_default(),
             agreed: counts.agreed,
             with_local: counts.with_local,

@@ -89,7 +89,9 @@ pub fn agreed_now(
         system: past.system.intersection(open.system),
         keywords: past.keywords.intersection(&open.keywords).cloned().collect(),
     };
-    merged.agreed.difference(&open).union(&kept)
+    // What a side cannot hold is agreed with nobody: where it can be held later, its absence
+    // there must not look like a removal.
+    local.1.apply(&remote.1.apply(&merged.agreed.difference(&open).union(&kept)))
 }
 
 fn all_keywords(base: Option<&Flags>, local: &Flags, remote: &Flags) -> BTreeSet<Keyword> {

@@ -17,7 +17,9 @@ pub fn plan(world: &World, plan: &mut Plan) {
     pairing::pair_in_place(&mut cast, steps);
     pairing::reattach(&mut cast, steps);
     pairing::arrive(&mut cast, steps);
-    twins(&mut cast, steps);
+    if !world.policy.pull_only {
+        twins(&mut cast, steps);
+    }
     fetch(&mut cast, steps);
     if !world.policy.pull_only {
         pairing::depart(&mut cast, believed, steps);
@@ -84,6 +86,7 @@ pub fn ready_for_additions(cast: &Cast<'_>) -> BTreeSet<MailboxId> {
         rows.filter(|row| is_unknown(row) && !cast.is_taken(row)).map(|row| row.mailbox).collect();
     let ready = cast.world.mailboxes.iter().filter(|(id, view)| {
         view.mailbox.remote
+            && view.mailbox.cursor.is_some()
             && !open.contains(id)
             && view.remotes_beyond == 0
             && view.remote_reach != Reach::Partial
@@ -117,11 +120,10 @@ fn twins(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
     }
 }
 
+/// The same body, brought down and hashed, at or above the UIDNEXT noted before it was sent.
 fn is_twin(row: &Row, of: &Row, uid_next: u32) -> bool {
     let above = row.remote.as_ref().is_some_and(|r| r.uid.0 >= uid_next);
-    let size = |row: &Row| row.words.as_ref().map(|w| w.size);
-    let hash = |row: &Row| row.header.map(|h| h.hash);
-    above && size(row) == size(of) && hash(row).is_some() && hash(row) == hash(of)
+    above && row.content.is_some() && row.content == of.content
 }
 
 fn fetch(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {

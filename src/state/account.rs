@@ -2,7 +2,10 @@
 
 use super::View;
 use super::error::Result;
-use crate::reconcile::types::{MailboxId, Row};
+use crate::reconcile::types::{MailboxId, Row, RowId, Stem};
+
+/// Stem, row, whether in `new/`, info part and inode of a file.
+pub type NameParts = (Stem, RowId, bool, String, u64);
 
 /// Figures of one mailbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,6 +39,21 @@ impl View {
         self.rows("INDEXED BY message_mailbox WHERE mailbox = ?1 ORDER BY id", [mailbox.0])
     }
 
+    /// Name parts of every file of a mailbox: stem, row, whether in `new/`, info, inode.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn files(&self, mailbox: MailboxId) -> Result<Vec<NameParts>> {
+        const SQL: &str = "
+            SELECT stem, id, in_new, info, ino FROM message INDEXED BY message_mailbox
+            WHERE mailbox = ?1 AND stem IS NOT NULL ORDER BY id";
+        self.all("read file names", SQL, [mailbox.0], |row| {
+            let ino: i64 = row.get(4)?;
+            let (stem, id) = (Stem(row.get(0)?), RowId(row.get(1)?));
+            Ok((stem, id, row.get(2)?, row.get(3)?, ino.cast_unsigned()))
+        })
+    }
+
     /// Rows of a mailbox with a file.
     ///
     /// # Errors
@@ -58,7 +76,7 @@ impl View {
     /// When the database cannot be read.
     pub fn placing(&self, mailbox: MailboxId) -> Result<Vec<Row>> {
         let tail = "INDEXED BY message_unsettled \
-                    WHERE class = 1 AND mailbox = ?1 AND journal = 2 ORDER BY id";
+                    WHERE class = 1 AND mailbox = ?1 AND journal = 1 ORDER BY id";
         self.rows(tail, [mailbox.0])
     }
 
@@ -79,7 +97,7 @@ impl View {
     /// # Errors
     /// When the database cannot be read.
     pub fn may_have_twins(&self, mailbox: MailboxId) -> Result<bool> {
-        const SQL: &str = "SELECT count(*) FROM message WHERE mailbox = ?1 AND journal = 6";
+        const SQL: &str = "SELECT count(*) FROM message WHERE mailbox = ?1 AND journal = 3";
         Ok(self.count("count messages that were sent twice", SQL, [mailbox.0])? > 0)
     }
 

@@ -36,7 +36,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension as _, Params};
 
-pub use self::account::MailboxCounts;
+pub use self::account::{MailboxCounts, NameParts};
 pub use self::error::{Result, StateError};
 pub use self::guard::{Hold, HoldState};
 pub use self::query::{Counts, MATCHES};

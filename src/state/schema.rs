@@ -81,7 +81,7 @@ CREATE TABLE message (
         CASE
         WHEN settled AND (journal IN (0, 3) OR aside IS NOT NULL) THEN 0
         WHEN uid IS NULL OR stem IS NOT NULL OR base_system IS NOT NULL OR journal <> 0 THEN 1
-        WHEN aside IS NULL OR (aside = 2 AND aside_times < 3) THEN 2
+        WHEN aside IS NULL OR (aside IN (1, 2) AND aside_times < 3) THEN 2
         ELSE 3
         END
     ) VIRTUAL

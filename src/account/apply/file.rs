@@ -6,7 +6,7 @@ use super::{grouped, mailbox_of};
 use crate::account::observe::reexamine;
 use crate::account::{AccountError, Run};
 use crate::local::{Changed, Copied, KeywordTable, NowNamed};
-use crate::reconcile::types::{Flags, Keyword, Local, Mailbox, Row, RowId};
+use crate::reconcile::types::{FileStamp, Flags, Keyword, Local, Mailbox, Row, RowId};
 use crate::reconcile::{MailboxView, Step};
 
 pub(super) async fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountError> {
@@ -21,7 +21,9 @@ pub(super) async fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountEr
                 move_file(run, &mailbox, from, to, past)?;
             }
         }
-        run.root.sync_dirs(&mailbox.name)?;
+        if let Err(error) = run.root.sync_dirs(&mailbox.name) {
+            run.report.skip(mailbox.name.to_string(), error.to_string());
+        }
     }
     let copies = grouped(run, steps, |step| match step {
         Step::LocalCopy { from, to } => Some((*to, *from)),
@@ -40,7 +42,13 @@ pub(super) fn letters(
     mailbox: &Mailbox,
     flags: &Flags,
 ) -> Result<KeywordTable, AccountError> {
-    let mut table = run.root.keyword_table(&mailbox.name)?;
+    let mut table = match run.root.keyword_table(&mailbox.name) {
+        Ok(table) => table,
+        Err(error) => {
+            run.report.skip(mailbox.name.to_string(), error.to_string());
+            return Ok(KeywordTable::default());
+        }
+    };
     if flags.keywords.iter().all(|keyword| table.contains(keyword)) {
         return Ok(table);
     }
@@ -53,7 +61,12 @@ pub(super) fn letters(
             .filter_map(|table| table.iter().position(|entry| entry.as_ref() == Some(keyword)));
         known.next().and_then(|letter| u8::try_from(letter).ok())
     };
-    run.root.add_keywords(&mailbox.name, &mut table, &flags.keywords, &hint)?;
+    let added = run.root.add_keywords(&mailbox.name, &mut table, &flags.keywords, &hint);
+    if let Err(error) = added {
+        // Those without a letter stay in the row.
+        run.report.skip(mailbox.name.to_string(), error.to_string());
+        return Ok(table);
+    }
     let entries = table.slots().to_vec();
     run.record(|w| {
         let Some(mailbox) = w.tx().mailbox(mailbox.id)? else { return Ok(()) };
@@ -74,10 +87,16 @@ fn move_file(
     let Some(file) = from.local.clone() else { return Ok(()) };
     let source = mailbox_of(run, from.mailbox)?;
     let table = letters(run, mailbox, &file.flags)?;
+    if source.id == mailbox.id {
+        // It left and came back: the file is where it belongs.
+        return record_move(run, from, to, past, file);
+    }
+    let taken = run.store.by_stem(mailbox.id, &file.stem)?.is_some();
+    let stem = if taken { run.root.new_stem() } else { file.stem.clone() };
     let in_new = file.flags.is_empty();
     let name = if in_new { String::new() } else { info(&table, &file.flags) };
     let root = &run.root;
-    let moved = root.move_to(&source.name, &file, &mailbox.name, &file.stem, in_new, &name);
+    let moved = root.move_to(&source.name, &file, &mailbox.name, &stem, in_new, &name);
     let moved = match moved {
         Ok(moved) => moved,
         Err(error) => {
@@ -87,11 +106,25 @@ fn move_file(
     };
     // Where a reader was quicker, the next look sees what became of the file.
     let Changed::Changed(now) = moved else { return Ok(()) };
-    let local = named(now, file.flags);
-    run.root.sync_dirs(&source.name)?;
-    run.report.moved_local += 1;
+    // The stamp stays that of the bytes that were hashed: an edit since is still found.
+    let local = named(now, file.flags, file.stamp);
+    if let Err(error) = run.root.sync_dirs(&source.name) {
+        run.report.skip(source.name.to_string(), error.to_string());
+    }
     run.report.touch(&mailbox.name);
     run.report.touch(&source.name);
+    record_move(run, from, to, past, local)
+}
+
+/// Records a file at its message's new place.
+fn record_move(
+    run: &mut Run,
+    from: Row,
+    to: Row,
+    past: Option<RowId>,
+    local: Local,
+) -> Result<(), AccountError> {
+    run.report.moved_local += 1;
     run.record(|w| {
         let past = match past {
             Some(past) => w.tx().row(past)?,
@@ -134,7 +167,9 @@ async fn copy_files(
                 copies.push(Pulled { row, delivered: copy });
             }
             Ok(Copied::Copied(_)) => {
-                run.root.discard(&mailbox.name, &stem)?;
+                if let Err(error) = run.root.discard(&mailbox.name, &stem) {
+                    tracing::debug!(%error, "a copy stays in tmp until the next run");
+                }
                 reexamine(run, from)?;
             }
             Ok(Copied::Changed) => reexamine(run, from)?,
@@ -151,8 +186,8 @@ async fn copy_files(
 }
 
 /// The local column of a file that got another name.
-pub(super) fn named(now: NowNamed, flags: Flags) -> Local {
-    let NowNamed { stem, in_new, info, stamp } = now;
+pub(super) fn named(now: NowNamed, flags: Flags, stamp: FileStamp) -> Local {
+    let NowNamed { stem, in_new, info, .. } = now;
     Local { stem, in_new, info, flags, stamp }
 }
 

@@ -18,10 +18,12 @@ pub(super) async fn apply(run: &mut Run, steps: &[MailboxStep]) -> Result<(), Ac
             MailboxStep::RemoveRemote(id) => remove_remote(run, mailbox_of(run, *id)?).await?,
             MailboxStep::Forget(id) => {
                 run.record(|w| w.tx().delete_mailbox(*id))?;
+                run.report.noted += 1;
             }
             MailboxStep::Agree(id) => {
                 let mailbox = mailbox_of(run, *id)?;
                 run.record(|w| w.mailbox(&Mailbox { base: true, ..mailbox }).map(|_| ()))?;
+                run.report.noted += 1;
             }
         }
     }
@@ -65,14 +67,23 @@ pub(super) async fn create(
 
 /// Renames the directory into the trash, if no message is left in it.
 fn remove_local(run: &mut Run, mailbox: Mailbox) -> Result<(), AccountError> {
-    let left = run.root.list(&mailbox.name)?.len();
+    let left = match run.root.list(&mailbox.name) {
+        Ok(listing) => listing.len(),
+        Err(error) => {
+            run.report.skip(mailbox.name.to_string(), error.to_string());
+            return Ok(());
+        }
+    };
     if left > 0 {
         let why = format!("gone on the server; {left} files here are not in step yet");
         run.report.skip(mailbox.name.to_string(), why);
         run.record(|w| w.mailbox(&Mailbox { stamps: None, ..mailbox }))?;
         return Ok(());
     }
-    run.root.trash_mailbox(&mailbox.name, run.outside.clock.now())?;
+    if let Err(error) = run.root.trash_mailbox(&mailbox.name, run.outside.clock.now()) {
+        run.report.skip(mailbox.name.to_string(), error.to_string());
+        return Ok(());
+    }
     run.report.mailboxes += 1;
     run.record(|w| w.tx().delete_mailbox(mailbox.id).map(|_| ()))
 }
@@ -89,6 +100,12 @@ async fn remove_remote(run: &mut Run, mailbox: Mailbox) -> Result<(), AccountErr
     run.session.unselect().await?;
     if exists > 0 {
         let why = format!("its directory is gone; {exists} messages on the server stay for now");
+        run.report.skip(mailbox.name.to_string(), why);
+        return Ok(());
+    }
+    // Some servers take the inferiors along, mirrored or not.
+    if run.seen.listed.iter().any(|listed| listed.name.is_inferior_of(&mailbox.name)) {
+        let why = "its directory is gone; on the server other mailboxes lie below it, so it stays";
         run.report.skip(mailbox.name.to_string(), why);
         return Ok(());
     }

@@ -8,7 +8,7 @@ use crate::reconcile::{MailboxView, Step};
 use crate::state::StateError;
 
 pub(super) fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountError> {
-    let mut paired = 0;
+    let (mut paired, mut noted) = (0, 0);
     run.record(|w| {
         for step in steps {
             match step {
@@ -16,11 +16,21 @@ pub(super) fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountError> {
                     pair(w, *local, *remote, *past, *weak)?;
                     paired += 1;
                 }
-                Step::Reattach { gone, found } => reattach(w, *gone, *found)?,
-                Step::Forget(row) => w.delete(*row)?,
-                Step::Keep(row) => keep(w, *row)?,
+                Step::Reattach { gone, found } => {
+                    reattach(w, *gone, *found)?;
+                    noted += 1;
+                }
+                Step::Forget(row) => {
+                    w.delete(*row)?;
+                    noted += 1;
+                }
+                Step::Keep(row) => {
+                    keep(w, *row)?;
+                    noted += 1;
+                }
                 Step::Flags { row, local, remote } if local.is_empty() && remote.is_empty() => {
                     agree(w, *row)?;
+                    noted += 1;
                 }
                 _ => {}
             }
@@ -28,6 +38,7 @@ pub(super) fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountError> {
         Ok(())
     })?;
     run.report.paired += paired;
+    run.report.noted += noted;
     Ok(())
 }
 

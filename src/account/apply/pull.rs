@@ -9,12 +9,13 @@ use crate::account::record::Writer;
 use crate::account::{AccountError, Run};
 use crate::local::name::with_flags;
 use crate::local::{Delivered, Delivery, KeywordTable, LocalError, Placed, Root};
-use crate::reconcile::Step;
+use crate::reconcile::messages::base_now;
 use crate::reconcile::pairing::{Class, class};
 use crate::reconcile::types::{
-    Base, FileStamp, Flags, Journal, Local, Mailbox, MailboxName, Row, RowId, SetAside,
-    SetAsideKind, Uid,
+    Base, Flags, Journal, Local, Mailbox, MailboxName, Row, RowId, SetAside, SetAsideKind, Uid,
 };
+use crate::reconcile::{MailboxView, Step};
+use crate::remote::RemoteError;
 use crate::remote::imap::{BodySink, UidSet};
 use crate::state::StateError;
 
@@ -65,7 +66,7 @@ async fn pull(run: &mut Run, mailbox: &Mailbox, rows: &[Row]) -> Result<bool, Ac
         rows.iter().partition(|row| row.words.as_ref().is_none_or(|words| words.size <= limit));
     for row in large {
         let words = format!("larger than max_message_size ({limit} bytes)");
-        set_aside(run, row.id, words)?;
+        set_aside(run, row.id, words, true)?;
     }
     if rows.is_empty() {
         return Ok(true);
@@ -117,6 +118,11 @@ async fn fetch(
         Err(_) => None,
     };
     if let Some(error) = lost {
+        if let RemoteError::Limit { uid: Some(uid), .. } = &error
+            && let Some(row) = by_uid.get(uid)
+        {
+            set_aside(run, row.id, error.to_string(), true)?;
+        }
         // What came down whole is kept; the run ends with the connection.
         place(run, mailbox, done).await?;
         return Err(error.into());
@@ -130,7 +136,11 @@ async fn fetch(
                     failure = Some(error);
                     break;
                 }
-                Alone::KeptBack(words) => set_aside(run, row.id, words)?,
+                Alone::KeptBack(words) => set_aside(run, row.id, words, false)?,
+                Alone::Later(words) => {
+                    run.report.skip(mailbox.name.to_string(), words);
+                    break;
+                }
                 Alone::Gone => {}
             }
         }
@@ -143,6 +153,8 @@ enum Alone {
     Came(Pulled),
     Failed(LocalError),
     KeptBack(String),
+    /// The server has trouble of its own: nothing is concluded of the message.
+    Later(String),
     Gone,
 }
 
@@ -166,6 +178,7 @@ async fn fetch_alone(
     }
     match result {
         Err(error) if error.ends_session() => Err(error.into()),
+        Err(error) if super::push::is_for_now(&error) => Ok(Alone::Later(error.to_string())),
         Err(error) => Ok(Alone::KeptBack(error.to_string())),
         Ok(()) => {
             // An OK without a body: expunged meanwhile, or one that the server cannot give.
@@ -177,10 +190,11 @@ async fn fetch_alone(
     }
 }
 
-fn set_aside(run: &mut Run, id: RowId, words: String) -> Result<(), AccountError> {
+fn set_aside(run: &mut Run, id: RowId, words: String, at_once: bool) -> Result<(), AccountError> {
     run.record(|w| {
         let Some(row) = w.tx().row(id)? else { return Ok(()) };
         let times = row.set_aside.as_ref().map_or(1, |s| s.times + 1);
+        let times = if at_once { times.max(SetAside::TRIES) } else { times };
         let set_aside = Some(SetAside { kind: SetAsideKind::Fetch, words, times });
         w.update(&Row { set_aside, ..row })
     })
@@ -291,7 +305,9 @@ pub(super) async fn place(
         Ok((placing, known))
     })?;
     for stem in known {
-        run.root.discard(&mailbox.name, &stem)?;
+        if let Err(error) = run.root.discard(&mailbox.name, &stem) {
+            tracing::debug!(%error, "a body that was only looked at stays in tmp");
+        }
     }
     let mut placed = Vec::new();
     for row in placing {
@@ -300,8 +316,12 @@ pub(super) async fn place(
             Err(error) => run.report.skip(mailbox.name.to_string(), error.to_string()),
         }
     }
-    run.root.sync_dirs(&mailbox.name)?;
-    run.report.pulled += placed.len() as u64;
+    if let Err(error) = run.root.sync_dirs(&mailbox.name) {
+        // The rows stay *placing*: the next run settles them.
+        run.report.skip(mailbox.name.to_string(), error.to_string());
+        return Ok(());
+    }
+    run.report.pulled += placed.iter().filter(|row| row.local.is_some()).count() as u64;
     run.report.touch(&mailbox.name);
     run.record(|w| placed.iter().try_for_each(|row| w.update(row)))
 }
@@ -352,6 +372,10 @@ fn waits_for(w: &Writer<'_>, row: &Row) -> Result<bool, StateError> {
     Ok(known.iter().filter(|other| other.id != row.id).any(|other| match class(other) {
         Class::LocalNew => other.mailbox == row.mailbox && other.set_aside.is_none(),
         Class::RemoteGone => true,
+        // It may be the twin of one that was sent twice.
+        Class::Paired => {
+            other.mailbox == row.mailbox && matches!(other.journal, Journal::Pushed { .. })
+        }
         _ => false,
     }))
 }
@@ -363,9 +387,10 @@ pub(super) fn info(table: &KeywordTable, flags: &Flags) -> String {
 
 fn rename(run: &Run, mailbox: &Mailbox, row: Row) -> Result<Row, LocalError> {
     let Journal::Placing { stem, in_new, info } = row.journal.clone() else { return Ok(row) };
-    let stamp = match run.root.place(&mailbox.name, &stem, in_new, &info)? {
-        Placed::Placed(stamp) => stamp,
-        Placed::NotInTmp | Placed::Exists => FileStamp::default(),
+    let Placed::Placed(stamp) = run.root.place(&mailbox.name, &stem, in_new, &info)? else {
+        // Within the run that wrote it nobody acted on it: the file is lost, not removed by
+        // anyone, and comes down again.
+        return Ok(Row { journal: Journal::Idle, ..row });
     };
     Ok(placed(mailbox, row, Local { stem, in_new, info, flags: Flags::default(), stamp }))
 }
@@ -373,7 +398,12 @@ fn rename(run: &Run, mailbox: &Mailbox, row: Row) -> Result<Row, LocalError> {
 /// The row of a file that has its place, with the flags that its name was given.
 pub(in crate::account) fn placed(mailbox: &Mailbox, row: Row, local: Local) -> Row {
     let agreed = row.remote.as_ref().map(|remote| remote.flags.clone()).unwrap_or_default();
-    let local = Local { flags: super::file::for_file(mailbox, &agreed), ..local };
-    let (local, base) = (Some(local), Some(Base { flags: agreed }));
-    Row { local, base, journal: Journal::Idle, restated: false, set_aside: None, ..row }
+    let local = Some(Local { flags: super::file::for_file(mailbox, &agreed), ..local });
+    let base = Some(Base { flags: agreed });
+    let mut row = Row { local, base, journal: Journal::Idle, restated: false, ..row };
+    row.set_aside = None;
+    if let Some(flags) = base_now(&row, &MailboxView::of(mailbox.clone())) {
+        row.base = Some(Base { flags });
+    }
+    row
 }

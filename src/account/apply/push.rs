@@ -5,7 +5,7 @@ use std::io;
 use super::{grouped, mailbox_of, select};
 use crate::account::observe::reexamine;
 use crate::account::{AccountError, Run};
-use crate::local::{Listed, LocalError, PushSource, Pushed};
+use crate::local::{Examined, Listed, LocalError, PushSource, Pushed};
 use crate::reconcile::MailboxView;
 use crate::reconcile::Step;
 use crate::reconcile::messages::base_now;
@@ -15,6 +15,8 @@ use crate::reconcile::types::{
 use crate::remote::RemoteError;
 use crate::remote::imap::{AppendError, BodySource, Code};
 
+/// Answers that no look confirmed after which a message is not sent again.
+const SENDS_MAX: u32 = 3;
 /// Pushes journalled in one transaction.
 const BATCH: usize = 100;
 
@@ -142,8 +144,21 @@ async fn append(
     flags: Flags,
 ) -> Result<Sent, AccountError> {
     let listed = Listed::expected(local, run.settings.info_separator);
-    let words = row.words.as_ref();
-    let (size, date) = (words.map_or(0, |w| w.size), words.map(|w| w.date));
+    // What the server once said of the size is not the file's: it is read again, which also
+    // tells that it still is what is known of it.
+    let summary = match run.root.examine(&mailbox.name, &listed) {
+        Ok(Examined::Message { summary, stamp, .. })
+            if stamp == local.stamp && Some(summary.content) == row.content =>
+        {
+            summary
+        }
+        Ok(_) => {
+            let path = run.root.dir_of(&mailbox.name);
+            return Ok(Sent::Unreadable(LocalError::Changed { path }));
+        }
+        Err(error) => return Ok(Sent::Unreadable(error)),
+    };
+    let (size, date) = (summary.wire_size, row.words.as_ref().map(|w| w.date));
     let file = match run.root.open_for_push(&mailbox.name, &listed, local.stamp, size) {
         Ok(file) => file,
         Err(error) => return Ok(Sent::Unreadable(error)),
@@ -151,10 +166,10 @@ async fn append(
     let mut source = Source { file, failure: None };
     let answer = run.session.append(&mailbox.name, &flags, date, size, &mut source).await;
     match (answer, source.failure) {
-        (Ok(uid), None) => {
-            let Pushed { content, .. } = source.file.finish()?;
-            Ok(Sent::Taken { uid, flags, content })
-        }
+        (Ok(uid), None) => match source.file.finish() {
+            Ok(Pushed { content, .. }) => Ok(Sent::Taken { uid, flags, content }),
+            Err(error) => Ok(Sent::Unreadable(error)),
+        },
         (Ok(_), Some(error)) => Ok(Sent::Unreadable(error)),
         (Err(failed), _) => Ok(Sent::Refused(failed)),
     }
@@ -168,11 +183,23 @@ fn pushed(
     flags: Flags,
     unchanged: bool,
 ) -> Result<(), AccountError> {
-    run.report.pushed += 1;
     let id = row.id;
+    if !unchanged {
+        // Written to while it was sent: what the server has now is another message, which the
+        // next look brings down; this file is looked at again.
+        not_sent(run, &row)?;
+        return reexamine(run, id);
+    }
+    run.report.pushed += 1;
     let validity = mailbox.cursor.map(|cursor| cursor.uid_validity);
     if let Some((_, uid)) = uid.filter(|(named, _)| Some(*named) == validity) {
-        run.record(|w| {
+        return run.record(|w| {
+            if w.tx().by_uid(row.mailbox, uid)?.is_some() {
+                // A set, not a multiset: the server has this message already, under that UID.
+                let words = "the server says that it has this very message already".to_owned();
+                let set_aside = Some(SetAside { kind: SetAsideKind::Undecided, words, times: 1 });
+                return w.update(&Row { set_aside, journal: Journal::Idle, ..row });
+            }
             let journal = super::note::after_push(&row.journal);
             let remote = Some(Remote { uid, flags: flags.clone(), confirmed: false });
             let base = Some(row.base.clone().unwrap_or(Base { flags }));
@@ -181,13 +208,10 @@ fn pushed(
                 row.base = Some(Base { flags });
             }
             w.update(&row)
-        })?;
+        });
     }
     // Without APPENDUID the row stays *pushing*: the next look finds the message.
-    if !unchanged {
-        reexamine(run, id)?;
-    }
-    Ok(())
+    mark_sent(run, row)
 }
 
 fn refused(
@@ -198,15 +222,8 @@ fn refused(
 ) -> Result<bool, AccountError> {
     let AppendError { error, literal_sent } = failed;
     if error.ends_session() {
-        if let Journal::Pushing { uid_validity, uid_next, attempts, run: number, .. } = row.journal
-        {
-            let sent = literal_sent;
-            let run_number = number;
-            run.record(|w| {
-                let run = run_number;
-                let journal = Journal::Pushing { uid_validity, uid_next, attempts, sent, run };
-                w.update(&Row { journal, ..row })
-            })?;
+        if literal_sent {
+            mark_sent(run, row)?;
         }
         return Err(error.into());
     }
@@ -219,8 +236,25 @@ fn refused(
     Ok(true)
 }
 
+/// The server may have it: not again in this run, and only after a look did not find it.
+fn mark_sent(run: &mut Run, row: Row) -> Result<(), AccountError> {
+    let Journal::Pushing { uid_validity, uid_next, attempts, run: number, .. } = row.journal else {
+        return Ok(());
+    };
+    run.record(|w| {
+        let sent = true;
+        let journal = Journal::Pushing { uid_validity, uid_next, attempts, sent, run: number };
+        if attempts < SENDS_MAX {
+            return w.update(&Row { journal, ..row });
+        }
+        let words = "the server took it several times and never showed it".to_owned();
+        let set_aside = Some(SetAside { kind: SetAsideKind::Undecided, words, times: attempts });
+        w.update(&Row { journal, set_aside, ..row })
+    })
+}
+
 /// Refusals that say nothing of the message: quota, load, a mailbox that is missing.
-fn is_for_now(error: &RemoteError) -> bool {
+pub(super) fn is_for_now(error: &RemoteError) -> bool {
     let Some(code) = error.code() else { return false };
     matches!(
         code,

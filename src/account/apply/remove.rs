@@ -7,7 +7,7 @@ use crate::account::{AccountError, Run, restate};
 use crate::local::TrashOutcome;
 use crate::reconcile::guard::Direction;
 use crate::reconcile::types::{
-    Journal, Mailbox, MailboxName, Row, RowId, SetAside, SetAsideKind, Uid,
+    Journal, Mailbox, MailboxName, Reach, Row, RowId, SetAside, SetAsideKind, Uid,
 };
 use crate::reconcile::{RemoteRemoval, Step};
 use crate::remote::imap::{CopyError, Existence, FetchItems, FetchRow, Select, UidSet, Untagged};
@@ -18,6 +18,13 @@ pub(super) async fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountEr
         Step::RemoveTwin { twin, .. } => Some((*twin, RemoteRemoval::Expunge)),
         _ => None,
     })?;
+    let twins: Vec<(RowId, RowId)> = steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::RemoveTwin { twin, of } => Some((*twin, *of)),
+            _ => None,
+        })
+        .collect();
     for (id, rows) in remote {
         let mut by_target: BTreeMap<Option<MailboxName>, Vec<RowId>> = BTreeMap::new();
         for (row, how) in rows {
@@ -38,7 +45,27 @@ pub(super) async fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountEr
             }
         }
     }
+    count_twins(run, &twins)?;
     remove_files(run, steps)
+}
+
+/// A twin that is gone does not turn up again.
+fn count_twins(run: &mut Run, twins: &[(RowId, RowId)]) -> Result<(), AccountError> {
+    run.record(|w| {
+        for (twin, of) in twins {
+            let Some(row) = w.tx().row(*of)? else { continue };
+            let Journal::Pushed { uid_validity, uid_next, twins } = row.journal else { continue };
+            if w.tx().row(*twin)?.is_none() {
+                let twins = twins.saturating_sub(1);
+                let journal = match twins {
+                    0 => Journal::Idle,
+                    twins => Journal::Pushed { uid_validity, uid_next, twins },
+                };
+                w.update(&Row { journal, ..row })?;
+            }
+        }
+        Ok(())
+    })
 }
 
 /// The UIDs of these rows that are still what the server said they are. A difference means
@@ -78,6 +105,7 @@ pub(super) async fn verify(
             run.report.skip(mailbox.name.to_string(), why);
             run.session.unselect().await?;
             restate::renumbered(run, mailbox.clone())?;
+            run.seen.remote.insert(mailbox.id, Reach::Partial);
             return Ok(BTreeMap::new());
         }
         verified.insert(row.id, fetched.uid);
@@ -374,7 +402,9 @@ fn remove_files(run: &mut Run, steps: &[Step]) -> Result<(), AccountError> {
             }
         }
         if !gone.is_empty() {
-            run.root.sync_dirs(&mailbox.name)?;
+            if let Err(error) = run.root.sync_dirs(&mailbox.name) {
+                run.report.skip(mailbox.name.to_string(), error.to_string());
+            }
             forget(run, &mailbox, &gone, Direction::FromLocal)?;
         }
     }

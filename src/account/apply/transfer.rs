@@ -170,6 +170,10 @@ fn record(
             let (Some(source), Some(target)) = (w.tx().row(source)?, w.tx().row(target)?) else {
                 continue;
             };
+            if w.tx().by_uid(target.mailbox, new_uid)?.is_some() {
+                // Known already: the next look says what it is.
+                continue;
+            }
             let flags = source.remote.as_ref().map(|r| r.flags.clone()).unwrap_or_default();
             let remote = Some(Remote { uid: new_uid, flags, confirmed: false });
             let journal = match target.journal {
@@ -181,7 +185,10 @@ fn record(
                 How::Move => source.base.clone(),
                 How::Copy => None,
             };
-            let target = Row { remote, words, header, base, journal, restated: false, ..target };
+            let refused_keywords = source.refused_keywords.clone();
+            let (restated, set_aside) = (false, None);
+            let target = Row { remote, words, header, base, journal, restated, ..target };
+            let target = Row { refused_keywords, set_aside, ..target };
             if how == How::Move {
                 left.push(source.id);
                 release(w, source)?;
@@ -205,7 +212,8 @@ fn relabelled(run: &mut Run, mailbox: &Mailbox, row: RowId) -> Result<bool, Acco
     let flags = Flags { system: local.flags.system, keywords: keywords.clone() };
     let table = super::file::letters(run, mailbox, &flags)?;
     if let Changed::Changed(now) = run.root.set_flags(&mailbox.name, local, &flags, &table)? {
-        let local = Some(super::file::named(now, flags));
+        run.root.sync_dirs(&mailbox.name)?;
+        let local = Some(super::file::named(now, flags, local.stamp));
         run.record(|w| w.update(&Row { local, ..row.clone() }))?;
     }
     Ok(true)

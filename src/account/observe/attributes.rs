@@ -9,7 +9,8 @@ use crate::account::record::Writer;
 use crate::account::{AccountError, Run};
 use crate::local::header;
 use crate::reconcile::types::{
-    FlagMask, Gate, HeaderKeys, Mailbox, MailboxId, Reach, Remote, Row, ServerWords, Uid,
+    FlagMask, Flags, Gate, HeaderKeys, Mailbox, MailboxId, Reach, Remote, Row, ServerWords,
+    SetAside, SetAsideKind, Uid,
 };
 use crate::remote::imap::{FetchItems, FetchRow, QresyncSince, Select, Selected, UidSet, Untagged};
 use crate::state::StateError;
@@ -30,6 +31,8 @@ pub(super) struct Looked {
     pub new: UidSet,
     /// Known UIDs that are not there any more.
     pub gone: Vec<Uid>,
+    /// UIDs that the server names and shows nothing of.
+    pub silent: Vec<Uid>,
     /// Header keys of new messages, where they were asked for.
     pub headers: BTreeMap<Uid, HeaderKeys>,
     /// How far the look reached.
@@ -71,6 +74,7 @@ pub(super) async fn look(run: &mut Run, mailbox: &Mailbox) -> Result<Looked, Acc
         rows,
         new: UidSet::default(),
         gone: Vec::new(),
+        silent: Vec::new(),
         headers: BTreeMap::new(),
         reach: Reach::Partial,
         problems: Vec::new(),
@@ -98,12 +102,13 @@ fn cursor_with_modseq(mailbox: &Mailbox) -> Option<(u32, u64)> {
     Some((cursor.uid_validity, cursor.highest_modseq.filter(|modseq| *modseq > 0)?))
 }
 
-/// UIDs from here on are new: the cursor's UIDNEXT, or past the highest that is known.
+/// UIDs from here on were not looked at yet: from the cursor's UIDNEXT; all without a cursor.
 fn known_until(mailbox: &Mailbox, known: &Known) -> u32 {
-    let above = known.0.last().map_or(1, |uid| uid.0.saturating_add(1));
     match mailbox.cursor {
         Some(cursor) if cursor.uid_next > 0 => cursor.uid_next,
-        _ => above,
+        // A server without UIDNEXT: what is known was seen whole.
+        Some(_) => known.0.last().map_or(1, |uid| uid.0.saturating_add(1)),
+        None => 1,
     }
 }
 
@@ -129,8 +134,11 @@ async fn fetch_new(
     let (rows, new) = (&mut looked.rows, &mut looked.new);
     let mut sink = |row: FetchRow| {
         // `n:*` names the last message even below n (RFC 9051 §9, seq-range).
-        if row.uid.0 >= first && !known.contains(row.uid) && (next == 0 || row.uid.0 < next) {
-            new.insert(row.uid);
+        if row.uid.0 >= first && (next == 0 || row.uid.0 < next) {
+            // One that APPENDUID or COPYUID named before is confirmed by being shown.
+            if !known.contains(row.uid) {
+                new.insert(row.uid);
+            }
             rows.push(row);
         }
     };
@@ -194,11 +202,11 @@ async fn check_membership(
     let silent = all.iter().filter(|uid| {
         !known.contains(*uid) && !looked.new.contains(*uid) && (next == 0 || uid.0 < next)
     });
-    let silent = silent.count();
-    if silent > 0 {
-        looked
-            .problems
-            .push(format!("the server names {silent} messages that it shows nothing of"));
+    looked.silent = silent.collect();
+    let count = looked.silent.len();
+    if count > 0 {
+        let problem = format!("the server names {count} messages that it shows nothing of");
+        looked.problems.push(problem);
     }
     Ok(())
 }
@@ -284,6 +292,23 @@ pub(super) fn insert(
         remote: Some(Remote { uid: fetched.uid, flags, confirmed: true }),
         words: words(fetched),
         header: looked.headers.get(&fetched.uid).copied(),
+        ..Row::new(mailbox)
+    };
+    w.insert(&row)?;
+    Ok(())
+}
+
+/// A message that the server names and shows nothing of: kept in sight, never called absent.
+pub(super) fn insert_silent(
+    w: &Writer<'_>,
+    mailbox: MailboxId,
+    uid: Uid,
+) -> Result<(), StateError> {
+    let words = "the server names the message and shows nothing of it".to_owned();
+    let set_aside = SetAside { kind: SetAsideKind::Fetch, words, times: SetAside::TRIES };
+    let row = Row {
+        remote: Some(Remote { uid, flags: Flags::default(), confirmed: true }),
+        set_aside: Some(set_aside),
         ..Row::new(mailbox)
     };
     w.insert(&row)?;

@@ -23,7 +23,14 @@ pub(super) fn look(run: &mut Run) -> Result<(), AccountError> {
         return Ok(());
     }
     for name in run.seen.excluded.clone() {
-        let found = find(run, &name, &left)?;
+        let found = match find(run, &name, &left) {
+            Ok(found) => found,
+            Err(error) => {
+                run.report.skip(name.to_string(), error.to_string());
+                run.seen.walk = crate::reconcile::types::Reach::Partial;
+                continue;
+            }
+        };
         run.seen.outside.extend(found.into_iter().map(|row| (row, name.clone())));
     }
     Ok(())

@@ -25,6 +25,7 @@ pub(super) async fn look(run: &mut Run) -> Result<bool, AccountError> {
     }
     let mut departed = note_missing_directories(run, &found.found, found.reach)?;
     run.seen.excluded.clear();
+    run.seen.walk = found.reach;
     for directory in found.found {
         if !(run.settings.selects)(&directory.name) {
             run.seen.excluded.insert(directory.name);
@@ -36,9 +37,9 @@ pub(super) async fn look(run: &mut Run) -> Result<bool, AccountError> {
         let mailbox = note_directory(run, &directory)?;
         let id = mailbox.id;
         let reach = match scan(run, mailbox, &directory).await {
-            Ok(left) => {
+            Ok((left, reach)) => {
                 departed |= left;
-                Reach::Complete
+                reach
             }
             Err(AccountError::Local(error)) => {
                 run.report.skip(directory.name.to_string(), error.to_string());
@@ -93,7 +94,7 @@ fn note_directory(run: &mut Run, directory: &LocalMailbox) -> Result<Mailbox, Ac
         return Ok(known);
     }
     let new = Mailbox::new(directory.name.clone());
-    let new = Mailbox { local: true, ..new };
+    let new = Mailbox { local: true, restated: true, ..new };
     let id = run.record(|w| w.mailbox(&new))?;
     Ok(Mailbox { id, ..new })
 }
@@ -113,9 +114,9 @@ async fn scan(
     run: &mut Run,
     mailbox: Mailbox,
     directory: &LocalMailbox,
-) -> Result<bool, AccountError> {
+) -> Result<(bool, Reach), AccountError> {
     if mailbox.stamps.is_some_and(|stamps| stamps == directory.stamps) {
-        return Ok(false);
+        return Ok((false, Reach::Complete));
     }
     let before = run.root.stamps(&mailbox.name)?;
     let table = run.root.keyword_table(&mailbox.name)?;
@@ -126,7 +127,7 @@ async fn scan(
     let after = run.root.stamps(&mailbox.name)?;
     let now = run.outside.clock.now_ns();
     let stamps = (before == after && is_quiet(&after, now) && !examined.again).then_some(after);
-    let id = mailbox.id;
+    let (id, again) = (mailbox.id, examined.again);
     let missing: Vec<Row> = rows(run, difference.missing.values())?;
     let rewritten = rewritten(run, &mailbox, &difference.renamed)?;
     let renamed: Vec<Row> = rows(run, difference.renamed.iter().map(|(id, _)| id))?;
@@ -157,7 +158,8 @@ async fn scan(
     for id in rewritten {
         reexamine(run, id)?;
     }
-    Ok(left)
+    // A file that could not be read to its end may be what went missing elsewhere.
+    Ok((left, if again { Reach::Partial } else { Reach::Complete }))
 }
 
 /// Files that got another name and are not the ones that were hashed any more.
@@ -190,17 +192,18 @@ fn is_quiet(stamps: &DirStamps, now_ns: i64) -> bool {
 }
 
 fn compare(run: &Run, mailbox: &Mailbox) -> Result<Difference, AccountError> {
-    let mut known: BTreeMap<Stem, (RowId, bool, String)> = BTreeMap::new();
-    run.store.for_each_local(mailbox.id, |stem, id, in_new, info| {
-        known.insert(stem.clone(), (id, in_new, info.to_owned()));
-    })?;
+    let files = run.store.files(mailbox.id)?.into_iter();
+    let mut known: BTreeMap<Stem, (RowId, bool, String, u64)> =
+        files.map(|(stem, id, in_new, info, ino)| (stem, (id, in_new, info, ino))).collect();
     let mut out = Difference::default();
     let listing = run.root.list(&mailbox.name)?;
     for entry in listing.messages() {
         let listed = entry.to_listed();
         match known.remove(&listed.stem) {
-            Some((_, in_new, info)) if in_new == listed.name.in_new && info == listed.info => {}
-            Some((id, _, _)) => out.renamed.push((id, listed)),
+            // Another inode under the same name is another file: looked into like a new name.
+            Some((_, in_new, info, ino))
+                if (in_new, ino) == (listed.name.in_new, listed.ino) && info == listed.info => {}
+            Some((id, ..)) => out.renamed.push((id, listed)),
             None => out.new.push(listed),
         }
     }
@@ -212,7 +215,7 @@ fn compare(run: &Run, mailbox: &Mailbox) -> Result<Difference, AccountError> {
             listed.also.clone_from(&doubled.also);
         }
     }
-    out.missing = known.into_iter().map(|(stem, (id, _, _))| (stem, id)).collect();
+    out.missing = known.into_iter().map(|(stem, (id, ..))| (stem, id)).collect();
     Ok(out)
 }
 

@@ -24,6 +24,8 @@ const LOOKS_MAX: u32 = 3;
 /// What the last look saw, beside the columns in the store.
 #[derive(Debug, Default)]
 pub struct Seen {
+    /// How far the walk over the root reached.
+    pub walk: Reach,
     /// How far the look at each directory reached.
     pub local: BTreeMap<MailboxId, Reach>,
     /// How far the look at each mailbox on the server reached.

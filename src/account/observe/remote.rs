@@ -54,9 +54,15 @@ async fn look_listed(run: &mut Run, listed: ListedMailbox) -> Result<bool, Accou
 fn note_listed(run: &mut Run, listed: &ListedMailbox) -> Result<Mailbox, AccountError> {
     let configured = run.settings.special_use.iter();
     let configured = configured.filter(|(_, name)| *name == listed.name).map(|(s, _)| *s).next();
-    let special_use = configured.or(listed.special_use);
+    let is_trash = listed.name == run.trash();
+    let special_use = configured
+        .or(listed.special_use)
+        .or(is_trash.then_some(crate::reconcile::types::SpecialUse::Trash));
     let known = run.store.mailbox_by_name(&listed.name)?;
-    let mailbox = known.clone().unwrap_or_else(|| Mailbox::new(listed.name.clone()));
+    // What fills a new mailbox may have been filed by another program: paired loosely once.
+    let mailbox = known
+        .clone()
+        .unwrap_or_else(|| Mailbox { restated: true, ..Mailbox::new(listed.name.clone()) });
     let mailbox = Mailbox { remote: true, special_use, ..mailbox };
     if known.as_ref() == Some(&mailbox) {
         return Ok(mailbox);
@@ -241,6 +247,11 @@ fn record(run: &mut Run, mailbox: Mailbox, looked: &Looked) -> Result<bool, Acco
             if let Some(row) = w.tx().by_uid(id, *uid)? {
                 departed |= row.base.is_some();
                 forget_message(w, row)?;
+            }
+        }
+        for uid in &looked.silent {
+            if w.tx().by_uid(id, *uid)?.is_none() {
+                attributes::insert_silent(w, id, *uid)?;
             }
         }
         for (uid, fetched) in by_uid {

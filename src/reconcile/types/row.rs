@@ -123,13 +123,15 @@ pub struct SetAside {
 }
 
 impl SetAside {
-    /// Refused removals after which a message is left alone.
-    const REMOVALS_MAX: u32 = 3;
+    /// Refusals after which a message is left alone, where a refusal may pass.
+    pub const TRIES: u32 = 3;
 
-    /// Whether it is not tried again before it changes. A removal is tried a few times.
+    /// Whether it is not tried again before it changes. What a server does not give or does
+    /// not let go is tried in a few runs.
     #[must_use]
     pub fn is_final(&self) -> bool {
-        self.kind != SetAsideKind::Remove || self.times >= Self::REMOVALS_MAX
+        let may_pass = matches!(self.kind, SetAsideKind::Remove | SetAsideKind::Fetch);
+        !may_pass || self.times >= Self::TRIES
     }
 }
 

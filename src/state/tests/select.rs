@@ -10,7 +10,7 @@ fn ids(rows: &[Row]) -> Vec<RowId> {
 fn what_is_to_be_planned_and_what_is_only_to_be_pulled() {
     let mut fixture = Fixture::new();
     let (a, b) = (fixture.mailbox("A"), fixture.mailbox("B"));
-    let aside = SetAside { kind: SetAsideKind::Fetch, words: "NO".to_owned(), times: 1 };
+    let aside = SetAside { kind: SetAsideKind::Fetch, words: "NO".to_owned(), times: 3 };
     let keys = HeaderKeys { hash: [1; 16], loose: [2; 16], has_message_id: true };
     let placing = Journal::Placing { stem: Stem(b"s".to_vec()), in_new: true, info: String::new() };
 

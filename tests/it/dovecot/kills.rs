@@ -113,14 +113,10 @@ fn busy(account: &Account, n: u32) {
     phone.command("SELECT INBOX");
     phone.command("MOVE 1:2 Archive");
     phone.command("STORE 1 +FLAGS (\\Flagged)");
-    let inbox = account.files("Junk");
-    for file in inbox.iter().take(2) {
-        let to = account.mailbox("Drafts").join("cur").join(with_flags(file, "S"));
-        fs::rename(file, to).unwrap();
-    }
-    // Back again, so that there is something to move the next time.
-    for file in account.files("Drafts").iter().rev().take(2) {
-        let to = account.mailbox("Junk").join("cur").join(with_flags(file, "S"));
+    // There and back again, so that there is always something to move.
+    let (from, to) = if n.is_multiple_of(2) { ("Drafts", "Junk") } else { ("Junk", "Drafts") };
+    for file in account.files(from).iter().take(2) {
+        let to = account.mailbox(to).join("cur").join(with_flags(file, "S"));
         fs::rename(file, to).unwrap();
     }
 }
