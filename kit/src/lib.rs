@@ -5,4 +5,6 @@ pub mod corpus;
 pub mod dovecot;
 pub mod imap;
 pub mod memfs;
+pub mod proxy;
 pub mod sample;
+pub mod table;

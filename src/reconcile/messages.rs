@@ -212,7 +212,8 @@ fn remove_local(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
     if beyond || cast.open(Class::RemoteNew).next().is_some() {
         return;
     }
-    let gone: Vec<RowId> = cast.open(Class::RemoteGone).map(|row| row.id).collect();
+    let gone = cast.open(Class::RemoteGone).filter(|row| !could_be_taken_for(cast, row));
+    let gone: Vec<RowId> = gone.map(|row| row.id).collect();
     for row in gone {
         cast.take([row]);
         if cast.world.policy.on_remote_delete == OnRemoteDelete::Keep {
@@ -221,6 +222,16 @@ fn remove_local(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
             steps.push(Step::RemoveLocal(row));
         }
     }
+}
+
+/// A new file of the same bytes in the same mailbox: cut short after the removal, the next run
+/// would take it for the removed file under another name. It gets its own message first.
+fn could_be_taken_for(cast: &Cast<'_>, gone: &Row) -> bool {
+    let mut same = gone.content.into_iter().flat_map(|content| cast.with_content(content));
+    !cast.world.policy.pull_only
+        && same.any(|row| {
+            row.mailbox == gone.mailbox && class(row) == Class::LocalNew && !row.is_set_aside()
+        })
 }
 
 /// Rows gone on both sides serve as the past of what is new; they go last.

@@ -315,10 +315,18 @@ pub fn reattach(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
     let found: Vec<&Row> = cast.open(Class::LocalNew).collect();
     for found in found {
         let Some(content) = found.content else { continue };
+        // A message that lost its file elsewhere may have come here: in doubt it is that one,
+        // which the server still has, and no renamed file whose message is deleted there.
+        let moved_here = !cast.world.policy.pull_only
+            && cast.with_content(content).any(|row| {
+                let lost = class(row) == Class::LocalGone && is_active(row) && !cast.is_taken(row);
+                lost && row.mailbox != found.mailbox && !row.weak
+            });
         let gone = cast.with_content(content).filter(|row| {
             row.mailbox == found.mailbox
                 && row.id != found.id
-                && matches!(class(row), Class::LocalGone | Class::BothGone)
+                && (class(row) == Class::LocalGone
+                    || (class(row) == Class::BothGone && !moved_here))
                 && row.base.is_some()
                 && !cast.is_taken(row)
                 && row.set_aside.as_ref().is_none_or(|s| s.kind == SetAsideKind::Kept)

@@ -6,4 +6,5 @@ mod config;
 mod demo;
 mod dovecot;
 mod interrupt;
+mod plans;
 mod tidy;

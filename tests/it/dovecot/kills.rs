@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use kit::compare::Mail;
 use kit::dovecot::Options;
+use kit::proxy::Moment;
 
 use super::{Account, with_flags};
 
@@ -25,6 +26,7 @@ fn killed_at(account: &Account, call: &str, n: u32) -> bool {
 /// Runs until agreement, twice at most.
 #[track_caller]
 fn recover(account: &Account) {
+    account.configure("");
     let (first, text) = account.sync();
     if first != 0 {
         let (second, more) = account.sync();
@@ -41,43 +43,60 @@ fn census(mail: &Mail) -> BTreeMap<String, usize> {
     census
 }
 
-/// Kills runs at many moments of one phase. `work` makes something to do and `expected` is
-/// the census once it is done: whatever was killed, the same mail is there, once.
-fn kill_in(call: &str, moments: impl Iterator<Item = u32>, work: impl Fn(&Account, u32)) -> u32 {
-    let account = Account::new(&Options::default());
+/// Runs are killed so often inside each phase.
+const KILLS: u32 = 20;
+
+/// Kills runs inside one phase, `KILLS` times. `work` makes something to do; `kill` places
+/// the n-th kill and gives whether the run came that far. Whatever was killed, the same mail
+/// is there afterwards, once, and both sides are equal.
+fn kill_in(
+    phase: &str,
+    without: &[&'static str],
+    work: impl Fn(&Account, u32),
+    kill: impl Fn(&Account, u32) -> bool,
+) {
+    let account = Account::new(&Options { without: without.to_vec() });
     account.fill(7, 120);
     account.agree();
-    let mut hits = 0;
-    for n in moments {
+    let (mut hits, mut n) = (0, 0);
+    while hits < KILLS {
+        n += 1;
+        assert!(n <= 4 * KILLS, "{phase}: only {hits} of {KILLS} kills were placed");
         work(&account, n);
         let before = account.both();
-        let known: BTreeMap<String, usize> =
-            census(&before.0).into_iter().chain(census(&before.1)).collect();
-        hits += u32::from(killed_at(&account, call, n));
+        hits += u32::from(kill(&account, n));
         recover(&account);
         account.assert_equal();
-        let (after, _) = account.both();
-        let after = census(&after);
-        for (content, count) in &known {
+        let after = census(&account.both().0);
+        let expected = expected(&before);
+        for (content, count) in &expected {
             let now = after.get(content).copied().unwrap_or(0);
-            assert!(now > 0, "{call} {n}: {content} is lost ({count} before)");
+            assert_eq!(now, *count, "{phase} {n}: {content} is lost or doubled");
         }
-        let total: usize = after.values().sum();
-        let expected = expected_total(&before);
-        assert_eq!(total, expected, "{call} {n}: doubled or lost");
+        assert_eq!(after.len(), expected.len(), "{phase} {n}: mail out of nowhere");
     }
-    hits
+}
+
+/// Kills by the words of the conversation.
+fn by_word(moment: impl Fn(u32) -> Moment) -> impl Fn(&Account, u32) -> bool {
+    move |account, n| {
+        kit::proxy::killed_at(account.server.port, moment(n), |port| {
+            account.configure_at(port, "");
+            let mut command = account.command();
+            command.arg("sync");
+            command
+        })
+    }
 }
 
 /// Every content as often as on the side that has more of it.
-fn expected_total((remote, local): &(Mail, Mail)) -> usize {
-    let (remote, local) = (census(remote), census(local));
-    let mut all = remote.clone();
+fn expected((remote, local): &(Mail, Mail)) -> BTreeMap<String, usize> {
+    let (mut all, local) = (census(remote), census(local));
     for (content, count) in local {
         let entry = all.entry(content).or_default();
         *entry = (*entry).max(count);
     }
-    all.values().sum()
+    all
 }
 
 /// New mail on both sides, moves on both sides, flags.
@@ -106,36 +125,52 @@ fn busy(account: &Account, n: u32) {
     }
 }
 
-#[test]
-fn killed_while_it_talks_to_the_server() {
-    // Listing, bodies, literals, MOVE and EXPUNGE are all reads and writes of the socket.
-    let hits = kill_in("sendto", 1..=20, busy) + kill_in("recvfrom", 1..=20, busy);
-    assert!(hits >= 20, "only {hits} kills were placed");
+fn moment(word: &'static str, after: Option<u64>, from_server: bool) -> Moment {
+    Moment { word, after, from_server, skip: 0 }
 }
 
 #[test]
-fn killed_around_the_rename_into_place() {
-    let hits = kill_in("renameat2", 1..=9, busy) + kill_in("renameat2", 1..=9, busy);
-    assert!(hits >= 6, "only {hits} kills were placed");
+fn killed_while_listing() {
+    let at = |n: u32| moment("LIST", Some(u64::from(n) * 60), true);
+    kill_in("listing", &[], busy, by_word(at));
 }
 
 #[test]
-fn killed_around_what_is_made_durable() {
-    // Before and after each commit of the store and each sync of the Maildir.
-    let hits = kill_in("fsync,fdatasync,syncfs", (1..=40).step_by(2), busy);
-    assert!(hits >= 15, "only {hits} kills were placed");
+fn killed_inside_a_body() {
+    let at = |n: u32| moment("BODY.PEEK[]", Some(u64::from(n % 10) * 37), true);
+    kill_in("body", &[], busy, by_word(at));
 }
 
 #[test]
-fn killed_while_it_removes() {
-    let hits = kill_in("sendto", 3..=18, |account, n| {
-        busy(account, n);
-        // In \Trash a deletion is final: one that nobody else has.
-        let trash = account.files("Trash");
-        if trash.len() > 6 {
-            fs::rename(&trash[0], account.mailbox("INBOX/cur").join(with_flags(&trash[0], "S")))
-                .unwrap();
-        }
-    });
-    assert!(hits >= 10, "only {hits} kills were placed");
+fn killed_between_tmp_and_rename_and_between_rename_and_record() {
+    // The signal meets the call before it is carried out, or right after: both sides of it.
+    let at = |account: &Account, n: u32| killed_at(account, "renameat2", 1 + n % 3);
+    kill_in("rename", &[], busy, at);
+    let at = |account: &Account, n: u32| killed_at(account, "fsync,fdatasync", 1 + n % 24);
+    kill_in("what is made durable", &[], busy, at);
+}
+
+#[test]
+fn killed_inside_a_literal_that_goes_up() {
+    let at = |n: u32| moment("APPEND", Some(u64::from(n % 20) * 9), false);
+    kill_in("literal", &[], busy, by_word(at));
+    // The message has arrived whole and its answer is never read, without UIDPLUS.
+    let at = |n: u32| moment("APPEND", Some(u64::from(n % 4)), true);
+    kill_in("answer to a literal", &["UIDPLUS"], busy, by_word(at));
+}
+
+#[test]
+fn killed_around_a_move() {
+    let at = |n: u32| moment("UID MOVE", n.is_multiple_of(2).then_some(u64::from(n)), true);
+    kill_in("MOVE", &[], busy, by_word(at));
+    let at = |n: u32| moment("UID COPY", n.is_multiple_of(2).then_some(u64::from(n)), true);
+    kill_in("COPY", &["MOVE"], busy, by_word(at));
+}
+
+#[test]
+fn killed_around_an_expunge() {
+    let at = |n: u32| moment("EXPUNGE", n.is_multiple_of(2).then_some(u64::from(n)), true);
+    kill_in("EXPUNGE", &["MOVE"], busy, by_word(at));
+    let at = |n: u32| moment("STORE", n.is_multiple_of(2).then_some(u64::from(n)), true);
+    kill_in("STORE", &["MOVE", "UIDPLUS"], busy, by_word(at));
 }

@@ -27,12 +27,17 @@ impl Account {
 
     /// Writes the config, with more keys for the account.
     fn configure(&self, more: &str) {
+        self.configure_at(self.server.port, more);
+    }
+
+    /// The same, with the server reached at another port.
+    fn configure_at(&self, port: u16, more: &str) {
         let text = format!(
             "state_dir = {:?}\n[accounts.me]\nprotocol = \"imap\"\nhost = \"127.0.0.1\"\n\
              port = {}\ntls = \"none\"\nuser = \"me\"\npassword_env = \"MAIL_PASSWORD\"\n\
              maildir = {:?}\n{more}",
             self.dir.path().join("state"),
-            self.server.port,
+            port,
             self.root(),
         );
         std::fs::write(self.config(), text).unwrap();

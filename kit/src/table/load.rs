@@ -1,0 +1,113 @@
+//! Loads the world of one round: unsettled rows, new messages, and what either could match.
+
+use std::collections::BTreeMap;
+
+use mailtide::reconcile::messages::is_settled;
+use mailtide::reconcile::pairing::{Class, class};
+use mailtide::reconcile::types::{Journal, MailboxName, Row, RowId, SpecialUse};
+use mailtide::reconcile::{self, MailboxView, Plan, Policy, World};
+
+use super::model::{Model, Side};
+
+impl Model {
+    /// The plan of this moment, over what the engine loads.
+    #[must_use]
+    pub fn plan(&self) -> Plan {
+        reconcile::plan(&self.load())
+    }
+
+    /// The world as the engine loads it.
+    #[must_use]
+    pub fn load(&self) -> World {
+        let mut rows: BTreeMap<RowId, Row> = BTreeMap::new();
+        for row in self.store.rows.values().filter(|row| self.is_asked_for(row)) {
+            for known in self.store.rows.values().filter(|known| could_match(row, known)) {
+                rows.entry(known.id).or_insert_with(|| known.clone());
+            }
+            rows.insert(row.id, row.clone());
+        }
+        self.world(rows.into_values().collect())
+    }
+
+    /// The world with every row that is known: the plan must be the same.
+    #[must_use]
+    pub fn load_all(&self) -> World {
+        self.world(self.store.rows.values().cloned().collect())
+    }
+
+    fn world(&self, rows: Vec<Row>) -> World {
+        World {
+            mailboxes: self.views(),
+            rows,
+            policy: self.policy_now(),
+            run: self.run,
+            outside: self.outside(),
+            departures: self.store.departures.clone(),
+            approved: self.store.approved.clone(),
+        }
+    }
+
+    /// Unsettled, or new on the server.
+    fn is_asked_for(&self, row: &Row) -> bool {
+        let Some(mailbox) = self.store.mailboxes.get(&row.mailbox) else { return false };
+        !is_settled(row, &MailboxView::of(mailbox.clone()), &self.policy_now())
+    }
+
+    /// The policy, with the mailbox that is \Trash.
+    #[must_use]
+    pub fn policy_now(&self) -> Policy {
+        let listed = self.uses.iter().find(|(_, special_use)| **special_use == SpecialUse::Trash);
+        let trash = self.policy.trash.clone().or_else(|| listed.map(|(name, _)| name.clone()));
+        Policy { trash, ..self.policy.clone() }
+    }
+
+    fn views(&self) -> BTreeMap<mailtide::reconcile::types::MailboxId, MailboxView> {
+        let view = |mailbox: &mailtide::reconcile::types::Mailbox| {
+            let id = mailbox.id;
+            let rows = || self.store.rows.values().filter(move |row| row.mailbox == id);
+            let count =
+                |wanted: &dyn Fn(&Row) -> bool| rows().filter(|row| wanted(row)).count() as u64;
+            let reach = |side| self.reach.get(&(id, side)).copied().unwrap_or_default();
+            MailboxView {
+                local_reach: reach(Side::Local),
+                remote_reach: reach(Side::Remote),
+                agreed: count(&|row| row.base.is_some()),
+                with_local: count(&|row| row.local.is_some()),
+                with_remote: count(&|row| row.remote.is_some()),
+                ..MailboxView::of(mailbox.clone())
+            }
+        };
+        self.store.mailboxes.values().map(|mailbox| (mailbox.id, view(mailbox))).collect()
+    }
+
+    /// Rows whose file was found in a directory that is not mirrored (hazard 43).
+    fn outside(&self) -> BTreeMap<RowId, MailboxName> {
+        let mut out = BTreeMap::new();
+        for name in &self.excluded {
+            let mut found: Vec<_> = self
+                .disk
+                .get(name)
+                .into_iter()
+                .flat_map(BTreeMap::values)
+                .map(|m| m.content())
+                .collect();
+            for row in self.store.rows.values().filter(|row| class(row) == Class::LocalGone) {
+                if let Some(at) = found.iter().position(|content| row.content == Some(*content)) {
+                    found.swap_remove(at);
+                    out.insert(row.id, name.clone());
+                }
+            }
+        }
+        out
+    }
+}
+
+fn could_match(row: &Row, known: &Row) -> bool {
+    let same_content =
+        class(row) != Class::Paired && row.content.is_some() && row.content == known.content;
+    let arrival = class(row) == Class::RemoteNew && row.journal == Journal::Idle;
+    let (Some(words), Some(theirs)) = (&row.words, &known.words) else { return same_content };
+    let same_words = row.header.is_some() && words.size == theirs.size && words.date == theirs.date;
+    let same_object = words.object_id.is_some() && words.object_id == theirs.object_id;
+    same_content || (arrival && (same_words || same_object))
+}

@@ -1,0 +1,323 @@
+//! Writes what is seen into the seen columns, one mailbox and one side at a time.
+
+use std::collections::BTreeSet;
+
+use mailtide::reconcile::types::{
+    FileStamp, Flags, Gate, Journal, Local, Mailbox, MailboxId, MailboxName, Reach, Remote, Row,
+    RowId, ServerWords, SetAside, SetAsideKind, Stem, Uid,
+};
+
+use super::model::{Crash, Mail, Model, Side};
+
+/// Looks at one side after which departures are not believed.
+const LOOKS_MAX: u32 = 3;
+
+/// The local column of a file.
+#[must_use]
+pub fn local_of(stem: &str, flags: &Flags) -> Local {
+    Local {
+        stem: Stem(stem.as_bytes().to_vec()),
+        in_new: false,
+        info: String::new(),
+        flags: flags.clone(),
+        stamp: FileStamp::default(),
+    }
+}
+
+/// The stem of a row's file.
+#[must_use]
+pub fn stem_of(local: &Local) -> String {
+    String::from_utf8_lossy(&local.stem.0).into_owned()
+}
+
+impl Model {
+    /// Looks at both sides until no further departure is noticed (hazard 4).
+    ///
+    /// # Errors
+    /// The crash.
+    pub fn observe(&mut self) -> Result<(), Crash> {
+        for look in 1..=LOOKS_MAX {
+            let left = self.look_locally()?;
+            let gone = self.look_remotely()?;
+            if !left && !gone {
+                break;
+            }
+            if look == LOOKS_MAX {
+                self.reach.values_mut().for_each(|reach| *reach = Reach::Partial);
+            }
+        }
+        Ok(())
+    }
+
+    fn is_blind(&self, side: Side, name: &MailboxName) -> bool {
+        self.fate.blind.contains(&(side, name.clone()))
+    }
+
+    fn look_locally(&mut self) -> Result<bool, Crash> {
+        let mut departed = false;
+        for mailbox in self.store.mailboxes.values().cloned().collect::<Vec<_>>() {
+            if self.disk.contains_key(&mailbox.name) {
+                continue;
+            }
+            self.reach.insert((mailbox.id, Side::Local), Reach::Complete);
+            if mailbox.local {
+                departed = true;
+                self.tick()?;
+                let restated = mailbox.name.is_inbox();
+                self.rows_of(mailbox.id).into_iter().for_each(|row| self.lose_file(row, restated));
+                self.store
+                    .mailboxes
+                    .insert(mailbox.id, Mailbox { local: false, restated, ..mailbox });
+            }
+        }
+        for name in self.disk.keys().cloned().collect::<Vec<_>>() {
+            if self.excluded.contains(&name) {
+                continue;
+            }
+            let id = self.store.mailbox(&name);
+            let reach =
+                if self.is_blind(Side::Local, &name) { Reach::Partial } else { Reach::Complete };
+            self.reach.insert((id, Side::Local), reach);
+            if reach == Reach::Complete {
+                self.tick()?;
+                departed |= self.scan(id, &name);
+            }
+        }
+        Ok(departed)
+    }
+
+    fn scan(&mut self, id: MailboxId, name: &MailboxName) -> bool {
+        if let Some(mailbox) = self.store.mailboxes.get_mut(&id) {
+            mailbox.local = true;
+        }
+        let files = self.disk.get(name).cloned().unwrap_or_default();
+        let mut seen = BTreeSet::new();
+        let mut departed = false;
+        for mut row in self.rows_of(id) {
+            let Some(local) = row.local.clone() else { continue };
+            let stem = stem_of(&local);
+            match files.get(&stem) {
+                None => {
+                    self.lose_file(row, false);
+                    departed = true;
+                    continue;
+                }
+                Some(mail) if row.content.is_some_and(|content| content != mail.content()) => {
+                    self.note_edit(row, &stem, mail);
+                }
+                Some(mail) if mail.flags != local.flags => {
+                    row.local = Some(Local { flags: mail.flags.clone(), ..local });
+                    self.store.update(row);
+                }
+                Some(_) => {}
+            }
+            seen.insert(stem);
+        }
+        for (stem, mail) in files.iter().filter(|(stem, _)| !seen.contains(*stem)) {
+            self.store.insert(file_row(id, stem, mail, Journal::Idle));
+        }
+        departed
+    }
+
+    /// An edited file is other content: its row loses it, and a new row that knows where it
+    /// comes from has it (hazard 12).
+    fn note_edit(&mut self, row: Row, stem: &str, mail: &Mail) {
+        let journal = Journal::Moving { from: row.id, keywords: BTreeSet::new() };
+        let edited = file_row(row.mailbox, stem, mail, journal);
+        self.store.update(Row { local: None, ..row });
+        self.store.insert(edited);
+    }
+
+    fn lose_file(&mut self, mut row: Row, restated: bool) {
+        if row.local.take().is_none() {
+            return;
+        }
+        row.restated |= restated;
+        let sent = matches!(row.journal, Journal::Pushing { .. });
+        if row.base.is_none() && row.remote.is_none() && !sent {
+            self.store.rows.remove(&row.id);
+            return;
+        }
+        if row.set_aside.as_ref().is_some_and(|s| s.kind != SetAsideKind::Remove) {
+            row.set_aside = None;
+        }
+        self.store.update(row);
+    }
+
+    fn look_remotely(&mut self) -> Result<bool, Crash> {
+        let mut departed = false;
+        for mailbox in self.store.mailboxes.values().cloned().collect::<Vec<_>>() {
+            if self.server.contains_key(&mailbox.name) {
+                continue;
+            }
+            self.reach.insert((mailbox.id, Side::Remote), Reach::Complete);
+            if mailbox.remote {
+                departed = true;
+                self.tick()?;
+                self.rows_of(mailbox.id).into_iter().for_each(|row| self.lose_message(row));
+                let gone = Mailbox { remote: false, cursor: None, ..mailbox };
+                self.store.mailboxes.insert(gone.id, gone);
+            }
+        }
+        for name in self.server.keys().cloned().collect::<Vec<_>>() {
+            if self.excluded.contains(&name) {
+                continue;
+            }
+            let id = self.store.mailbox(&name);
+            let blind = self.is_blind(Side::Remote, &name);
+            let reach = if blind { Reach::Partial } else { Reach::Complete };
+            self.reach.insert((id, Side::Remote), reach);
+            if !blind {
+                self.tick()?;
+                departed |= self.list(id, &name);
+            }
+        }
+        Ok(departed)
+    }
+
+    fn list(&mut self, id: MailboxId, name: &MailboxName) -> bool {
+        let folder = self.server.get(name).cloned().unwrap_or_default();
+        let gate = Gate {
+            uid_validity: folder.uid_validity,
+            uid_next: folder.uid_next,
+            messages: u32::try_from(folder.mail.len()).unwrap_or(u32::MAX),
+            highest_modseq: None,
+        };
+        let known = self.store.mailboxes.get(&id).and_then(|mailbox| mailbox.cursor);
+        if known.is_some_and(|k| k.uid_validity != gate.uid_validity || gate.uid_next < k.uid_next)
+        {
+            self.restate_messages(id);
+        }
+        let (mask, special_use) = (self.mask.clone(), self.uses.get(name).copied());
+        let waiting = self.rows_of(id).iter().any(|row| {
+            let twins = matches!(row.journal, Journal::Pushed { .. });
+            twins || (row.local.is_some() && row.remote.is_none() && row.set_aside.is_none())
+        });
+        if let Some(mailbox) = self.store.mailboxes.get_mut(&id) {
+            mailbox.remote = true;
+            mailbox.cursor = Some(gate);
+            mailbox.mask = Some(mask);
+            mailbox.special_use = special_use;
+        }
+        let mut departed = false;
+        let mut seen = BTreeSet::new();
+        for row in self.rows_of(id) {
+            let Some(uid) = row.remote.as_ref().map(|remote| remote.uid.0) else { continue };
+            seen.insert(uid);
+            if let Some(mail) = folder.mail.get(&uid) {
+                self.see_again(row, mail);
+            } else {
+                departed |= row.base.is_some();
+                self.lose_message(row);
+            }
+        }
+        for (uid, mail) in folder.mail.iter().filter(|(uid, _)| !seen.contains(uid)) {
+            // A header is asked for only where it could tell something (hazard 44).
+            let hit = self.store.rows.values().any(|row| {
+                let same =
+                    |w: &ServerWords| w.size == mail.words().size && w.date == mail.words().date;
+                row.content.is_some() && row.words.as_ref().is_some_and(same)
+            });
+            let remote = Remote { uid: Uid(*uid), flags: mail.flags.clone(), confirmed: true };
+            self.store.insert(Row {
+                remote: Some(remote),
+                words: Some(mail.words()),
+                header: (waiting || hit).then(|| mail.header()),
+                ..Row::new(id)
+            });
+        }
+        departed
+    }
+
+    fn see_again(&mut self, mut row: Row, mail: &Mail) {
+        let Some(remote) = row.remote.as_mut() else { return };
+        if !remote.confirmed {
+            // What we set and a look does not show was not taken (hazard 29).
+            let missing = remote.flags.difference(&mail.flags);
+            if let Some(base) = row.base.as_mut() {
+                base.flags = base.flags.difference(&missing);
+            }
+            row.refused_keywords.extend(missing.keywords);
+        }
+        remote.flags.clone_from(&mail.flags);
+        remote.confirmed = true;
+        row.words = Some(mail.words());
+        self.store.update(row);
+    }
+
+    fn lose_message(&mut self, mut row: Row) {
+        let Some(remote) = row.remote.take() else { return };
+        if row.local.is_none() && row.base.is_none() {
+            self.store.rows.remove(&row.id);
+            return;
+        }
+        if !remote.confirmed && row.local.is_some() {
+            // The server said that it took the message, and no look ever showed it (hazard 24).
+            row.base = None;
+            let words = "not there".to_owned();
+            row.set_aside = Some(SetAside { kind: SetAsideKind::Push, words, times: 1 });
+        } else if row.set_aside.as_ref().is_some_and(|s| s.kind != SetAsideKind::Read) {
+            row.set_aside = None;
+        }
+        self.store.update(row);
+    }
+
+    /// No UID of a mailbox can be believed any more (hazards 5 and 20).
+    fn restate_messages(&mut self, id: MailboxId) {
+        if let Some(mailbox) = self.store.mailboxes.get_mut(&id) {
+            mailbox.restated = true;
+        }
+        for row in self.rows_of(id) {
+            if row.local.is_none() {
+                self.store.rows.remove(&row.id);
+                continue;
+            }
+            let journal = match row.journal {
+                Journal::Pushed { .. } | Journal::Pushing { .. } => Journal::Idle,
+                journal => journal,
+            };
+            let restated = row.base.is_some();
+            self.store.update(Row { remote: None, restated, journal, ..row });
+        }
+    }
+
+    /// The root is not the one that the store knew: no directory can be believed (hazard 13).
+    pub fn restate_files(&mut self) {
+        for mailbox in self.store.mailboxes.values_mut() {
+            (mailbox.restated, mailbox.base, mailbox.local) = (true, false, false);
+        }
+        for row in self.store.rows.values().cloned().collect::<Vec<_>>() {
+            if row.remote.is_none() {
+                self.store.rows.remove(&row.id);
+                continue;
+            }
+            let set_aside = row.set_aside.filter(|_| row.base.is_none());
+            let journal = Journal::Idle;
+            self.store.update(Row { local: None, restated: true, set_aside, journal, ..row });
+        }
+    }
+
+    /// The rows of a mailbox.
+    #[must_use]
+    pub fn rows_of(&self, id: MailboxId) -> Vec<Row> {
+        self.store.rows.values().filter(|row| row.mailbox == id).cloned().collect()
+    }
+
+    /// A row of the store.
+    #[must_use]
+    pub fn row(&self, id: RowId) -> Option<Row> {
+        self.store.rows.get(&id).cloned()
+    }
+}
+
+/// The row of a file that none has.
+fn file_row(mailbox: MailboxId, stem: &str, mail: &Mail, journal: Journal) -> Row {
+    Row {
+        local: Some(local_of(stem, &mail.flags)),
+        content: Some(mail.content()),
+        header: Some(mail.header()),
+        words: Some(ServerWords { object_id: None, ..mail.words() }),
+        journal,
+        ..Row::new(mailbox)
+    }
+}
