@@ -282,7 +282,7 @@ fn now() -> i64 {
 
 /// How the real command is called on the demo.
 fn command(what: &str) -> String {
-    format!("cargo run -qr -- --config {CONFIG} {what}")
+    format!("cargo run -r -- --config {CONFIG} {what}")
 }
 
 fn things_to_try(port: u16) -> String {
@@ -306,7 +306,9 @@ no TLS, user demo, password demo):
   flag one      curl -u demo:demo imap://127.0.0.1:{port}/INBOX -X 'UID STORE 3 +FLAGS (\Flagged)'
   file one      curl -u demo:demo imap://127.0.0.1:{port}/INBOX -X 'UID MOVE 2 Archive/2024'
 
-How it stands   {status}
+How it stands, says the real command (cargo builds it first):
+
+  status        {status}
 
 There is also a phone, in other hands, that does something every {phone} s. What arrives is
 printed below: "server:" is what others would see, "disk:" is what became of your files.

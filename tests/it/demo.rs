@@ -54,7 +54,7 @@ async fn what_is_done_on_disk_is_seen_on_the_server() {
     let lunch = file(base, "INBOX", "Lunch?");
     let name = lunch.file_name().unwrap();
     fs::rename(&lunch, base.join("demo-mail/Archive/2024/cur").join(name)).unwrap();
-    said(&demo.step().await, "server: moved “Lunch?” INBOX → Archive/2024");
+    said(&demo.step().await, "server:  moved “Lunch?” INBOX → Archive/2024");
 
     let bill = file(base, "INBOX", "Your bill");
     fs::rename(&bill, format!("{}F", bill.display())).unwrap();
