@@ -312,18 +312,17 @@ pub fn reattach(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
     let found: Vec<&Row> = cast.open(Class::LocalNew).collect();
     for found in found {
         let Some(content) = found.content else { continue };
-        // A message that lost its file elsewhere may have come here: in doubt it is that one,
-        // which the server still has, and no renamed file whose message is deleted there.
-        let moved_here = !cast.world.policy.pull_only
-            && cast.with_content(content).any(|row| {
-                let lost = class(row) == Class::LocalGone && is_active(row) && !cast.is_taken(row);
-                lost && row.mailbox != found.mailbox && !row.weak
-            });
+        // In doubt the file is that of a message which the server still has, here or where it
+        // may have been moved from, and not that of one which is deleted there.
+        let is_wanted = cast.with_content(content).any(|row| {
+            let lost = class(row) == Class::LocalGone && !cast.is_taken(row);
+            let moved = !cast.world.policy.pull_only && is_active(row) && !row.weak;
+            lost && (row.mailbox == found.mailbox || moved)
+        });
         let gone = cast.with_content(content).filter(|row| {
             row.mailbox == found.mailbox
                 && row.id != found.id
-                && (class(row) == Class::LocalGone
-                    || (class(row) == Class::BothGone && !moved_here))
+                && (class(row) == Class::LocalGone || (class(row) == Class::BothGone && !is_wanted))
                 && row.base.is_some()
                 && !cast.is_taken(row)
                 && row.set_aside.as_ref().is_none_or(|s| s.kind == SetAsideKind::Kept)
