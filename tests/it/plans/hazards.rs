@@ -372,6 +372,10 @@ fn an_equal_file_is_no_renamed_file() {
     // One of two equal messages is deleted there while another is new here: cut short at the
     // wrong moment, the new one was taken for the deleted one.
     Table::new("B  .  .  gone\nB2  -  F  -").bounded().one_way().check("B INBOX push");
+    // Renamed and flagged, beside an equal one that is deleted on both sides: it is not that one.
+    let mut model = parse("A  FS  gone  gone\nA2  .  FS  .");
+    model.act(&Act::Rename(name("INBOX"), 'A'));
+    assert_eq!(both(&settled(&model)), ["INBOX A FS"]);
     // Deleted here in Work and there, and at once another one is filed into Work.
     Table::new("B  S  Work:S  S\nB2  Work:F  gone  gone")
         .bounded()
