@@ -147,6 +147,7 @@ pub(crate) fn outside(stop: Arc<AtomicBool>) -> Outside {
         fs: Arc::new(RealFs),
         connector: Arc::new(TcpConnector),
         clock: Clock::system(),
+        commits: None,
         stop,
     }
 }

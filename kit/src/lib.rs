@@ -8,3 +8,4 @@ pub mod memfs;
 pub mod proxy;
 pub mod sample;
 pub mod table;
+pub mod world;

@@ -11,7 +11,7 @@ use crate::local::fs::Fs;
 use crate::local::{LocalError, Placed, Root, RootOptions};
 use crate::reconcile::Policy;
 use crate::reconcile::types::{FileStamp, Flags, Journal, Local, Mailbox, Row};
-use crate::state::Store;
+use crate::state::{StateError, Store};
 
 /// The store and the Maildir of an account, opened and locked.
 #[derive(Debug)]
@@ -27,11 +27,17 @@ impl Place {
         outside: &Outside,
         wish: &Wish,
     ) -> Result<Self, AccountError> {
-        let store = if wish.dry_run {
+        let mut store = if wish.dry_run {
             Store::open_scratch(&settings.store)?
         } else {
             Store::open(&settings.store)?
         };
+        if let Some(commits) = outside.commits.clone() {
+            store.set_commit_hook(Some(Box::new(move || match commits() {
+                true => Ok(()),
+                false => Err(StateError::Stopped("stopped before a commit".to_owned())),
+            })));
+        }
         let id = super::restate::hex(store.id());
         let options = RootOptions {
             create: !wish.dry_run,

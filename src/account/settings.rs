@@ -56,8 +56,11 @@ impl fmt::Debug for Settings {
     }
 }
 
+/// Asked before each commit of the store whether it may be.
+pub type Commits = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// The outer world of an account: replaced by the test kit, piece by piece.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Outside {
     /// The file system under the Maildir.
     pub fs: Arc<dyn Fs>,
@@ -65,8 +68,16 @@ pub struct Outside {
     pub connector: Arc<dyn Connector>,
     /// Wall-clock time.
     pub clock: Clock,
+    /// Asked before each commit of the store; a false ends it: the test kit's crash points.
+    pub commits: Option<Commits>,
     /// Set when the user asked to stop: the step in hand is finished, nothing new is begun.
     pub stop: Arc<AtomicBool>,
+}
+
+impl fmt::Debug for Outside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outside").field("fs", &self.fs).finish_non_exhaustive()
+    }
 }
 
 impl Outside {

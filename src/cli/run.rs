@@ -109,6 +109,7 @@ async fn run_account(
         fs: Arc::new(RealFs),
         connector: Arc::new(TcpConnector),
         clock: Clock::system(),
+        commits: None,
         stop: interrupt.flag(),
     };
     let (report, result) = Box::pin(account::sync(settings, outside, wish)).await;

@@ -1,0 +1,234 @@
+//! A whole world in memory: a simulated server, a file system, a store, and a death at any
+//! point.
+//!
+//! One counter runs over everything that a run does to the outside: changes of the file
+//! system, commits of the store, commands to the server. At the chosen point nothing works any
+//! more, for good: whatever a destructor still tries comes too late. The next run is a new one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use mailtide::account::{self, AccountError, Clock, Outside, Report, Settings, Wish};
+use mailtide::reconcile::{GuardLimits, OnLocalDelete, OnRemoteDelete};
+use mailtide::remote::imap::{Endpoint, Tls};
+use mailtide::remote::{BoxStream, Connecting, Connector};
+
+use crate::compare::content;
+use crate::imap::{Action, Profile, Server};
+use crate::memfs::MemFs;
+
+/// Where the Maildir lies in the simulated file system.
+pub const ROOT: &str = "/mail";
+/// What changes something in the file system, by its name in the trace.
+const CHANGES: [&str; 9] =
+    ["write", "utimens", "fsync", "create", "mkdir", "rename", "link", "unlink", "rmdir"];
+
+/// Counts what a run does to the outside, and ends it at a point.
+#[derive(Debug, Default)]
+struct Points {
+    passed: AtomicU64,
+    /// 0: never.
+    end: AtomicU64,
+    down: AtomicBool,
+}
+
+impl Points {
+    /// Passes a point; false when it is the last one or lies behind it.
+    fn pass(&self) -> bool {
+        let passed = self.passed.fetch_add(1, Ordering::SeqCst) + 1;
+        if passed == self.end.load(Ordering::SeqCst) {
+            self.down.store(true, Ordering::SeqCst);
+        }
+        !self.is_down()
+    }
+
+    fn is_down(&self) -> bool {
+        self.down.load(Ordering::SeqCst)
+    }
+}
+
+/// A simulated account.
+#[derive(Debug)]
+pub struct World {
+    /// The server.
+    pub server: Server,
+    /// The disk that the Maildir lies on.
+    pub fs: MemFs,
+    state: tempfile::TempDir,
+}
+
+/// Hands out in-memory connections to the simulated server.
+#[derive(Debug)]
+struct Dialler(Server);
+
+impl Connector for Dialler {
+    fn connect<'a>(&'a self, _host: &'a str, _port: u16) -> Connecting<'a> {
+        Box::pin(async move { Ok(Box::new(self.0.connect()) as BoxStream) })
+    }
+}
+
+impl World {
+    /// An empty account on a server of this kind.
+    ///
+    /// # Panics
+    /// Without a place for temporary files.
+    #[must_use]
+    pub fn new(profile: Profile) -> Self {
+        let fs = MemFs::new();
+        fs.mkdir_all("/tmp");
+        Self { server: Server::new(profile), fs, state: tempfile::tempdir().expect("a place") }
+    }
+
+    fn store(&self) -> PathBuf {
+        self.state.path().join("account.db")
+    }
+
+    fn settings(&self) -> Settings {
+        Settings {
+            name: "me".to_owned(),
+            endpoint: Endpoint {
+                host: "localhost".to_owned(),
+                port: 143,
+                tls: Tls::None,
+                ca: None,
+                pin: None,
+                allow_cleartext: true,
+                user: "me".to_owned(),
+                secret: "secret".to_owned().into(),
+                timeout: Duration::from_secs(30),
+                disable: BTreeSet::new(),
+            },
+            maildir: PathBuf::from(ROOT),
+            store: self.store(),
+            selects: Arc::new(|_| true),
+            scope: String::new(),
+            pull_only: false,
+            on_local_delete: OnLocalDelete::Trash,
+            on_remote_delete: OnRemoteDelete::Remove,
+            guard: GuardLimits::default(),
+            special_use: Vec::new(),
+            max_message_size: 1 << 30,
+            min_free: 0,
+            info_separator: b':',
+            machine: "test".to_owned(),
+        }
+    }
+
+    /// One run, to its end.
+    pub fn sync(&self) -> (Report, Result<(), AccountError>) {
+        self.run_until(0).0
+    }
+
+    /// One run that dies at the n-th point (0: it lives). Gives what it reported and how many
+    /// points it passed.
+    pub fn run_until(&self, end: u64) -> ((Report, Result<(), AccountError>), u64) {
+        let points = Arc::new(Points::default());
+        points.end.store(end, Ordering::SeqCst);
+        let at = Arc::clone(&points);
+        self.fs.set_fault(Some(Arc::new(move |call: &str, _: &Path| {
+            let alive =
+                if CHANGES.contains(&call) || call == "syncfs" { at.pass() } else { !at.is_down() };
+            (!alive).then(|| io::Error::other("the process is dead"))
+        })));
+        let at = Arc::clone(&points);
+        self.server.on_command(Some(Box::new(move |_| {
+            let before = at.is_down();
+            match (before, at.pass()) {
+                (true, _) => Action::CutBefore,
+                // Dead the moment it was sent: the server carries it out all the same.
+                (false, false) => Action::CutAfter,
+                (false, true) => Action::Continue,
+            }
+        })));
+        let at = Arc::clone(&points);
+        let now = self.fs.clock();
+        let outside = Outside {
+            fs: Arc::new(self.fs.clone()),
+            connector: Arc::new(Dialler(self.server.clone())),
+            clock: Clock::from_fn(move || {
+                SystemTime::UNIX_EPOCH + Duration::from_nanos(now.unsigned_abs())
+            }),
+            stop: Arc::new(AtomicBool::new(false)),
+            commits: Some(Arc::new(move || at.pass())),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let settings = self.settings();
+        let outcome = runtime.block_on(async move {
+            tokio::time::pause();
+            account::sync(settings, outside, Wish::default()).await
+        });
+        drop(runtime);
+        self.fs.set_fault(None);
+        self.server.on_command(None);
+        (outcome, points.passed.load(Ordering::SeqCst))
+    }
+
+    /// Time goes by, so that no file is too young and no directory stamp unsure.
+    pub fn wait(&self) {
+        self.fs.set_clock(self.fs.clock() + 10_000_000_000);
+    }
+
+    /// Messages of the server: mailbox → content and flags, sorted.
+    #[must_use]
+    pub fn remote(&self) -> BTreeMap<String, Vec<(String, Vec<String>)>> {
+        let mut out = BTreeMap::new();
+        for mailbox in self.server.mailboxes() {
+            let mut messages: Vec<_> = self
+                .server
+                .list(&mailbox)
+                .iter()
+                .map(|message| {
+                    let flags = message.flag_set();
+                    let names = flags.imap_names().iter().map(|n| n.to_ascii_lowercase()).collect();
+                    (content(&message.body), names)
+                })
+                .collect();
+            messages.sort();
+            out.insert(mailbox, messages);
+        }
+        out
+    }
+
+    /// The same of the Maildir.
+    #[must_use]
+    pub fn local(&self) -> BTreeMap<String, Vec<(String, Vec<String>)>> {
+        let mut out: BTreeMap<String, Vec<(String, Vec<String>)>> = BTreeMap::new();
+        for (path, bytes) in self.fs.tree() {
+            let Ok(relative) = path.strip_prefix(ROOT) else { continue };
+            let text = relative.to_string_lossy().into_owned();
+            if text.starts_with(".mailtide") {
+                continue;
+            }
+            let parts: Vec<&str> = text.split('/').collect();
+            let Some(at) = parts.iter().position(|part| *part == "cur" || *part == "new") else {
+                continue;
+            };
+            let messages = out.entry(parts[..at].join("/")).or_default();
+            let (Some(bytes), Some(name)) = (bytes, parts.get(at + 1)) else { continue };
+            let info = name.rsplit_once(":2,").map_or("", |(_, info)| info);
+            let mut flags: Vec<String> = info.chars().filter_map(flag).collect();
+            flags.sort();
+            messages.push((content(&bytes), flags));
+        }
+        out.values_mut().for_each(|messages| messages.sort());
+        out
+    }
+}
+
+fn flag(letter: char) -> Option<String> {
+    let name = match letter {
+        'D' => "\\draft",
+        'F' => "\\flagged",
+        'P' => "$forwarded",
+        'R' => "\\answered",
+        'S' => "\\seen",
+        'T' => "\\deleted",
+        _ => return None,
+    };
+    Some(name.to_owned())
+}

@@ -1,0 +1,211 @@
+//! A crash at every point of every scenario, in the real executor against the simulated
+//! server, on every rung; and the same with the power cut. Afterwards at most two runs, both
+//! sides equal, nothing lost, nothing doubled, and a further run does nothing.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use kit::imap::Profile;
+use kit::world::{ROOT, World};
+
+/// Something to be mirrored: what is there before, agreed on, and what happens then.
+struct Scenario {
+    name: &'static str,
+    act: fn(&World),
+}
+
+const SCENARIOS: [Scenario; 8] = [
+    Scenario { name: "nothing was mirrored yet", act: |_| {} },
+    Scenario {
+        name: "new mail on both sides",
+        act: |world| {
+            world.server.append("INBOX", b"Message-ID: <n1>\r\n\r\nnew there\r\n", &[], Some(9));
+            write(world, "INBOX/cur/here:2,S", "Message-ID: <n2>\n\nnew here\n");
+            write(world, "INBOX/new/bare", "no id\n\nnew here, too\n");
+        },
+    },
+    Scenario {
+        name: "flags on both sides",
+        act: |world| {
+            let uid = world.server.list("INBOX")[0].uid;
+            world.server.set_flags("INBOX", uid, &["\\Flagged"], &[]);
+            let file = &files(world, "INBOX")[1];
+            rename(world, file, &format!("INBOX/cur/{}:2,RS", stem(file)));
+        },
+    },
+    Scenario {
+        name: "filed here, under the same name and under another",
+        act: |world| {
+            let inbox = files(world, "INBOX");
+            rename(world, &inbox[0], &format!("Work/cur/{}:2,S", stem(&inbox[0])));
+            rename(world, &inbox[1], "Work/cur/another:2,F");
+        },
+    },
+    Scenario {
+        name: "filed there",
+        act: |world| {
+            let uids: Vec<u32> = world.server.list("INBOX").iter().map(|m| m.uid).collect();
+            world.server.mv("INBOX", uids[0], "Work");
+            world.server.mv("INBOX", uids[2], "Work");
+        },
+    },
+    Scenario {
+        name: "filed on both sides, to different places",
+        act: |world| {
+            let uid = world.server.list("Work")[0].uid;
+            world.server.mv("Work", uid, "Trash");
+            rename(world, &files(world, "Work")[0], "INBOX/cur/back:2,S");
+        },
+    },
+    Scenario {
+        name: "deleted here and there",
+        act: |world| {
+            world.fs.delete_file(&files(world, "INBOX")[0]);
+            let uid = world.server.list("Work")[0].uid;
+            world.server.expunge("Work", &[uid]);
+        },
+    },
+    Scenario {
+        name: "mailboxes made here and there",
+        act: |world| {
+            world.server.append("There", b"Message-ID: <t>\r\n\r\nthere\r\n", &["\\Seen"], Some(5));
+            for sub in ["tmp", "new", "cur"] {
+                world.fs.mkdir_all(format!("{ROOT}/Here/{sub}"));
+            }
+            write(world, "Here/cur/h:2,", "Message-ID: <h>\n\nhere\n");
+        },
+    },
+];
+
+fn write(world: &World, path: &str, text: &str) {
+    world.fs.write_file(format!("{ROOT}/{path}"), text.as_bytes());
+}
+
+fn rename(world: &World, from: &Path, to: &str) {
+    world.fs.move_file(from, format!("{ROOT}/{to}"));
+}
+
+fn files(world: &World, mailbox: &str) -> Vec<PathBuf> {
+    let dirs = [format!("{ROOT}/{mailbox}/cur"), format!("{ROOT}/{mailbox}/new")];
+    let tree = world.fs.tree();
+    let files = tree.iter().filter(|(_, bytes)| bytes.is_some()).map(|(path, _)| path);
+    let here = files
+        .filter(|path| dirs.iter().any(|d| path.parent().is_some_and(|p| p.ends_with(&d[1..]))));
+    here.cloned().collect()
+}
+
+fn stem(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    name.split(":2,").next().unwrap_or_default().to_owned()
+}
+
+/// An account with some agreed mail, and something that has happened since.
+fn prepared(profile: &Profile, scenario: &Scenario) -> World {
+    let world = World::new(profile.clone());
+    let mail =
+        |n: u8| format!("Message-ID: <{n}>\r\nSubject: {n}\r\n\r\ntext {n}\r\n").into_bytes();
+    for n in 0..3 {
+        world.server.append("INBOX", &mail(n), &["\\Seen"], Some(i64::from(n) * 1000 + 7));
+    }
+    world.server.append("INBOX", b"Subject: no id\r\n\r\nplain\r\n", &[], Some(77));
+    world.server.append("Work", &mail(8), &[], Some(8000));
+    world.server.append("Work", &mail(9), &["\\Flagged"], Some(9000));
+    world.server.append("Trash", &mail(7), &["\\Seen"], Some(7000));
+    if scenario.name != SCENARIOS[0].name {
+        let (_, result) = world.sync();
+        result.expect("the first run");
+        world.wait();
+    }
+    (scenario.act)(&world);
+    world.fs.settle();
+    world.wait();
+    world
+}
+
+type Census = BTreeMap<String, usize>;
+
+fn census(mail: &BTreeMap<String, Vec<(String, Vec<String>)>>) -> Census {
+    let mut census = Census::new();
+    for (content, _) in mail.values().flatten() {
+        *census.entry(content.clone()).or_default() += 1;
+    }
+    census
+}
+
+/// Runs until agreement, twice at most, and checks that the same mail is there as without any
+/// crash.
+fn recover(world: &World, expected: &Census, what: &str) {
+    let mut said = String::new();
+    for _ in 0..2 {
+        world.wait();
+        let (report, result) = world.sync();
+        said += &format!("{result:?} {:?}\n", report.skipped);
+        if result.is_ok() && report.skipped.is_empty() && world.remote() == world.local() {
+            break;
+        }
+    }
+    let (remote, local) = (world.remote(), world.local());
+    assert_eq!(remote, local, "{what}\n{said}");
+    assert_eq!(&census(&remote), expected, "{what}\n{said}");
+    world.wait();
+    world.sync().1.expect("a further run");
+    world.server.reset_counters();
+    world.wait();
+    let (report, result) = world.sync();
+    assert!(result.is_ok() && report.done() == 0, "{what}: {result:?} {report:?}");
+    assert_eq!(world.server.counters().mutating, 0, "{what}");
+}
+
+/// Every `stride`-th point of every scenario on a profile; `after` is what the crash does to the disk.
+fn crash_everywhere(profile: &Profile, stride: usize, after: &dyn Fn(&World)) {
+    for scenario in &SCENARIOS {
+        let world = prepared(profile, scenario);
+        let ((_, result), points) = world.run_until(0);
+        result.expect("an uncrashed run");
+        recover(&world, &census(&world.remote()), scenario.name);
+        let expected = census(&world.remote());
+        for point in (1..=points).step_by(stride) {
+            let world = prepared(profile, scenario);
+            let _ = world.run_until(point);
+            after(&world);
+            let what = format!(
+                "{}: {} at point {point} of {points}",
+                profile_name(profile),
+                scenario.name
+            );
+            recover(&world, &expected, &what);
+        }
+    }
+}
+
+/// The gate tries every fifth point where each is tried on another profile already; all of
+/// them with `MAILTIDE_FULL=1`.
+fn stride() -> usize {
+    if std::env::var_os("MAILTIDE_FULL").is_some() { 1 } else { 5 }
+}
+
+fn profile_name(profile: &Profile) -> String {
+    profile.capabilities(true, true)
+}
+
+#[test]
+fn a_crash_at_every_point_loses_and_doubles_nothing() {
+    for profile in [Profile::qresync(), Profile::condstore(), Profile::plain()] {
+        crash_everywhere(&profile, 1, &|world| world.fs.restart());
+    }
+}
+
+#[test]
+fn crashes_with_every_pair_of_extensions() {
+    for profile in Profile::pairwise() {
+        crash_everywhere(&profile, stride(), &|world| world.fs.restart());
+    }
+}
+
+#[test]
+fn power_cuts_lose_and_double_nothing() {
+    for seed in 0..3 {
+        crash_everywhere(&Profile::qresync(), stride(), &|world| world.fs.power_loss(seed));
+    }
+    crash_everywhere(&Profile::plain(), stride(), &|world| world.fs.power_loss(0));
+}
