@@ -156,7 +156,8 @@ fn recover(world: &World, expected: &Census, what: &str) {
     assert_eq!(world.server.counters().mutating, 0, "{what}");
 }
 
-/// Every `stride`-th point of every scenario on a profile; `after` is what the crash does to the disk.
+/// Every `stride`-th point of every scenario on a profile; `after` is what the crash does to
+/// the disk.
 fn crash_everywhere(profile: &Profile, stride: usize, after: &dyn Fn(&World)) {
     for scenario in &SCENARIOS {
         let world = prepared(profile, scenario);

@@ -150,9 +150,10 @@ async fn rows_of_others_are_kept_not_given() {
     );
     assert_eq!(peer.seen().last().unwrap(), "UID FETCH 1:2 (UID FLAGS MODSEQ)");
     let pending = session.take_pending().seen;
-    assert!(
-        matches!(&pending[..], [Untagged::Fetch(row), Untagged::Other, Untagged::Other] if row.uid == Uid(9))
-    );
+    let [Untagged::Fetch(row), Untagged::Other, Untagged::Other] = &pending[..] else {
+        panic!("{pending:?}");
+    };
+    assert_eq!(row.uid, Uid(9));
     session.fetch(&UidSet::new(), items, None, &mut |_| {}).await.unwrap();
     session.fetch(&set("1"), FetchItems::default(), Some(8), &mut |_| {}).await.unwrap();
     assert_eq!(peer.seen().last().unwrap(), "UID FETCH 1 (UID) (CHANGEDSINCE 8)");
