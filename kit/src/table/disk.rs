@@ -40,6 +40,10 @@ impl Model {
         same.into_iter().any(|other| match class(other) {
             Class::LocalNew => other.mailbox == row.mailbox && other.set_aside.is_none(),
             Class::RemoteGone => true,
+            // It may be the twin of one that was sent twice.
+            Class::Paired => {
+                other.mailbox == row.mailbox && matches!(other.journal, Journal::Pushed { .. })
+            }
             _ => false,
         })
     }
