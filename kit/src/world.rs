@@ -168,6 +168,16 @@ impl World {
         (outcome, points.passed.load(Ordering::SeqCst))
     }
 
+    /// The store is gone, as on a new machine.
+    ///
+    /// # Panics
+    /// Where the directory cannot be read.
+    pub fn lose_store(&self) {
+        for entry in std::fs::read_dir(self.state.path()).expect("a directory").flatten() {
+            std::fs::remove_file(entry.path()).expect("the store is a file");
+        }
+    }
+
     /// Time goes by, so that no file is too young and no directory stamp unsure.
     pub fn wait(&self) {
         self.fs.set_clock(self.fs.clock() + 10_000_000_000);
@@ -184,7 +194,9 @@ impl World {
                 .iter()
                 .map(|message| {
                     let flags = message.flag_set();
-                    let names = flags.imap_names().iter().map(|n| n.to_ascii_lowercase()).collect();
+                    let mut names: Vec<String> =
+                        flags.imap_names().iter().map(|n| n.to_ascii_lowercase()).collect();
+                    names.sort();
                     (content(&message.body), names)
                 })
                 .collect();
@@ -198,7 +210,8 @@ impl World {
     #[must_use]
     pub fn local(&self) -> BTreeMap<String, Vec<(String, Vec<String>)>> {
         let mut out: BTreeMap<String, Vec<(String, Vec<String>)>> = BTreeMap::new();
-        for (path, bytes) in self.fs.tree() {
+        let tree = self.fs.tree();
+        for (path, bytes) in &tree {
             let Ok(relative) = path.strip_prefix(ROOT) else { continue };
             let text = relative.to_string_lossy().into_owned();
             if text.starts_with(".mailtide") {
@@ -211,13 +224,26 @@ impl World {
             let messages = out.entry(parts[..at].join("/")).or_default();
             let (Some(bytes), Some(name)) = (bytes, parts.get(at + 1)) else { continue };
             let info = name.rsplit_once(":2,").map_or("", |(_, info)| info);
-            let mut flags: Vec<String> = info.chars().filter_map(flag).collect();
+            let table = Path::new(ROOT).join(parts[..at].join("/")).join("dovecot-keywords");
+            let table = tree.get(&table).and_then(Option::as_deref).unwrap_or_default();
+            let mut flags: Vec<String> = info
+                .chars()
+                .filter_map(|letter| flag(letter).or_else(|| keyword(table, letter)))
+                .collect();
             flags.sort();
-            messages.push((content(&bytes), flags));
+            messages.push((content(bytes), flags));
         }
         out.values_mut().for_each(|messages| messages.sort());
         out
     }
+}
+
+/// The keyword that a letter stands for, by its mailbox's `dovecot-keywords`.
+fn keyword(table: &[u8], letter: char) -> Option<String> {
+    let number = u32::from(letter).checked_sub(u32::from('a'))?.to_string();
+    let text = String::from_utf8_lossy(table);
+    let mut lines = text.lines().filter_map(|line| line.split_once(' '));
+    lines.find(|(n, _)| *n == number).map(|(_, name)| name.to_ascii_lowercase())
 }
 
 fn flag(letter: char) -> Option<String> {

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::{AccountError, Run};
 use crate::reconcile::pairing::{Class, class};
 use crate::reconcile::plan::MailboxStep;
-use crate::reconcile::types::{MailboxId, Reach, Row, RowId};
+use crate::reconcile::types::{Journal, MailboxId, Reach, Row, RowId};
 use crate::reconcile::{MailboxView, Plan, RemoteRemoval, Step, World};
 use crate::state::{HoldState, StateError};
 
@@ -43,6 +43,10 @@ fn load_rows(run: &Run) -> Result<BTreeMap<RowId, Row>, AccountError> {
     for row in &asked {
         for known in could_match(run, row)? {
             rows.insert(known.id, known);
+        }
+        if let Journal::Replaced { by } = row.journal {
+            // Set aside by the server, it is settled, and the old text stays all the same.
+            rows.extend(run.store.row(by)?.map(|row| (row.id, row)));
         }
     }
     rows.extend(asked.into_iter().map(|row| (row.id, row)));

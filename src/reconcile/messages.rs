@@ -192,7 +192,7 @@ fn is_explained_elsewhere(cast: &Cast<'_>, gone: &Row) -> bool {
     let same_content = gone.content.into_iter().flat_map(|content| cast.with_content(content));
     let moved =
         same_content.filter(|row| row.id != gone.id).any(|row| class(row) == Class::LocalNew);
-    moved || cast.replaced.contains(&gone.id)
+    moved || cast.edited_file_of(gone).is_some_and(|row| class(row) == Class::LocalNew)
 }
 
 fn removal(world: &World, row: &Row) -> RemoteRemoval {

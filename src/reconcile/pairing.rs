@@ -61,8 +61,6 @@ pub struct Cast<'w> {
     by_size: BTreeMap<u64, Vec<&'w Row>>,
     by_object: BTreeMap<&'w str, Vec<&'w Row>>,
     by_loose: BTreeMap<[u8; 16], Vec<&'w Row>>,
-    /// Rows whose file was edited: a new row holds what became of it.
-    pub replaced: BTreeSet<RowId>,
     taken: BTreeSet<RowId>,
 }
 
@@ -77,7 +75,6 @@ impl<'w> Cast<'w> {
             by_size: BTreeMap::new(),
             by_object: BTreeMap::new(),
             by_loose: BTreeMap::new(),
-            replaced: BTreeSet::new(),
             taken: BTreeSet::new(),
         };
         for row in &world.rows {
@@ -87,9 +84,6 @@ impl<'w> Cast<'w> {
     }
 
     fn index(&mut self, row: &'w Row) {
-        if let (Class::LocalNew, Journal::Moving { from, .. }) = (class(row), &row.journal) {
-            self.replaced.insert(*from);
-        }
         if let Some(content) = row.content {
             self.by_content.entry(content).or_default().push(row);
         }
@@ -102,6 +96,12 @@ impl<'w> Cast<'w> {
                 self.by_object.entry(object).or_default().push(row);
             }
         }
+    }
+
+    /// What an edited file became, while its row is known.
+    pub fn edited_file_of(&self, gone: &Row) -> Option<&'w Row> {
+        let Journal::Replaced { by } = gone.journal else { return None };
+        self.by_id.get(&by).copied()
     }
 
     /// Rows of which the server may have said the same as of `row`.

@@ -204,6 +204,7 @@ fn bind_journal(to: &mut Binder<'_, '_>, journal: &Journal) -> rusqlite::Result<
             (4, None, Some(json(&(from.0, words))?))
         }
         Journal::Moved => (5, None, None),
+        Journal::Replaced { by } => (7, None, Some(json(&by.0)?)),
         Journal::Trashing { to, uid_validity, uid_next } => {
             (6, None, Some(json(&(to.as_str(), uid_validity, uid_next))?))
         }
@@ -325,6 +326,7 @@ fn journal(from: &mut Fields<'_, '_>) -> rusqlite::Result<Journal> {
             let (to, uid_validity, uid_next): (String, _, _) = from_json(data).map_err(bad)?;
             Journal::Trashing { to: MailboxName::new(&to), uid_validity, uid_next }
         }
+        7 => Journal::Replaced { by: RowId(from_json(data).map_err(bad)?) },
         _ => return Err(nonsense(at, "a journal entry of an unknown kind")),
     })
 }

@@ -131,7 +131,11 @@ impl Model {
         };
         self.tick()?;
         let past = past.and_then(|past| self.row(past));
-        let base = past.as_ref().and_then(|past| past.base.clone()).or(local.base.clone());
+        let base = match (&past, &local.journal) {
+            (None, Journal::Moving { from, .. }) => self.row(*from).and_then(|from| from.base),
+            (past, _) => past.as_ref().and_then(|past| past.base.clone()),
+        };
+        let base = base.or(local.base.clone());
         self.store.rows.remove(&remote.id);
         if let Some(past) = past {
             self.release(past);

@@ -24,6 +24,11 @@ impl Model {
             for known in self.store.rows.values().filter(|known| could_match(row, known)) {
                 rows.entry(known.id).or_insert_with(|| known.clone());
             }
+            if let Journal::Replaced { by } = row.journal
+                && let Some(edited) = self.store.rows.get(&by)
+            {
+                rows.insert(by, edited.clone());
+            }
             rows.insert(row.id, row.clone());
         }
         self.world(rows.into_values().collect())

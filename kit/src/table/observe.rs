@@ -122,10 +122,13 @@ impl Model {
     /// An edited file is other content: its row loses it, and a new row that knows where it
     /// comes from has it (hazard 12).
     fn note_edit(&mut self, row: Row, stem: &str, mail: &Mail) {
-        let journal = Journal::Moving { from: row.id, keywords: BTreeSet::new() };
-        let edited = file_row(row.mailbox, stem, mail, journal);
-        self.store.update(Row { local: None, ..row });
-        self.store.insert(edited);
+        let edited = file_row(row.mailbox, stem, mail, Journal::Idle);
+        let old = Row { local: None, ..row };
+        self.store.update(old.clone());
+        let by = self.store.insert(edited);
+        if old.remote.is_some() {
+            self.store.update(Row { journal: Journal::Replaced { by }, ..old });
+        }
     }
 
     fn lose_file(&mut self, mut row: Row, restated: bool) {

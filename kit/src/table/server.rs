@@ -116,7 +116,7 @@ impl Model {
             remote: Some(Remote { uid: Uid(new_uid), flags, confirmed: false }),
             words: source.words.clone(),
             header: source.header.or(target.header),
-            base: if moves { source.base.clone() } else { None },
+            base: source.base.clone(),
             journal,
             restated: false,
             ..target

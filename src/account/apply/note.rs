@@ -61,7 +61,12 @@ fn pair(
     if let (Journal::Moving { keywords, .. }, Some(file)) = (&local.journal, file.as_mut()) {
         file.flags.keywords.clone_from(keywords);
     }
-    let base = past.as_ref().and_then(|past| past.base.clone()).or(local.base.clone());
+    let base = match (&past, &local.journal) {
+        // Copied by us, the answer lost: as if it had come (hazard 28).
+        (None, Journal::Moving { from, .. }) => w.tx().row(*from)?.and_then(|from| from.base),
+        (past, _) => past.as_ref().and_then(|past| past.base.clone()),
+    };
+    let base = base.or(local.base.clone());
     w.delete(remote.id)?;
     if let Some(past) = past {
         release(w, past)?;

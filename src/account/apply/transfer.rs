@@ -181,10 +181,8 @@ fn record(
                 journal => journal,
             };
             let (words, header) = (source.words.clone(), source.header.or(target.header));
-            let base = match how {
-                How::Move => source.base.clone(),
-                How::Copy => None,
-            };
+            // A copied file began with the flags that were agreed on where it came from.
+            let base = source.base.clone();
             let refused_keywords = source.refused_keywords.clone();
             let (restated, set_aside) = (false, None);
             let target = Row { remote, words, header, base, journal, restated, ..target };

@@ -377,11 +377,14 @@ pub(in crate::account) fn reexamine(run: &mut Run, id: RowId) -> Result<(), Acco
             content: Some(summary.content),
             header: Some(summary.header),
             words: Some(ServerWords { size, date: mtime_s, object_id: None }),
-            journal: Journal::Moving { from: id, keywords: BTreeSet::new() },
             ..Row::new(row.mailbox)
         };
-        w.update(&Row { local: None, ..row })?;
-        w.insert(&edited)?;
-        Ok(())
+        // The name is free for the new row only once the old one has left it.
+        let old = Row { local: None, ..row };
+        w.update(&old)?;
+        let by = w.insert(&edited)?;
+        let on_server = old.remote.is_some();
+        let journal = if on_server { Journal::Replaced { by } } else { old.journal.clone() };
+        w.update(&Row { journal, ..old })
     })
 }

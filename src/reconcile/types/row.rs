@@ -98,6 +98,12 @@ pub enum Journal {
         /// The keywords read by the table of the mailbox that the file left.
         keywords: BTreeSet<Keyword>,
     },
+    /// The file was edited: what it became is the row `by`, which goes up before this one
+    /// goes (hazard 12).
+    Replaced {
+        /// The row of the edited file.
+        by: RowId,
+    },
     /// The message has its new place, as a fact; what is left of it here is expunged.
     Moved,
     /// A COPY or MOVE of this row's message to \Trash may have been carried out.

@@ -129,7 +129,7 @@ fn stamp(rng: &mut Rng) -> FileStamp {
 }
 
 fn journal(rng: &mut Rng) -> Journal {
-    match rng.u8(0..7) {
+    match rng.u8(0..8) {
         0 => Journal::Idle,
         1 => Journal::Placing { stem: stem(rng), in_new: rng.bool(), info: text(rng) },
         2 => Journal::Pushing {
@@ -144,6 +144,7 @@ fn journal(rng: &mut Rng) -> Journal {
         }
         4 => Journal::Moved,
         5 => Journal::Moving { from: RowId(rng.i64(..)), keywords: keywords(rng) },
+        6 => Journal::Replaced { by: RowId(rng.i64(..)) },
         _ => Journal::Trashing {
             to: MailboxName::new(&text(rng)),
             uid_validity: rng.u32(..),
