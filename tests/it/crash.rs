@@ -246,6 +246,7 @@ fn recover(world: &World, expected: &Mail, what: &str) {
 
 /// Every `stride`-th point of every scenario on a profile; `after` is what the crash does to
 /// the disk.
+#[expect(clippy::print_stdout, reason = "how much was tried is worth knowing")]
 fn crash_everywhere(profile: &Profile, stride: usize, after: &dyn Fn(&World)) {
     let mut crashes = 0;
     for scenario in &SCENARIOS {

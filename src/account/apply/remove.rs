@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{grouped, mailbox_of, select, trouble};
+use crate::account::observe::HEADER_MAX;
 use crate::account::{AccountError, Run, restate};
-use crate::local::TrashOutcome;
+use crate::local::{TrashOutcome, header};
 use crate::reconcile::guard::Direction;
 use crate::reconcile::types::{
     Journal, Mailbox, MailboxName, Reach, Row, RowId, SetAside, SetAsideKind, Uid,
@@ -239,12 +240,17 @@ async fn settle_trashing(
     let mut sink = |row: FetchRow| there.push(row);
     let set = UidSet::from_range(Uid(first), Uid(u32::MAX));
     run.session.fetch(&set, items, None, &mut sink).await?;
-    there.retain(|row| row.uid.0 >= first);
+    there.retain(|row| row.uid.0 >= first && doubtful.iter().any(|doubt| looks_like(row, doubt)));
+    let headers = headers_of(run, &there).await?;
     let mut done = Vec::new();
     for row in doubtful {
-        let size = row.words.as_ref().map(|words| words.size);
-        let date = row.words.as_ref().map(|words| words.date);
-        let found = there.iter().position(|there| there.size == size && there.date == date);
+        let loose = row.header.map(|header| header.loose);
+        // What cannot be asked for its header is told by size and date alone.
+        let same_header = |uid: &Uid| match (loose, headers.get(uid)) {
+            (Some(known), Some(there)) => known == *there,
+            _ => true,
+        };
+        let found = there.iter().position(|t| looks_like(t, &row) && same_header(&t.uid));
         match found {
             Some(at) => {
                 // Counted: one copy there answers for one row.
@@ -257,6 +263,31 @@ async fn settle_trashing(
     release_all(run, &done)?;
     expunge(run, mailbox, &done).await?;
     Ok(open)
+}
+
+/// What the server says of a message there is what it said of the row's.
+fn looks_like(there: &FetchRow, row: &Row) -> bool {
+    let words = row.words.as_ref();
+    there.size == words.map(|words| words.size) && there.date == words.map(|words| words.date)
+}
+
+/// The loose keys of messages of the selected mailbox.
+async fn headers_of(
+    run: &mut Run,
+    there: &[FetchRow],
+) -> Result<BTreeMap<Uid, [u8; 16]>, AccountError> {
+    let mut keys = BTreeMap::new();
+    let mut set = UidSet::default();
+    there.iter().for_each(|row| {
+        set.insert(row.uid);
+    });
+    if !there.is_empty() {
+        let mut sink = |uid: Uid, bytes: &[u8]| {
+            keys.insert(uid, header::keys(bytes).loose);
+        };
+        run.session.fetch_headers(&set, HEADER_MAX, &mut sink).await?;
+    }
+    Ok(keys)
 }
 
 /// \Deleted and UID EXPUNGE; the fact is that the UID was seen gone (hazard 38).

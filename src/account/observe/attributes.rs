@@ -16,7 +16,7 @@ use crate::remote::imap::{FetchItems, FetchRow, QresyncSince, Select, Selected, 
 use crate::state::StateError;
 
 /// More of a header than this tells nothing more.
-const HEADER_MAX: usize = 256 * 1024;
+pub(in crate::account) const HEADER_MAX: usize = 256 * 1024;
 
 /// What a look at one mailbox saw.
 #[derive(Debug)]

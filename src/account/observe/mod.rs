@@ -16,6 +16,7 @@ use super::{AccountError, Run};
 use crate::reconcile::types::{MailboxId, MailboxName, Reach, RowId};
 use crate::remote::imap::ListedMailbox;
 
+pub(super) use attributes::HEADER_MAX;
 pub(super) use local::reexamine;
 
 /// Looks at the same side after which departures are not believed in this run.
