@@ -6,16 +6,19 @@
 //! more, for good: whatever a destructor still tries comes too late. The next run is a new one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use mailtide::account::{self, AccountError, Clock, Outside, Report, Settings, Wish};
+use mailtide::reconcile::types::SetAsideKind;
 use mailtide::reconcile::{GuardLimits, OnLocalDelete, OnRemoteDelete};
 use mailtide::remote::imap::{Endpoint, Tls};
 use mailtide::remote::{BoxStream, Connecting, Connector};
+use mailtide::state::{StateError, Store};
 
 use crate::compare::content;
 use crate::imap::{Action, Profile, Server};
@@ -52,14 +55,30 @@ impl Points {
 }
 
 /// A simulated account.
-#[derive(Debug)]
 pub struct World {
     /// The server.
     pub server: Server,
     /// The disk that the Maildir lies on.
     pub fs: MemFs,
     state: tempfile::TempDir,
+    /// What differs from the usual settings.
+    change: Option<Change>,
+    /// What others do while a run is on.
+    others: Others,
 }
+
+type Change = Box<dyn Fn(&mut Settings) + Send + Sync>;
+type OnCommand = Box<dyn FnMut(&str) + Send>;
+type OnCall = Arc<dyn Fn(&str, &Path) + Send + Sync>;
+
+#[derive(Default)]
+struct Others {
+    on_command: Arc<Mutex<Option<OnCommand>>>,
+    on_call: Option<OnCall>,
+}
+
+/// What a run reported, and how it ended.
+pub type Outcome = (Report, Result<(), AccountError>);
 
 /// Hands out in-memory connections to the simulated server.
 #[derive(Debug)]
@@ -68,6 +87,12 @@ struct Dialler(Server);
 impl Connector for Dialler {
     fn connect<'a>(&'a self, _host: &'a str, _port: u16) -> Connecting<'a> {
         Box::pin(async move { Ok(Box::new(self.0.connect()) as BoxStream) })
+    }
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World").field("fs", &self.fs).finish_non_exhaustive()
     }
 }
 
@@ -80,7 +105,35 @@ impl World {
     pub fn new(profile: Profile) -> Self {
         let fs = MemFs::new();
         fs.mkdir_all("/tmp");
-        Self { server: Server::new(profile), fs, state: tempfile::tempdir().expect("a place") }
+        Self {
+            server: Server::new(profile),
+            fs,
+            state: tempfile::tempdir().expect("a place"),
+            change: None,
+            others: Others::default(),
+        }
+    }
+
+    /// The account with other settings from now on.
+    #[must_use]
+    pub fn with(self, change: impl Fn(&mut Settings) + Send + Sync + 'static) -> Self {
+        Self { change: Some(Box::new(change)), ..self }
+    }
+
+    /// Before each command of later runs, as another client may act in that moment.
+    pub fn on_command(&self, act: impl FnMut(&str) + Send + 'static) {
+        *self.others.on_command.lock().expect("no panic") = Some(Box::new(act));
+    }
+
+    /// Before each call to the file system, as a mail reader may act in that moment. The act
+    /// may use the file system itself.
+    pub fn on_call(&mut self, act: impl Fn(&str, &Path) + Send + Sync + 'static) {
+        self.others.on_call = Some(Arc::new(act));
+    }
+
+    /// Others are quiet again.
+    pub fn quiet(&mut self) {
+        self.others = Others::default();
     }
 
     fn store(&self) -> PathBuf {
@@ -88,7 +141,7 @@ impl World {
     }
 
     fn settings(&self) -> Settings {
-        Settings {
+        let mut settings = Settings {
             name: "me".to_owned(),
             endpoint: Endpoint {
                 host: "localhost".to_owned(),
@@ -115,27 +168,58 @@ impl World {
             min_free: 0,
             info_separator: b':',
             machine: "test".to_owned(),
+        };
+        if let Some(change) = &self.change {
+            change(&mut settings);
         }
+        settings
+    }
+
+    /// Asks the store, as `status` does.
+    ///
+    /// # Panics
+    /// Where there is none or it cannot be read.
+    pub fn asked<T>(&self, ask: impl FnOnce(&mut Store) -> Result<T, StateError>) -> T {
+        ask(&mut Store::open(&self.store()).expect("a store")).expect("an answer")
+    }
+
+    /// The words of what is set aside, sorted.
+    #[must_use]
+    pub fn set_aside(&self) -> Vec<String> {
+        let rows = self.asked(|store| store.set_aside_rows(1000));
+        let mut words: Vec<_> = rows.into_iter().filter_map(|row| row.set_aside).collect();
+        words.retain(|aside| aside.kind != SetAsideKind::Kept);
+        let mut words: Vec<String> = words.into_iter().map(|aside| aside.words).collect();
+        words.sort();
+        words
     }
 
     /// One run, to its end.
-    pub fn sync(&self) -> (Report, Result<(), AccountError>) {
+    pub fn sync(&self) -> Outcome {
         self.run_until(0).0
     }
 
     /// One run that dies at the n-th point (0: it lives). Gives what it reported and how many
     /// points it passed.
-    pub fn run_until(&self, end: u64) -> ((Report, Result<(), AccountError>), u64) {
+    pub fn run_until(&self, end: u64) -> (Outcome, u64) {
         let points = Arc::new(Points::default());
         points.end.store(end, Ordering::SeqCst);
         let at = Arc::clone(&points);
-        self.fs.set_fault(Some(Arc::new(move |call: &str, _: &Path| {
+        let reader = self.others.on_call.clone();
+        self.fs.set_fault(Some(Arc::new(move |call: &str, path: &Path| {
+            if let Some(reader) = &reader {
+                reader(call, path);
+            }
             let alive =
                 if CHANGES.contains(&call) || call == "syncfs" { at.pass() } else { !at.is_down() };
             (!alive).then(|| io::Error::other("the process is dead"))
         })));
         let at = Arc::clone(&points);
-        self.server.on_command(Some(Box::new(move |_| {
+        let client = Arc::clone(&self.others.on_command);
+        self.server.on_command(Some(Box::new(move |line| {
+            if let Some(client) = client.lock().expect("no panic").as_mut() {
+                client(line);
+            }
             let before = at.is_down();
             match (before, at.pass()) {
                 (true, _) => Action::CutBefore,
@@ -145,6 +229,27 @@ impl World {
             }
         })));
         let at = Arc::clone(&points);
+        let outcome = self.go(Arc::new(move || at.pass()));
+        self.fs.set_fault(None);
+        self.server.on_command(None);
+        (outcome, points.passed.load(Ordering::SeqCst))
+    }
+
+    /// One run in which the n-th call to the file system fails, once, and the process lives.
+    /// Gives what it reported and how many calls there were.
+    pub fn run_failing(&self, n: u64, error: fn() -> io::Error) -> (Outcome, u64) {
+        let calls = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&calls);
+        self.fs.set_fault(Some(Arc::new(move |_: &str, _: &Path| {
+            (count.fetch_add(1, Ordering::SeqCst) + 1 == n).then(error)
+        })));
+        let outcome = self.go(Arc::new(|| true));
+        self.fs.set_fault(None);
+        (outcome, calls.load(Ordering::SeqCst))
+    }
+
+    /// One run, in a process of its own; `commits` may forbid a commit of the store.
+    fn go(&self, commits: Arc<dyn Fn() -> bool + Send + Sync>) -> Outcome {
         let now = self.fs.clock();
         let outside = Outside {
             fs: Arc::new(self.fs.clone()),
@@ -153,19 +258,15 @@ impl World {
                 SystemTime::UNIX_EPOCH + Duration::from_nanos(now.unsigned_abs())
             }),
             stop: Arc::new(AtomicBool::new(false)),
-            commits: Some(Arc::new(move || at.pass())),
+            commits: Some(commits),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("a runtime");
         let settings = self.settings();
-        let outcome = runtime.block_on(async move {
+        runtime.block_on(async move {
             tokio::time::pause();
             account::sync(settings, outside, Wish::default()).await
-        });
-        drop(runtime);
-        self.fs.set_fault(None);
-        self.server.on_command(None);
-        (outcome, points.passed.load(Ordering::SeqCst))
+        })
     }
 
     /// The store is gone, as on a new machine.

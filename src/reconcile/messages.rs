@@ -22,7 +22,7 @@ pub fn plan(world: &World, plan: &mut Plan) {
     }
     fetch(&mut cast, steps);
     if !world.policy.pull_only {
-        pairing::depart(&mut cast, believed, steps);
+        pairing::depart(&mut cast, steps);
         push(&mut cast, steps);
     }
     flags(&mut cast, steps);

@@ -400,8 +400,9 @@ fn known_elsewhere<'w>(cast: &Cast<'w>, to: &Row) -> Option<Vec<&'w Row>> {
     Some(same.collect())
 }
 
-/// New files whose content the server has already: COPY or MOVE there.
-pub fn depart(cast: &mut Cast<'_>, believed: bool, steps: &mut Vec<Step>) {
+/// New files whose content the server has already: COPY or MOVE there. A departure that is
+/// explained by what was found needs no look at the rest of the account (hazard 4).
+pub fn depart(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
     let ready = super::messages::ready_for_additions(cast);
     let arrivals: Vec<&Row> = cast.open(Class::LocalNew).collect();
     for to in arrivals.into_iter().filter(|row| ready.contains(&row.mailbox)) {
@@ -419,7 +420,7 @@ pub fn depart(cast: &mut Cast<'_>, believed: bool, steps: &mut Vec<Step>) {
             _ => None,
         };
         let moved = moved.or_else(|| best(left(), stem, &flags, date(to)));
-        if let Some(from) = moved.filter(|_| believed) {
+        if let Some(from) = moved {
             cast.take([from.id, to.id]);
             steps.push(Step::RemoteMove { from: from.id, to: to.id });
         } else if let Some(from) = best(sources(), stem, &flags, date(to)) {

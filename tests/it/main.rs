@@ -6,6 +6,8 @@ mod config;
 mod crash;
 mod demo;
 mod dovecot;
+mod hostile;
 mod interrupt;
 mod plans;
+mod scenarios;
 mod tidy;
