@@ -197,7 +197,12 @@ pub struct Client {
 }
 
 impl Client {
-    fn connect(port: u16, user: &str) -> Self {
+    /// Signs in with [`PASSWORD`] at a port on loopback, without TLS.
+    ///
+    /// # Panics
+    /// If nobody listens there.
+    #[must_use]
+    pub fn connect(port: u16, user: &str) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", port)).expect("the server listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         let mut client = Self { stream: BufReader::new(stream), tag: 0 };

@@ -9,4 +9,5 @@ mod demo;
 mod dovecot;
 mod interrupt;
 mod plans;
+mod shipped;
 mod tidy;
