@@ -1,6 +1,9 @@
 //! The shipped binary as an ordinary user runs it, against the simulated server over TCP.
 
+mod ends;
+mod limits;
 mod modes;
+mod words;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -69,11 +72,16 @@ impl Mirror {
 
     /// Writes the config, with more keys for the account.
     fn configure(&self, more: &str) {
+        self.configure_at(self.port, more);
+    }
+
+    /// The same, with the server looked for at another port.
+    fn configure_at(&self, port: u16, more: &str) {
         let text = format!(
             "state_dir = {:?}\n[accounts.me]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\n\
              user = \"me\"\npassword_env = \"MAIL_PASSWORD\"\nmaildir = {:?}\n{more}",
             self.state(),
-            self.port,
+            port,
             self.root(),
         );
         fs::write(self.config(), text).unwrap();
@@ -95,9 +103,14 @@ impl Mirror {
     fn command(&self) -> Command {
         let program = Path::new(env!("CARGO_BIN_EXE_mailtide"));
         let mut command = unprivileged::command(program, self.dir.path());
+        self.arm(&mut command);
+        command
+    }
+
+    /// Gives a command that runs mailtide its surroundings.
+    fn arm(&self, command: &mut Command) {
         command.env_clear().env("HOME", self.dir.path()).env("MAIL_PASSWORD", PASSWORD);
         command.env("MAILTIDE_CONFIG", self.config());
-        command
     }
 
     fn run(&self, arguments: &[&str]) -> Said {
@@ -117,6 +130,16 @@ impl Mirror {
         let differences = differences(&remote, &compare::maildir(&self.root()));
         assert!(differences.is_empty(), "{}\n{differences:#?}", said.text);
         said.text
+    }
+
+    /// What `--json` prints, and it ends with this code.
+    #[track_caller]
+    fn json(&self, code: i32, arguments: &[&str]) -> serde_json::Value {
+        let output = self.command().args(arguments).arg("--json").output().unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        assert_eq!(value["exit"], code);
+        value
     }
 
     /// Files of a mailbox, by name.

@@ -2,8 +2,12 @@
 //! concluded from what could not be seen, the rest goes on, and it heals.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
-use super::{Mirror, mail, set_mode, touch};
+use kit::unprivileged;
+
+use super::{Mirror, Said, mail, set_mode, touch};
 
 const DENIED: &str = "Permission denied";
 
@@ -45,7 +49,7 @@ fn a_read_only_cur_keeps_its_names_and_gets_its_changes_later() {
     mirror.server.set_flags("Work", 1, &["\\Flagged"], &[]);
     mirror.server.expunge("Work", &[2]);
     mirror.server.append("Work", &mail("fresh"), &["\\Seen"], Some(9));
-    mirror.server.append("INBOX", &mail("fresh"), &["\\Seen"], Some(9));
+    mirror.server.append("INBOX", &mail("other"), &["\\Seen"], Some(9));
     for _ in 0..2 {
         mirror.sync().expect(1, &["Work", DENIED]);
         assert_eq!((mirror.files("Work").len(), mirror.files("INBOX").len()), (3, 4));
@@ -104,7 +108,7 @@ fn a_root_that_cannot_be_written_ends_the_run_before_anything_is_done() {
     let mirror = Mirror::new();
     let base = mirror.root();
     fs::create_dir(&base).unwrap();
-    kit::unprivileged::give(&base);
+    unprivileged::give(&base);
     set_mode(&base, 0o500);
     mirror.sync().expect(1, &["Mail", DENIED]);
     set_mode(&base, 0o000);
@@ -124,7 +128,7 @@ fn a_root_that_cannot_be_written_ends_the_run_before_anything_is_done() {
 fn a_state_directory_that_cannot_be_written_ends_the_run_before_anything_is_done() {
     let mirror = Mirror::new();
     fs::create_dir(mirror.state()).unwrap();
-    kit::unprivileged::give(&mirror.state());
+    unprivileged::give(&mirror.state());
     set_mode(&mirror.state(), 0o500);
     mirror.sync().expect(1, &["state", DENIED]);
     assert_eq!(mirror.server.counters().connections, 0);
@@ -143,4 +147,44 @@ fn a_state_directory_that_cannot_be_written_ends_the_run_before_anything_is_done
     set_mode(&store, 0o600);
     mirror.agree();
     assert_eq!(mirror.subjects("INBOX").len(), 4);
+}
+
+/// Everything at and below a path that is open to others, with its mode.
+fn exposed(path: &Path) -> Vec<String> {
+    let (mut exposed, mut todo) = (Vec::new(), vec![path.to_owned()]);
+    while let Some(path) = todo.pop() {
+        let meta = fs::symlink_metadata(&path).unwrap();
+        let (mode, private) = (meta.mode() & 0o7777, if meta.is_dir() { 0o700 } else { 0o600 });
+        if mode != private {
+            exposed.push(format!("{} {mode:04o}", path.display()));
+        }
+        if meta.is_dir() {
+            todo.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+    }
+    exposed
+}
+
+#[test]
+fn what_is_made_is_private_under_any_umask() {
+    for umask in ["000", "077"] {
+        let mirror = Mirror::new();
+        let run = || {
+            let sync = format!("umask {umask}; exec {:?} sync", mirror.command().get_program());
+            let mut shell = unprivileged::command(Path::new("/bin/sh"), mirror.dir.path());
+            mirror.arm(&mut shell);
+            Said::from(shell.args(["-c", &sync]).output().unwrap()).expect(0, &["agreed"]);
+        };
+        run();
+        // A keyword table, the local trash, a mailbox and a copy are made by the second run.
+        mirror.server.set_flags("Work", 1, &["Later"], &[]);
+        mirror.server.expunge("Work", &[2]);
+        mirror.server.append("Deep/Down", &mail("deep"), &[], Some(9));
+        mirror.server.copy("INBOX", 1, "Work");
+        run();
+        assert!(mirror.root().join("Work/dovecot-keywords").exists());
+        for place in [mirror.root(), mirror.state()] {
+            assert_eq!(exposed(&place), [""; 0], "umask {umask}");
+        }
+    }
 }
