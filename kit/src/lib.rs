@@ -1,5 +1,6 @@
 //! What the tests, the demo and the benches stand on.
 
+pub mod certificate;
 pub mod compare;
 pub mod corpus;
 pub mod dovecot;
