@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PublicKeyData};
 
-/// A server's certificate for `localhost` and `127.0.0.1`, with what proves and pins it.
+/// A server's certificate for `localhost` and no other name, with what proves and pins it.
 #[derive(Debug, Clone)]
 pub struct Issued {
     /// The authority's own certificate: the root to trust.
@@ -30,8 +30,7 @@ impl Issued {
         let authority_key = KeyPair::generate().expect("a key");
         let authority = CertifiedIssuer::self_signed(authority, authority_key).expect("a root");
         let key = KeyPair::generate().expect("a key");
-        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let params = CertificateParams::new(names).expect("names");
+        let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
         let certificate = params.signed_by(&key, &authority).expect("a certificate");
         Self {
             ca_pem: authority.pem(),

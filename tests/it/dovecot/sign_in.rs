@@ -104,10 +104,11 @@ fn a_server_is_trusted_by_its_authority_or_by_its_key_and_by_nothing_else() {
     for tls in ["implicit", "starttls"] {
         let keys = |more| Keys { host: "localhost", tls, password: FROM_ENV, more };
         there.agrees(keys(&ours));
-        there.agrees(Keys { host: "127.0.0.1", ..keys(&ours) });
+        let elsewhere = |more| Keys { host: "127.0.0.1", ..keys(more) };
+        there.refuses(3, elsewhere(&ours), &["127.0.0.1", "not valid for name", advice]);
         there.agrees(keys(&pin));
-        // A pin alone decides: the name in the certificate does not matter.
-        there.agrees(Keys { host: "127.0.0.1", ..keys(&pin) });
+        // A pin alone decides, whatever name the certificate is for.
+        there.agrees(elsewhere(&pin));
         there.refuses(3, keys(""), &["localhost", "certificate", advice]);
         there.refuses(3, keys(&others), &["localhost", "certificate", advice]);
         there.refuses(3, keys(&wrong_pin), &["pinned", &there.identity.pin]);
