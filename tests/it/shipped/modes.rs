@@ -60,6 +60,22 @@ fn a_read_only_cur_keeps_its_names_and_gets_its_changes_later() {
 }
 
 #[test]
+#[ignore = "a copy that was not placed counts as work done: eight rounds, each leaves one in tmp"]
+fn a_copy_that_cannot_be_placed_is_made_once() {
+    let mirror = Mirror::in_step();
+    set_mode(&mirror.root().join("Work/cur"), 0o500);
+    mirror.server.copy("INBOX", 1, "Work");
+    let said = mirror.sync();
+    said.expect(1, &["Work", DENIED]);
+    assert!(!said.text.contains("moved"), "{}", said.text);
+    let tmp = || fs::read_dir(mirror.root().join("Work/tmp")).unwrap().count();
+    assert_eq!(tmp(), 1, "{}", said.text);
+    set_mode(&mirror.root().join("Work/cur"), 0o700);
+    mirror.agree();
+    assert_eq!(tmp(), 0);
+}
+
+#[test]
 fn a_read_only_tmp_keeps_mail_out_and_loses_none() {
     let mirror = Mirror::in_step();
     let tmp = mirror.root().join("Work/tmp");
