@@ -20,10 +20,46 @@ fn an_unreadable_cur_is_named_and_is_no_empty_mailbox() {
     mirror.server.append("INBOX", &mail("fresh"), &[], Some(9));
     mirror.deliver("INBOX", "written");
     mirror.sync().expect(1, &["Work", DENIED]);
+    mirror.run(&["status"]).expect(0, &["not yet agreed", "Work: skipped", DENIED]);
     assert_eq!(mirror.subjects("Work"), ["Work 1", "Work 2", "Work 3"]);
     assert_eq!(mirror.files("INBOX").len(), 5, "other mailboxes go on");
     assert!(mirror.subjects("INBOX").contains(&"written".to_owned()));
     set_mode(&cur, 0o700);
+    mirror.agree();
+    assert!(!mirror.run(&["status"]).text.contains("skipped"));
+}
+
+#[test]
+fn a_mailbox_that_cannot_be_looked_into_is_not_removed() {
+    let mirror = Mirror::in_step();
+    mirror.server.append("Work/Below", &mail("below"), &[], Some(9));
+    mirror.agree();
+    let dir = mirror.root().join("Work");
+    // What is in it cannot be listed; then not even reached.
+    for mode in [0o300, 0o000] {
+        set_mode(&dir, mode);
+        mirror.deliver("INBOX", &format!("written {mode}"));
+        mirror.sync().expect(1, &["Work", DENIED]);
+        assert_eq!(mirror.subjects("Work").len(), 3, "{mode:o}");
+        assert_eq!(mirror.subjects("Work/Below"), ["below"]);
+    }
+    assert_eq!(mirror.subjects("INBOX").len(), 5, "other mailboxes go on");
+    set_mode(&dir, 0o700);
+    mirror.agree();
+}
+
+#[test]
+fn a_root_that_takes_no_mailbox_keeps_those_that_it_has_in_step() {
+    let mirror = Mirror::in_step();
+    set_mode(&mirror.root(), 0o500);
+    mirror.server.append("Far", &mail("far"), &[], Some(9));
+    mirror.server.append("INBOX", &mail("fresh"), &[], Some(9));
+    mirror.deliver("Work", "written");
+    for _ in 0..2 {
+        mirror.sync().expect(1, &["Far", DENIED]);
+        assert_eq!((mirror.files("INBOX").len(), mirror.subjects("Work").len()), (4, 4));
+    }
+    set_mode(&mirror.root(), 0o700);
     mirror.agree();
 }
 
