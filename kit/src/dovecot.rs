@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::certificate::Issued;
+
 /// Where Debian puts it; not in an ordinary user's PATH.
 const PROGRAM: &str = "/usr/sbin/dovecot";
 /// Every account has this password.
@@ -28,8 +30,10 @@ pub struct Options {
 #[derive(Debug)]
 pub struct Dovecot {
     dir: tempfile::TempDir,
-    /// IMAP on the loopback interface, without TLS.
+    /// IMAP on the loopback interface, without TLS or with STARTTLS.
     pub port: u16,
+    /// IMAP with TLS from the start; 0 on a server without TLS.
+    pub tls_port: u16,
 }
 
 impl Dovecot {
@@ -39,11 +43,24 @@ impl Dovecot {
     /// If Dovecot is not installed or does not start.
     #[must_use]
     pub fn start(options: &Options) -> Self {
+        Self::launch(options, None)
+    }
+
+    /// The same with TLS, from the start on one port and by STARTTLS on the other.
+    ///
+    /// # Panics
+    /// If Dovecot is not installed or does not start.
+    #[must_use]
+    pub fn start_tls(options: &Options, identity: &Issued) -> Self {
+        Self::launch(options, Some(identity))
+    }
+
+    fn launch(options: &Options, identity: Option<&Issued>) -> Self {
         assert!(Path::new(PROGRAM).exists(), "Dovecot is not installed: run tests/run once");
         let dir = tempfile::Builder::new().prefix("mailtide-dovecot-").tempdir().expect("temp dir");
-        let port = free_port();
-        let server = Self { dir, port };
-        server.write_config(options);
+        let (port, tls_port) = (free_port(), identity.map_or(0, |_| free_port()));
+        let server = Self { dir, port, tls_port };
+        server.write_config(options, identity);
         let config = server.path("dovecot.conf");
         let status = Command::new(PROGRAM).arg("-c").arg(&config).status().expect("dovecot runs");
         assert!(status.success(), "dovecot did not start:\n{}", server.log());
@@ -65,7 +82,7 @@ impl Dovecot {
         std::fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
-    fn write_config(&self, options: &Options) {
+    fn write_config(&self, options: &Options, identity: Option<&Issued>) {
         let base = self.dir.path();
         for name in ["run", "state", "mail"] {
             std::fs::create_dir(base.join(name)).expect("a directory");
@@ -80,7 +97,7 @@ impl Dovecot {
         }
         let mut text = format!(
             "base_dir = {base}/run\nstate_dir = {base}/state\nlog_path = {base}/log\n\
-             protocols = imap\nlisten = 127.0.0.1\nssl = no\ndisable_plaintext_auth = no\n\
+             protocols = imap\nlisten = 127.0.0.1\ndisable_plaintext_auth = no\n\
              auth_mechanisms = plain\nfirst_valid_uid = 1\nmail_location = sdbox:~/sdbox\n\
              mail_fsync = never\nmail_max_userip_connections = 100\n\
              passdb {{\n  driver = static\n  args = password={PASSWORD}\n}}\n\
@@ -99,9 +116,10 @@ impl Dovecot {
         let _ = write!(
             text,
             "service imap-login {{\n  inet_listener imap {{\n    port = {}\n  }}\n\
-             \n  inet_listener imaps {{\n    port = 0\n  }}\n}}\n",
-            self.port
+             \n  inet_listener imaps {{\n    port = {}\n    ssl = yes\n  }}\n}}\n",
+            self.port, self.tls_port
         );
+        text += &self.tls_config(identity);
         text.push_str("namespace inbox {\n  inbox = yes\n  separator = /\n");
         for name in ["Drafts", "Sent", "Trash", "Junk", "Archive"] {
             let _ = write!(text, "  mailbox {name} {{\n    special_use = \\{name}\n  }}\n");
@@ -112,6 +130,15 @@ impl Dovecot {
             let _ = write!(text, "protocol imap {{\n  imap_capability = {words}\n}}\n");
         }
         std::fs::write(self.path("dovecot.conf"), text).expect("config");
+    }
+
+    fn tls_config(&self, identity: Option<&Issued>) -> String {
+        let Some(identity) = identity else { return "ssl = no\n".to_owned() };
+        let (certificate, key) = (self.path("certificate.pem"), self.path("key.pem"));
+        std::fs::write(&certificate, &identity.certificate_pem).expect("the certificate");
+        std::fs::write(&key, &identity.key_pem).expect("the key");
+        let (certificate, key) = (certificate.display(), key.display());
+        format!("ssl = yes\nssl_cert = <{certificate}\nssl_key = <{key}\n")
     }
 
     fn pid(&self) -> Option<String> {
@@ -131,8 +158,11 @@ impl Drop for Dovecot {
         let Some(pid) = self.pid() else { return };
         let _ = Command::new("kill").arg(&pid).status();
         let until = Instant::now() + PATIENCE;
-        while Path::new("/proc").join(&pid).exists() && Instant::now() < until {
-            std::thread::yield_now();
+        // It takes its pid away last. Its entry in /proc may outlive it by seconds, until
+        // whoever adopted it takes notice.
+        while self.pid().is_some() && Instant::now() < until {
+            // It pauses a second itself; yielding would keep a core from the other tests.
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 }
@@ -197,7 +227,12 @@ pub struct Client {
 }
 
 impl Client {
-    fn connect(port: u16, user: &str) -> Self {
+    /// Signs in with [`PASSWORD`] at a port on loopback, without TLS.
+    ///
+    /// # Panics
+    /// If nobody listens there.
+    #[must_use]
+    pub fn connect(port: u16, user: &str) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", port)).expect("the server listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         let mut client = Self { stream: BufReader::new(stream), tag: 0 };

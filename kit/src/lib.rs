@@ -1,5 +1,6 @@
 //! What the tests, the demo and the benches stand on.
 
+pub mod certificate;
 pub mod compare;
 pub mod corpus;
 pub mod dovecot;
@@ -8,4 +9,5 @@ pub mod memfs;
 pub mod proxy;
 pub mod sample;
 pub mod table;
+pub mod unprivileged;
 pub mod world;

@@ -247,7 +247,7 @@ pub struct StatusView {
     pub waiting: u64,
     /// Messages that stay on one side.
     pub set_aside: Vec<Named>,
-    /// Mailboxes that cannot be kept in step.
+    /// Mailboxes that cannot be kept in step, and what the last run skipped.
     pub problems: Vec<Named>,
     /// What waits for a person.
     pub holds: Vec<HoldView>,

@@ -246,16 +246,7 @@ fn outcome(
         bytes_up: report.sent,
         ..AccountOutcome::default()
     };
-    outcome.problems = report
-        .skipped
-        .iter()
-        .map(|skip| Named {
-            mailbox: skip.what.clone(),
-            message: None,
-            what: "skipped".to_owned(),
-            words: skip.why.clone(),
-        })
-        .collect();
+    outcome.problems = report.skipped.iter().map(|skip| skipped(&skip.what, &skip.why)).collect();
     if !dry_run {
         // Best effort: the run has said what went wrong with the store, if anything.
         if let Ok(Some(view)) = status_of(config, account) {
@@ -264,6 +255,12 @@ fn outcome(
         }
     }
     outcome
+}
+
+/// What a run did not do, and why.
+fn skipped(what: &str, why: &str) -> Named {
+    let (mailbox, words) = (what.to_owned(), why.to_owned());
+    Named { mailbox, message: None, what: "skipped".to_owned(), words }
 }
 
 /// How every account stands, from its store; nothing is connected to or changed.
@@ -313,31 +310,35 @@ fn view(account: &Account, store: &Store) -> Result<StatusView, StateError> {
             words: words.clone(),
         })
     });
+    let (last_run, skipped) = last_run(store)?.unzip();
     Ok(StatusView {
-        last_run: last_run(store)?,
+        last_run,
         mailboxes: counts.mailboxes,
         messages: counts.messages.saturating_sub(counts.unsettled + counts.new_remotes),
         waiting: counts.unsettled + counts.new_remotes,
         set_aside,
-        problems: problems.collect(),
+        problems: problems.chain(skipped.into_iter().flatten()).collect(),
         holds: store.holds()?.iter().map(|hold| hold_view(account, hold)).collect(),
         ..empty_view(account)
     })
 }
 
-fn last_run(store: &Store) -> Result<Option<LastRun>, StateError> {
+/// The last run, and what it skipped.
+fn last_run(store: &Store) -> Result<Option<(LastRun, Vec<Named>)>, StateError> {
     let ended = store.last_runs(8)?.into_iter().find(|run| run.ended.is_some());
     Ok(ended.map(|run| {
         let outcome: serde_json::Value =
             run.outcome.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         let failure = outcome["failure"].as_str().map(str::to_owned);
-        let skipped = outcome["skipped"].as_array().is_some_and(|list| !list.is_empty());
-        let exit = match (&failure, outcome["interrupted"].as_bool(), skipped) {
+        let skips = outcome["skipped"].as_array().into_iter().flatten();
+        let skips: Vec<Named> =
+            skips.filter_map(|skip| Some(skipped(skip[0].as_str()?, skip[1].as_str()?))).collect();
+        let exit = match (&failure, outcome["interrupted"].as_bool(), skips.is_empty()) {
             (_, Some(true), _) => Exit::Interrupted,
-            (None, _, false) => Exit::Agreed,
+            (None, _, true) => Exit::Agreed,
             _ => Exit::Skipped,
         };
-        LastRun { at: run.ended.unwrap_or(run.started), exit, failure }
+        (LastRun { at: run.ended.unwrap_or(run.started), exit, failure }, skips)
     }))
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod config;
+mod conform;
 mod crash;
 mod demo;
 mod dovecot;
@@ -10,4 +11,5 @@ mod hostile;
 mod interrupt;
 mod plans;
 mod scenarios;
+mod shipped;
 mod tidy;

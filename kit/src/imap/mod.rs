@@ -203,6 +203,20 @@ impl Server {
         self.listen(true).await
     }
 
+    /// Listens on a free loopback port on a thread of its own, for clients that are other
+    /// processes; with implicit TLS if `encrypted`. Gives the port.
+    ///
+    /// # Errors
+    /// When no port or thread can be had.
+    pub fn listen_on_thread(&self, encrypted: bool) -> std::io::Result<u16> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let port = runtime.block_on(self.listen(encrypted))?.port();
+        std::thread::Builder::new()
+            .name("server".to_owned())
+            .spawn(move || runtime.block_on(std::future::pending::<()>()))?;
+        Ok(port)
+    }
+
     async fn listen(&self, encrypted: bool) -> std::io::Result<SocketAddr> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;

@@ -11,12 +11,15 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWrite
 
 /// One line per command: the connection, then what it sends. `\r\n` after `{n+}` is written as
 /// it is; `$V(x)` stands for the UIDVALIDITY of mailbox x as STATUS last told it, `$M(x)` for
-/// its HIGHESTMODSEQ. Answers to a line that starts with `~` may differ.
+/// its HIGHESTMODSEQ. A line that starts with `~word` is known to be answered differently;
+/// whoever compares knows the word and the reason.
 pub const SCRIPT: &str = include_str!("script.txt");
 
 /// A command of the script with its normalised answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exchange {
+    /// Under what word a difference of the answers is known, if it is.
+    pub known: Option<&'static str>,
     /// The connection's letter and the command as sent, before anything was filled in.
     pub command: String,
     /// The lines of the answer, normalised; `EOF` when the connection ended.
@@ -91,7 +94,11 @@ where
     let mut names = Names::default();
     let mut exchanges = Vec::new();
     for line in SCRIPT.lines().filter(|l| !l.is_empty() && !l.starts_with('#')) {
-        let mut chars = line.trim_start_matches('~').chars();
+        let (known, line) = match line.strip_prefix('~').and_then(|l| l.split_once(' ')) {
+            Some((word, line)) => (Some(word), line),
+            None => (None, line),
+        };
+        let mut chars = line.chars();
         let Some(who) = chars.next() else { continue };
         let command = chars.as_str().trim_start().replace("\\r", "\r").replace("\\n", "\n");
         let mut filled = command.replace("\\0", "\0");
@@ -115,7 +122,8 @@ where
         if raw.last().is_some_and(|l| l == "EOF") {
             clients.remove(&who);
         }
-        exchanges.push(Exchange { command: line.to_owned(), answer: names.normalise(&raw) });
+        let answer = names.normalise(&raw);
+        exchanges.push(Exchange { known, command: line.to_owned(), answer });
     }
     Ok(exchanges)
 }
@@ -223,15 +231,24 @@ fn sort_lists(line: &str) -> String {
     out + rest
 }
 
-/// Where two runs of the script differ, for a person: command, then what each answered.
+/// A command that two servers answered differently.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// Under what word it is known, if it is.
+    pub known: Option<&'static str>,
+    /// The command and both answers, for a person.
+    pub text: String,
+}
+
+/// Where two runs of the script differ, in its order.
 #[must_use]
-pub fn differences(left: &[Exchange], right: &[Exchange]) -> Vec<String> {
+pub fn differences(left: &[Exchange], right: &[Exchange]) -> Vec<Difference> {
     let pairs = left.iter().zip(right).filter(|(l, r)| l.answer != r.answer);
-    let pairs = pairs.filter(|(l, _)| !l.command.starts_with('~'));
     pairs
         .map(|(l, r)| {
             let (left, right) = (l.answer.join("\n    "), r.answer.join("\n    "));
-            format!("{}\n  left:\n    {left}\n  right:\n    {right}", l.command)
+            let text = format!("{}\n  left:\n    {left}\n  right:\n    {right}", l.command);
+            Difference { known: l.known, text }
         })
         .collect()
 }

@@ -82,17 +82,3 @@ async fn the_script_is_answered_throughout() {
         .collect();
     assert_eq!(ended, ["d NOOP", "c NOOP"]);
 }
-
-/// With `MAILTIDE_DOVECOT=host:port` (any user, password `pass`): the same script there.
-#[tokio::test]
-async fn dovecot_answers_the_same() {
-    let Ok(address) = std::env::var("MAILTIDE_DOVECOT") else {
-        eprintln!("skipped: MAILTIDE_DOVECOT is not set");
-        return;
-    };
-    let user = format!("script{}", std::process::id());
-    let connect = || tokio::net::TcpStream::connect(&address);
-    let real = script::play(connect, &user).await.unwrap();
-    let different = script::differences(&real, &play_simulated().await);
-    assert!(different.is_empty(), "left: Dovecot, right: simulated\n{}", different.join("\n"));
-}

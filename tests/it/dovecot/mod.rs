@@ -2,6 +2,7 @@
 
 mod days;
 mod kills;
+mod sign_in;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
