@@ -53,6 +53,9 @@ pub struct Run {
     pub seen: observe::Seen,
     /// Rows whose step was tried since the last look: not tried again before the next one.
     tried: BTreeSet<RowId>,
+    /// Rows onto which the server said that it copied: not asked for again in this run, since
+    /// neither COPY nor MOVE may be repeated before a later look (hazard 16).
+    copied: BTreeSet<RowId>,
     /// The marker was advanced by this run.
     marked: bool,
     /// The only mailboxes that are looked at, if not all.
@@ -93,7 +96,14 @@ impl Run {
         if !wish.dry_run {
             recover::settle(&settings, &mut store, &root)?;
         }
-        let session = Session::connect(&settings.endpoint, &*outside.connector).await?;
+        let session = match Session::connect(&settings.endpoint, &*outside.connector).await {
+            Ok(session) => session,
+            Err(error) => {
+                let error = AccountError::from(error);
+                record::end_failed(&mut store, number, outside.clock.now(), &error)?;
+                return Err(error);
+            }
+        };
         Ok(Self {
             settings,
             outside,
@@ -104,6 +114,7 @@ impl Run {
             report: Report::default(),
             seen: observe::Seen::default(),
             tried: BTreeSet::new(),
+            copied: BTreeSet::new(),
             marked: false,
             focus: wish.focus.clone(),
         })
@@ -120,6 +131,7 @@ impl Run {
                 return Ok(());
             }
             if !self.apply_all().await? {
+                self.name_lost_copies()?;
                 return self.finish_restated();
             }
             if self.outside.is_stopping() {
@@ -138,8 +150,9 @@ impl Run {
         let (mut worked, mut passes) = (false, 0);
         loop {
             let mut plan = self.plan()?;
-            let tried = &self.tried;
+            let (tried, copied) = (&self.tried, &self.copied);
             plan.steps.retain(|step| !step.rows().iter().any(|row| tried.contains(row)));
+            plan.steps.retain(|step| !copies_onto(step).is_some_and(|row| copied.contains(&row)));
             if passes > 0 {
                 plan.mailboxes.clear();
             }
@@ -155,6 +168,21 @@ impl Run {
             worked |= self.report.done() > before;
             passes += 1;
         }
+    }
+
+    /// Copies that the server agreed to and no look showed: the next run asks again.
+    fn name_lost_copies(&mut self) -> Result<(), AccountError> {
+        for row in &self.copied {
+            let row =
+                self.store.row(*row)?.filter(|row| row.local.is_some() && row.remote.is_none());
+            if let Some(mailbox) =
+                row.map(|row| self.store.mailbox(row.mailbox)).transpose()?.flatten()
+            {
+                let why = "the server said that it copied a message here, and does not show it";
+                self.report.skip(mailbox.name.to_string(), why);
+            }
+        }
+        Ok(())
     }
 
     /// Whether a mailbox is mirrored and looked at in this run.
@@ -184,6 +212,14 @@ impl Run {
             }
         }
         (self.report, result.and(recorded.map_err(AccountError::from)))
+    }
+}
+
+/// The row of the copy that a step asks the server for.
+fn copies_onto(step: &Step) -> Option<RowId> {
+    match step {
+        Step::RemoteCopy { to, .. } | Step::RemoteMove { to, .. } => Some(*to),
+        _ => None,
     }
 }
 

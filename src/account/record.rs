@@ -8,7 +8,7 @@ use crate::reconcile::guard::Direction;
 use crate::reconcile::messages::is_settled;
 use crate::reconcile::types::{Mailbox, MailboxId, MailboxName, Row, RowId, SpecialUse};
 use crate::reconcile::{HoldReason, MailboxView, Plan, Policy};
-use crate::state::{Hold, HoldState, StateError, Tx};
+use crate::state::{Hold, HoldState, StateError, Store, Tx};
 
 /// Where deleted messages go when the server names no \Trash.
 const TRASH: &str = "Trash";
@@ -219,6 +219,17 @@ pub fn why(reason: &HoldReason) -> String {
             format!("{now} more copies of messages that the mailbox already holds would be made")
         }
     }
+}
+
+/// Writes down a run that ended before anything was looked at.
+pub(super) fn end_failed(
+    store: &mut Store,
+    number: i64,
+    now: i64,
+    error: &AccountError,
+) -> Result<(), StateError> {
+    let outcome = serde_json::json!({ "failure": error.to_string() });
+    store.transaction(|tx| tx.end_run(number, now, &outcome.to_string()))
 }
 
 /// Writes down how a run ended.

@@ -57,7 +57,9 @@ impl Place {
 
 /// What a dry run looks at in place of a Maildir that is not there yet.
 fn empty_root(fs: Arc<dyn Fs>, options: RootOptions) -> Result<Root, LocalError> {
-    let path = std::env::temp_dir().join(format!("mailtide-dry-run-{}", std::process::id()));
+    // Accounts run side by side: each has its own.
+    let name = format!("mailtide-dry-run-{}-{:016x}", std::process::id(), fastrand::u64(..));
+    let path = std::env::temp_dir().join(name);
     Root::open(fs, &path, RootOptions { create: true, ..options })
 }
 

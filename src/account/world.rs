@@ -14,6 +14,8 @@ use crate::state::{HoldState, StateError};
 const PAGE: usize = 4096;
 /// Unsettled rows that one plan looks at.
 const UNSETTLED_MAX: usize = 200_000;
+/// Rows that are set aside and could be what was pushed.
+const ASIDE_MAX: usize = 1000;
 /// The guard's window.
 const WINDOW_S: i64 = 24 * 60 * 60;
 
@@ -43,6 +45,12 @@ fn load_rows(run: &Run) -> Result<BTreeMap<RowId, Row>, AccountError> {
     for row in &asked {
         for known in could_match(run, row)? {
             rows.insert(known.id, known);
+        }
+        if let Journal::Pushing { .. } = row.journal {
+            // What the server shows nothing of could be what was pushed.
+            let aside = run.store.set_aside_rows(ASIDE_MAX)?.into_iter();
+            let aside = aside.filter(|aside| aside.mailbox == row.mailbox);
+            rows.extend(aside.map(|row| (row.id, row)));
         }
         if let Journal::Replaced { by } = row.journal {
             // Set aside by the server, it is settled, and the old text stays all the same.

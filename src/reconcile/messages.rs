@@ -150,9 +150,16 @@ fn push(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
     steps.extend(wanted.into_iter().map(Step::Push));
 }
 
-/// A literal that was wholly sent may still be on its way: not again in this run.
+/// A literal that was wholly sent may still be on its way: not again in this run, and not
+/// beside a message that the server names and shows nothing of.
 fn waits_for_a_late_append(world: &World, row: &Row) -> bool {
-    matches!(row.journal, Journal::Pushing { sent: true, run, .. } if run == world.run)
+    let Journal::Pushing { sent, run, uid_next, .. } = row.journal else { return false };
+    let could_be_ours = |other: &Row| {
+        let above = other.remote.as_ref().is_some_and(|remote| remote.uid.0 >= uid_next);
+        other.mailbox == row.mailbox && above && class(other) == Class::RemoteNew
+    };
+    let unknown = |other: &&Row| other.words.is_none() && other.content.is_none();
+    (sent && run == world.run) || world.rows.iter().filter(unknown).any(could_be_ours)
 }
 
 fn flags(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {

@@ -177,11 +177,11 @@ async fn copy_files(
             Err(error) => run.report.skip(mailbox.name.to_string(), error.to_string()),
         }
     }
-    let (count, pulled) = (copies.len() as u64, run.report.pulled);
+    let pulled = run.report.pulled;
     place(run, mailbox, copies).await?;
     // They were placed like bodies that came down, and none did.
+    run.report.moved_local += run.report.pulled - pulled;
     run.report.pulled = pulled;
-    run.report.moved_local += count;
     Ok(())
 }
 

@@ -240,6 +240,13 @@ async fn settle_trashing(
     let mut sink = |row: FetchRow| there.push(row);
     let set = UidSet::from_range(Uid(first), Uid(u32::MAX));
     run.session.fetch(&set, items, None, &mut sink).await?;
+    let (all, _) = run.session.search_all().await?;
+    let shown = |uid: &Uid| there.iter().any(|row| row.uid == *uid);
+    if all.iter().any(|uid| uid.0 >= first && !shown(&uid)) {
+        let why = "the server names messages that it shows nothing of; moves there wait";
+        run.report.skip(target.to_string(), why);
+        return Ok(open);
+    }
     there.retain(|row| row.uid.0 >= first && doubtful.iter().any(|doubt| looks_like(row, doubt)));
     let headers = headers_of(run, &there).await?;
     let mut done = Vec::new();

@@ -93,6 +93,7 @@ async fn transfer(
     let (facts, refused) = match answer {
         Ok(facts) => {
             run.report.moved_remote += by_uid.len() as u64;
+            run.copied.extend(by_uid.values().map(|(_, target)| *target));
             (facts, None)
         }
         // What was stated before the refusal was done.

@@ -123,6 +123,20 @@ async fn fetch_new(
     if selected.gate.messages == 0 || (next != 0 && first >= next) {
         return Ok(());
     }
+    let set = UidSet::from_range(Uid(first), Uid(u32::MAX));
+    // `n:*` names the last message even below n (RFC 9051 §9, seq-range).
+    let wanted = |uid: Uid| uid.0 >= first && (next == 0 || uid.0 < next);
+    fetch_attributes(run, &set, &wanted, known, looked).await
+}
+
+/// Everything that is told of messages without their bodies.
+async fn fetch_attributes(
+    run: &mut Run,
+    set: &UidSet,
+    wanted: &dyn Fn(Uid) -> bool,
+    known: &Known,
+    looked: &mut Looked,
+) -> Result<(), AccountError> {
     let items = FetchItems {
         flags: true,
         size: true,
@@ -130,11 +144,9 @@ async fn fetch_new(
         modseq: false,
         object_id: run.session.capabilities().objectid() || run.session.capabilities().gmail(),
     };
-    let set = UidSet::from_range(Uid(first), Uid(u32::MAX));
     let (rows, new) = (&mut looked.rows, &mut looked.new);
     let mut sink = |row: FetchRow| {
-        // `n:*` names the last message even below n (RFC 9051 §9, seq-range).
-        if row.uid.0 >= first && (next == 0 || row.uid.0 < next) {
+        if wanted(row.uid) {
             // One that APPENDUID or COPYUID named before is confirmed by being shown.
             if !known.contains(row.uid) {
                 new.insert(row.uid);
@@ -142,7 +154,7 @@ async fn fetch_new(
             rows.push(row);
         }
     };
-    run.session.fetch(&set, items, None, &mut sink).await?;
+    run.session.fetch(set, items, None, &mut sink).await?;
     Ok(())
 }
 
@@ -199,10 +211,19 @@ async fn check_membership(
     }
     looked.reach = Reach::Complete;
     let next = selected.gate.uid_next;
-    let silent = all.iter().filter(|uid| {
-        !known.contains(*uid) && !looked.new.contains(*uid) && (next == 0 || uid.0 < next)
+    let silent = |looked: &Looked| -> Vec<Uid> {
+        let unshown = |uid: &Uid| !known.contains(*uid) && !looked.new.contains(*uid);
+        all.iter().filter(|uid| unshown(uid) && (next == 0 || uid.0 < next)).collect()
+    };
+    let mut again = UidSet::default();
+    silent(looked).into_iter().for_each(|uid| {
+        again.insert(uid);
     });
-    looked.silent = silent.collect();
+    if !again.is_empty() {
+        // Asked by name: once more before the server is believed to have nothing to show.
+        fetch_attributes(run, &again, &|uid| again.contains(uid), known, looked).await?;
+    }
+    looked.silent = silent(looked);
     let count = looked.silent.len();
     if count > 0 {
         let problem = format!("the server names {count} messages that it shows nothing of");

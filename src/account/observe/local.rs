@@ -379,8 +379,10 @@ pub(in crate::account) fn reexamine(run: &mut Run, id: RowId) -> Result<(), Acco
             words: Some(ServerWords { size, date: mtime_s, object_id: None }),
             ..Row::new(row.mailbox)
         };
+        // What was said of the former text is not said of this one.
+        let set_aside = row.set_aside.clone().filter(|s| s.kind == SetAsideKind::Remove);
         // The name is free for the new row only once the old one has left it.
-        let old = Row { local: None, ..row };
+        let old = Row { local: None, set_aside, ..row };
         w.update(&old)?;
         let by = w.insert(&edited)?;
         let on_server = old.remote.is_some();

@@ -140,6 +140,12 @@ impl Session {
         seen.code(&status);
         seen.selected.gate.messages = self.talk.exists;
         let mut selected = seen.selected;
+        if selected.gate.uid_validity == 0 {
+            // Without UIDVALIDITY there is nothing by which to know a message again (RFC 9051
+            // §2.3.1.1); taken for another number, it would unsettle all that is known.
+            let (doing, what) = (doing.to_owned(), "no UIDVALIDITY".to_owned());
+            return Err(RemoteError::Garbled { doing, what });
+        }
         self.talk.no_modseq = selected.no_modseq;
         selected.resynced = !selected.no_modseq
             && since.is_some_and(|s| s.uid_validity == selected.gate.uid_validity);

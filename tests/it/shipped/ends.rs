@@ -96,8 +96,6 @@ fn no_server_and_no_way_in_end_with_3() {
 }
 
 #[test]
-#[ignore = "a run that ends at the sign-in is not written down: status tells of an older one, and \
-            after eight such runs of none"]
 fn status_tells_of_a_sign_in_that_was_refused() {
     let mirror = Mirror::in_step();
     mirror.server.configure(|p| p.credentials = Some(("me".to_owned(), "other".to_owned())));
@@ -140,8 +138,6 @@ fn an_account_that_cannot_be_reached_keeps_no_other_from_its_mail() {
 }
 
 #[test]
-#[ignore = "accounts of one dry run share the directory that stands in for their Maildirs, and \
-            the first to end removes it under the others"]
 fn a_dry_run_of_accounts_without_a_maildir_needs_none() {
     let (first, second) = (Mirror::new(), Mirror::new());
     let text = fs::read_to_string(second.config()).unwrap();

@@ -183,7 +183,6 @@ fn what_the_server_refuses_waits_until_the_file_changes() {
 }
 
 #[test]
-#[ignore = "the row of the former text stays set aside for ever: `reexamine` keeps its set_aside"]
 fn what_was_edited_and_taken_is_set_aside_no_more() {
     let mirror = Mirror::in_step();
     refused_and_edited(&mirror);
