@@ -114,10 +114,9 @@ impl World {
         }
     }
 
-    /// The account with other settings from now on.
-    #[must_use]
-    pub fn with(self, change: impl Fn(&mut Settings) + Send + Sync + 'static) -> Self {
-        Self { change: Some(Box::new(change)), ..self }
+    /// The account has other settings from now on.
+    pub fn configure(&mut self, change: impl Fn(&mut Settings) + Send + Sync + 'static) {
+        self.change = Some(Box::new(change));
     }
 
     /// Before each command of later runs, as another client may act in that moment.
@@ -136,7 +135,9 @@ impl World {
         self.others = Others::default();
     }
 
-    fn store(&self) -> PathBuf {
+    /// Where its state store is.
+    #[must_use]
+    pub fn store(&self) -> PathBuf {
         self.state.path().join("account.db")
     }
 

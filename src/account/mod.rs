@@ -19,7 +19,7 @@ pub mod world;
 use std::collections::BTreeSet;
 
 use crate::local::Root;
-use crate::reconcile::types::{MailboxName, RowId};
+use crate::reconcile::types::{Journal, MailboxName, Row, RowId};
 use crate::reconcile::{self, Plan, Step};
 use crate::remote::imap::Session;
 use crate::state::Store;
@@ -53,9 +53,11 @@ pub struct Run {
     pub seen: observe::Seen,
     /// Rows whose step was tried since the last look: not tried again before the next one.
     tried: BTreeSet<RowId>,
-    /// Rows onto which the server said that it copied: not asked for again in this run, since
-    /// neither COPY nor MOVE may be repeated before a later look (hazard 16).
+    /// Rows that the server said it copied, or copied onto: not asked for again in this run,
+    /// since neither COPY nor MOVE may be repeated before a later look (hazard 16).
     copied: BTreeSet<RowId>,
+    /// Something was done whose fact only the next look can see.
+    unseen: bool,
     /// The marker was advanced by this run.
     marked: bool,
     /// The only mailboxes that are looked at, if not all.
@@ -115,6 +117,7 @@ impl Run {
             seen: observe::Seen::default(),
             tried: BTreeSet::new(),
             copied: BTreeSet::new(),
+            unseen: false,
             marked: false,
             focus: wish.focus.clone(),
         })
@@ -165,7 +168,7 @@ impl Run {
             let before = self.report.done();
             apply::apply(self, &plan).await?;
             // Steps that were all refused are no reason to look again at once.
-            worked |= self.report.done() > before;
+            worked |= self.report.done() > before || std::mem::take(&mut self.unseen);
             passes += 1;
         }
     }
@@ -173,14 +176,10 @@ impl Run {
     /// Copies that the server agreed to and no look showed: the next run asks again.
     fn name_lost_copies(&mut self) -> Result<(), AccountError> {
         for row in &self.copied {
-            let row =
-                self.store.row(*row)?.filter(|row| row.local.is_some() && row.remote.is_none());
-            if let Some(mailbox) =
-                row.map(|row| self.store.mailbox(row.mailbox)).transpose()?.flatten()
-            {
-                let why = "the server said that it copied a message here, and does not show it";
-                self.report.skip(mailbox.name.to_string(), why);
-            }
+            let Some(row) = self.store.row(*row)?.filter(is_under_way) else { continue };
+            let Some(mailbox) = self.store.mailbox(row.mailbox)? else { continue };
+            let why = "the server said that it copied a message, and does not show the copy";
+            self.report.skip(mailbox.name.to_string(), why);
         }
         Ok(())
     }
@@ -212,6 +211,15 @@ impl Run {
             }
         }
         (self.report, result.and(recorded.map_err(AccountError::from)))
+    }
+}
+
+/// A copy that the server agreed to is nowhere to be seen yet.
+fn is_under_way(row: &Row) -> bool {
+    match row.journal {
+        Journal::Moving { .. } => row.local.is_some() && row.remote.is_none(),
+        Journal::Trashing { .. } => row.remote.is_some(),
+        _ => false,
     }
 }
 

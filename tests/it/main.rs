@@ -7,6 +7,7 @@ mod conform;
 mod crash;
 mod demo;
 mod dovecot;
+mod hazards;
 mod hostile;
 mod interrupt;
 mod plans;

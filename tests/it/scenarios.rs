@@ -13,6 +13,13 @@ pub(crate) struct Scenario {
     pub(crate) act: fn(&World),
 }
 
+impl Scenario {
+    /// The same, with something else that happens.
+    pub(crate) fn but(&self, act: fn(&World)) -> Self {
+        Self { act, ..*self }
+    }
+}
+
 pub(crate) const SCENARIOS: [Scenario; 16] = [
     Scenario { name: "nothing was mirrored yet", act: |_| {} },
     Scenario {

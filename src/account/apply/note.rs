@@ -1,5 +1,7 @@
 //! Facts that need no effect: pairs, renamed files, agreements, what is forgotten.
 
+use std::collections::BTreeSet;
+
 use crate::account::record::Writer;
 use crate::account::{AccountError, Run};
 use crate::reconcile::messages::base_now;
@@ -9,10 +11,11 @@ use crate::state::StateError;
 
 pub(super) fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountError> {
     let (mut paired, mut noted) = (0, 0);
+    let unread = relabel(run, steps)?;
     run.record(|w| {
         for step in steps {
             match step {
-                Step::Pair { local, remote, past, weak } => {
+                Step::Pair { local, remote, past, weak } if !unread.contains(local) => {
                     pair(w, *local, *remote, *past, *weak)?;
                     paired += 1;
                 }
@@ -42,6 +45,25 @@ pub(super) fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountError> {
     Ok(())
 }
 
+/// Gives files that were moved by us, and are only now found to have been, the letters that
+/// their keywords have where they are (hazard 30). Gives the rows whose file was not there any
+/// more: the next look decides.
+fn relabel(run: &mut Run, steps: &[Step]) -> Result<BTreeSet<RowId>, AccountError> {
+    let mut unread = BTreeSet::new();
+    for step in steps {
+        let Step::Pair { local, .. } = step else { continue };
+        let Some(row) = run.store.row(*local)? else { continue };
+        if !matches!(row.journal, Journal::Moving { .. }) {
+            continue;
+        }
+        let Some(mailbox) = run.store.mailbox(row.mailbox)? else { continue };
+        if !super::transfer::relabelled(run, &mailbox, *local)? {
+            unread.insert(*local);
+        }
+    }
+    Ok(unread)
+}
+
 fn pair(
     w: &Writer<'_>,
     local: RowId,
@@ -57,10 +79,6 @@ fn pair(
         None => None,
     };
     let journal = after_push(&local.journal);
-    let mut file = local.local.clone();
-    if let (Journal::Moving { keywords, .. }, Some(file)) = (&local.journal, file.as_mut()) {
-        file.flags.keywords.clone_from(keywords);
-    }
     let base = match (&past, &local.journal) {
         // Copied by us, the answer lost: as if it had come (hazard 28).
         (None, Journal::Moving { from, .. }) => w.tx().row(*from)?.and_then(|from| from.base),
@@ -72,7 +90,6 @@ fn pair(
         release(w, past)?;
     }
     let row = Row {
-        local: file,
         remote: remote.remote,
         words: remote.words,
         header: remote.header.or(local.header),

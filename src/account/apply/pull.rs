@@ -304,6 +304,8 @@ pub(super) async fn place(
         }
         Ok((placing, known))
     })?;
+    // What a body was fetched to tell is acted upon by the next plan.
+    run.unseen |= !known.is_empty();
     for stem in known {
         if let Err(error) = run.root.discard(&mailbox.name, &stem) {
             tracing::debug!(%error, "a body that was only looked at stays in tmp");

@@ -158,7 +158,11 @@ async fn move_away(
         }
     };
     // Without COPYUID the journal stays: the next round looks into the target first.
-    let Some(facts) = facts else { return Ok(()) };
+    let Some(facts) = facts else {
+        run.copied.extend(verified.keys());
+        run.unseen = true;
+        return Ok(());
+    };
     let done: Vec<RowId> = verified
         .iter()
         .filter(|(_, uid)| facts.pairs.iter().any(|(from, _)| from == *uid))
@@ -264,6 +268,8 @@ async fn settle_trashing(
                 there.swap_remove(at);
                 done.push(row.id);
             }
+            // In this run the server said OK to it: what is not there yet waits for the next.
+            None if run.copied.contains(&row.id) => {}
             None => open.push(row.id),
         }
     }
@@ -314,8 +320,11 @@ pub(super) async fn expunge(
     verified.values().for_each(|uid| {
         set.insert(*uid);
     });
-    if let Err(error) = mark_and_expunge(run, mailbox, &set).await {
-        return trouble(run, mailbox, error);
+    match mark_and_expunge(run, mailbox, &set).await {
+        Ok(true) => {}
+        // Not asked for: no refusal by the server, and tried again by the next run.
+        Ok(false) => return Ok(()),
+        Err(error) => return trouble(run, mailbox, error),
     }
     let mut left = UidSet::default();
     let items = FetchItems { flags: true, ..FetchItems::default() };
@@ -332,24 +341,27 @@ pub(super) async fn expunge(
     forget(run, mailbox, &gone, Direction::FromRemote)
 }
 
+/// Gives whether the server was asked to expunge.
 async fn mark_and_expunge(
     run: &mut Run,
     mailbox: &Mailbox,
     set: &UidSet,
-) -> Result<(), crate::remote::RemoteError> {
+) -> Result<bool, crate::remote::RemoteError> {
     let mut ignore = |_: Untagged| {};
     let deleted = crate::reconcile::types::Flags::system(crate::reconcile::types::System::TRASHED);
     run.session.store(set, true, &deleted, &mut ignore).await?;
     if run.session.capabilities().uidplus() {
-        return run.session.uid_expunge(set, &mut ignore).await;
+        run.session.uid_expunge(set, &mut ignore).await?;
+        return Ok(true);
     }
     // A plain EXPUNGE removes whatever bears the mark: only where all of it is ours (hazard 14).
     if run.session.search_deleted().await? == *set {
-        return run.session.expunge(&mut ignore).await;
+        run.session.expunge(&mut ignore).await?;
+        return Ok(true);
     }
     let why = "others marked messages as deleted here, and this server can only expunge all";
     run.report.skip(mailbox.name.to_string(), why);
-    Ok(())
+    Ok(false)
 }
 
 /// The server says OK and the message stays: after a few times it is left alone.

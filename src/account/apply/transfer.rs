@@ -200,7 +200,11 @@ fn record(
 
 /// Gives a moved file the letters that its keywords have here. False where the file was not
 /// there any more: the next look decides.
-fn relabelled(run: &mut Run, mailbox: &Mailbox, row: RowId) -> Result<bool, AccountError> {
+pub(super) fn relabelled(
+    run: &mut Run,
+    mailbox: &Mailbox,
+    row: RowId,
+) -> Result<bool, AccountError> {
     let Some(row) = run.store.row(row)? else { return Ok(false) };
     let (Some(local), Journal::Moving { keywords, .. }) = (&row.local, &row.journal) else {
         return Ok(row.local.is_some());
