@@ -120,7 +120,7 @@ async fn a_mailbox_without_modseq_is_not_asked_for_it() {
 #[tokio::test(start_paused = true)]
 async fn searches_count_against_exists() {
     let peer = Peer::new()
-        .says("SELECT", "* 3 EXISTS\r\nT OK\r\n")
+        .says("SELECT", "* 3 EXISTS\r\n* OK [UIDVALIDITY 3]\r\nT OK\r\n")
         .says("SEARCH", "* ESEARCH (TAG \"x\") UID ALL 1:2,7\r\n* 4 EXISTS\r\nT OK\r\n")
         .says("SEARCH RETURN", "T BAD no such thing\r\n")
         .says("SEARCH ALL", "* SEARCH 1 2 (MODSEQ 9)\r\n* SEARCH 7\r\n* 1 EXPUNGE\r\nT OK\r\n")

@@ -93,7 +93,9 @@ impl Peer {
             let (tag, command) = line.trim_end().split_once(' ').unwrap_or(("", line.trim_end()));
             self.commands.lock().unwrap().push(command.to_owned());
             let Some(at) = self.rules.iter().position(|(word, ..)| line.contains(word)) else {
-                stream.write_all(format!("{tag} OK\r\n").as_bytes()).await?;
+                let opens = command.starts_with("SELECT") || command.starts_with("EXAMINE");
+                let said = if opens { "* OK [UIDVALIDITY 3]\r\n" } else { "" };
+                stream.write_all(format!("{said}{tag} OK\r\n").as_bytes()).await?;
                 continue;
             };
             let (_, answer, always) = self.rules[at].clone();
