@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::apply::placed;
+use super::apply::{placed, unlock};
 use super::record::Writer;
 use super::{AccountError, Outside, Settings, Wish};
 use crate::local::fs::Fs;
@@ -79,6 +79,7 @@ pub(super) fn settle(
     root: &Root,
 ) -> Result<(), AccountError> {
     let policy = Policy { pull_only: settings.pull_only, ..Policy::default() };
+    unlock(store, root)?;
     for mailbox in store.mailboxes()? {
         let placing: Vec<Row> = store.placing(mailbox.id)?;
         let mut settled = Vec::new();

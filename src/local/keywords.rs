@@ -21,6 +21,8 @@ const LETTERS: usize = 26;
 const TABLE_MAX: u64 = 1 << 20;
 /// A lock file older than this belongs to a process that died (seconds, as Dovecot has it).
 const LOCK_STALE_S: i64 = 120;
+/// A program that lives holds the lock for less than this (seconds).
+const LOCK_HELD_S: i64 = 2;
 
 /// The letters of one mailbox.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -225,6 +227,23 @@ impl Root {
                 other.and(removed)
             }
         }
+    }
+
+    /// Removes the lock file of a table. Only for who knows that it is a dead process's, as the
+    /// one that it left itself; one of this very moment may be another program's, and stays.
+    ///
+    /// # Errors
+    /// The lock cannot be removed, or is of this moment.
+    pub fn drop_keywords_lock(&self, mailbox: &MailboxName) -> Result<(), LocalError> {
+        let lock = self.dir_of(mailbox).join(LOCK);
+        let Some(meta) = if_there(self.fs.lstat(&lock)).at(Scope::Mailbox, "look at", &lock)?
+        else {
+            return Ok(());
+        };
+        if self.fs.now_s() - meta.stamp.mtime_ns / 1_000_000_000 <= LOCK_HELD_S {
+            return Err(LocalError::KeywordsBusy { path: lock });
+        }
+        if_there(self.fs.remove_file(&lock)).at(Scope::Mailbox, "remove", &lock).map(|_| ())
     }
 
     fn keywords_lock(&self, lock: &Path) -> Result<Box<dyn super::fs::FsFile>, LocalError> {

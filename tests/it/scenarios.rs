@@ -20,7 +20,7 @@ impl Scenario {
     }
 }
 
-pub(crate) const SCENARIOS: [Scenario; 16] = [
+pub(crate) const SCENARIOS: [Scenario; 17] = [
     Scenario { name: "nothing was mirrored yet", act: |_| {} },
     Scenario {
         name: "new mail on both sides",
@@ -93,6 +93,25 @@ pub(crate) const SCENARIOS: [Scenario; 16] = [
             let file = files(world, "INBOX").into_iter().find(|file| has_letter(file));
             let file = file.expect("the keywords are letters");
             rename(world, &file, &format!("Work/cur/{}", name(&file)));
+        },
+    },
+    Scenario {
+        name: "filed on both sides under another letter of the same keyword",
+        act: |world| {
+            write(world, "INBOX/dovecot-keywords", "0 Later\n1 Junk\n");
+            write(world, "Work/dovecot-keywords", "0 Junk\n1 Later\n");
+            let uids: Vec<u32> = world.server.list("INBOX").iter().map(|m| m.uid).collect();
+            for uid in &uids[..2] {
+                world.server.set_flags("INBOX", *uid, &["Later"], &[]);
+            }
+            world.sync().1.expect("the keywords came down");
+            world.wait();
+            for file in files(world, "INBOX").into_iter().filter(|file| has_letter(file)) {
+                rename(world, &file, &format!("Work/cur/{}", name(&file)));
+            }
+            // One to the same place, one to another.
+            world.server.mv("INBOX", uids[0], "Work");
+            world.server.mv("INBOX", uids[1], "Trash");
         },
     },
     Scenario {

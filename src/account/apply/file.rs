@@ -1,13 +1,14 @@
 //! Moves and copies on disk: no body on the wire.
 
+use super::letters;
 use super::note::{release, settle_base};
 use super::pull::{Pulled, info, place};
 use super::{grouped, mailbox_of};
 use crate::account::observe::reexamine;
 use crate::account::{AccountError, Run};
-use crate::local::{Changed, Copied, KeywordTable, NowNamed};
-use crate::reconcile::types::{FileStamp, Flags, Keyword, Local, Mailbox, Row, RowId};
-use crate::reconcile::{MailboxView, Step};
+use crate::local::{Changed, Copied, NowNamed};
+use crate::reconcile::Step;
+use crate::reconcile::types::{FileStamp, Flags, Local, Mailbox, Row, RowId};
 
 pub(super) async fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountError> {
     let moves = grouped(run, steps, |step| match step {
@@ -16,7 +17,13 @@ pub(super) async fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountEr
     })?;
     for (id, rows) in moves {
         let mailbox = mailbox_of(run, id)?;
+        // Its letters are those of the mailbox that it left, not of the one where it lies.
+        let found = rows.iter().map(|(_, (from, past))| (*from, *past));
+        let unread = letters::relabel_found(run, found)?;
         for (to, (from, past)) in rows {
+            if unread.contains(&from) {
+                continue;
+            }
             if let Some(from) = run.store.row(from)? {
                 move_file(run, &mailbox, from, to, past)?;
             }
@@ -36,46 +43,6 @@ pub(super) async fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountEr
     Ok(())
 }
 
-/// The keyword table of a mailbox with letters for these keywords, where any are free.
-pub(super) fn letters(
-    run: &mut Run,
-    mailbox: &Mailbox,
-    flags: &Flags,
-) -> Result<KeywordTable, AccountError> {
-    let mut table = match run.root.keyword_table(&mailbox.name) {
-        Ok(table) => table,
-        Err(error) => {
-            run.report.skip(mailbox.name.to_string(), error.to_string());
-            return Ok(KeywordTable::default());
-        }
-    };
-    if flags.keywords.iter().all(|keyword| table.contains(keyword)) {
-        return Ok(table);
-    }
-    let others = run.store.mailboxes()?;
-    // One keyword, one letter in the whole account where it is free: a moved file then says
-    // the same in its new directory.
-    let hint = |keyword: &Keyword| {
-        let tables = others.iter().map(|mailbox| &mailbox.keyword_table);
-        let mut known = tables
-            .filter_map(|table| table.iter().position(|entry| entry.as_ref() == Some(keyword)));
-        known.next().and_then(|letter| u8::try_from(letter).ok())
-    };
-    let added = run.root.add_keywords(&mailbox.name, &mut table, &flags.keywords, &hint);
-    if let Err(error) = added {
-        // Those without a letter stay in the row.
-        run.report.skip(mailbox.name.to_string(), error.to_string());
-        return Ok(table);
-    }
-    let entries = table.slots().to_vec();
-    run.record(|w| {
-        let Some(mailbox) = w.tx().mailbox(mailbox.id)? else { return Ok(()) };
-        w.mailbox(&Mailbox { keyword_table: entries, ..mailbox })?;
-        Ok(())
-    })?;
-    Ok(table)
-}
-
 /// Renames a file into the mailbox where the server has its message now.
 fn move_file(
     run: &mut Run,
@@ -86,7 +53,7 @@ fn move_file(
 ) -> Result<(), AccountError> {
     let Some(file) = from.local.clone() else { return Ok(()) };
     let source = mailbox_of(run, from.mailbox)?;
-    let table = letters(run, mailbox, &file.flags)?;
+    let table = letters::table_for(run, mailbox, &file.flags)?;
     if source.id == mailbox.id {
         // It left and came back: the file is where it belongs.
         return record_move(run, from, to, past, file);
@@ -107,7 +74,7 @@ fn move_file(
     // Where a reader was quicker, the next look sees what became of the file.
     let Changed::Changed(now) = moved else { return Ok(()) };
     // The stamp stays that of the bytes that were hashed: an edit since is still found.
-    let local = named(now, file.flags, file.stamp);
+    let local = named(now, letters::held(&mailbox_of(run, mailbox.id)?, &file.flags), file.stamp);
     if let Err(error) = run.root.sync_dirs(&source.name) {
         run.report.skip(source.name.to_string(), error.to_string());
     }
@@ -131,6 +98,8 @@ fn record_move(
             None => None,
         };
         let base = past.as_ref().map_or(from.base.clone(), |past| past.base.clone());
+        let wanted = from.local.as_ref().map(|file| file.flags.keywords.clone());
+        let base = letters::base_held(base, &wanted.unwrap_or_default(), Some(&local));
         w.delete(from.id)?;
         if let Some(past) = past {
             release(w, past)?;
@@ -189,9 +158,4 @@ async fn copy_files(
 pub(super) fn named(now: NowNamed, flags: Flags, stamp: FileStamp) -> Local {
     let NowNamed { stem, in_new, info, .. } = now;
     Local { stem, in_new, info, flags, stamp }
-}
-
-/// Flags of a message that its file can hold here.
-pub(super) fn for_file(mailbox: &Mailbox, flags: &Flags) -> Flags {
-    MailboxView::of(mailbox.clone()).local_mask().apply(flags)
 }

@@ -49,7 +49,7 @@ fn change_file(
 ) -> Result<Option<(RowId, Local)>, AccountError> {
     let Some(local) = row.local.clone() else { return Ok(None) };
     let flags = delta.applied_to(&local.flags);
-    let table = super::file::letters(run, mailbox, &flags)?;
+    let table = super::letters::table_for(run, mailbox, &flags)?;
     let (_, unheld) = table.letters_for(&flags);
     let changed = match run.root.set_flags(&mailbox.name, &local, &flags, &table) {
         Ok(changed) => changed,

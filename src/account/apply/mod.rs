@@ -6,6 +6,7 @@
 
 mod file;
 mod flags;
+mod letters;
 mod mailbox;
 mod note;
 mod pull;
@@ -15,6 +16,7 @@ mod transfer;
 
 use std::collections::BTreeMap;
 
+pub(super) use letters::unlock;
 pub(super) use pull::placed;
 
 use super::{AccountError, Run};

@@ -1,7 +1,6 @@
 //! Facts that need no effect: pairs, renamed files, agreements, what is forgotten.
 
-use std::collections::BTreeSet;
-
+use super::letters;
 use crate::account::record::Writer;
 use crate::account::{AccountError, Run};
 use crate::reconcile::messages::base_now;
@@ -11,7 +10,13 @@ use crate::state::StateError;
 
 pub(super) fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountError> {
     let (mut paired, mut noted) = (0, 0);
-    let unread = relabel(run, steps)?;
+    let unread = letters::relabel_found(
+        run,
+        steps.iter().filter_map(|step| match step {
+            Step::Pair { local, past, .. } => Some((*local, *past)),
+            _ => None,
+        }),
+    )?;
     run.record(|w| {
         for step in steps {
             match step {
@@ -45,25 +50,6 @@ pub(super) fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountError> {
     Ok(())
 }
 
-/// Gives files that were moved by us, and are only now found to have been, the letters that
-/// their keywords have where they are (hazard 30). Gives the rows whose file was not there any
-/// more: the next look decides.
-fn relabel(run: &mut Run, steps: &[Step]) -> Result<BTreeSet<RowId>, AccountError> {
-    let mut unread = BTreeSet::new();
-    for step in steps {
-        let Step::Pair { local, .. } = step else { continue };
-        let Some(row) = run.store.row(*local)? else { continue };
-        if !matches!(row.journal, Journal::Moving { .. }) {
-            continue;
-        }
-        let Some(mailbox) = run.store.mailbox(row.mailbox)? else { continue };
-        if !super::transfer::relabelled(run, &mailbox, *local)? {
-            unread.insert(*local);
-        }
-    }
-    Ok(unread)
-}
-
 fn pair(
     w: &Writer<'_>,
     local: RowId,
@@ -83,6 +69,12 @@ fn pair(
         // Copied by us, the answer lost: as if it had come (hazard 28).
         (None, Journal::Moving { from, .. }) => w.tx().row(*from)?.and_then(|from| from.base),
         (past, _) => past.as_ref().and_then(|past| past.base.clone()),
+    };
+    let base = match &local.journal {
+        Journal::Moving { keywords, .. } => {
+            letters::base_held(base, keywords, local.local.as_ref())
+        }
+        _ => base,
     };
     let base = base.or(local.base.clone());
     w.delete(remote.id)?;

@@ -286,7 +286,8 @@ pub(super) async fn place(
     if pulled.is_empty() {
         return Ok(());
     }
-    let table = super::file::letters(run, mailbox, &wanted_keywords(&pulled))?;
+    let table = super::letters::table_for(run, mailbox, &wanted_keywords(&pulled))?;
+    let mailbox = &mailbox_of(run, mailbox.id)?;
     if let Err(error) = run.root.sync_deliveries(&pulled_files(&pulled)) {
         run.report.skip(mailbox.name.to_string(), error.to_string());
         return Ok(());
@@ -358,7 +359,7 @@ fn identify(
         w.update(&row)?;
         return Ok(None);
     }
-    let flags = super::file::for_file(mailbox, &remote.flags);
+    let flags = super::letters::held(mailbox, &remote.flags);
     let in_new = flags.is_empty();
     let info = if in_new { String::new() } else { info(table, &flags) };
     let journal = Journal::Placing { stem: delivered.stem.clone(), in_new, info };
@@ -400,8 +401,9 @@ fn rename(run: &Run, mailbox: &Mailbox, row: Row) -> Result<Row, LocalError> {
 /// The row of a file that has its place, with the flags that its name was given.
 pub(in crate::account) fn placed(mailbox: &Mailbox, row: Row, local: Local) -> Row {
     let agreed = row.remote.as_ref().map(|remote| remote.flags.clone()).unwrap_or_default();
-    let local = Some(Local { flags: super::file::for_file(mailbox, &agreed), ..local });
-    let base = Some(Base { flags: agreed });
+    let local = Some(Local { flags: super::letters::held(mailbox, &agreed), ..local });
+    let wanted = agreed.keywords.clone();
+    let base = super::letters::base_held(Some(Base { flags: agreed }), &wanted, local.as_ref());
     let mut row = Row { local, base, journal: Journal::Idle, restated: false, ..row };
     row.set_aside = None;
     if let Some(flags) = base_now(&row, &MailboxView::of(mailbox.clone())) {

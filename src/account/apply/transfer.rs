@@ -5,14 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::letters::{self, base_held, keywords_left};
 use super::note::{release, settle_base};
 use super::{mailbox_of, remove, select, trouble};
 use crate::account::{AccountError, Run};
-use crate::local::Changed;
 use crate::reconcile::Step;
-use crate::reconcile::types::{
-    Flags, Journal, Keyword, Mailbox, MailboxId, Remote, Row, RowId, Uid,
-};
+use crate::reconcile::types::{Journal, Mailbox, MailboxId, Remote, Row, RowId, Uid};
 use crate::remote::imap::{CopyError, CopyUid, UidSet};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -125,24 +123,12 @@ fn note_before<'a>(
             if matches!(&target.journal, Journal::Moving { from, .. } if *from == source.id) {
                 continue;
             }
-            let keywords = left_keywords(w.tx().mailbox(source.mailbox)?.as_ref(), &target);
+            let keywords = keywords_left(w.tx().mailbox(source.mailbox)?.as_ref(), &target);
             let journal = Journal::Moving { from: source.id, keywords };
             w.update(&Row { journal, ..target })?;
         }
         Ok(())
     })
-}
-
-/// The keywords of a moved file, its letters read by the table of the mailbox that it left.
-fn left_keywords(left: Option<&Mailbox>, row: &Row) -> BTreeSet<Keyword> {
-    let Some(local) = &row.local else { return BTreeSet::new() };
-    let Some(left) = left else { return local.flags.keywords.clone() };
-    let letters = local.info.chars().filter(char::is_ascii_lowercase);
-    let entry = |letter: char| {
-        let at = usize::try_from(u32::from(letter) - u32::from('a')).ok()?;
-        left.keyword_table.get(at)?.clone()
-    };
-    letters.filter_map(entry).collect()
 }
 
 /// Records each pair that the server named. Gives the sources that still lie where they were.
@@ -160,7 +146,7 @@ fn record(
     let mut done = Vec::new();
     for (uid, new_uid) in &facts.pairs {
         if let Some((source, target)) = by_uid.get(uid)
-            && relabelled(run, to, *target)?
+            && letters::relabelled(run, to, *target)?
         {
             done.push((*source, *target, *new_uid));
         }
@@ -177,13 +163,18 @@ fn record(
             }
             let flags = source.remote.as_ref().map(|r| r.flags.clone()).unwrap_or_default();
             let remote = Some(Remote { uid: new_uid, flags, confirmed: false });
+            let (words, header) = (source.words.clone(), source.header.or(target.header));
+            // A copied file began with the flags that were agreed on where it came from.
+            let base = match &target.journal {
+                Journal::Moving { keywords, .. } => {
+                    base_held(source.base.clone(), keywords, target.local.as_ref())
+                }
+                _ => source.base.clone(),
+            };
             let journal = match target.journal {
                 Journal::Moving { .. } => Journal::Idle,
                 journal => journal,
             };
-            let (words, header) = (source.words.clone(), source.header.or(target.header));
-            // A copied file began with the flags that were agreed on where it came from.
-            let base = source.base.clone();
             let refused_keywords = source.refused_keywords.clone();
             let (restated, set_aside) = (false, None);
             let target = Row { remote, words, header, base, journal, restated, ..target };
@@ -196,28 +187,4 @@ fn record(
         }
         Ok(left)
     })
-}
-
-/// Gives a moved file the letters that its keywords have here. False where the file was not
-/// there any more: the next look decides.
-pub(super) fn relabelled(
-    run: &mut Run,
-    mailbox: &Mailbox,
-    row: RowId,
-) -> Result<bool, AccountError> {
-    let Some(row) = run.store.row(row)? else { return Ok(false) };
-    let (Some(local), Journal::Moving { keywords, .. }) = (&row.local, &row.journal) else {
-        return Ok(row.local.is_some());
-    };
-    if local.flags.keywords == *keywords {
-        return Ok(true);
-    }
-    let flags = Flags { system: local.flags.system, keywords: keywords.clone() };
-    let table = super::file::letters(run, mailbox, &flags)?;
-    if let Changed::Changed(now) = run.root.set_flags(&mailbox.name, local, &flags, &table)? {
-        run.root.sync_dirs(&mailbox.name)?;
-        let local = Some(super::file::named(now, flags, local.stamp));
-        run.record(|w| w.update(&Row { local, ..row.clone() }))?;
-    }
-    Ok(true)
 }

@@ -91,6 +91,40 @@ fn hazard_29_what_the_server_does_not_take_is_not_removed_here() {
 }
 
 #[test]
+fn hazard_29_what_an_append_did_not_take_is_not_removed_here() {
+    for profile in rungs() {
+        let world = agreed_on(&profile);
+        for verb in ["APPEND", "STORE"] {
+            world.server.inject(Fault::DropKeyword("Urgent".into()), When::verb(verb));
+        }
+        world.fs.write_file(format!("{ROOT}/INBOX/dovecot-keywords"), b"0 Urgent\n");
+        world.fs.write_file(format!("{ROOT}/INBOX/cur/new:2,Sa"), b"Message-ID: <k>\n\nkept\n");
+        for _ in 0..3 {
+            sync(&world);
+        }
+        let name = with_text(&world, "INBOX", "kept").to_string_lossy().into_owned();
+        assert!(name.ends_with(":2,Sa"), "{name}");
+        assert_eq!(flags(&world, "INBOX", "kept"), ["\\Seen"]);
+    }
+}
+
+#[test]
+fn hazard_29_a_mailbox_that_held_keywords_once_wipes_none() {
+    let world = agreed();
+    let known = uid(&world, "INBOX", "text 1");
+    world.server.set_flags("INBOX", known, &["Later"], &[]);
+    settle(&world);
+    // The server moved to software that keeps none.
+    world.server.configure(|profile| profile.permanent.clear());
+    world.server.set_flags("INBOX", known, &["\\Flagged"], &["Later"]);
+    for _ in 0..3 {
+        sync(&world);
+    }
+    let name = with_text(&world, "INBOX", "text 1").to_string_lossy().into_owned();
+    assert!(name.ends_with(":2,FSa"), "{name}");
+}
+
+#[test]
 fn hazard_29_a_mailbox_that_holds_no_keywords_wipes_none() {
     let world = agreed_on(&Profile { permanent: vec![], ..Profile::qresync() });
     world.fs.write_file(format!("{ROOT}/INBOX/dovecot-keywords"), b"0 Later\n");
@@ -118,6 +152,49 @@ fn hazard_30_the_letters_of_a_moved_file_are_those_of_the_mailbox_it_left() {
         rename(&world, &file2, &format!("Work/cur/{}:2,Sa", stem(&file2)));
         settle(&world);
         assert_eq!(flags(&world, "Work", "text 1"), ["Later", "\\Seen"]);
+    }
+}
+
+#[test]
+fn hazard_30_the_letters_of_a_file_that_was_moved_on_both_sides() {
+    for profile in rungs() {
+        // To the same place, and to another one: the server's place wins.
+        for place in ["Work", "Trash"] {
+            let world = agreed_on(&profile);
+            world.fs.write_file(format!("{ROOT}/INBOX/dovecot-keywords"), b"0 Later\n");
+            world.fs.write_file(format!("{ROOT}/Work/dovecot-keywords"), b"0 Junk\n1 Later\n");
+            let file = with_text(&world, "INBOX", "text 1");
+            let lettered = file.with_file_name(format!("{}:2,Sa", stem(&file)));
+            world.fs.move_file(&file, &lettered);
+            settle(&world);
+            rename(&world, &lettered, &format!("Work/cur/{}:2,Sa", stem(&lettered)));
+            world.server.mv("INBOX", uid(&world, "INBOX", "text 1"), place).unwrap();
+            settle(&world);
+            assert_eq!(flags(&world, place, "text 1"), ["Later", "\\Seen"], "{place}");
+        }
+    }
+}
+
+#[test]
+fn hazard_30_a_table_that_another_program_has_locked_costs_no_keyword() {
+    for profile in rungs() {
+        let world = agreed_on(&profile);
+        let lock = format!("{ROOT}/INBOX/dovecot-keywords.lock");
+        world.server.append("INBOX", b"Message-ID: <k>\r\n\r\nkept\r\n", &["Later"], Some(5));
+        for _ in 0..2 {
+            world.fs.write_file(&lock, b"");
+            sync(&world);
+            world.fs.set_clock(world.fs.clock() + 1_000_000_000);
+        }
+        let file = with_text(&world, "INBOX", "kept");
+        rename(&world, &file, &format!("INBOX/cur/{}:2,S", stem(&file)));
+        world.fs.write_file(&lock, b"");
+        sync(&world);
+        assert_eq!(flags(&world, "INBOX", "kept"), ["Later", "\\Seen"]);
+        world.fs.delete_file(&lock);
+        settle(&world);
+        assert_eq!(flags(&world, "INBOX", "kept"), ["Later", "\\Seen"]);
+        assert!(with_text(&world, "INBOX", "kept").to_string_lossy().ends_with(":2,Sa"));
     }
 }
 

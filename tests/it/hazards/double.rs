@@ -1,5 +1,6 @@
 //! Ways to double a message.
 
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -180,20 +181,48 @@ fn hazard_26_equal_bodies_keep_their_own_flags() {
 fn hazard_26_one_of_two_equals_is_moved() {
     for profile in rungs() {
         let world = agreed_on(&profile);
-        let mail = NEW.replace('\n', "\r\n");
-        world.server.append("INBOX", mail.as_bytes(), &["\\Seen"], Some(5));
-        world.server.append("INBOX", mail.as_bytes(), &["\\Flagged"], Some(5));
-        settle(&world);
-        let flagged = files(&world, "INBOX")
-            .into_iter()
-            .find(|file| file.to_string_lossy().ends_with(":2,F"));
-        let flagged = flagged.unwrap();
+        let [_, flagged] = two_equals(&world);
         let name = flagged.file_name().unwrap().to_string_lossy().into_owned();
         rename(&world, &flagged, &format!("Work/cur/{name}"));
         settle(&world);
         assert_eq!(super::flags(&world, "Work", "freshly"), ["\\Flagged"]);
         assert_eq!(super::flags(&world, "INBOX", "freshly"), ["\\Seen"]);
     }
+}
+
+/// Both are filed as a reader does across file systems: other files under other names.
+#[test]
+fn hazard_26_two_equals_are_filed_apart() {
+    for profile in rungs() {
+        let world = agreed_on(&profile);
+        for file in two_equals(&world) {
+            world.fs.delete_file(file);
+        }
+        super::make_mailbox(&world, "Drafts");
+        write(&world, "Drafts/cur/first:2,F", NEW);
+        write(&world, "Work/cur/second:2,S", NEW);
+        world.server.reset_counters();
+        settle(&world);
+        assert_eq!(super::flags(&world, "Drafts", "freshly"), ["\\Flagged"]);
+        assert_eq!(super::flags(&world, "Work", "freshly"), ["\\Seen"]);
+        assert!(sent(&world, "UID STORE").iter().all(|c| c.line.contains("Deleted")), "its own");
+    }
+}
+
+/// The seen one, and the flagged one.
+fn two_equals(world: &World) -> [PathBuf; 2] {
+    let mail = NEW.replace('\n', "\r\n");
+    world.server.append("INBOX", mail.as_bytes(), &["\\Seen"], Some(5));
+    world.server.append("INBOX", mail.as_bytes(), &["\\Flagged"], Some(5));
+    settle(world);
+    ["S", "F"].map(|info| {
+        let mut files = files(world, "INBOX").into_iter();
+        let wanted = |file: &PathBuf| {
+            file.to_string_lossy().ends_with(&format!(":2,{info}"))
+                && world.fs.read_file(file).unwrap() == NEW.as_bytes()
+        };
+        files.find(wanted).unwrap()
+    })
 }
 
 /// Copies are counted one by one.

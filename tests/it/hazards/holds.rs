@@ -159,8 +159,12 @@ fn hazard_43_a_changed_configuration_removes_nothing() {
             sync(&world);
         }
         assert_eq!((there(&world, "INBOX", "text 1"), there(&world, "Work", "text 1")), (0, 1));
-        // Mirrored again: all is paired, nothing doubled.
-        world.configure(|settings| settings.scope = "all".to_owned());
+        // Mirrored again: all is paired, nothing doubled, and what went meanwhile comes back.
+        world.server.expunge("Work", &[uid(&world, "Work", "text 9")]);
+        world.configure(|settings| {
+            settings.selects = Arc::new(|_| true);
+            settings.scope = "all".to_owned();
+        });
         let mail = settle(&world);
         assert_eq!(mail["Work"].len(), 3);
     }

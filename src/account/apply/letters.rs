@@ -1,0 +1,187 @@
+//! The letters of keywords in file names. Each mailbox has a table of its own, so the letters of
+//! a file that was moved mean what the table of the mailbox that it left says (hazard 30).
+
+use std::collections::BTreeSet;
+
+use super::file::named;
+use super::mailbox_of;
+use crate::account::{AccountError, Run};
+use crate::local::{Changed, KeywordTable, Root};
+use crate::reconcile::MailboxView;
+use crate::reconcile::types::{
+    Base, Flags, Journal, Keyword, Local, Mailbox, MailboxName, Row, RowId,
+};
+use crate::state::Store;
+
+/// The mailbox whose table is being changed.
+const LOCKED: &str = "keywords_locked";
+
+/// The keyword table of a mailbox with letters for these keywords, where any are free.
+pub(super) fn table_for(
+    run: &mut Run,
+    mailbox: &Mailbox,
+    flags: &Flags,
+) -> Result<KeywordTable, AccountError> {
+    let mut table = match run.root.keyword_table(&mailbox.name) {
+        Ok(table) => table,
+        Err(error) => {
+            run.report.skip(mailbox.name.to_string(), error.to_string());
+            return Ok(KeywordTable::default());
+        }
+    };
+    let lacks = !flags.keywords.iter().all(|keyword| table.contains(keyword));
+    if lacks {
+        add(run, mailbox, &mut table, flags)?;
+    }
+    let keyword_table = table.slots().to_vec();
+    if lacks || keyword_table != mailbox.keyword_table {
+        run.record(|w| {
+            let Some(mailbox) = w.tx().mailbox(mailbox.id)? else { return Ok(()) };
+            w.mailbox(&Mailbox { keyword_table, ..mailbox })?;
+            w.tx().delete_meta(LOCKED).map(|_| ())
+        })?;
+    }
+    Ok(table)
+}
+
+fn add(
+    run: &mut Run,
+    mailbox: &Mailbox,
+    table: &mut KeywordTable,
+    flags: &Flags,
+) -> Result<(), AccountError> {
+    let others = run.store.mailboxes()?;
+    // One keyword, one letter in the whole account where it is free: a moved file then says
+    // the same in its new directory.
+    let hint = |keyword: &Keyword| {
+        let tables = others.iter().map(|mailbox| &mailbox.keyword_table);
+        let mut known = tables
+            .filter_map(|table| table.iter().position(|entry| entry.as_ref() == Some(keyword)));
+        known.next().and_then(|letter| u8::try_from(letter).ok())
+    };
+    // The lock file is that of other programs too: a crash must not leave it for theirs.
+    run.record(|w| w.tx().set_meta(LOCKED, mailbox.name.as_str()))?;
+    let added = run.root.add_keywords(&mailbox.name, table, &flags.keywords, &hint);
+    if let Err(error) = added {
+        // Files are named without them, and say so: a later plan adds the letters.
+        run.report.skip(mailbox.name.to_string(), error.to_string());
+    }
+    Ok(())
+}
+
+/// Removes the lock file that a crash of ours left behind.
+pub(in crate::account) fn unlock(store: &mut Store, root: &Root) -> Result<(), AccountError> {
+    let Some(mailbox) = store.meta(LOCKED)? else { return Ok(()) };
+    match root.drop_keywords_lock(&MailboxName::new(&mailbox)) {
+        Ok(()) => Ok(store.transaction(|tx| tx.delete_meta(LOCKED).map(|_| ()))?),
+        Err(error) => {
+            tracing::warn!(%mailbox, %error, "the lock of the keywords stays");
+            Ok(())
+        }
+    }
+}
+
+/// What the name of a file can say of these flags: not the keywords that have no letter.
+pub(super) fn held(mailbox: &Mailbox, flags: &Flags) -> Flags {
+    let mut flags = MailboxView::of(mailbox.clone()).local_mask().apply(flags);
+    flags.keywords.retain(|keyword| mailbox.keyword_table.contains(&Some(keyword.clone())));
+    flags
+}
+
+/// What was agreed on, without the keywords that the file should bear and has no letter for:
+/// their lack is nobody's removal.
+pub(super) fn base_held(
+    base: Option<Base>,
+    wanted: &BTreeSet<Keyword>,
+    local: Option<&Local>,
+) -> Option<Base> {
+    let Some(local) = local else { return base };
+    base.map(|Base { mut flags }| {
+        flags.keywords.retain(|k| !wanted.contains(k) || local.flags.keywords.contains(k));
+        Base { flags }
+    })
+}
+
+/// The keywords of a moved file, its letters read by the table of the mailbox that it left.
+pub(super) fn keywords_left(left: Option<&Mailbox>, row: &Row) -> BTreeSet<Keyword> {
+    let Some(local) = &row.local else { return BTreeSet::new() };
+    let Some(left) = left else { return local.flags.keywords.clone() };
+    let letters = local.info.chars().filter(char::is_ascii_lowercase);
+    let entry = |letter: char| {
+        let at = usize::try_from(u32::from(letter) - u32::from('a')).ok()?;
+        left.keyword_table.get(at)?.clone()
+    };
+    letters.filter_map(entry).collect()
+}
+
+/// Gives a moved file the letters that its keywords have here. False where the file was not
+/// there any more: the next look decides.
+pub(super) fn relabelled(
+    run: &mut Run,
+    mailbox: &Mailbox,
+    row: RowId,
+) -> Result<bool, AccountError> {
+    let Some(row) = run.store.row(row)? else { return Ok(false) };
+    let (Some(local), Journal::Moving { keywords, .. }) = (&row.local, &row.journal) else {
+        return Ok(row.local.is_some());
+    };
+    if local.flags.keywords == *keywords {
+        return Ok(true);
+    }
+    let flags = Flags { system: local.flags.system, keywords: keywords.clone() };
+    let table = table_for(run, mailbox, &flags)?;
+    let changed = run.root.set_flags(&mailbox.name, local, &flags, &table);
+    // A record that outlives its rename would look like letters that somebody changed.
+    let durable = changed.and_then(|now| run.root.sync_dirs(&mailbox.name).map(|()| now));
+    let now = match durable {
+        Ok(Changed::Changed(now)) => now,
+        Ok(_) => return Ok(false),
+        Err(error) => {
+            run.report.skip(mailbox.name.to_string(), error.to_string());
+            return Ok(false);
+        }
+    };
+    let left = held(&mailbox_of(run, mailbox.id)?, &flags);
+    let local = Some(named(now, left, local.stamp));
+    run.record(|w| w.update(&Row { local, ..row.clone() }))?;
+    Ok(true)
+}
+
+/// The same of files that are only now found to have been moved: each with the row that it
+/// left, if that is known. Gives the rows whose file was not there any more.
+pub(super) fn relabel_found(
+    run: &mut Run,
+    moved: impl Iterator<Item = (RowId, Option<RowId>)>,
+) -> Result<BTreeSet<RowId>, AccountError> {
+    let mut unread = BTreeSet::new();
+    for (id, past) in moved {
+        note_letters(run, id, past)?;
+        let Some(row) = run.store.row(id)? else { continue };
+        if !matches!(row.journal, Journal::Moving { .. }) {
+            continue;
+        }
+        let mailbox = mailbox_of(run, row.mailbox)?;
+        if !relabelled(run, &mailbox, id)? {
+            unread.insert(id);
+        }
+    }
+    Ok(unread)
+}
+
+/// Writes down what the letters mean before they change: read once more after a crash, the
+/// new ones would be taken for those of the other table.
+fn note_letters(run: &mut Run, id: RowId, past: Option<RowId>) -> Result<(), AccountError> {
+    let Some(past) = past.map(|past| run.store.row(past)).transpose()?.flatten() else {
+        return Ok(());
+    };
+    let Some(row) = run.store.row(id)? else { return Ok(()) };
+    if row.journal != Journal::Idle || row.mailbox == past.mailbox {
+        return Ok(());
+    }
+    let keywords = keywords_left(run.store.mailbox(past.mailbox)?.as_ref(), &row);
+    if row.local.as_ref().is_none_or(|local| local.flags.keywords == keywords) {
+        return Ok(());
+    }
+    let journal = Journal::Moving { from: past.id, keywords };
+    run.record(|w| w.update(&Row { journal, ..row }))
+}
