@@ -4,13 +4,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::apply::{placed, unlock};
 use super::record::Writer;
-use super::{AccountError, Outside, Settings, Wish};
+use super::{AccountError, Outside, Settings, Wish, apply};
 use crate::local::fs::Fs;
-use crate::local::{LocalError, Placed, Root, RootOptions};
+use crate::local::{LocalError, Root, RootOptions};
 use crate::reconcile::Policy;
-use crate::reconcile::types::{FileStamp, Flags, Journal, Local, Mailbox, Row};
+use crate::reconcile::types::{Journal, Mailbox, Row};
 use crate::state::{StateError, Store};
 
 /// The store and the Maildir of an account, opened and locked.
@@ -79,12 +78,12 @@ pub(super) fn settle(
     root: &Root,
 ) -> Result<(), AccountError> {
     let policy = Policy { pull_only: settings.pull_only, ..Policy::default() };
-    unlock(store, root)?;
+    apply::unlock(store, root)?;
     for mailbox in store.mailboxes()? {
         let placing: Vec<Row> = store.placing(mailbox.id)?;
         let mut settled = Vec::new();
         for row in placing {
-            match place(root, &mailbox, row) {
+            match apply::settle(root, &mailbox, row) {
                 Ok(row) => settled.push(row),
                 // It stays *placing*, and the next run tries again.
                 Err(error) => tracing::warn!(mailbox = %mailbox.name, %error, "not settled"),
@@ -114,14 +113,4 @@ pub(super) fn settle(
         }
     }
     Ok(())
-}
-
-fn place(root: &Root, mailbox: &Mailbox, row: Row) -> Result<Row, AccountError> {
-    let Journal::Placing { stem, in_new, info } = row.journal.clone() else { return Ok(row) };
-    let stamp = match root.place(&mailbox.name, &stem, in_new, &info)? {
-        Placed::Placed(stamp) => stamp,
-        Placed::NotInTmp | Placed::Exists => FileStamp::default(),
-    };
-    let local = Local { stem, in_new, info, flags: Flags::default(), stamp };
-    Ok(placed(mailbox, row, local))
 }

@@ -17,7 +17,7 @@ mod transfer;
 use std::collections::BTreeMap;
 
 pub(super) use letters::unlock;
-pub(super) use pull::placed;
+pub(super) use pull::settle;
 
 use super::{AccountError, Run};
 use crate::reconcile::types::{Mailbox, MailboxId, Row, RowId};

@@ -12,7 +12,8 @@ use crate::local::{Delivered, Delivery, KeywordTable, LocalError, Placed, Root};
 use crate::reconcile::messages::base_now;
 use crate::reconcile::pairing::{Class, class};
 use crate::reconcile::types::{
-    Base, Flags, Journal, Local, Mailbox, MailboxName, Row, RowId, SetAside, SetAsideKind, Uid,
+    Base, FileStamp, Flags, Journal, Local, Mailbox, MailboxName, Row, RowId, SetAside,
+    SetAsideKind, Uid,
 };
 use crate::reconcile::{MailboxView, Step};
 use crate::remote::RemoteError;
@@ -32,6 +33,7 @@ pub(super) async fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountEr
         let mailbox = mailbox_of(run, id)?;
         let mut rows: Vec<Row> = rows.into_iter().map(|(row, ())| row).collect();
         rows.sort_by_key(|row| row.remote.as_ref().map(|remote| remote.uid));
+        let rows = place_left(run, &mailbox, rows)?;
         for batch in batches(&rows) {
             if run.outside.is_stopping() {
                 return Ok(());
@@ -42,6 +44,46 @@ pub(super) async fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountEr
         }
     }
     Ok(())
+}
+
+/// What came down in an earlier run and could not be placed is not fetched again: it is tried
+/// once more, and named. Gives the rows without a file in `tmp/`.
+fn place_left(run: &mut Run, mailbox: &Mailbox, rows: Vec<Row>) -> Result<Vec<Row>, AccountError> {
+    let is_left = |row: &Row| matches!(row.journal, Journal::Placing { .. });
+    let (left, rows): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(is_left);
+    let mut settled = Vec::new();
+    for row in left {
+        match settle(&run.root, mailbox, row) {
+            Ok(row) => settled.push(row),
+            Err(error) => run.report.skip(mailbox.name.to_string(), error.to_string()),
+        }
+    }
+    if !settled.is_empty() {
+        run.root.sync_dirs(&mailbox.name)?;
+        run.report.pulled += settled.len() as u64;
+        run.report.touch(&mailbox.name);
+        run.record(|w| settled.iter().try_for_each(|row| w.update(row)))?;
+    }
+    Ok(rows)
+}
+
+/// Settles a row that was left *placing*: with its tmp file there the rename is done now;
+/// without it the file was placed, and the scan that follows sees what became of it since.
+///
+/// # Errors
+/// The file cannot be renamed.
+pub(in crate::account) fn settle(
+    root: &Root,
+    mailbox: &Mailbox,
+    row: Row,
+) -> Result<Row, LocalError> {
+    let Journal::Placing { stem, in_new, info } = row.journal.clone() else { return Ok(row) };
+    let stamp = match root.place(&mailbox.name, &stem, in_new, &info)? {
+        Placed::Placed(stamp) => stamp,
+        Placed::NotInTmp | Placed::Exists => FileStamp::default(),
+    };
+    let local = Local { stem, in_new, info, flags: Flags::default(), stamp };
+    Ok(placed(mailbox, row, local))
 }
 
 fn batches(rows: &[Row]) -> Vec<&[Row]> {
@@ -399,7 +441,7 @@ fn rename(run: &Run, mailbox: &Mailbox, row: Row) -> Result<Row, LocalError> {
 }
 
 /// The row of a file that has its place, with the flags that its name was given.
-pub(in crate::account) fn placed(mailbox: &Mailbox, row: Row, local: Local) -> Row {
+fn placed(mailbox: &Mailbox, row: Row, local: Local) -> Row {
     let agreed = row.remote.as_ref().map(|remote| remote.flags.clone()).unwrap_or_default();
     let local = Some(Local { flags: super::letters::held(mailbox, &agreed), ..local });
     let wanted = agreed.keywords.clone();

@@ -80,6 +80,7 @@ fn what_may_have_gone_where_nobody_can_look_is_not_deleted() {
 #[test]
 fn a_read_only_cur_keeps_its_names_and_gets_its_changes_later() {
     let mirror = Mirror::in_step();
+    let before = mirror.server.commands().len();
     let cur = mirror.root().join("Work/cur");
     set_mode(&cur, 0o500);
     mirror.server.set_flags("Work", 1, &["\\Flagged"], &[]);
@@ -91,6 +92,9 @@ fn a_read_only_cur_keeps_its_names_and_gets_its_changes_later() {
         assert_eq!((mirror.files("Work").len(), mirror.files("INBOX").len()), (3, 4));
         assert_eq!(mirror.subjects("Work"), ["Work 1", "Work 3", "fresh"]);
     }
+    let commands = mirror.server.commands().into_iter().skip(before);
+    let bodies: Vec<_> = commands.filter(|c| c.line.contains("BODY.PEEK[]")).collect();
+    assert_eq!(bodies.len(), 2, "what waits in tmp is not fetched again: {bodies:#?}");
     set_mode(&cur, 0o700);
     mirror.agree();
 }
