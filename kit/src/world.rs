@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use mailtide::account::{self, AccountError, Clock, Outside, Report, Settings, Wish};
+use mailtide::account::{self, AccountError, Clock, Outside, Progress, Report, Settings, Wish};
 use mailtide::reconcile::{GuardLimits, OnLocalDelete, OnRemoteDelete};
 use mailtide::remote::imap::{Endpoint, Tls};
 use mailtide::remote::{BoxStream, Connecting, Connector};
@@ -154,6 +154,7 @@ impl World {
             }),
             stop: Arc::new(AtomicBool::new(false)),
             commits: Some(Arc::new(move || at.pass())),
+            progress: Progress::default(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("a runtime");

@@ -12,7 +12,7 @@ use super::interrupt::Interrupt;
 use super::report::{
     AccountOutcome, Decision, Failure, HoldView, LastRun, Named, StatusView, Work,
 };
-use crate::account::{self, AccountError, Clock, Outside, Report, Settings, Wish};
+use crate::account::{self, AccountError, Clock, Outside, Progress, Report, Settings, Wish};
 use crate::config::{Account, Config, Direction, OnLocalDelete, OnRemoteDelete};
 use crate::local::LocalError;
 use crate::local::fs::RealFs;
@@ -110,6 +110,7 @@ async fn run_account(
         connector: Arc::new(TcpConnector),
         clock: Clock::system(),
         commits: None,
+        progress: Progress::default(),
         stop: interrupt.flag(),
     };
     let (report, result) = Box::pin(account::sync(settings, outside, wish)).await;
