@@ -8,4 +8,5 @@ pub mod memfs;
 pub mod proxy;
 pub mod sample;
 pub mod table;
+pub mod terminal;
 pub mod world;

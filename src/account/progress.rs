@@ -74,9 +74,11 @@ pub enum Event<'a> {
     Skipped(&'a Skip),
 }
 
+type Tell = dyn Fn(&Event<'_>) + Send + Sync;
+
 /// Where a run tells what it came to: nowhere, or to a function that returns quickly.
 #[derive(Clone, Default)]
-pub struct Progress(Option<Arc<dyn Fn(&Event<'_>) + Send + Sync>>);
+pub struct Progress(Option<Arc<Tell>>);
 
 impl Progress {
     /// Tells a function.

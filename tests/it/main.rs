@@ -8,4 +8,5 @@ mod demo;
 mod dovecot;
 mod interrupt;
 mod plans;
+mod progress;
 mod tidy;
