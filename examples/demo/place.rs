@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use mailtide::account::{Clock, Outside, Settings};
+use mailtide::account::{Clock, Outside, Progress, Settings};
 use mailtide::config::{Account, Config, Env};
 use mailtide::local::fs::RealFs;
 use mailtide::reconcile::{GuardLimits, OnLocalDelete, OnRemoteDelete};
@@ -148,6 +148,7 @@ pub(crate) fn outside(stop: Arc<AtomicBool>) -> Outside {
         connector: Arc::new(TcpConnector),
         clock: Clock::system(),
         commits: None,
+        progress: Progress::default(),
         stop,
     }
 }

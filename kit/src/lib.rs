@@ -9,5 +9,6 @@ pub mod memfs;
 pub mod proxy;
 pub mod sample;
 pub mod table;
+pub mod terminal;
 pub mod unprivileged;
 pub mod world;

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use mailtide::account::{self, AccountError, Clock, Outside, Report, Settings, Wish};
+use mailtide::account::{self, AccountError, Clock, Outside, Progress, Report, Settings, Wish};
 use mailtide::reconcile::types::SetAsideKind;
 use mailtide::reconcile::{GuardLimits, OnLocalDelete, OnRemoteDelete};
 use mailtide::remote::imap::{Endpoint, Tls};
@@ -260,6 +260,7 @@ impl World {
             }),
             stop: Arc::new(AtomicBool::new(false)),
             commits: Some(commits),
+            progress: Progress::default(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("a runtime");

@@ -9,6 +9,7 @@ pub mod answer;
 pub mod apply;
 pub mod error;
 pub mod observe;
+pub mod progress;
 pub mod record;
 pub mod recover;
 pub mod report;
@@ -26,6 +27,7 @@ use crate::state::Store;
 
 pub use answer::{adopt, bring_back};
 pub use error::AccountError;
+pub use progress::Progress;
 pub use report::{Report, Skip};
 pub use settings::{Clock, Outside, Settings};
 
@@ -58,6 +60,8 @@ pub struct Run {
     copied: BTreeSet<RowId>,
     /// Something was done whose fact only the next look can see.
     unseen: bool,
+    /// How many of the report's skips whoever watches knows of.
+    skips_told: usize,
     /// The marker was advanced by this run.
     marked: bool,
     /// The only mailboxes that are looked at, if not all.
@@ -98,6 +102,7 @@ impl Run {
         if !wish.dry_run {
             recover::settle(&settings, &mut store, &root)?;
         }
+        outside.progress.tell(progress::Event::Connecting);
         let session = match Session::connect(&settings.endpoint, &*outside.connector).await {
             Ok(session) => session,
             Err(error) => {
@@ -118,6 +123,7 @@ impl Run {
             tried: BTreeSet::new(),
             copied: BTreeSet::new(),
             unseen: false,
+            skips_told: 0,
             marked: false,
             focus: wish.focus.clone(),
         })
@@ -128,6 +134,7 @@ impl Run {
             self.report.rounds += 1;
             self.tried.clear();
             observe::observe(self).await?;
+            self.tell_skips();
             if wish.dry_run {
                 let plan = self.plan()?;
                 self.report.plan = world::describe(self, &plan)?;
@@ -167,6 +174,7 @@ impl Run {
             self.mark()?;
             let before = self.report.done();
             apply::apply(self, &plan).await?;
+            self.tell_skips();
             // Steps that were all refused are no reason to look again at once.
             worked |= self.report.done() > before || std::mem::take(&mut self.unseen);
             passes += 1;
@@ -182,6 +190,14 @@ impl Run {
             self.report.skip(mailbox.name.to_string(), why);
         }
         Ok(())
+    }
+
+    /// Tells of what was skipped since the last time.
+    fn tell_skips(&mut self) {
+        let skipped = &self.report.skipped;
+        let news = skipped.get(self.skips_told..).unwrap_or_default();
+        news.iter().for_each(|skip| self.outside.progress.tell(progress::Event::Skipped(skip)));
+        self.skips_told = skipped.len();
     }
 
     /// Whether a mailbox is mirrored and looked at in this run.
@@ -202,6 +218,7 @@ impl Run {
     ) -> (Report, Result<(), AccountError>) {
         let counters = self.session.counters();
         (self.report.received, self.report.sent) = (counters.received, counters.sent);
+        self.tell_skips();
         let recorded = record::end_run(&mut self, &result);
         recover::tidy_up(&self.settings, &self.outside, &self.root);
         if result.as_ref().err().is_none_or(|error| !error.ends_session()) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::Progress;
 use crate::local::fs::Fs;
 use crate::reconcile::types::{MailboxName, SpecialUse};
 use crate::reconcile::{GuardLimits, OnLocalDelete, OnRemoteDelete};
@@ -70,6 +71,8 @@ pub struct Outside {
     pub clock: Clock,
     /// Asked before each commit of the store; a false ends it: the test kit's crash points.
     pub commits: Option<Commits>,
+    /// Told what the run comes to.
+    pub progress: Progress,
     /// Set when the user asked to stop: the step in hand is finished, nothing new is begun.
     pub stop: Arc<AtomicBool>,
 }

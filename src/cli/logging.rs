@@ -10,6 +10,7 @@ use tracing_subscriber::fmt::{FmtContext, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::output::Style;
+use super::progress::screen;
 use crate::reconcile::types::printable;
 
 /// Starts logging. `RUST_LOG` decides what is logged, else `--quiet` and the number of `-v`.
@@ -31,7 +32,7 @@ pub fn start(quiet: bool, verbose: u8) {
     let style = Style::of(std::io::stderr().is_terminal());
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| screen::Stderr)
         .event_format(Line { style })
         .finish();
     // Fails only when somebody else logs already: their choice stands.

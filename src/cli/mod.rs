@@ -7,6 +7,7 @@ mod hook;
 pub mod interrupt;
 pub mod logging;
 pub mod output;
+pub mod progress;
 pub mod report;
 mod run;
 
@@ -21,6 +22,7 @@ use self::args::{Cli, Command, Global, Target};
 use self::exit::Exit;
 use self::interrupt::Interrupt;
 use self::output::Style;
+use self::progress::Audience;
 use self::report::{Decision, Failure, HoldView};
 use crate::config::{Config, Env};
 use crate::reconcile::types::printable;
@@ -32,6 +34,8 @@ struct Answer {
     /// For programs.
     json: serde_json::Value,
     exit: Exit,
+    /// The JSON is the last of many lines.
+    event: bool,
 }
 
 /// Runs the program: the arguments are those of the process.
@@ -42,7 +46,7 @@ pub fn main() -> ExitCode {
     let style = Style::of(std::io::stdout().is_terminal());
     let exit = match execute(&command, &global, style) {
         Ok(answer) => show(&answer, &global),
-        Err(failure) => fail(&failure, &global),
+        Err(failure) => fail(&failure, &command, &global),
     };
     exit.into()
 }
@@ -50,7 +54,7 @@ pub fn main() -> ExitCode {
 /// Prints the answer; a stdout that cannot be written to is the one thing that may go wrong.
 fn show(answer: &Answer, global: &Global) -> Exit {
     let printed = match global.json {
-        true => output::json(&answer.json).and_then(|text| output::print(&text)),
+        true => json(&answer.json, answer.event).and_then(|text| output::print(&text)),
         false => output::print(&answer.text),
     };
     match printed {
@@ -62,8 +66,20 @@ fn show(answer: &Answer, global: &Global) -> Exit {
     }
 }
 
+/// What a program reads: the last line of a command that told events, or all there is.
+fn json(value: &serde_json::Value, event: bool) -> std::io::Result<String> {
+    let mut value = value.clone();
+    match value.as_object_mut().filter(|_| event) {
+        Some(object) => {
+            object.insert("event".to_owned(), "done".into());
+            output::json_line(&value)
+        }
+        None => output::json(&value),
+    }
+}
+
 /// Says what kept the command from being run at all.
-fn fail(failure: &Failure, global: &Global) -> Exit {
+fn fail(failure: &Failure, command: &Command, global: &Global) -> Exit {
     // A config error has a line of its own for each mistake.
     for line in failure.text.lines() {
         output::complain(&format!("mailtide: {}", printable(line)));
@@ -73,7 +89,8 @@ fn fail(failure: &Failure, global: &Global) -> Exit {
     }
     if global.json {
         let value = serde_json::json!({ "error": failure, "exit": failure.exit });
-        let _ = output::json(&value).and_then(|text| output::print(&text));
+        let event = matches!(command, Command::Sync { .. });
+        let _ = json(&value, event).and_then(|text| output::print(&text));
     }
     failure.exit
 }
@@ -133,9 +150,10 @@ fn sync(
     }
     let interrupt = Interrupt::install()
         .map_err(|e| Failure::new(Exit::Skipped, format!("cannot listen for signals: {e}")))?;
-    let outcomes = run::sync(config, targets, dry_run, &interrupt)?;
+    let outcomes = run::sync(config, targets, dry_run, Audience::of(global), &interrupt)?;
     let exit = Exit::gravest(outcomes.iter().map(report::AccountOutcome::exit));
-    answer(report::outcomes(&outcomes, global.quiet, style), "accounts", &outcomes, exit)
+    let text = report::outcomes(&outcomes, global.quiet, style);
+    Ok(Answer { event: true, ..answer(text, "accounts", &outcomes, exit)? })
 }
 
 fn decide(
@@ -155,5 +173,5 @@ fn decide(
 fn answer(text: String, key: &str, value: &impl Serialize, exit: Exit) -> Result<Answer, Failure> {
     let failed = |error| Failure::new(Exit::Skipped, format!("cannot be shown as JSON: {error}"));
     let value = serde_json::to_value(value).map_err(failed)?;
-    Ok(Answer { text, json: serde_json::json!({ key: value, "exit": exit }), exit })
+    Ok(Answer { text, json: serde_json::json!({ key: value, "exit": exit }), exit, event: false })
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::progress::screen;
+
 /// Whether text is coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Style {
@@ -63,7 +65,7 @@ pub(super) fn print(text: &str) -> io::Result<()> {
 
 /// Writes a line to stderr; there is nobody to tell when that fails.
 pub(super) fn complain(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = screen::say(&format!("{text}\n"));
 }
 
 /// JSON with a line end, for programs. What could drive a terminal is escaped, which changes
@@ -72,7 +74,18 @@ pub(super) fn complain(text: &str) {
 /// # Errors
 /// None of ours: the values are plain data.
 pub(super) fn json(value: &impl Serialize) -> io::Result<String> {
-    let raw = serde_json::to_string_pretty(value)?;
+    Ok(escaped(&serde_json::to_string_pretty(value)?))
+}
+
+/// The same on one line.
+///
+/// # Errors
+/// As for [`json`].
+pub(super) fn json_line(value: &impl Serialize) -> io::Result<String> {
+    Ok(escaped(&serde_json::to_string(value)?))
+}
+
+fn escaped(raw: &str) -> String {
     let mut out = String::with_capacity(raw.len() + 1);
     for c in raw.chars() {
         let bidi = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -84,7 +97,7 @@ pub(super) fn json(value: &impl Serialize) -> io::Result<String> {
         }
     }
     out.push('\n');
-    Ok(out)
+    out
 }
 
 /// `1.2 MB`, in thousands.

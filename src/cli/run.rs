@@ -9,10 +9,11 @@ use super::args::Target;
 use super::exit::Exit;
 use super::hook;
 use super::interrupt::Interrupt;
+use super::progress::{Audience, Watch, screen};
 use super::report::{
     AccountOutcome, Decision, Failure, HoldView, LastRun, Named, StatusView, Work,
 };
-use crate::account::{self, AccountError, Clock, Outside, Report, Settings, Wish};
+use crate::account::{self, AccountError, Clock, Outside, Progress, Report, Settings, Wish};
 use crate::config::{Account, Config, Direction, OnLocalDelete, OnRemoteDelete};
 use crate::local::LocalError;
 use crate::local::fs::RealFs;
@@ -32,6 +33,7 @@ pub(super) fn sync(
     config: &Config,
     targets: &[Target],
     dry_run: bool,
+    audience: Audience,
     interrupt: &Interrupt,
 ) -> Result<Vec<AccountOutcome>, Failure> {
     let wanted: Vec<&Account> = config
@@ -39,12 +41,20 @@ pub(super) fn sync(
         .iter()
         .filter(|account| targets.is_empty() || targets.iter().any(|t| t.account == account.name))
         .collect();
+    let names: Vec<&str> = wanted.iter().map(|account| account.name.as_str()).collect();
+    let watch = &Watch::new(audience, &names);
     let outcomes = thread::scope(|scope| {
         let threads: Vec<_> = wanted
             .iter()
-            .map(|account| {
+            .enumerate()
+            .map(|(n, account)| {
                 let wish = Wish { dry_run, focus: focus(account, targets) };
-                let run = move || sync_one(config, account, wish, interrupt);
+                let run = move || {
+                    let progress = watch.account(n, dry_run);
+                    let outcome = sync_one(config, account, wish, progress, interrupt);
+                    watch.end(n, &outcome);
+                    outcome
+                };
                 (account.name.clone(), scope.spawn(run))
             })
             .collect();
@@ -73,13 +83,14 @@ fn sync_one(
     config: &Config,
     account: &Account,
     wish: Wish,
+    progress: Progress,
     interrupt: &Interrupt,
 ) -> AccountOutcome {
     let started = Instant::now();
     let dry_run = wish.dry_run;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(run_account(config, account, wish, interrupt)),
+        Ok(runtime) => runtime.block_on(run_account(config, account, wish, progress, interrupt)),
         Err(error) => Err(Failure::new(Exit::Skipped, format!("cannot start: {error}"))),
     };
     let mut outcome = match result {
@@ -96,24 +107,31 @@ async fn run_account(
     config: &Config,
     account: &Account,
     wish: Wish,
+    progress: Progress,
     interrupt: &Interrupt,
 ) -> Result<(Report, Option<AccountError>), Failure> {
+    // Its password may be asked for at the terminal.
+    let pause = screen::pause();
     let secret = tokio::select! {
         secret = account.secret.fetch() => secret,
         () = interrupt.requested() => return Err(interrupted()),
     };
     let secret =
         secret.map_err(|error| Failure::new(Exit::Unreachable, format!("no password: {error}")))?;
+    drop(pause);
     let settings = settings(config, account, secret.expose());
     let outside = Outside {
         fs: Arc::new(RealFs),
         connector: Arc::new(TcpConnector),
         clock: Clock::system(),
         commits: None,
+        progress,
         stop: interrupt.flag(),
     };
     let (report, result) = Box::pin(account::sync(settings, outside, wish)).await;
     if !report.touched.is_empty() && !account.on_change.is_empty() {
+        // What the program says stands above what is drawn.
+        let _pause = screen::pause();
         hook::on_change(account, &report).await;
     }
     if report.interrupted && result.is_ok() {

@@ -11,6 +11,7 @@ mod hazards;
 mod hostile;
 mod interrupt;
 mod plans;
+mod progress;
 mod scenarios;
 mod shipped;
 mod tidy;

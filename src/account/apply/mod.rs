@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 pub(super) use letters::unlock;
 pub(super) use pull::settle;
 
+use super::progress::{Event, Way};
 use super::{AccountError, Run};
 use crate::reconcile::types::{Mailbox, MailboxId, Row, RowId};
 use crate::reconcile::{Plan, Step};
@@ -53,6 +54,23 @@ fn grouped<T>(
         }
     }
     Ok(out)
+}
+
+/// Tells how many bodies of which mailboxes are to travel, before the first one does.
+fn announce(
+    run: &Run,
+    way: Way,
+    wanted: &BTreeMap<MailboxId, Vec<(Row, ())>>,
+) -> Result<(), AccountError> {
+    for (id, rows) in wanted {
+        let mailbox = mailbox_of(run, *id)?;
+        let words = rows.iter().filter_map(|(row, ())| row.words.as_ref());
+        // The sizes are a server's words: together they may be anything.
+        let octets = words.fold(0_u64, |sum, words| sum.saturating_add(words.size));
+        let (mailbox, messages) = (&mailbox.name, rows.len() as u64);
+        run.outside.progress.tell(Event::Planned { mailbox, way, messages, octets });
+    }
+    Ok(())
 }
 
 fn mailbox_of(run: &Run, id: MailboxId) -> Result<Mailbox, AccountError> {

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use super::{grouped, mailbox_of, select};
+use super::{announce, grouped, mailbox_of, select};
+use crate::account::progress::{Event, Progress, Way};
 use crate::account::record::Writer;
 use crate::account::{AccountError, Run};
 use crate::local::name::with_flags;
@@ -29,8 +30,10 @@ pub(super) async fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountEr
         Step::Fetch(row) => Some((*row, ())),
         _ => None,
     })?;
+    announce(run, Way::Down, &wanted)?;
     for (id, rows) in wanted {
         let mailbox = mailbox_of(run, id)?;
+        run.outside.progress.tell(Event::Began { mailbox: &mailbox.name, way: Way::Down });
         let mut rows: Vec<Row> = rows.into_iter().map(|(row, ())| row).collect();
         rows.sort_by_key(|row| row.remote.as_ref().map(|remote| remote.uid));
         let rows = place_left(run, &mailbox, rows)?;
@@ -42,6 +45,7 @@ pub(super) async fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountEr
                 break;
             }
         }
+        run.outside.progress.tell(Event::Ended { mailbox: &mailbox.name, way: Way::Down });
     }
     Ok(())
 }
@@ -151,7 +155,7 @@ async fn fetch(
         set.insert(*uid);
     });
     let limit = run.settings.max_message_size;
-    let mut sink = Sink::new(&run.root, &mailbox.name, &by_uid);
+    let mut sink = Sink::new(&run.root, &mailbox.name, &by_uid, &run.outside.progress);
     let result = run.session.fetch_bodies(&set, limit, &mut sink).await;
     let Sink { mut done, mut failure, .. } = sink;
     let lost = match result {
@@ -208,7 +212,7 @@ async fn fetch_alone(
 ) -> Result<Alone, AccountError> {
     let set = UidSet::from_range(uid, uid);
     let only = BTreeMap::from([(uid, row)]);
-    let mut sink = Sink::new(&run.root, &mailbox.name, &only);
+    let mut sink = Sink::new(&run.root, &mailbox.name, &only, &run.outside.progress);
     let limit = run.settings.max_message_size;
     let result = run.session.fetch_bodies(&set, limit, &mut sink).await;
     let Sink { mut done, failure, .. } = sink;
@@ -264,12 +268,18 @@ struct Sink<'a> {
     seen: BTreeSet<Uid>,
     done: Vec<Pulled>,
     failure: Option<LocalError>,
+    progress: &'a Progress,
 }
 
 impl<'a> Sink<'a> {
-    fn new(root: &'a Root, mailbox: &'a MailboxName, rows: &'a BTreeMap<Uid, &'a Row>) -> Self {
+    fn new(
+        root: &'a Root,
+        mailbox: &'a MailboxName,
+        rows: &'a BTreeMap<Uid, &'a Row>,
+        progress: &'a Progress,
+    ) -> Self {
         let (open, seen, done) = (None, BTreeSet::new(), Vec::new());
-        Self { root, mailbox, rows, open, seen, done, failure: None }
+        Self { root, mailbox, rows, open, seen, done, failure: None, progress }
     }
 
     /// Keeps the reason; the stream only learns that it has to stop.
@@ -293,7 +303,10 @@ impl BodySink for Sink<'_> {
 
     fn chunk(&mut self, bytes: &[u8]) -> io::Result<()> {
         let Some(delivery) = self.open.as_mut() else { return Ok(()) };
-        delivery.write(bytes).map_err(|error| self.fail(error))
+        delivery.write(bytes).map_err(|error| self.fail(error))?;
+        let (mailbox, way, count) = (self.mailbox, Way::Down, bytes.len() as u64);
+        self.progress.tell(Event::Octets { mailbox, way, count });
+        Ok(())
     }
 
     fn end(&mut self, uid: Uid) -> io::Result<()> {
@@ -308,6 +321,8 @@ impl BodySink for Sink<'_> {
         match delivery.finish(date) {
             Ok(delivered) => {
                 self.done.push(Pulled { row, delivered });
+                let (mailbox, way) = (self.mailbox, Way::Down);
+                self.progress.tell(Event::Message { mailbox, way });
                 Ok(())
             }
             Err(error) => Err(self.fail(error)),

@@ -2,15 +2,17 @@
 
 use std::io;
 
-use super::{grouped, mailbox_of, select};
+use super::{announce, grouped, mailbox_of, select};
 use crate::account::observe::reexamine;
+use crate::account::progress::{Event, Progress, Way};
 use crate::account::{AccountError, Run};
 use crate::local::{Examined, Listed, LocalError, PushSource, Pushed};
 use crate::reconcile::MailboxView;
 use crate::reconcile::Step;
 use crate::reconcile::messages::base_now;
 use crate::reconcile::types::{
-    Base, ContentId, Flags, Journal, Local, Mailbox, Remote, Row, SetAside, SetAsideKind, Uid,
+    Base, ContentId, Flags, Journal, Local, Mailbox, MailboxName, Remote, Row, SetAside,
+    SetAsideKind, Uid,
 };
 use crate::remote::RemoteError;
 use crate::remote::imap::{AppendError, BodySource, Code};
@@ -25,14 +27,17 @@ pub(super) async fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountEr
         Step::Push(row) => Some((*row, ())),
         _ => None,
     })?;
+    announce(run, Way::Up, &wanted)?;
     for (id, rows) in wanted {
         let mailbox = mailbox_of(run, id)?;
+        run.outside.progress.tell(Event::Began { mailbox: &mailbox.name, way: Way::Up });
         let rows: Vec<Row> = rows.into_iter().map(|(row, ())| row).collect();
         for batch in rows.chunks(BATCH) {
             if run.outside.is_stopping() || !push_batch(run, &mailbox, batch).await? {
                 break;
             }
         }
+        run.outside.progress.tell(Event::Ended { mailbox: &mailbox.name, way: Way::Up });
     }
     Ok(())
 }
@@ -69,7 +74,9 @@ async fn push_batch(run: &mut Run, mailbox: &Mailbox, rows: &[Row]) -> Result<bo
         if run.outside.is_stopping() {
             return Ok(false);
         }
-        if !push(run, mailbox, row).await? {
+        let goes_on = push(run, mailbox, row).await?;
+        run.outside.progress.tell(Event::Message { mailbox: &mailbox.name, way: Way::Up });
+        if !goes_on {
             return Ok(false);
         }
     }
@@ -122,17 +129,22 @@ enum Sent {
 }
 
 /// The file's bytes for the literal; keeps the reason when it cannot be read.
-struct Source {
+struct Source<'a> {
     file: PushSource,
     failure: Option<LocalError>,
+    progress: &'a Progress,
+    mailbox: &'a MailboxName,
 }
 
-impl BodySource for Source {
+impl BodySource for Source<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.file.read(buf).map_err(|error| {
+        let count = self.file.read(buf).map_err(|error| {
             self.failure = Some(error);
             io::Error::other("the message cannot be read any more")
-        })
+        })?;
+        let (mailbox, way) = (self.mailbox, Way::Up);
+        self.progress.tell(Event::Octets { mailbox, way, count: count as u64 });
+        Ok(count)
     }
 }
 
@@ -163,7 +175,8 @@ async fn append(
         Ok(file) => file,
         Err(error) => return Ok(Sent::Unreadable(error)),
     };
-    let mut source = Source { file, failure: None };
+    let (progress, name) = (&run.outside.progress, &mailbox.name);
+    let mut source = Source { file, failure: None, progress, mailbox: name };
     let answer = run.session.append(&mailbox.name, &flags, date, size, &mut source).await;
     match (answer, source.failure) {
         (Ok(uid), None) => match source.file.finish() {

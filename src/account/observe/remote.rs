@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::attributes::{self, Looked};
+use crate::account::progress::Event;
 use crate::account::record::Writer;
 use crate::account::{AccountError, Run, restate};
 use crate::reconcile::types::{
@@ -18,7 +19,9 @@ pub(super) async fn look(run: &mut Run) -> Result<bool, AccountError> {
     run.seen.listed = run.session.list_status().await?;
     let listed = run.seen.listed.clone();
     let mut departed = note_missing(run, &listed).await?;
-    for mailbox in listed {
+    let of = listed.len();
+    for (at, mailbox) in (1..).zip(listed) {
+        run.outside.progress.tell(Event::Looking { mailbox: &mailbox.name, at, of });
         departed |= look_listed(run, mailbox).await?;
     }
     Ok(departed)
