@@ -4,6 +4,7 @@ pub mod certificate;
 pub mod compare;
 pub mod corpus;
 pub mod dovecot;
+pub mod fuzz;
 pub mod imap;
 pub mod memfs;
 pub mod proxy;

@@ -105,7 +105,7 @@ impl KeywordTable {
         u8::try_from(at).ok().map(|n| char::from(b'a' + n))
     }
 
-    fn parse(text: &[u8]) -> Self {
+    pub(super) fn parse(text: &[u8]) -> Self {
         let mut table = Self::default();
         for line in text.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
             if table.take_line(line).is_none() {
@@ -128,7 +128,7 @@ impl KeywordTable {
         self.slots[n].is_none().then(|| self.slots[n] = Some(keyword))
     }
 
-    fn print(&self) -> Vec<u8> {
+    pub(super) fn print(&self) -> Vec<u8> {
         let mut text = Vec::new();
         for (n, keyword) in self.slots.iter().enumerate() {
             if let Some(keyword) = keyword {
@@ -154,7 +154,7 @@ impl KeywordTable {
     }
 
     /// Gives `keyword` the hinted letter if that is free, else the first that is.
-    fn add(&mut self, keyword: &Keyword, hint: Option<u8>) -> bool {
+    pub(super) fn add(&mut self, keyword: &Keyword, hint: Option<u8>) -> bool {
         let hinted = hint.and_then(|hint| self.free().find(|at| *at == usize::from(hint)));
         let Some(at) = hinted.or_else(|| self.free().next()) else { return false };
         if self.slots.len() <= at {

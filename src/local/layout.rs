@@ -104,7 +104,9 @@ fn push_level(path: &mut PathBuf, level: &str) {
     while !rest.is_empty() {
         let mut taken = 0;
         let mut len = 0;
-        for (unit, c) in escape(rest, true).iter().zip(rest.chars()) {
+        // More does not fit into a part, and a name may be a megabyte long.
+        let near = rest.char_indices().nth(NAME_MAX).map_or(rest, |(at, _)| &rest[..at]);
+        for (unit, c) in escape(near, true).iter().zip(near.chars()) {
             if len + unit.len() > NAME_MAX - 8 {
                 break;
             }

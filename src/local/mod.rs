@@ -15,6 +15,8 @@
 
 pub mod content;
 pub mod fs;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 pub mod header;
 pub mod keywords;
 pub mod layout;

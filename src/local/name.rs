@@ -73,7 +73,8 @@ pub fn with_flags(old: &str, system: System, keywords: &str) -> String {
     let mut all: Vec<char> = letters(old).chars().filter(|c| !ours(*c)).collect();
     all.extend(system.letters().chars());
     all.extend(keywords.chars());
-    all.sort_unstable();
+    // Digits first: behind a letter that is the separator they would begin an info part.
+    all.sort_unstable_by_key(|c| (!c.is_ascii_digit(), *c));
     all.dedup();
     let mut info: String = "2,".chars().chain(all).collect();
     match old.strip_prefix("2,") {
@@ -152,6 +153,7 @@ mod tests {
         assert_eq!(set("2,QSa", System::NONE, ""), "2,Q");
         assert_eq!(set("2,S,X=1", System::FLAGGED, "z"), "2,Fz,X=1");
         assert_eq!(set("1,old", System::SEEN, ""), "2,S,1,old");
+        assert_eq!(set("2,!l2,", System::SEEN, ""), "2,2!S,");
         assert_eq!(system_flags("2,S,X=1"), System::SEEN);
         assert_eq!(system_flags("1,S"), System::NONE);
         assert_eq!(keyword_letters("2,Sba,c").collect::<String>(), "ba");

@@ -7,6 +7,7 @@ mod conform;
 mod crash;
 mod demo;
 mod dovecot;
+mod fuzz;
 mod hazards;
 mod hostile;
 mod interrupt;

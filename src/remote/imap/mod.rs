@@ -17,6 +17,8 @@ mod change;
 mod connect;
 mod date;
 mod fetch;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod list;
 mod name;
 mod parse;

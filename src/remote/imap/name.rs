@@ -35,6 +35,8 @@ pub(crate) fn decode(raw: &[u8], delimiter: Option<char>) -> Result<MailboxName,
     };
     let path = match delimiter {
         Some('/') => decoded,
+        // It begins what is encoded: no name could be told from another.
+        Some('&') => return Err("its delimiter is \"&\"".to_owned()),
         _ if decoded.contains('/') => {
             return Err("it holds a \"/\", which is not the server's delimiter".to_owned());
         }
@@ -173,6 +175,7 @@ mod tests {
             (b"a/b", Some('.')),        // a slash inside a level
             (b"a/b", None),
             (b"&AC8-", Some('.')),
+            (b"a&-b", Some('&')),
             (b"a//b", Some('/')),
             (b"a.", Some('.')),
             (b"", Some('/')),

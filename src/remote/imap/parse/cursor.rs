@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Marker, literal_marker};
+use super::number;
 
 /// Without the white space at both ends.
 pub(crate) fn trim(text: &[u8]) -> &[u8] {
@@ -148,15 +148,18 @@ impl<'a> Cursor<'a> {
         None
     }
 
+    /// Looks no further than the marker goes: were the end of the line looked for, each brace
+    /// of a long line would cost the whole line.
     fn literal(&mut self) -> Option<Value<'a>> {
-        let end = self.rest.iter().position(|&b| b == b'\n')? + 1;
-        let (line, after) = self.rest.split_at(end);
+        let open = self.rest.strip_prefix(b"~").unwrap_or(self.rest).strip_prefix(b"{")?;
+        let digits = open.iter().take_while(|b| b.is_ascii_digit()).count();
+        let (digits, close) = open.split_at(digits);
+        let length = number(digits)?;
+        let blanks = close.strip_prefix(b"+").unwrap_or(close).strip_prefix(b"}")?;
         // The marker must be all that is left of its line, as the framing saw it.
-        let open = line.strip_prefix(b"~").unwrap_or(line);
-        if !open.starts_with(b"{") || open[1..].contains(&b'{') {
-            return None;
-        }
-        let Marker::Literal(length) = literal_marker(&[b" ", open].concat()) else { return None };
+        let blank = |b: &&u8| b.is_ascii_whitespace() && **b != b'\n';
+        let end = blanks.iter().take_while(blank).count();
+        let after = blanks[end..].strip_prefix(b"\n")?;
         let Some(length_here) = usize::try_from(length).ok().filter(|&n| n <= after.len()) else {
             self.rest = after;
             return Some(Value::Announced(length));

@@ -32,7 +32,9 @@ use crate::remote::BoxStream;
 pub(crate) const LINE_LIMIT: usize = 32 << 20;
 /// The longest literal that is held in memory, unless the caller sets another limit.
 pub(crate) const LITERAL_LIMIT: u64 = 1 << 20;
-/// A body is handed on in slices of this length (the last may be shorter).
+/// How many literals a response may hold: each makes a caller look at it once more.
+pub(crate) const LITERALS: usize = 1_000;
+/// A body is handed on in slices of at least this length (the last may be shorter).
 pub(crate) const SLICE: usize = 64 << 10;
 /// The read buffer between responses.
 const BUFFER: usize = 256 << 10;
@@ -81,6 +83,8 @@ pub(crate) struct Wire {
     scan: usize,
     /// Whether the response in hand has further parts.
     inside: bool,
+    /// Literals that the response in hand has announced.
+    literals: usize,
     /// Bytes of an announced literal that were not taken yet.
     literal: u64,
     /// The longest literal that [`Self::response`] takes into memory.
@@ -122,6 +126,7 @@ impl Wire {
             filled: 0,
             scan: 0,
             inside: false,
+            literals: 0,
             literal: 0,
             literal_limit: LITERAL_LIMIT,
             out: Vec::new(),
@@ -259,6 +264,7 @@ impl Wire {
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Result<Step, Broken>> {
         if !self.inside {
             self.start = self.end;
+            self.literals = 0;
         }
         let line = loop {
             let from = self.scan.max(self.end);
@@ -279,7 +285,11 @@ impl Wire {
         let may_announce = self.inside || parse::may_hold_literal(self.in_hand());
         self.inside = false;
         Poll::Ready(match parse::literal_marker(&self.buf[line..self.end]) {
+            Marker::Literal(_) if may_announce && self.literals >= LITERALS => {
+                Err(Broken::Limit("the literals of a response", LITERALS as u64))
+            }
             Marker::Literal(length) if may_announce => {
+                self.literals += 1;
                 self.inside = true;
                 self.literal = length;
                 Ok(Step::Literal(length))
