@@ -151,10 +151,23 @@ impl Run {
             self.mark()?;
             let before = self.report.done();
             apply::apply(self, &plan).await?;
+            self.forget_fetched(&plan)?;
             // Steps that were all refused are no reason to look again at once.
             worked |= self.report.done() > before;
             passes += 1;
         }
+    }
+
+    /// A message that came down is done with: only what was tried in vain is remembered.
+    fn forget_fetched(&mut self, plan: &Plan) -> Result<(), AccountError> {
+        for step in &plan.steps {
+            if let Step::Fetch(row) = step
+                && self.store.is_settled(*row)?
+            {
+                self.tried.remove(row);
+            }
+        }
+        Ok(())
     }
 
     /// Whether a mailbox is mirrored and looked at in this run.
