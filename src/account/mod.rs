@@ -175,6 +175,7 @@ impl Run {
             let before = self.report.done();
             apply::apply(self, &plan).await?;
             self.tell_skips();
+            self.forget_fetched(&plan)?;
             // Steps that were all refused are no reason to look again at once.
             worked |= self.report.done() > before || std::mem::take(&mut self.unseen);
             passes += 1;
@@ -188,6 +189,18 @@ impl Run {
             let Some(mailbox) = self.store.mailbox(row.mailbox)? else { continue };
             let why = "the server said that it copied a message, and does not show the copy";
             self.report.skip(mailbox.name.to_string(), why);
+        }
+        Ok(())
+    }
+
+    /// A message that came down is done with: only what was tried in vain is remembered.
+    fn forget_fetched(&mut self, plan: &Plan) -> Result<(), AccountError> {
+        for step in &plan.steps {
+            if let Step::Fetch(row) = step
+                && self.store.is_settled(*row)?
+            {
+                self.tried.remove(row);
+            }
         }
         Ok(())
     }

@@ -190,7 +190,7 @@ impl Run {
     /// A run that identified everything in its restated mailboxes ends their state.
     pub(super) fn finish_restated(&mut self) -> Result<(), AccountError> {
         for mailbox in self.store.mailboxes()?.into_iter().filter(|m| m.restated) {
-            let unknown = self.store.new_remote_count(mailbox.id)?;
+            let unknown = self.store.new_remotes_beyond(mailbox.id, 0)?;
             if unknown == 0 && self.store.restated_count(mailbox.id)? == 0 {
                 self.record(|w| w.mailbox(&Mailbox { restated: false, ..mailbox.clone() }))?;
             }

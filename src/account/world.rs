@@ -7,7 +7,7 @@ use super::{AccountError, Run};
 use crate::reconcile::pairing::{Class, class};
 use crate::reconcile::plan::MailboxStep;
 use crate::reconcile::types::{Journal, MailboxId, Reach, Row, RowId};
-use crate::reconcile::{MailboxView, Plan, RemoteRemoval, Step, World};
+use crate::reconcile::{MailboxView, Plan, RemoteRemoval, Step, World, guard};
 use crate::state::{HoldState, StateError};
 
 /// New server messages that one plan looks at; the next page follows when they are done.
@@ -16,14 +16,17 @@ const PAGE: usize = 4096;
 const UNSETTLED_MAX: usize = 200_000;
 /// Rows that are set aside and could be what was pushed.
 const ASIDE_MAX: usize = 1000;
+/// Tried and failed arrivals that a page steps over: with more of them the next look goes on.
+const TRIED_MAX: usize = 50_000;
 /// The guard's window.
 const WINDOW_S: i64 = 24 * 60 * 60;
 
 /// Loads one round's world.
 pub(super) fn load(run: &Run) -> Result<World, AccountError> {
     let rows = load_rows(run)?;
-    let mailboxes = views(run, &rows)?;
     let departures = run.store.departures(run.outside.clock.now() - WINDOW_S)?;
+    let left: u64 = departures.values().sum();
+    let mailboxes = views(run, &rows, left)?;
     let holds = run.store.holds()?.into_iter();
     let approved = holds.filter(|hold| hold.state == HoldState::Approved);
     Ok(World {
@@ -40,7 +43,7 @@ pub(super) fn load(run: &Run) -> Result<World, AccountError> {
 fn load_rows(run: &Run) -> Result<BTreeMap<RowId, Row>, AccountError> {
     let mut rows: BTreeMap<RowId, Row> = BTreeMap::new();
     let unsettled = run.store.unsettled(None, UNSETTLED_MAX)?;
-    let arrivals = run.store.new_remotes(PAGE + run.tried.len())?;
+    let arrivals = run.store.new_remotes(PAGE + run.tried.len().min(TRIED_MAX))?;
     let asked: Vec<Row> = unsettled.into_iter().chain(arrivals).collect();
     for row in &asked {
         for known in could_match(run, row)? {
@@ -83,7 +86,11 @@ fn could_match(run: &Run, row: &Row) -> Result<Vec<Row>, StateError> {
 fn views(
     run: &Run,
     rows: &BTreeMap<RowId, Row>,
+    left: u64,
 ) -> Result<BTreeMap<MailboxId, MailboxView>, AccountError> {
+    let changes = rows.values().filter(|row| class(row) != Class::RemoteNew).count() as u64;
+    // Counting reads an index through: only where the guard could ask for it.
+    let guarded = guard::asks_for_sizes(changes + left);
     let mut shown: BTreeMap<MailboxId, u64> = BTreeMap::new();
     for row in rows.values().filter(|row| is_plain_arrival(row)) {
         *shown.entry(row.mailbox).or_default() += 1;
@@ -94,8 +101,7 @@ fn views(
             continue;
         }
         let id = mailbox.id;
-        let counts = run.store.mailbox_counts(id)?;
-        let arrivals = run.store.new_remote_count(id)?;
+        let shown = shown.get(&id).copied().unwrap_or(0);
         let view = MailboxView {
             // Where the walk over the root could not look, a message may have gone.
             local_reach: match run.seen.walk {
@@ -103,10 +109,11 @@ fn views(
                 _ => run.seen.local.get(&id).copied().unwrap_or_default(),
             },
             remote_reach: run.seen.remote.get(&id).copied().unwrap_or_default(),
-            agreed: counts.agreed,
-            with_local: counts.with_local,
-            with_remote: counts.with_remote,
-            remotes_beyond: arrivals.saturating_sub(shown.get(&id).copied().unwrap_or(0)),
+            agreed: if guarded { run.store.base_count(id)? } else { 0 },
+            // A mailbox goes only where one side has lost it.
+            with_local: if mailbox.remote { 0 } else { run.store.local_count(id)? },
+            with_remote: if mailbox.local { 0 } else { run.store.remote_count(id)? },
+            remotes_beyond: run.store.new_remotes_beyond(id, shown)?,
             ..MailboxView::of(mailbox)
         };
         views.insert(id, view);

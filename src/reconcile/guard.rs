@@ -26,6 +26,13 @@ const EMPTIED: u64 = 20;
 /// More copies of one content than this in one mailbox are no user's doing.
 const SURPLUS: u64 = 3;
 
+/// Whether so many changes and departures could meet a limit at all: below that, how large the
+/// mailboxes are decides nothing and need not be counted.
+#[must_use]
+pub fn asks_for_sizes(changes: u64) -> bool {
+    changes >= EMPTIED.min(ALWAYS)
+}
+
 /// max(50, min(percent of `size`, messages)).
 fn limit(limits: GuardLimits, size: u64) -> u64 {
     ALWAYS.max((size.saturating_mul(limits.percent) / 100).min(limits.messages))

@@ -34,13 +34,15 @@ pub struct MailboxView {
     pub local_reach: Reach,
     /// How far the last look at the server reached.
     pub remote_reach: Reach,
-    /// Rows with a base: what the guard measures against.
+    /// Rows with a base: what the guard measures against, where it measures (see
+    /// [`super::guard::asks_for_sizes`]).
     pub agreed: u64,
-    /// Rows with a file.
+    /// Rows with a file, where the server has not the mailbox.
     pub with_local: u64,
-    /// Rows with a server message.
+    /// Rows with a server message, where the disk has not the mailbox.
     pub with_remote: u64,
-    /// New remote rows that are neither set aside nor in [`World::rows`], which holds a page.
+    /// Whether, and at least how many, new remote rows are neither set aside nor in
+    /// [`World::rows`], which holds a page.
     pub remotes_beyond: u64,
 }
 

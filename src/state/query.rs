@@ -34,6 +34,15 @@ impl View {
         self.rows("WHERE id = ?1", [id.0]).map(first)
     }
 
+    /// Whether there is such a row and nothing is left to be done with it.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn is_settled(&self, id: RowId) -> Result<bool> {
+        const SQL: &str = "SELECT class = 0 FROM message WHERE id = ?1";
+        Ok(self.one("look at a message", SQL, [id.0], |row| row.get(0))?.unwrap_or(false))
+    }
+
     /// Rows of a mailbox in the order of their ids, from the one after `after`.
     ///
     /// # Errors
@@ -80,6 +89,20 @@ impl View {
             SELECT count(*) FROM message INDEXED BY message_new
             WHERE class = 2 AND (header IS NULL) IN (0, 1) AND mailbox = ?1";
         self.count("count new messages", SQL, [mailbox.0])
+    }
+
+    /// Whether a mailbox has more of those than `shown`: 1 if so, else 0. Reads no more of them.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn new_remotes_beyond(&self, mailbox: MailboxId, shown: u64) -> Result<u64> {
+        const SQL: &str = "
+            SELECT count(*) FROM (
+                SELECT 1 FROM message INDEXED BY message_new
+                WHERE class = 2 AND (header IS NULL) IN (0, 1) AND mailbox = ?1
+                LIMIT 1 OFFSET ?2)";
+        let shown = i64::try_from(shown).unwrap_or(i64::MAX);
+        self.count("look for more new messages", SQL, (mailbox.0, shown))
     }
 
     /// Rows with this content, at most [`MATCHES`].
