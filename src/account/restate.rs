@@ -109,15 +109,14 @@ fn restate_root(tx: &Tx<'_>) -> Result<(), StateError> {
     for mailbox in tx.mailboxes()? {
         let (id, local) = (mailbox.id, false);
         w.mailbox(&Mailbox { stamps: None, restated: true, base: false, local, ..mailbox })?;
-        for row in tx.all_rows(id)? {
+        tx.for_each_row(id, |row| {
             if row.remote.is_none() {
-                w.delete(row.id)?;
-                continue;
+                return w.delete(row.id);
             }
             let set_aside = row.set_aside.filter(|_| row.base.is_none());
             let journal = Journal::Idle;
-            w.update(&Row { local: None, restated: true, set_aside, journal, ..row })?;
-        }
+            w.update(&Row { local: None, restated: true, set_aside, journal, ..row })
+        })?;
     }
     Ok(())
 }
@@ -135,10 +134,9 @@ fn restate_server(tx: &Tx<'_>) -> Result<(), StateError> {
 fn restate_remote(w: &Writer<'_>, mailbox: Mailbox) -> Result<Mailbox, StateError> {
     let mailbox = Mailbox { cursor: None, restated: true, ..mailbox };
     w.mailbox(&mailbox)?;
-    for row in w.tx().all_rows(mailbox.id)? {
+    w.tx().for_each_row(mailbox.id, |row| {
         if row.local.is_none() {
-            w.delete(row.id)?;
-            continue;
+            return w.delete(row.id);
         }
         let journal = match row.journal {
             // The new numbers say nothing of an old UIDNEXT: it is found by its header.
@@ -146,8 +144,8 @@ fn restate_remote(w: &Writer<'_>, mailbox: Mailbox) -> Result<Mailbox, StateErro
             journal => journal,
         };
         let restated = row.base.is_some();
-        w.update(&Row { remote: None, restated, journal, ..row })?;
-    }
+        w.update(&Row { remote: None, restated, journal, ..row })
+    })?;
     Ok(mailbox)
 }
 

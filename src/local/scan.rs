@@ -172,6 +172,31 @@ impl Root {
         self.list_some(mailbox, &|_| true)
     }
 
+    /// Shows every name of a mailbox, `new/` before `cur/`, one at a time and unordered: a
+    /// million need no memory. The reservations of [`Root::list`] hold here as well.
+    ///
+    /// # Errors
+    /// As [`Root::list`].
+    pub fn each_name(
+        &self,
+        mailbox: &MailboxName,
+        each: &mut dyn FnMut(&Entry<'_>),
+    ) -> Result<(), LocalError> {
+        let (dir, separator) = (self.dir_of(mailbox), self.options.separator);
+        for (sub, in_new) in [("new", true), ("cur", false)] {
+            let path = dir.join(sub);
+            let read = self.fs.read_dir(&path, &mut |name, kind, ino| {
+                if is_message(name, kind) {
+                    let (stem, _) = split(name, separator);
+                    let info = name.get(stem.len() + 1..).unwrap_or_default();
+                    each(&Entry { name, stem, info, in_new, ino });
+                }
+            });
+            read.at(Scope::Mailbox, "read", &path)?;
+        }
+        Ok(())
+    }
+
     /// Looks again, for these stems only. One more look, with the same reservation: what is
     /// missing three times is gone, what differs three times is in doubt.
     ///
@@ -221,7 +246,7 @@ impl Root {
         let separator = self.options.separator;
         let mut fits = true;
         let read = self.fs.read_dir(dir, &mut |name, kind, ino| {
-            if kind != Kind::File || name.first() == Some(&b'.') {
+            if !is_message(name, kind) {
                 return;
             }
             let (stem, _) = split(name, separator);
@@ -246,6 +271,11 @@ impl Root {
         let meta = if_there(self.fs.lstat(&path)).at(Scope::Message, "look at", &path)?;
         Ok(meta.map(|m| m.stamp))
     }
+}
+
+/// Dot files and what is no regular file are no messages.
+fn is_message(name: &[u8], kind: Kind) -> bool {
+    kind == Kind::File && name.first() != Some(&b'.')
 }
 
 #[cfg(test)]

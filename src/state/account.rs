@@ -2,72 +2,29 @@
 
 use super::View;
 use super::error::Result;
-use crate::reconcile::types::{MailboxId, Row, RowId, Stem};
+use crate::reconcile::types::{MailboxId, Row};
 
-/// Stem, row, whether in `new/`, info part and inode of a file.
-pub type NameParts = (Stem, RowId, bool, String, u64);
-
-/// Figures of one mailbox.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct MailboxCounts {
-    /// Rows with a base: messages that both sides once agreed on.
-    pub agreed: u64,
-    /// Rows with a file.
-    pub with_local: u64,
-    /// Rows with a message on the server.
-    pub with_remote: u64,
-}
+/// Rows that are read at a time where all are.
+const PAGE: usize = 1000;
 
 impl View {
-    /// Figures of a mailbox.
+    /// Shows every row of a mailbox in the order of their ids, some at a time: whoever is shown
+    /// them may write them.
     ///
     /// # Errors
-    /// When the database cannot be read (so for every question here).
-    pub fn mailbox_counts(&self, mailbox: MailboxId) -> Result<MailboxCounts> {
-        Ok(MailboxCounts {
-            agreed: self.base_count(mailbox)?,
-            with_local: self.local_count(mailbox)?,
-            with_remote: self.remote_count(mailbox)?,
-        })
-    }
-
-    /// Every row of a mailbox, in the order of their ids.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn all_rows(&self, mailbox: MailboxId) -> Result<Vec<Row>> {
-        self.rows("INDEXED BY message_mailbox WHERE mailbox = ?1 ORDER BY id", [mailbox.0])
-    }
-
-    /// Name parts of every file of a mailbox: stem, row, whether in `new/`, info, inode.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn files(&self, mailbox: MailboxId) -> Result<Vec<NameParts>> {
-        const SQL: &str = "
-            SELECT stem, id, in_new, info, ino FROM message INDEXED BY message_mailbox
-            WHERE mailbox = ?1 AND stem IS NOT NULL ORDER BY id";
-        self.all("read file names", SQL, [mailbox.0], |row| {
-            let ino: i64 = row.get(4)?;
-            let (stem, id) = (Stem(row.get(0)?), RowId(row.get(1)?));
-            Ok((stem, id, row.get(2)?, row.get(3)?, ino.cast_unsigned()))
-        })
-    }
-
-    /// Rows of a mailbox with a file.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn rows_with_local(&self, mailbox: MailboxId) -> Result<Vec<Row>> {
-        self.rows("WHERE mailbox = ?1 AND stem IS NOT NULL ORDER BY id", [mailbox.0])
-    }
-
-    /// Rows of a mailbox with a message on the server.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn rows_with_remote(&self, mailbox: MailboxId) -> Result<Vec<Row>> {
-        self.rows("WHERE mailbox = ?1 AND uid IS NOT NULL ORDER BY id", [mailbox.0])
+    /// When the database cannot be read, and what `show` returns.
+    pub fn for_each_row(
+        &self,
+        mailbox: MailboxId,
+        mut show: impl FnMut(Row) -> Result<()>,
+    ) -> Result<()> {
+        let mut after = None;
+        loop {
+            let rows = self.rows_in(mailbox, after, PAGE)?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            after = Some(last.id);
+            rows.into_iter().try_for_each(&mut show)?;
+        }
     }
 
     /// Rows whose file may have been renamed into place without that being recorded.

@@ -36,10 +36,9 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension as _, Params};
 
-pub use self::account::{MailboxCounts, NameParts};
 pub use self::error::{Result, StateError};
 pub use self::guard::{Hold, HoldState};
-pub use self::query::{Counts, MATCHES};
+pub use self::query::{Counts, KnownFile, MATCHES};
 pub use self::run::{RUNS_KEPT, Run};
 
 /// Called before each commit; an error from it rolls the transaction back.

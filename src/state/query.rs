@@ -25,6 +25,21 @@ pub struct Counts {
     pub set_aside: u64,
 }
 
+/// A file as the store knows it by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownFile<'a> {
+    /// Its row.
+    pub row: RowId,
+    /// Its stem.
+    pub stem: &'a [u8],
+    /// Whether it lies in `new/`.
+    pub in_new: bool,
+    /// Its info part.
+    pub info: &'a str,
+    /// Its inode.
+    pub ino: u64,
+}
+
 impl View {
     /// A row.
     ///
@@ -153,39 +168,91 @@ impl View {
         self.rows(tail, (mailbox.0, uid.0)).map(first)
     }
 
-    /// Every UID of a mailbox with its row, ascending: 16 bytes for each.
+    /// Shows the UIDs of a mailbox from `first` to `last`, ascending, one at a time.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn remote_uids(&self, mailbox: MailboxId) -> Result<Vec<(Uid, RowId)>> {
+    pub fn for_each_uid(
+        &self,
+        mailbox: MailboxId,
+        (first, last): (Uid, Uid),
+        mut show: impl FnMut(Uid),
+    ) -> Result<()> {
+        const DOING: &str = "read UIDs";
         const SQL: &str = "
-            SELECT uid, id FROM message INDEXED BY message_uid
-            WHERE mailbox = ?1 AND uid IS NOT NULL ORDER BY uid";
-        self.all("read UIDs", SQL, [mailbox.0], |r| Ok((Uid(r.get(0)?), RowId(r.get(1)?))))
+            SELECT uid FROM message INDEXED BY message_uid
+            WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3 ORDER BY uid";
+        let mut statement = self.db.prepare_cached(SQL).map_err(self.sql(DOING))?;
+        let params = (mailbox.0, first.0, last.0);
+        let mut rows = statement.query(params).map_err(self.sql(DOING))?;
+        while let Some(row) = rows.next().map_err(self.sql(DOING))? {
+            show(Uid(row.get(0).map_err(self.sql(DOING))?));
+        }
+        Ok(())
     }
 
-    /// Shows every file of a mailbox in the order of the rows: stem, row, whether it lies in
-    /// `new/`, and its info part. One at a time, so a million need no memory.
+    /// The largest UID of a mailbox.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn last_uid(&self, mailbox: MailboxId) -> Result<Option<Uid>> {
+        const SQL: &str = "
+            SELECT uid FROM message INDEXED BY message_uid
+            WHERE mailbox = ?1 AND uid IS NOT NULL ORDER BY uid DESC LIMIT 1";
+        self.one("read the last UID", SQL, [mailbox.0], |row| row.get(0).map(Uid))
+    }
+
+    /// Whether the content of any message is known.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn has_content(&self) -> Result<bool> {
+        const SQL: &str = "
+            SELECT 1 FROM message INDEXED BY message_content
+            WHERE substr(content, 1, 8) > x'' AND content IS NOT NULL LIMIT 1";
+        Ok(self.one("look for a known message", SQL, (), |_| Ok(()))?.is_some())
+    }
+
+    /// Whether the content of a message is known of which the server said this size (octets)
+    /// and date (seconds since 1970).
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn words_are_known(&self, size: u64, date: i64) -> Result<bool> {
+        const SQL: &str = "
+            SELECT 1 FROM message INDEXED BY message_words
+            WHERE size = ?1 AND date = ?2 AND content IS NOT NULL LIMIT 1";
+        let found = self.one("look up words", SQL, (size.cast_signed(), date), |_| Ok(()))?;
+        Ok(found.is_some())
+    }
+
+    /// Shows every file of a mailbox in the order of the rows, one at a time: a million need no
+    /// memory.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub fn for_each_local(
         &self,
         mailbox: MailboxId,
-        mut show: impl FnMut(&Stem, RowId, bool, &str),
+        mut show: impl FnMut(KnownFile<'_>),
     ) -> Result<()> {
         const DOING: &str = "read file names";
         const SQL: &str = "
-            SELECT id, stem, in_new, info FROM message INDEXED BY message_mailbox
+            SELECT id, stem, in_new, info, ino FROM message INDEXED BY message_mailbox
             WHERE mailbox = ?1 AND stem IS NOT NULL ORDER BY id";
         let mut statement = self.db.prepare_cached(SQL).map_err(self.sql(DOING))?;
         let mut rows = statement.query([mailbox.0]).map_err(self.sql(DOING))?;
         while let Some(row) = rows.next().map_err(self.sql(DOING))? {
             let decode = || -> rusqlite::Result<_> {
-                Ok((RowId(row.get(0)?), Stem(row.get(1)?), row.get(2)?, row.get_ref(3)?.as_str()?))
+                Ok(KnownFile {
+                    row: RowId(row.get(0)?),
+                    stem: row.get_ref(1)?.as_blob()?,
+                    in_new: row.get(2)?,
+                    info: row.get_ref(3)?.as_str()?,
+                    ino: row.get::<_, i64>(4)?.cast_unsigned(),
+                })
             };
-            let (id, stem, in_new, info) = decode().map_err(self.sql(DOING))?;
-            show(&stem, id, in_new, info);
+            show(decode().map_err(self.sql(DOING))?);
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::intake::{Intake, Shows, Taken, looking_key};
 use crate::account::record::Writer;
 use crate::account::{AccountError, Run};
 use crate::local::header;
@@ -12,89 +13,108 @@ use crate::reconcile::types::{
     FlagMask, Flags, Gate, HeaderKeys, Mailbox, MailboxId, Reach, Remote, Row, ServerWords,
     SetAside, SetAsideKind, Uid,
 };
-use crate::remote::imap::{FetchItems, FetchRow, QresyncSince, Select, Selected, UidSet, Untagged};
+use crate::remote::imap::{
+    FetchItems, FetchRow, QresyncSince, Select, Selected, Session, UidSet, Untagged,
+};
 use crate::state::StateError;
 
 /// More of a header than this tells nothing more.
 pub(in crate::account) const HEADER_MAX: usize = 256 * 1024;
 
-/// What a look at one mailbox saw.
+/// New messages whose headers are asked for at a time.
+const HEADERS: usize = 1000;
+/// Changes that SELECT may tell by itself; more of them are asked for, and taken as they come.
+const TOLD_MAX: usize = 20_000;
+
+/// What a look at one mailbox saw, beside the rows that it wrote.
 #[derive(Debug)]
 pub(super) struct Looked {
-    /// The cursor that the rows below reach up to.
+    /// The cursor that the rows reach up to.
     pub gate: Gate,
     /// What PERMANENTFLAGS allows.
     pub mask: FlagMask,
-    /// Attributes of new messages, and of known ones that changed.
-    pub rows: Vec<FetchRow>,
-    /// Which of them are new.
-    pub new: UidSet,
     /// Known UIDs that are not there any more.
     pub gone: Vec<Uid>,
     /// UIDs that the server names and shows nothing of.
     pub silent: Vec<Uid>,
-    /// Header keys of new messages, where they were asked for.
-    pub headers: BTreeMap<Uid, HeaderKeys>,
     /// How far the look reached.
     pub reach: Reach,
     /// What did not add up, for `status`.
     pub problems: Vec<String>,
+    /// The UIDs that are known mean nothing any more: nothing was written.
+    pub renumbered: bool,
 }
 
-/// Known UIDs of a mailbox.
-struct Known(Vec<Uid>);
-
-impl Known {
-    fn contains(&self, uid: Uid) -> bool {
-        self.0.binary_search(&uid).is_ok()
-    }
+/// What SELECT told.
+struct Opened {
+    selected: Selected,
+    /// Flags that changed, if not more than were taken.
+    changed: Option<Vec<FetchRow>>,
+    vanished: UidSet,
 }
 
 pub(super) async fn look(run: &mut Run, mailbox: &Mailbox) -> Result<Looked, AccountError> {
-    let known = run.store.remote_uids(mailbox.id)?;
-    let known = Known(known.into_iter().map(|(uid, _)| uid).collect());
-    let since = cursor_with_modseq(mailbox);
+    let opened = open(run, mailbox).await?;
+    let selected = &opened.selected;
+    let mut looked = Looked {
+        gate: selected.gate,
+        mask: selected.mask.clone(),
+        gone: Vec::new(),
+        silent: Vec::new(),
+        reach: Reach::Partial,
+        problems: Vec::new(),
+        renumbered: is_renumbered(run, mailbox, &selected.gate)?,
+    };
+    if looked.renumbered {
+        return Ok(looked);
+    }
+    note_mask(run, mailbox, &looked.mask)?;
+    if selected.resynced {
+        for range in opened.vanished.ranges() {
+            let range = (Uid(range.0), Uid(range.1));
+            run.store.for_each_uid(mailbox.id, range, |uid| looked.gone.push(uid))?;
+        }
+    }
+    let mut taken = take_in(run, mailbox, &opened).await?;
+    with_headers(run, mailbox.id, &mut taken).await?;
+    check_membership(run, mailbox.id, &mut taken, &mut looked).await?;
+    check_flags(&taken, &mut looked);
+    Ok(looked)
+}
+
+async fn open(run: &mut Run, mailbox: &Mailbox) -> Result<Opened, AccountError> {
     run.session.settle().await?;
     let qresync = run.session.capabilities().qresync();
-    let parameter = since
+    let parameter = cursor_with_modseq(mailbox)
         .filter(|_| qresync)
         .map(|(uid_validity, highest_modseq)| QresyncSince { uid_validity, highest_modseq });
     let how = if run.settings.pull_only { Select::ReadOnly } else { Select::ReadWrite };
-    let mut rows = Vec::new();
+    let mut changed = Some(Vec::new());
     let mut vanished = UidSet::default();
     let mut sink = |untagged: Untagged| match untagged {
-        Untagged::Fetch(row) => rows.push(row),
+        Untagged::Fetch(row) => match &mut changed {
+            Some(rows) if rows.len() < TOLD_MAX => rows.push(row),
+            _ => changed = None,
+        },
         Untagged::Vanished { uids, .. } => vanished = vanished.union(&uids),
         _ => {}
     };
     let selected = run.session.select(&mailbox.name, how, parameter, &mut sink).await?;
-    let mut looked = Looked {
-        gate: selected.gate,
-        mask: selected.mask.clone(),
-        rows,
-        new: UidSet::default(),
-        gone: Vec::new(),
-        silent: Vec::new(),
-        headers: BTreeMap::new(),
-        reach: Reach::Partial,
-        problems: Vec::new(),
+    Ok(Opened { selected, changed, vanished })
+}
+
+/// Another UIDVALIDITY, or numbers that fell: UIDs may have been handed out twice (hazard 5).
+fn is_renumbered(run: &Run, mailbox: &Mailbox, now: &Gate) -> Result<bool, AccountError> {
+    let Some(cursor) = mailbox.cursor else {
+        // A first look that was cut off left UIDs behind.
+        let looking = run.store.meta(&looking_key(mailbox.id))?;
+        return Ok(looking.is_some_and(|validity| validity != now.uid_validity.to_string()));
     };
-    let renumbered = mailbox.cursor.is_some_and(|c| c.uid_validity != selected.gate.uid_validity);
-    if renumbered {
-        // The caller restates the mailbox and looks again.
-        return Ok(looked);
-    }
-    let first_new = known_until(mailbox, &known);
-    fetch_new(run, first_new, &known, &selected, &mut looked).await?;
-    let since = since.map(|(_, modseq)| modseq);
-    fetch_changed(run, first_new, &known, since, selected.resynced, &mut looked).await?;
-    if selected.resynced {
-        looked.gone = known.0.iter().copied().filter(|uid| vanished.contains(*uid)).collect();
-    }
-    check_membership(run, &known, &selected, &mut looked).await?;
-    looked.rows = merged(std::mem::take(&mut looked.rows));
-    check_flags(&mut looked);
-    Ok(looked)
+    let fell = match (cursor.highest_modseq, now.highest_modseq) {
+        (Some(before), Some(after)) => after < before,
+        _ => false,
+    };
+    Ok(cursor.uid_validity != now.uid_validity || now.uid_next < cursor.uid_next || fell)
 }
 
 fn cursor_with_modseq(mailbox: &Mailbox) -> Option<(u32, u64)> {
@@ -103,127 +123,136 @@ fn cursor_with_modseq(mailbox: &Mailbox) -> Option<(u32, u64)> {
 }
 
 /// UIDs from here on were not looked at yet: from the cursor's UIDNEXT; all without a cursor.
-fn known_until(mailbox: &Mailbox, known: &Known) -> u32 {
+fn known_until(mailbox: &Mailbox, last: Option<Uid>) -> u32 {
     match mailbox.cursor {
         Some(cursor) if cursor.uid_next > 0 => cursor.uid_next,
         // A server without UIDNEXT: what is known was seen whole.
-        Some(_) => known.0.last().map_or(1, |uid| uid.0.saturating_add(1)),
+        Some(_) => last.map_or(1, |uid| uid.0.saturating_add(1)),
         None => 1,
     }
 }
 
-async fn fetch_new(
-    run: &mut Run,
-    first: u32,
-    known: &Known,
-    selected: &Selected,
-    looked: &mut Looked,
-) -> Result<(), AccountError> {
-    let next = selected.gate.uid_next;
-    if selected.gate.messages == 0 || (next != 0 && first >= next) {
-        return Ok(());
-    }
-    let set = UidSet::from_range(Uid(first), Uid(u32::MAX));
-    // `n:*` names the last message even below n (RFC 9051 §9, seq-range).
-    let wanted = |uid: Uid| uid.0 >= first && (next == 0 || uid.0 < next);
-    fetch_attributes(run, &set, &wanted, known, looked).await
-}
-
-/// Everything that is told of messages without their bodies.
-async fn fetch_attributes(
-    run: &mut Run,
-    set: &UidSet,
-    wanted: &dyn Fn(Uid) -> bool,
-    known: &Known,
-    looked: &mut Looked,
-) -> Result<(), AccountError> {
-    let items = FetchItems {
-        flags: true,
-        size: true,
-        date: true,
-        modseq: false,
-        object_id: run.session.capabilities().objectid() || run.session.capabilities().gmail(),
-    };
-    let (rows, new) = (&mut looked.rows, &mut looked.new);
-    let mut sink = |row: FetchRow| {
-        if wanted(row.uid) {
-            // One that APPENDUID or COPYUID named before is confirmed by being shown.
-            if !known.contains(row.uid) {
-                new.insert(row.uid);
+/// Takes new messages, and flags of known ones, into the store.
+async fn take_in(run: &mut Run, mailbox: &Mailbox, opened: &Opened) -> Result<Taken, AccountError> {
+    let last = run.store.last_uid(mailbox.id)?;
+    let first_new = known_until(mailbox, last);
+    let gate = opened.selected.gate;
+    let policy = run.policy()?;
+    let (session, store) = (&mut run.session, &mut run.store);
+    let mut intake = Intake::new(store, policy, mailbox, gate.uid_validity)?;
+    opened.changed.iter().flatten().for_each(|row| intake.take(row.clone()));
+    let next = gate.uid_next;
+    if gate.messages > 0 && (next == 0 || first_new < next) {
+        intake.expect(Shows::New);
+        let set = UidSet::from_range(Uid(first_new), Uid(u32::MAX));
+        let mut sink = |row: FetchRow| {
+            // `n:*` names the last message even below n (RFC 9051 §9, seq-range).
+            if row.uid.0 >= first_new && (next == 0 || row.uid.0 < next) {
+                intake.take(row);
             }
-            rows.push(row);
-        }
-    };
-    run.session.fetch(set, items, None, &mut sink).await?;
+        };
+        let items = all_items(session);
+        session.fetch(&set, items, None, &mut sink).await?;
+    }
+    let since = cursor_with_modseq(mailbox).map(|(_, modseq)| modseq);
+    let condstore = session.capabilities().condstore() || session.capabilities().qresync();
+    let unchanged = condstore && since.is_some() && since == gate.highest_modseq;
+    let told = opened.selected.resynced && opened.changed.is_some();
+    if last.is_some() && !told && !unchanged {
+        intake.expect(Shows::Flags);
+        let since = since.filter(|_| condstore && gate.highest_modseq.is_some());
+        let items = FetchItems { flags: true, ..FetchItems::default() };
+        let set = UidSet::from_range(Uid(1), Uid(first_new.saturating_sub(1).max(1)));
+        session.fetch(&set, items, since, &mut |row| intake.take(row)).await?;
+    }
+    Ok(intake.finish()?)
+}
+
+/// What is kept of a new message.
+fn all_items(session: &Session) -> FetchItems {
+    let object_id = session.capabilities().objectid() || session.capabilities().gmail();
+    FetchItems { flags: true, size: true, date: true, modseq: false, object_id }
+}
+
+/// Writes the new messages whose headers could tell something, with their headers: so that no
+/// row is ever there without what it should be paired by, wherever the look is cut off.
+async fn with_headers(
+    run: &mut Run,
+    mailbox: MailboxId,
+    taken: &mut Taken,
+) -> Result<(), AccountError> {
+    let policy = run.policy()?;
+    let wanted: Vec<Uid> = taken.wanted.iter().collect();
+    let items = all_items(&run.session);
+    for some in wanted.chunks(HEADERS) {
+        let set: UidSet = some.iter().copied().collect();
+        let mut rows: BTreeMap<Uid, FetchRow> = BTreeMap::new();
+        let mut sink = |row: FetchRow| merge(&mut rows, row);
+        run.session.fetch(&set, items, None, &mut sink).await?;
+        let mut headers = BTreeMap::new();
+        let mut sink = |uid: Uid, bytes: &[u8]| {
+            headers.insert(uid, header::keys(bytes));
+        };
+        run.session.fetch_headers(&set, HEADER_MAX, &mut sink).await?;
+        let store = &mut run.store;
+        let mute = Intake::write_with_headers(store, &policy, mailbox, &rows, &headers)?;
+        taken.mute = taken.mute.union(&mute);
+    }
     Ok(())
 }
 
-async fn fetch_changed(
-    run: &mut Run,
-    first_new: u32,
-    known: &Known,
-    since: Option<u64>,
-    told_by_select: bool,
-    looked: &mut Looked,
-) -> Result<(), AccountError> {
-    let condstore = run.session.capabilities().condstore() || run.session.capabilities().qresync();
-    let unchanged = since.is_some() && since == looked.gate.highest_modseq;
-    if known.0.is_empty() || told_by_select || (condstore && unchanged) {
+/// Writes what PERMANENTFLAGS allows, where it changed: rows may be settled now that were not,
+/// or the reverse. Rows that come after are judged by it.
+fn note_mask(run: &mut Run, mailbox: &Mailbox, mask: &FlagMask) -> Result<(), AccountError> {
+    if mailbox.mask.as_ref() == Some(mask) {
         return Ok(());
     }
-    let since = since.filter(|_| condstore && looked.gate.highest_modseq.is_some());
-    let items = FetchItems { flags: true, ..FetchItems::default() };
-    let set = UidSet::from_range(Uid(1), Uid(first_new.saturating_sub(1).max(1)));
-    let rows = &mut looked.rows;
-    let mut sink = |row: FetchRow| {
-        if known.contains(row.uid) {
-            rows.push(row);
-        }
-    };
-    run.session.fetch(&set, items, since, &mut sink).await?;
-    Ok(())
+    run.record(|w| {
+        let Some(mailbox) = w.tx().mailbox(mailbox.id)? else { return Ok(()) };
+        w.mailbox(&Mailbox { mask: Some(mask.clone()), ..mailbox.clone() })?;
+        w.tx().for_each_row(mailbox.id, |row| w.update(&row))
+    })
 }
 
-/// What is known, less what is gone, plus what is new, must be what EXISTS says; where it is
-/// not, UID SEARCH decides.
+/// What is known, less what is gone, must be what EXISTS says; where it is not, UID SEARCH
+/// decides.
 async fn check_membership(
     run: &mut Run,
-    known: &Known,
-    selected: &Selected,
+    mailbox: MailboxId,
+    taken: &mut Taken,
     looked: &mut Looked,
 ) -> Result<(), AccountError> {
-    let expected = known.0.len() as u64 - looked.gone.len() as u64 + looked.new.len();
-    if expected == u64::from(selected.gate.messages) {
+    let mute = new_and_mute(run, mailbox, taken)?;
+    let known = run.store.remote_count(mailbox)? + mute;
+    if known.saturating_sub(looked.gone.len() as u64) == u64::from(looked.gate.messages) {
         looked.reach = Reach::Complete;
         return Ok(());
     }
     let (all, exists) = run.session.search_all().await?;
-    looked.gone = known.0.iter().copied().filter(|uid| !all.contains(*uid)).collect();
     looked.gate.messages = u32::try_from(all.len()).unwrap_or(u32::MAX);
+    looked.gone.clear();
     if all.len() != u64::from(exists) {
         let problem = format!(
             "the server counts {exists} messages and names {}; nothing is removed meanwhile",
             all.len()
         );
-        looked.gone.clear();
         looked.problems.push(problem);
         return Ok(());
     }
     looked.reach = Reach::Complete;
-    let next = selected.gate.uid_next;
-    let silent = |looked: &Looked| -> Vec<Uid> {
-        let unshown = |uid: &Uid| !known.contains(*uid) && !looked.new.contains(*uid);
-        all.iter().filter(|uid| unshown(uid) && (next == 0 || uid.0 < next)).collect()
-    };
-    let mut again = UidSet::default();
-    silent(looked).into_iter().for_each(|uid| {
-        again.insert(uid);
-    });
-    if !again.is_empty() {
+    let mut silent = unshown(run, mailbox, &all, taken, looked.gate)?;
+    if !silent.is_empty() {
         // Asked by name: once more before the server is believed to have nothing to show.
-        fetch_attributes(run, &again, &|uid| again.contains(uid), known, looked).await?;
+        taken.wanted = silent;
+        with_headers(run, mailbox, taken).await?;
+        silent = unshown(run, mailbox, &all, taken, looked.gate)?;
     }
-    looked.silent = silent(looked);
+    run.store.for_each_uid(mailbox, (Uid(1), Uid(u32::MAX)), |uid| {
+        if !all.contains(uid) {
+            looked.gone.push(uid);
+        }
+    })?;
+    looked.silent = silent.iter().collect();
     let count = looked.silent.len();
     if count > 0 {
         let problem = format!("the server names {count} messages that it shows nothing of");
@@ -232,27 +261,34 @@ async fn check_membership(
     Ok(())
 }
 
-/// What was said of a message in several rows, together; the last word on its flags counts.
-fn merged(rows: Vec<FetchRow>) -> Vec<FetchRow> {
-    let mut all: BTreeMap<Uid, FetchRow> = BTreeMap::new();
-    for row in rows {
-        let Some(known) = all.get_mut(&row.uid) else {
-            all.insert(row.uid, row);
-            continue;
-        };
-        known.flags = row.flags.or(known.flags.take());
-        known.size = row.size.or(known.size);
-        known.date = row.date.or(known.date);
-        known.object_id = row.object_id.or(known.object_id.take());
+/// UIDs that the server names and has shown nothing of.
+fn unshown(
+    run: &Run,
+    mailbox: MailboxId,
+    all: &UidSet,
+    taken: &Taken,
+    gate: Gate,
+) -> Result<UidSet, AccountError> {
+    let mut known = taken.mute.clone();
+    run.store.for_each_uid(mailbox, (Uid(1), Uid(u32::MAX)), |uid| {
+        known.insert(uid);
+    })?;
+    let next = gate.uid_next;
+    Ok(all.difference(&known).iter().filter(|uid| next == 0 || uid.0 < next).collect())
+}
+
+/// How many messages were shown without flags that no row has.
+fn new_and_mute(run: &Run, mailbox: MailboxId, taken: &Taken) -> Result<u64, AccountError> {
+    let mut count = 0;
+    for uid in taken.mute.iter() {
+        count += u64::from(run.store.by_uid(mailbox, uid)?.is_none());
     }
-    all.into_values().collect()
+    Ok(count)
 }
 
 /// "FLAGS asked, none parsed" is an error, not an empty set (hazard 32).
-fn check_flags(looked: &mut Looked) {
-    let before = looked.rows.len();
-    looked.rows.retain(|row| row.flags.is_some());
-    let mute = before - looked.rows.len();
+fn check_flags(taken: &Taken, looked: &mut Looked) {
+    let mute = taken.mute.len();
     if mute > 0 {
         looked.problems.push(format!("the server showed no flags for {mute} messages"));
         looked.reach = Reach::Partial;
@@ -260,21 +296,16 @@ fn check_flags(looked: &mut Looked) {
     }
 }
 
-/// Asks for the headers of some new messages.
-pub(super) async fn headers(
-    run: &mut Run,
-    wanted: &UidSet,
-    looked: &mut Looked,
-) -> Result<(), AccountError> {
-    if wanted.is_empty() {
-        return Ok(());
-    }
-    let keys = &mut looked.headers;
-    let mut sink = |uid: Uid, bytes: &[u8]| {
-        keys.insert(uid, header::keys(bytes));
+/// Puts together what was said of a message in several rows; the last word on its flags counts.
+pub(super) fn merge(rows: &mut BTreeMap<Uid, FetchRow>, row: FetchRow) {
+    let Some(known) = rows.get_mut(&row.uid) else {
+        rows.insert(row.uid, row);
+        return;
     };
-    run.session.fetch_headers(wanted, HEADER_MAX, &mut sink).await?;
-    Ok(())
+    known.flags = row.flags.or(known.flags.take());
+    known.size = row.size.or(known.size);
+    known.date = row.date.or(known.date);
+    known.object_id = row.object_id.or(known.object_id.take());
 }
 
 /// A known message was shown again.
@@ -306,13 +337,13 @@ pub(super) fn insert(
     w: &Writer<'_>,
     mailbox: MailboxId,
     fetched: &FetchRow,
-    looked: &Looked,
+    header: Option<HeaderKeys>,
 ) -> Result<(), StateError> {
     let Some(flags) = fetched.flags.clone() else { return Ok(()) };
     let row = Row {
         remote: Some(Remote { uid: fetched.uid, flags, confirmed: true }),
         words: words(fetched),
-        header: looked.headers.get(&fetched.uid).copied(),
+        header,
         ..Row::new(mailbox)
     };
     w.insert(&row)?;

@@ -3,19 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::names;
 use crate::account::record::Writer;
 use crate::account::{AccountError, Run};
 use crate::local::{Examined, Listed, LocalError, LocalMailbox};
 use crate::reconcile::types::{
     DirStamps, FileStamp, Journal, Local, Mailbox, MailboxId, Reach, Row, RowId, ServerWords,
-    SetAside, SetAsideKind, Stem,
+    SetAside, SetAsideKind,
 };
 use crate::state::StateError;
 
 /// A directory stamp this young may miss a change made within its granularity.
 const QUIET_NS: i64 = 2_000_000_000;
-/// Second looks for names that seem gone before their directory counts as Partial.
-const FINDS_MAX: u32 = 3;
 
 /// Looks at every directory that changed. Gives whether a departure was noticed.
 pub(super) async fn look(run: &mut Run) -> Result<bool, AccountError> {
@@ -70,11 +69,11 @@ fn note_missing_directories(
         // Nobody deletes the INBOX: it comes back with what the server has.
         let restated = mailbox.name.is_inbox();
         departed = true;
-        let rows = run.store.rows_with_local(mailbox.id)?;
         run.record(|w| {
-            for row in rows {
-                forget_file(w, row, restated)?;
-            }
+            w.tx().for_each_row(mailbox.id, |row| match row.local {
+                Some(_) => forget_file(w, row, restated),
+                None => Ok(()),
+            })?;
             let stamps = None;
             w.mailbox(&Mailbox { local: false, stamps, restated, ..mailbox })?;
             Ok(())
@@ -99,17 +98,6 @@ fn note_directory(run: &mut Run, directory: &LocalMailbox) -> Result<Mailbox, Ac
     Ok(Mailbox { id, ..new })
 }
 
-/// A listing compared with the rows of its mailbox.
-#[derive(Debug, Default)]
-struct Difference {
-    /// Known stems under another name.
-    renamed: Vec<(RowId, Listed)>,
-    /// Stems that no row has.
-    new: Vec<Listed>,
-    /// Stems that were not seen.
-    missing: BTreeMap<Stem, RowId>,
-}
-
 async fn scan(
     run: &mut Run,
     mailbox: Mailbox,
@@ -118,18 +106,41 @@ async fn scan(
     if mailbox.stamps.is_some_and(|stamps| stamps == directory.stamps) {
         return Ok((false, Reach::Complete));
     }
+    let mut left = false;
+    loop {
+        let part = scan_part(run, &mailbox).await?;
+        left |= part.left;
+        // What is still being written comes again in every comparison.
+        if !part.more || part.written == 0 {
+            // A file that could not be read to its end may be what went missing elsewhere.
+            let whole = !part.again && !part.more;
+            return Ok((left, if whole { Reach::Complete } else { Reach::Partial }));
+        }
+    }
+}
+
+/// What came of one comparison.
+struct Part {
+    left: bool,
+    again: bool,
+    more: bool,
+    written: usize,
+}
+
+async fn scan_part(run: &mut Run, mailbox: &Mailbox) -> Result<Part, AccountError> {
     let before = run.root.stamps(&mailbox.name)?;
     let table = run.root.keyword_table(&mailbox.name)?;
-    let mut difference = compare(run, &mailbox)?;
-    find_missing(run, &mailbox, &mut difference)?;
+    let mut difference = names::compare(run, mailbox)?;
     let left = !difference.missing.is_empty();
-    let examined = examine(run, &mailbox, std::mem::take(&mut difference.new)).await?;
+    let examined = examine(run, mailbox, std::mem::take(&mut difference.new)).await?;
     let after = run.root.stamps(&mailbox.name)?;
     let now = run.outside.clock.now_ns();
-    let stamps = (before == after && is_quiet(&after, now) && !examined.again).then_some(after);
-    let (id, again) = (mailbox.id, examined.again);
+    let (again, more) = (examined.again, difference.more);
+    let whole = before == after && !again && !more;
+    let stamps = (whole && is_quiet(&after, now)).then_some(after);
+    let id = mailbox.id;
     let missing: Vec<Row> = rows(run, difference.missing.values())?;
-    let rewritten = rewritten(run, &mailbox, &difference.renamed)?;
+    let rewritten = rewritten(run, mailbox, &difference.renamed)?;
     let renamed: Vec<Row> = rows(run, difference.renamed.iter().map(|(id, _)| id))?;
     let names: BTreeMap<RowId, Listed> = difference.renamed.into_iter().collect();
     let name = |listed: &Listed| run.root.local_of(listed, &table, FileStamp::default());
@@ -137,9 +148,11 @@ async fn scan(
         names.iter().map(|(id, listed)| (*id, name(listed))).collect();
     let files: Vec<(Local, Examined)> =
         examined.files.into_iter().map(|(listed, found)| (name(&listed), found)).collect();
-    let mailbox = Mailbox { stamps, keyword_table: table.slots().to_vec(), ..mailbox };
+    let written = missing.len() + renamed.len() + files.len();
+    let keyword_table = table.slots().to_vec();
     run.record(|w| {
-        w.mailbox(&mailbox)?;
+        let Some(mailbox) = w.tx().mailbox(id)? else { return Ok(()) };
+        w.mailbox(&Mailbox { stamps, keyword_table, ..mailbox })?;
         for row in missing {
             forget_file(w, row, false)?;
         }
@@ -158,8 +171,7 @@ async fn scan(
     for id in rewritten {
         reexamine(run, id)?;
     }
-    // A file that could not be read to its end may be what went missing elsewhere.
-    Ok((left, if again { Reach::Partial } else { Reach::Complete }))
+    Ok(Part { left, again, more, written })
 }
 
 /// Files that got another name and are not the ones that were hashed any more.
@@ -189,59 +201,6 @@ fn rows<'a>(run: &Run, ids: impl Iterator<Item = &'a RowId>) -> Result<Vec<Row>,
 
 fn is_quiet(stamps: &DirStamps, now_ns: i64) -> bool {
     stamps.new.mtime_ns.max(stamps.cur.mtime_ns) < now_ns - QUIET_NS
-}
-
-fn compare(run: &Run, mailbox: &Mailbox) -> Result<Difference, AccountError> {
-    let files = run.store.files(mailbox.id)?.into_iter();
-    let mut known: BTreeMap<Stem, (RowId, bool, String, u64)> =
-        files.map(|(stem, id, in_new, info, ino)| (stem, (id, in_new, info, ino))).collect();
-    let mut out = Difference::default();
-    let listing = run.root.list(&mailbox.name)?;
-    for entry in listing.messages() {
-        let listed = entry.to_listed();
-        match known.remove(&listed.stem) {
-            // Another inode under the same name is another file: looked into like a new name.
-            Some((_, in_new, info, ino))
-                if (in_new, ino) == (listed.name.in_new, listed.ino) && info == listed.info => {}
-            Some((id, ..)) => out.renamed.push((id, listed)),
-            None => out.new.push(listed),
-        }
-    }
-    // One stem under two names is one message; its flags are united (hazard 23).
-    for stem in &listing.doubled {
-        let Some(doubled) = listing.get(stem) else { continue };
-        let all = out.new.iter_mut().chain(out.renamed.iter_mut().map(|(_, listed)| listed));
-        for listed in all.filter(|listed| listed.stem == *stem) {
-            listed.also.clone_from(&doubled.also);
-        }
-    }
-    out.missing = known.into_iter().map(|(stem, (id, ..))| (stem, id)).collect();
-    Ok(out)
-}
-
-/// A listing that races with a reader's rename can miss a name: only the doubtful ones are
-/// looked for again (hazard 23).
-fn find_missing(
-    run: &Run,
-    mailbox: &Mailbox,
-    difference: &mut Difference,
-) -> Result<(), AccountError> {
-    for _ in 0..FINDS_MAX {
-        if difference.missing.is_empty() {
-            return Ok(());
-        }
-        let stems: BTreeSet<Stem> = difference.missing.keys().cloned().collect();
-        let found = run.root.find(&mailbox.name, &stems)?;
-        if found.is_empty() {
-            return Ok(());
-        }
-        for listed in found {
-            if let Some(id) = difference.missing.remove(&listed.stem) {
-                difference.renamed.push((id, listed));
-            }
-        }
-    }
-    Ok(())
 }
 
 #[derive(Debug, Default)]

@@ -7,7 +7,9 @@
 mod attributes;
 mod edited;
 mod elsewhere;
+mod intake;
 mod local;
+mod names;
 mod remote;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,16 +1,15 @@
 //! Looks at the server: one LIST-STATUS with nothing selected tells which mailboxes moved at
 //! all; those are read by the best rung of the ladder that the server has.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::attributes::{self, Looked};
+use super::intake::looking_key;
 use crate::account::progress::Event;
 use crate::account::record::Writer;
 use crate::account::{AccountError, Run, restate};
-use crate::reconcile::types::{
-    Gate, Mailbox, MailboxId, MailboxName, Reach, Row, SetAside, SetAsideKind, Uid,
-};
-use crate::remote::imap::{Existence, FetchRow, ListedMailbox, UidSet};
+use crate::reconcile::types::{Gate, Mailbox, MailboxName, Reach, Row, SetAside, SetAsideKind};
+use crate::remote::imap::{Existence, ListedMailbox};
 use crate::state::StateError;
 
 /// Looks at every mailbox that moved. Gives whether a departure was noticed.
@@ -138,11 +137,12 @@ fn refused_before(run: &mut Run, mailbox: &Mailbox) -> Result<bool, AccountError
 
 fn note_gone(run: &mut Run, mailbox: Mailbox) -> Result<bool, AccountError> {
     tracing::info!(mailbox = %mailbox.name, "gone on the server");
-    let rows = run.store.rows_with_remote(mailbox.id)?;
     run.record(|w| {
-        for row in rows {
-            forget_message(w, row)?;
-        }
+        w.tx().for_each_row(mailbox.id, |row| match row.remote {
+            Some(_) => forget_message(w, row),
+            None => Ok(()),
+        })?;
+        w.tx().delete_meta(&looking_key(mailbox.id))?;
         w.mailbox(&Mailbox { remote: false, cursor: None, ..mailbox })?;
         Ok(true)
     })
@@ -190,63 +190,33 @@ async fn look_inside(
     }
     let mut looked = attributes::look(run, &mailbox).await?;
     let mut mailbox = mailbox;
-    if is_renumbered(&mailbox, &looked.gate) {
+    if looked.renumbered {
         tracing::info!(mailbox = %mailbox.name, "renumbered by the server");
+        run.store.transaction(|tx| tx.delete_meta(&looking_key(mailbox.id)))?;
         mailbox = restate::renumbered(run, mailbox)?;
         looked = attributes::look(run, &mailbox).await?;
     }
     for problem in &looked.problems {
         run.report.skip(mailbox.name.to_string(), problem.clone());
     }
-    let headers = wanted_headers(run, &mailbox, &looked)?;
-    attributes::headers(run, &headers, &mut looked).await?;
     let departed = record(run, mailbox, &looked)?;
     Ok((looked.reach, departed))
 }
 
-/// Another UIDVALIDITY, or numbers that fell: UIDs may have been handed out twice (hazard 5).
-fn is_renumbered(mailbox: &Mailbox, now: &Gate) -> bool {
-    mailbox.cursor.is_some_and(|cursor| {
-        let fell = match (cursor.highest_modseq, now.highest_modseq) {
-            (Some(before), Some(after)) => after < before,
-            _ => false,
-        };
-        cursor.uid_validity != now.uid_validity || now.uid_next < cursor.uid_next || fell
-    })
-}
-
-/// Headers are asked for only where they could tell something: beside files that wait to be
-/// paired, and where size and date hit a message that is known (hazard 44).
-fn wanted_headers(run: &Run, mailbox: &Mailbox, looked: &Looked) -> Result<UidSet, AccountError> {
-    let waiting =
-        run.store.new_local_count(mailbox.id)? > 0 || run.store.may_have_twins(mailbox.id)?;
-    let mut wanted = UidSet::default();
-    for row in looked.rows.iter().filter(|row| looked.new.contains(row.uid)) {
-        let (Some(size), Some(date)) = (row.size, row.date) else { continue };
-        let known = || -> Result<bool, StateError> {
-            let known = run.store.by_words(size, date)?;
-            Ok(known.iter().any(|row| row.content.is_some()))
-        };
-        if waiting || known()? {
-            wanted.insert(row.uid);
-        }
-    }
-    Ok(wanted)
-}
-
-/// Writes rows and the cursor that covers them, in one transaction (hazard 1).
+/// Writes what is not there any more, and the cursor that covers all rows of the look, in one
+/// transaction: rows that came before it are in the store already (hazard 1).
 fn record(run: &mut Run, mailbox: Mailbox, looked: &Looked) -> Result<bool, AccountError> {
     let id = mailbox.id;
-    let gone: BTreeSet<Uid> = looked.gone.iter().copied().collect();
-    let by_uid: BTreeMap<Uid, &FetchRow> = looked.rows.iter().map(|row| (row.uid, row)).collect();
     let complete = looked.reach == Reach::Complete;
-    let mask_changed = mailbox.mask.as_ref() != Some(&looked.mask);
     let cursor = complete.then_some(looked.gate).or(mailbox.cursor);
     let mailbox = Mailbox { cursor, mask: Some(looked.mask.clone()), ..mailbox };
-    let departed = run.record(|w| {
+    run.record(|w| {
         w.mailbox(&mailbox)?;
+        if cursor.is_some() {
+            w.tx().delete_meta(&looking_key(id))?;
+        }
         let mut departed = false;
-        for uid in &gone {
+        for uid in &looked.gone {
             if let Some(row) = w.tx().by_uid(id, *uid)? {
                 departed |= row.base.is_some();
                 forget_message(w, row)?;
@@ -257,28 +227,6 @@ fn record(run: &mut Run, mailbox: Mailbox, looked: &Looked) -> Result<bool, Acco
                 attributes::insert_silent(w, id, *uid)?;
             }
         }
-        for (uid, fetched) in by_uid {
-            match w.tx().by_uid(id, uid)? {
-                Some(row) => attributes::update(w, row, fetched)?,
-                None if looked.new.contains(uid) => attributes::insert(w, id, fetched, looked)?,
-                None => {}
-            }
-        }
         Ok(departed)
-    })?;
-    if mask_changed {
-        resettle(run, id)?;
-    }
-    Ok(departed)
-}
-
-/// What a side can hold has changed: rows may be settled now that were not, or the reverse.
-fn resettle(run: &mut Run, mailbox: MailboxId) -> Result<(), AccountError> {
-    let mut after = None;
-    loop {
-        let rows = run.store.rows_in(mailbox, after, 1000)?;
-        let Some(last) = rows.last() else { return Ok(()) };
-        after = Some(last.id);
-        run.record(|w| rows.iter().try_for_each(|row| w.update(row)))?;
-    }
+    })
 }

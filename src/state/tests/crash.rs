@@ -209,8 +209,7 @@ fn a_torn_log_gives_back_a_state_that_was_committed() {
         std::fs::write(dir.path().join("state.db-wal"), &log[..cut]).unwrap();
         let store = Store::open(&path).unwrap();
         store.check().unwrap();
-        let uids: Vec<u32> =
-            store.remote_uids(inbox).unwrap().iter().map(|(uid, _)| uid.0).collect();
+        let uids = uids(&store, inbox);
         assert_eq!(uids, (1..=uids.len() as u32).collect::<Vec<_>>(), "in the order written");
         states.push(uids.len());
     }

@@ -225,3 +225,10 @@ fn any_mailbox(rng: &mut Rng, name: &str) -> Mailbox {
         problem: some(rng, text),
     }
 }
+
+/// Every UID of a mailbox, ascending.
+fn uids(store: &Store, mailbox: MailboxId) -> Vec<u32> {
+    let mut uids = Vec::new();
+    store.for_each_uid(mailbox, (Uid(1), Uid(u32::MAX)), |uid| uids.push(uid.0)).unwrap();
+    uids
+}

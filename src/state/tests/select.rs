@@ -140,12 +140,12 @@ fn one_mailbox_is_listed_from_either_side() {
     fixture.insert(&agreed(b, 3, "other"));
     let store = &fixture.store;
 
-    let uids = store.remote_uids(a).unwrap();
-    assert_eq!(uids, [(Uid(1), one), (Uid(5), there), (Uid(u32::MAX), two)]);
+    assert_eq!(uids(store, a), [1, 5, u32::MAX]);
+    assert_eq!(store.last_uid(a).unwrap(), Some(Uid(u32::MAX)));
     let mut seen = Vec::new();
     store
-        .for_each_local(a, |stem, id, in_new, info| {
-            seen.push((stem.0.clone(), id, in_new, info.to_owned()));
+        .for_each_local(a, |file| {
+            seen.push((file.stem.to_vec(), file.row, file.in_new, file.info.to_owned()));
         })
         .unwrap();
     let file = |stem: &str, id| (stem.as_bytes().to_vec(), id, false, "2,".to_owned());

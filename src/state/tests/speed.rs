@@ -69,10 +69,10 @@ fn a_million_rows() {
         let answer = ask();
         println!("{what}: {answer} in {:?}", begin.elapsed());
     };
-    time("remote_uids", &|| store.remote_uids(inbox).unwrap().len() as u64);
+    time("uids", &|| uids(store, inbox).len() as u64);
     time("for_each_local", &|| {
         let mut files = 0;
-        store.for_each_local(inbox, |_, _, _, _| files += 1).unwrap();
+        store.for_each_local(inbox, |_| files += 1).unwrap();
         files
     });
     time("local_count", &|| store.local_count(inbox).unwrap());
