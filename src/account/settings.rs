@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::local::Layout;
 use crate::local::fs::Fs;
 use crate::reconcile::types::{MailboxName, SpecialUse};
 use crate::reconcile::{GuardLimits, OnLocalDelete, OnRemoteDelete};
@@ -24,6 +25,8 @@ pub struct Settings {
     pub endpoint: Endpoint,
     /// The root of the Maildirs.
     pub maildir: PathBuf,
+    /// How mailboxes lie in it.
+    pub layout: Layout,
     /// The state store's file.
     pub store: PathBuf,
     /// Which mailboxes are mirrored.

@@ -10,6 +10,7 @@ mod dovecot;
 mod hazards;
 mod hostile;
 mod interrupt;
+mod names;
 mod plans;
 mod scenarios;
 mod shipped;
