@@ -24,6 +24,7 @@ mod change;
 mod copy;
 mod deliver;
 mod error;
+mod id;
 mod maildirpp;
 mod marker;
 mod read;

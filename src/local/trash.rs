@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::reconcile::types::{Local, MailboxName};
 
 use super::error::{At, LocalError, Scope, if_there};
+use super::id::ID_FILE;
 use super::layout::{Layout, RESERVED, flat};
 use super::maildirpp::FOLDER_MARK;
 use super::name::FileName;
@@ -110,6 +111,9 @@ impl Root {
             target = Some(trash);
         }
         if target.is_some() {
+            // Ours, and of no use without the mailbox.
+            let id = dir.join(ID_FILE);
+            if_there(self.fs.remove_file(&id)).at(Scope::Mailbox, "remove", &id)?;
             self.fs.sync_dir(&dir).at(Scope::Mailbox, "sync", &dir)?;
             match self.fs.remove_dir(&dir) {
                 Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => {

@@ -13,9 +13,15 @@ use crate::remote::imap::{Existence, FetchRow, ListedMailbox, UidSet};
 use crate::state::StateError;
 
 /// Looks at every mailbox that moved. Gives whether a departure was noticed.
-pub(super) async fn look(run: &mut Run) -> Result<bool, AccountError> {
+pub(super) async fn look(
+    run: &mut Run,
+    listed: Option<Vec<ListedMailbox>>,
+) -> Result<bool, AccountError> {
     // A selected mailbox is blind to what others do: nothing is selected here (hazard 36).
-    run.seen.listed = run.session.list_status().await?;
+    run.seen.listed = match listed {
+        Some(listed) => listed,
+        None => run.session.list_status().await?,
+    };
     let listed = run.seen.listed.clone();
     let mut departed = note_missing(run, &listed).await?;
     for mailbox in listed {
@@ -63,7 +69,8 @@ fn note_listed(run: &mut Run, listed: &ListedMailbox) -> Result<Mailbox, Account
     let mailbox = known
         .clone()
         .unwrap_or_else(|| Mailbox { restated: true, ..Mailbox::new(listed.name.clone()) });
-    let mailbox = Mailbox { remote: true, special_use, ..mailbox };
+    let object_id = listed.object_id.clone().or_else(|| mailbox.object_id.clone());
+    let mailbox = Mailbox { remote: true, special_use, object_id, ..mailbox };
     if known.as_ref() == Some(&mailbox) {
         return Ok(mailbox);
     }

@@ -2,6 +2,8 @@
 //! becomes of them when they are renamed.
 
 mod layout;
+mod renames;
+mod table;
 
 use std::path::PathBuf;
 
