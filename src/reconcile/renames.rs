@@ -245,3 +245,218 @@ fn without_covered(steps: Vec<Rename>) -> Vec<Rename> {
     }
     kept
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAMES: [&str; 6] = ["A", "A/x", "B", "B/x", "A/x/y", "INBOX"];
+
+    fn name(text: &str) -> MailboxName {
+        MailboxName::new(text)
+    }
+
+    /// Mailboxes by what each side calls them, and one on either side that nobody knows.
+    #[derive(Debug, Clone, PartialEq)]
+    struct World {
+        /// Name in the store, on disk, on the server.
+        known: Vec<(MailboxName, Option<MailboxName>, Option<MailboxName>)>,
+        strange_directory: Option<MailboxName>,
+        strange_listed: Option<MailboxName>,
+        nested: bool,
+    }
+
+    impl World {
+        fn trees(&self) -> Trees {
+            let known = self.known.iter().zip(1..).map(|((name, local, remote), id)| Whereabouts {
+                id: MailboxId(id),
+                name: name.clone(),
+                local: local.clone(),
+                remote: remote.clone(),
+            });
+            let directories = self.known.iter().filter_map(|(_, local, _)| local.clone());
+            let listed = self.known.iter().filter_map(|(_, _, remote)| remote.clone());
+            Trees {
+                known: known.collect(),
+                directories: directories.chain(self.strange_directory.clone()).collect(),
+                listed: listed.chain(self.strange_listed.clone()).map(|n| (n, true)).collect(),
+                pull_only: false,
+                nested: self.nested,
+            }
+        }
+
+        /// Does what a disk and a server do, and checks that it is what was planned.
+        fn apply(&mut self, step: &Rename) {
+            let trees = self.trees();
+            let (moved, from, to, local) = match step {
+                Rename::Note { id, to } => {
+                    let place = usize::try_from(id.0 - 1).unwrap();
+                    let (name, local, remote) = &mut self.known[place];
+                    assert_eq!((local.as_ref(), remote.as_ref()), (Some(to), Some(to)));
+                    *name = to.clone();
+                    return;
+                }
+                Rename::Local { moved, from, to } => (moved, from, to, true),
+                Rename::Remote { moved, from, to } => (moved, from, to, false),
+            };
+            assert!(!from.is_inbox() && !to.is_inbox());
+            let there: BTreeSet<MailboxName> =
+                if local { trees.directories } else { trees.listed.into_keys().collect() };
+            assert!(there.contains(from) && !there.contains(to), "{step:?}");
+            let goes =
+                |n: &MailboxName| n == from || ((self.nested || !local) && n.is_inferior_of(from));
+            let strange = if local { &self.strange_directory } else { &self.strange_listed };
+            assert!(!strange.as_ref().is_some_and(&goes), "nobody planned that: {step:?}");
+            let mut gone = BTreeSet::new();
+            for ((_, directory, listed), id) in self.known.iter_mut().zip(1..) {
+                let Some(place) = (if local { directory } else { listed }) else { continue };
+                if goes(place) {
+                    *place = moved_along(place, from, to).unwrap();
+                    gone.insert((MailboxId(id), place.clone()));
+                }
+            }
+            assert_eq!(gone, moved.iter().cloned().collect(), "{step:?}");
+        }
+
+        /// Plans and applies until nothing is left.
+        fn settle(&mut self) {
+            for _ in 0..6 {
+                // Each step is checked against what is there then, as a disk would.
+                let Some(step) = plan(&self.trees()).into_iter().next() else { return };
+                self.apply(&step);
+            }
+            panic!("it does not end: {self:?}");
+        }
+    }
+
+    /// Every place of two mailboxes on one side, none twice.
+    fn places() -> Vec<[Option<MailboxName>; 2]> {
+        let each = || NAMES.iter().map(|n| Some(name(n))).chain([None]);
+        let all = each().flat_map(|a| each().map(move |b| [a.clone(), b]));
+        all.filter(|[a, b]| a.is_none() || a != b).collect()
+    }
+
+    fn worlds() -> Vec<World> {
+        let mut worlds = Vec::new();
+        let strange = [None, Some(name("A/z")), Some(name("B/x/z"))];
+        for (here, there) in
+            places().into_iter().flat_map(|h| places().into_iter().map(move |t| (h.clone(), t)))
+        {
+            for strange_directory in strange.clone() {
+                for strange_listed in strange.clone() {
+                    for nested in [false, true] {
+                        let (here, there) = (here.clone(), there.clone());
+                        let [a, b] = [(name("A"), 0), (name("A/x"), 1)]
+                            .map(|(n, i)| (n, here[i].clone(), there[i].clone()));
+                        let strange_directory = strange_directory.clone();
+                        let strange_listed = strange_listed.clone();
+                        worlds.push(World {
+                            known: vec![a, b],
+                            strange_directory,
+                            strange_listed,
+                            nested,
+                        });
+                    }
+                }
+            }
+        }
+        worlds
+    }
+
+    #[test]
+    fn every_small_world_ends_and_only_what_was_planned_moves() {
+        let worlds = worlds();
+        assert!(worlds.len() > 30_000, "{}", worlds.len());
+        for mut world in worlds {
+            world.settle();
+        }
+    }
+
+    /// A and A/x, renamed on one side: both sides call them the same in the end.
+    #[test]
+    fn what_one_side_renamed_alone_is_renamed_on_the_other() {
+        for (a, b) in [
+            ("B", "B/x"),   // both, in one step
+            ("A", "B"),     // only the inferior
+            ("A", "A/x/y"), // never below itself, so it stays as it is
+            ("B", "C/x"),   // one after the other
+        ] {
+            let old = [name("A"), name("A/x")];
+            let new = [name(a), name(b)];
+            for (nested, locally) in [(false, false), (false, true), (true, false), (true, true)] {
+                let place = |i: usize| {
+                    let (there, here) = (Some(old[i].clone()), Some(new[i].clone()));
+                    let (local, remote) = if locally { (here, there) } else { (there, here) };
+                    (old[i].clone(), local, remote)
+                };
+                let known = vec![place(0), place(1)];
+                let mut world =
+                    World { known, strange_directory: None, strange_listed: None, nested };
+                world.settle();
+                let followed = |i: usize| {
+                    let (stored, local, remote) = &world.known[i];
+                    *stored == new[i] && local == remote
+                };
+                assert!(followed(0), "{world:?}");
+                assert_eq!(followed(1), b != "A/x/y", "{world:?}");
+            }
+        }
+    }
+
+    fn gate(uid_validity: u32, uid_next: u32) -> Gate {
+        Gate { uid_validity, uid_next, ..Gate::default() }
+    }
+
+    #[test]
+    fn what_speaks_for_a_rename() {
+        use Likeness::{Likely, Other, Same};
+        let id = |text: &str| Some(text.to_owned());
+        let (none, was) = (None::<String>, gate(7, 5));
+        for (old, new, shown, asked, expected) in [
+            (id("F1"), id("F1"), Some(gate(9, 1)), "", Same),
+            (id("F1"), id("F2"), Some(was), "B", Other),
+            (id("F1"), none.clone(), Some(was), "", Likely),
+            (none.clone(), none.clone(), Some(was), "", Likely),
+            (none.clone(), none.clone(), Some(gate(7, 9)), "", Likely),
+            (none.clone(), none.clone(), Some(was), "B", Same),
+            (none.clone(), none.clone(), Some(was), "C", Likely),
+            (none.clone(), none.clone(), Some(gate(7, 4)), "B", Other),
+            (none.clone(), none.clone(), Some(gate(8, 5)), "B", Other),
+            (none.clone(), none.clone(), None, "B", Other),
+        ] {
+            let gone = Gone {
+                id: MailboxId(1),
+                object_id: old,
+                cursor: Some(was),
+                renaming: Some(name(asked)).filter(|_| !asked.is_empty()),
+            };
+            let mut arrived = Arrived { name: name("B"), object_id: new, gate: shown };
+            assert_eq!(likeness(&gone, &arrived), expected, "{gone:?} {arrived:?}");
+            arrived.name = name("inbox");
+            assert_eq!(likeness(&gone, &arrived), Other);
+        }
+        let unnumbered =
+            Gone { id: MailboxId(1), object_id: None, cursor: Some(gate(0, 0)), renaming: None };
+        let arrived = Arrived { name: name("B"), object_id: None, gate: Some(gate(0, 0)) };
+        assert_eq!(likeness(&unnumbered, &arrived), Other, "UIDVALIDITY 0 says nothing");
+    }
+
+    #[test]
+    fn a_sample_of_messages_tells_mailboxes_apart() {
+        let row = |uid: u32, size: u64| (Uid(uid), ServerWords { size, date: 1, object_id: None });
+        let map = |rows: &[(Uid, ServerWords)]| rows.iter().cloned().collect::<BTreeMap<_, _>>();
+        let known = map(&[row(1, 10), row(2, 20)]);
+        assert!(same_messages(&known, &known));
+        assert!(same_messages(&known, &map(&[row(2, 20)])), "the other may be expunged");
+        assert!(!same_messages(&known, &map(&[row(1, 10), row(2, 21)])));
+        assert!(!same_messages(&known, &map(&[row(3, 20)])), "none in common");
+        assert!(!same_messages(&known, &map(&[])));
+    }
+
+    #[test]
+    fn who_has_two_partners_has_none() {
+        let pair = |id, n: &str| (MailboxId(id), name(n));
+        let pairs = [pair(1, "a"), pair(2, "b"), pair(2, "c"), pair(3, "d"), pair(4, "d")];
+        assert_eq!(one_to_one(&pairs), BTreeMap::from([pair(1, "a")]));
+    }
+}

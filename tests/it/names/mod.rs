@@ -1,6 +1,7 @@
 //! Mailboxes by their names: how they lie on disk, which names come through whole, and what
 //! becomes of them when they are renamed.
 
+mod crash;
 mod layout;
 mod renames;
 mod table;
