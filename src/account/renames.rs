@@ -18,7 +18,7 @@ use crate::remote::imap::{
 };
 
 /// Looks that may each show more to be renamed.
-const LOOKS_MAX: u32 = 4;
+const LOOKS_MAX: u32 = 8;
 /// Messages that are compared where the server has no MAILBOXID.
 const SAMPLE: usize = 8;
 /// Rows from which the sample is taken.
@@ -46,14 +46,22 @@ pub(super) async fn settle(run: &mut Run) -> Result<Sighting, AccountError> {
         if run.dry_run {
             run.renames = steps.iter().map(describe).collect();
         }
-        if steps.is_empty() || run.dry_run || run.outside.is_stopping() || look == LOOKS_MAX {
-            if !run.dry_run {
-                mark_directories(run, &sighting.walk.found)?;
-            }
+        if run.dry_run {
             return Ok(sighting);
         }
+        let left = inbox_left(run, &sighting.listed).await?;
+        let last = run.outside.is_stopping() || look == LOOKS_MAX;
+        if last {
+            // What both sides call it is written down in any case.
+            steps.retain(|step| target(step).is_none());
+        }
+        let idle = steps.is_empty() && !left;
         for step in steps {
             carry_out(run, step).await?;
+        }
+        if idle || last {
+            mark_directories(run, &sighting.walk.found)?;
+            return Ok(sighting);
         }
     }
     sight(run).await
@@ -78,18 +86,19 @@ async fn compare(run: &mut Run, sighting: &Sighting) -> Result<Trees, AccountErr
         .iter()
         .map(|m| (m.name.clone(), m.selectable || m.problem.is_some()))
         .collect();
-    let local = renamed_directories(run, &known, &directories)?;
+    let local = renamed_directories(run, &known, &sighting.walk.found)?;
     let remote = renamed_on_server(run, &known, &sighting.listed).await?;
     let known = known.iter().filter(|m| m.base).map(|m| Whereabouts {
         id: m.id,
         name: m.name.clone(),
-        local: match directories.contains(&m.name) {
-            true => Some(m.name.clone()).filter(|_| m.local),
-            false => local.get(&m.id).cloned(),
+        local: match local.get(&m.id) {
+            Some(elsewhere) => Some(elsewhere.clone()),
+            None => Some(m.name.clone()).filter(|name| m.local && directories.contains(name)),
         },
-        remote: match listed.get(&m.name) {
-            Some(true) => Some(m.name.clone()).filter(|_| m.remote),
-            _ => remote.get(&m.id).cloned(),
+        remote: match (remote.get(&m.id), listed.get(&m.name)) {
+            (Some(elsewhere), _) => Some(elsewhere.clone()),
+            (None, Some(true)) => Some(m.name.clone()).filter(|_| m.remote),
+            _ => None,
         },
     });
     Ok(Trees {
@@ -104,33 +113,52 @@ async fn compare(run: &mut Run, sighting: &Sighting) -> Result<Trees, AccountErr
 /// Directories under a new name, by the ids in them. Of two with one id, the one at the
 /// recorded place has it; the other is a copy.
 fn renamed_directories(
-    run: &mut Run,
+    run: &Run,
     known: &[Mailbox],
-    directories: &BTreeSet<MailboxName>,
+    found: &[LocalMailbox],
 ) -> Result<BTreeMap<MailboxId, MailboxName>, AccountError> {
-    let mut missing: BTreeMap<&str, MailboxId> = BTreeMap::new();
-    for mailbox in known.iter().filter(|m| m.local && !directories.contains(&m.name)) {
-        if let Some(id) = &mailbox.local_id {
-            missing.insert(id, mailbox.id);
+    if !is_suspect(known, found) {
+        return Ok(BTreeMap::new());
+    }
+    let mut ids: BTreeMap<&MailboxName, String> = BTreeMap::new();
+    for directory in found.iter().filter(|directory| run.looks_at(&directory.name)) {
+        match run.root.mailbox_id(&directory.name) {
+            Ok(id) => ids.extend(id.map(|id| (&directory.name, id))),
+            Err(error) => tracing::debug!(mailbox = %directory.name, %error, "no id"),
+        }
+    }
+    let owned: BTreeSet<&String> = known.iter().filter_map(|m| m.local_id.as_ref()).collect();
+    // At its place is another's directory.
+    let ousted = |m: &Mailbox| {
+        ids.get(&m.name).is_some_and(|id| m.local_id.as_ref() != Some(id) && owned.contains(id))
+    };
+    let there = |m: &Mailbox| found.iter().any(|directory| directory.name == m.name);
+    let mut free: BTreeSet<&MailboxName> =
+        known.iter().filter(|m| ousted(m)).map(|m| &m.name).collect();
+    for name in ids.keys() {
+        if is_new(run, name)? {
+            free.insert(name);
         }
     }
     let mut pairs = Vec::new();
-    for name in directories {
-        if missing.is_empty() || !is_new(run, name)? {
-            continue;
-        }
-        match run.root.mailbox_id(name) {
-            Ok(id) => {
-                let was = id.and_then(|id| missing.get(id.as_str()).copied());
-                pairs.extend(was.map(|was| (was, name.clone())));
-            }
-            Err(error) => tracing::debug!(mailbox = %name, %error, "its id cannot be read"),
-        }
-    }
-    if !pairs.is_empty() {
-        repair_ids(run, known, directories);
+    for mailbox in known.iter().filter(|m| m.local && (!there(m) || ousted(m))) {
+        let Some(id) = &mailbox.local_id else { continue };
+        let now = free.iter().filter(|name| ids.get(**name) == Some(id));
+        pairs.extend(now.map(|name| (mailbox.id, (*name).clone())));
     }
     Ok(one_to_one(&pairs))
+}
+
+/// Whether directories could have other names than before: ids are read only then. Renamed
+/// directories keep their inodes.
+fn is_suspect(known: &[Mailbox], found: &[LocalMailbox]) -> bool {
+    let found: BTreeMap<&MailboxName, u64> =
+        found.iter().map(|directory| (&directory.name, directory.stamps.cur.ino)).collect();
+    known.iter().filter(|m| m.local && m.local_id.is_some()).any(|m| {
+        let ino = m.stamps.map(|stamps| stamps.cur.ino);
+        let same = found.get(&m.name).is_some_and(|now| ino.is_none_or(|was| was == *now));
+        m.renaming.is_some() || !same
+    })
 }
 
 /// Whether the store knows no mailbox of this name, and it is mirrored.
@@ -138,13 +166,10 @@ fn is_new(run: &Run, name: &MailboxName) -> Result<bool, AccountError> {
     Ok(run.looks_at(name) && run.store.mailbox_by_name(name)?.is_none())
 }
 
-/// Directories that were swapped hold each other's ids: those at a recorded place get their
-/// own back, or a later rename would be taken for another's.
-fn repair_ids(run: &Run, known: &[Mailbox], directories: &BTreeSet<MailboxName>) {
-    if run.dry_run {
-        return;
-    }
-    for mailbox in known.iter().filter(|m| directories.contains(&m.name)) {
+/// What was not settled by renames goes on under the names that are there: each directory at
+/// a recorded place gets its own id, or a later rename would be taken for another's.
+fn repair_ids(run: &Run, known: &[Mailbox], there: &BTreeSet<&MailboxName>) {
+    for mailbox in known.iter().filter(|m| there.contains(&m.name) && run.looks_at(&m.name)) {
         let Some(id) = &mailbox.local_id else { continue };
         let repaired = match run.root.mailbox_id(&mailbox.name) {
             Ok(Some(found)) if found != *id => run.root.set_mailbox_id(&mailbox.name, id),
@@ -162,44 +187,98 @@ async fn renamed_on_server(
     known: &[Mailbox],
     listed: &[ListedMailbox],
 ) -> Result<BTreeMap<MailboxId, MailboxName>, AccountError> {
-    let shown: BTreeSet<&MailboxName> =
-        listed.iter().filter(|m| m.selectable).map(|m| &m.name).collect();
-    let gone: Vec<&Mailbox> = known
+    let shown: BTreeMap<&MailboxName, Arrived> = listed
         .iter()
-        .filter(|m| m.remote && !m.name.is_inbox() && !shown.contains(&m.name))
+        .filter(|m| m.selectable && m.problem.is_none())
+        .map(|m| (&m.name, arrived(m)))
         .collect();
+    // Not under its name, or there is another one of that name now.
+    let away = |m: &&Mailbox| {
+        let other = shown.get(&m.name).is_none_or(|shown| renames::is_another(&gone(m), shown));
+        m.remote && !m.name.is_inbox() && other
+    };
+    let away: Vec<&Mailbox> = known.iter().filter(away).collect();
+    let given_up: BTreeSet<&MailboxName> = away.iter().map(|m| &m.name).collect();
     let mut arrived = Vec::new();
-    for mailbox in listed.iter().filter(|m| m.selectable && m.problem.is_none()) {
-        if !gone.is_empty() && is_new(run, &mailbox.name)? {
-            arrived.push(Arrived {
-                name: mailbox.name.clone(),
-                object_id: mailbox.object_id.clone(),
-                gate: mailbox.gate,
-            });
+    for (name, mailbox) in shown.iter().filter(|_| !away.is_empty()) {
+        if given_up.contains(name) || is_new(run, name)? {
+            arrived.push(mailbox.clone());
         }
     }
-    let (mut pairs, mut compared) = (Vec::new(), 0);
-    for mailbox in gone {
-        let was = Gone {
-            id: mailbox.id,
-            object_id: mailbox.object_id.clone(),
-            cursor: mailbox.cursor,
-            renaming: mailbox.renaming.clone(),
-        };
-        let mut like: Vec<(&Arrived, Likeness)> =
-            arrived.iter().map(|arrived| (arrived, likeness(&was, arrived))).collect();
-        like.retain(|(_, likeness)| *likeness != Likeness::Other);
-        if like.is_empty() || !is_gone(run, &mailbox.name).await? {
-            continue;
-        }
-        for (arrived, likeness) in like {
-            compared += 1;
-            let same = likeness == Likeness::Same
-                || (compared <= PAIRS_MAX && holds_the_same(run, mailbox, &arrived.name).await?);
-            pairs.extend(same.then(|| (mailbox.id, arrived.name.clone())));
-        }
+    let (mut pairs, mut budget) = (Vec::new(), PAIRS_MAX);
+    for mailbox in away {
+        let listed = shown.contains_key(&mailbox.name);
+        let now = same_as(run, mailbox, &arrived, !listed, &mut budget).await?;
+        pairs.extend(now.into_iter().map(|name| (mailbox.id, name)));
     }
     Ok(one_to_one(&pairs))
+}
+
+fn gone(mailbox: &Mailbox) -> Gone {
+    Gone {
+        id: mailbox.id,
+        object_id: mailbox.object_id.clone(),
+        cursor: mailbox.cursor,
+        renaming: mailbox.renaming.clone(),
+    }
+}
+
+fn arrived(mailbox: &ListedMailbox) -> Arrived {
+    Arrived { name: mailbox.name.clone(), object_id: mailbox.object_id.clone(), gate: mailbox.gate }
+}
+
+/// Names among those that arrived under which the server shows this mailbox.
+async fn same_as(
+    run: &mut Run,
+    mailbox: &Mailbox,
+    arrived: &[Arrived],
+    ask: bool,
+    budget: &mut usize,
+) -> Result<Vec<MailboxName>, AccountError> {
+    let was = gone(mailbox);
+    let mut like: Vec<(&Arrived, Likeness)> =
+        arrived.iter().map(|arrived| (arrived, likeness(&was, arrived))).collect();
+    like.retain(|(_, likeness)| *likeness != Likeness::Other);
+    let mut same = Vec::new();
+    if like.is_empty() || (ask && !is_gone(run, &mailbox.name).await?) {
+        return Ok(same);
+    }
+    for (arrived, likeness) in like {
+        let surely = likeness == Likeness::Same;
+        if !surely && *budget == 0 {
+            continue;
+        }
+        *budget -= usize::from(!surely);
+        if surely || holds_the_same(run, mailbox, &arrived.name).await? {
+            same.push(arrived.name.clone());
+        }
+    }
+    Ok(same)
+}
+
+/// RENAME of the INBOX leaves an empty one in place, perhaps with the same UIDVALIDITY: its
+/// messages are not unknown then, they are gone from it. Gives whether that was so.
+async fn inbox_left(run: &mut Run, listed: &[ListedMailbox]) -> Result<bool, AccountError> {
+    let name = MailboxName::new(MailboxName::INBOX);
+    let inbox = run.store.mailbox_by_name(&name)?.filter(|m| m.remote && run.looks_at(&m.name));
+    let now = listed.iter().find(|m| m.name == name).map(arrived);
+    let (Some(inbox), Some(now)) = (inbox, now) else { return Ok(false) };
+    let (was, is) = (inbox.cursor.unwrap_or_default(), now.gate.unwrap_or_default());
+    let fell = is.uid_next != 0 && is.uid_next < was.uid_next;
+    if !fell && !renames::is_another(&gone(&inbox), &now) {
+        return Ok(false);
+    }
+    let mut new = Vec::new();
+    for mailbox in listed.iter().filter(|m| m.selectable && m.problem.is_none()) {
+        if is_new(run, &mailbox.name)? {
+            new.push(arrived(mailbox));
+        }
+    }
+    let mut budget = PAIRS_MAX;
+    if same_as(run, &inbox, &new, false, &mut budget).await?.len() != 1 {
+        return Ok(false);
+    }
+    super::observe::note_gone(run, inbox)
 }
 
 /// LIST may omit what is there (hazard 42): it is asked for by name.
@@ -262,7 +341,7 @@ async fn shown(
 
 async fn carry_out(run: &mut Run, step: Rename) -> Result<(), AccountError> {
     match step {
-        Rename::Note { id, to } => note(run, id, to),
+        Rename::Note { moved } => note(run, &moved),
         Rename::Local { moved, from, to } => {
             begin(run, &moved, &to)?;
             match run.root.rename_mailbox(&from, &to) {
@@ -332,12 +411,29 @@ async fn resubscribe(
     Ok(())
 }
 
-/// Both sides were seen to call it so.
-fn note(run: &mut Run, id: MailboxId, to: MailboxName) -> Result<(), AccountError> {
-    let Some(mailbox) = run.store.mailbox(id)? else { return Ok(()) };
-    tracing::info!(from = %mailbox.name, %to, "called so on both sides");
+/// Both sides were seen to call them so.
+fn note(run: &mut Run, moved: &[(MailboxId, MailboxName)]) -> Result<(), AccountError> {
+    let mut noted = Vec::new();
+    for (id, to) in moved {
+        let other = run.store.mailbox_by_name(to)?.map(|other| other.id);
+        if other.is_some_and(|other| !moved.iter().any(|(id, _)| *id == other)) {
+            tracing::info!(%to, "the name is another's still");
+            return Ok(());
+        }
+        if let Some(mailbox) = run.store.mailbox(*id)? {
+            tracing::info!(from = %mailbox.name, %to, "called so on both sides");
+            noted.push(Mailbox { name: to.clone(), renaming: None, ..mailbox });
+        }
+    }
     run.report.noted += 1;
-    run.record(|w| w.mailbox(&Mailbox { name: to, renaming: None, ..mailbox }).map(drop))
+    run.record(|w| {
+        // They may pass on their names among each other: first none of them has one.
+        for mailbox in &noted {
+            let nobodys = MailboxName::new(&format!("//{}", mailbox.id.0));
+            w.mailbox(&Mailbox { name: nobodys, ..mailbox.clone() })?;
+        }
+        noted.iter().try_for_each(|mailbox| w.mailbox(mailbox).map(drop))
+    })
 }
 
 fn target(step: &Rename) -> Option<&MailboxName> {
@@ -349,7 +445,10 @@ fn target(step: &Rename) -> Option<&MailboxName> {
 
 fn describe(step: &Rename) -> String {
     match step {
-        Rename::Note { to, .. } => format!("note that a mailbox is called {to} on both sides"),
+        Rename::Note { moved } => {
+            let names: Vec<String> = moved.iter().map(|(_, to)| to.to_string()).collect();
+            format!("note what both sides call {}", names.join(", "))
+        }
         Rename::Local { from, to, .. } => format!("rename the directory of {from} to {to}"),
         Rename::Remote { from, to, .. } => format!("rename {from} to {to} on the server"),
     }
@@ -361,6 +460,9 @@ fn mark_directories(run: &mut Run, found: &[LocalMailbox]) -> Result<(), Account
     let known = run.store.mailboxes()?;
     let mut taken: BTreeSet<String> = known.iter().filter_map(|m| m.local_id.clone()).collect();
     let there: BTreeSet<&MailboxName> = found.iter().map(|found| &found.name).collect();
+    if is_suspect(&known, found) {
+        repair_ids(run, &known, &there);
+    }
     for mailbox in known {
         let agreed = mailbox.base && mailbox.local && there.contains(&mailbox.name);
         let mut marked = mailbox.clone();

@@ -8,6 +8,9 @@
 //! | renamed | renamed to the same | note it |
 //! | renamed | renamed to another name | rename the directory: the server's name stands |
 //!
+//! Names that were passed on (A to B, B to C) or swapped on the server are taken one by one,
+//! through a name that nobody has where they go round.
+//!
 //! Whatever is in doubt is no rename: then the mailbox is made anew and its messages move
 //! there one by one, without bodies. INBOX is never renamed, nor anything to it.
 
@@ -46,12 +49,10 @@ pub struct Trees {
 /// A step over the names of mailboxes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rename {
-    /// Both sides call it so: write that down.
+    /// Both sides call them so: write that down, all at once.
     Note {
-        /// The mailbox.
-        id: MailboxId,
-        /// What it is called.
-        to: MailboxName,
+        /// The mailboxes, and what each is called.
+        moved: Vec<(MailboxId, MailboxName)>,
     },
     /// Rename a directory.
     Local {
@@ -126,6 +127,18 @@ pub fn likeness(gone: &Gone, arrived: &Arrived) -> Likeness {
     if asked_for { Likeness::Same } else { Likeness::Likely }
 }
 
+/// Whether the mailbox that the server shows under a name is surely not the one that had it.
+#[must_use]
+pub fn is_another(was: &Gone, shown: &Arrived) -> bool {
+    match (&was.object_id, &shown.object_id) {
+        (Some(was), Some(is)) => was != is,
+        _ => {
+            let numbers = was.cursor.zip(shown.gate).map(|(a, b)| (a.uid_validity, b.uid_validity));
+            numbers.is_some_and(|(was, is)| was != is && was != 0 && is != 0)
+        }
+    }
+}
+
 /// Whether messages that are shown are those that were known: all that are still there, and
 /// at least one.
 #[must_use]
@@ -158,6 +171,7 @@ pub fn plan(trees: &Trees) -> Vec<Rename> {
     let mut known: Vec<&Whereabouts> = trees.known.iter().collect();
     known.sort_by(|a, b| a.name.cmp(&b.name));
     let mut steps: Vec<Rename> = Vec::new();
+    let mut agreed: BTreeMap<&MailboxName, (MailboxId, MailboxName)> = BTreeMap::new();
     for mailbox in &known {
         let (Some(local), Some(remote)) = (&mailbox.local, &mailbox.remote) else { continue };
         let renamed = (*local != mailbox.name, *remote != mailbox.name);
@@ -166,14 +180,70 @@ pub fn plan(trees: &Trees) -> Vec<Rename> {
             continue;
         }
         if local == remote {
-            steps.push(Rename::Note { id: mailbox.id, to: remote.clone() });
+            agreed.insert(&mailbox.name, (mailbox.id, remote.clone()));
         } else if renamed.1 {
             steps.extend(local_rename(trees, mailbox, local, remote));
         } else if !trees.pull_only {
             steps.extend(remote_rename(trees, mailbox, remote, local));
         }
     }
-    without_covered(steps)
+    let mut steps = without_covered(steps);
+    let notes = unclaimed(&known, agreed);
+    if !notes.is_empty() {
+        steps.insert(0, Rename::Note { moved: notes });
+    }
+    if steps.is_empty() {
+        steps.extend(known.iter().find_map(|mailbox| out_of_the_ring(trees, mailbox)));
+    }
+    steps
+}
+
+/// Names that no other mailbox of the store has, or that it gives up at the same time.
+fn unclaimed(
+    known: &[&Whereabouts],
+    mut agreed: BTreeMap<&MailboxName, (MailboxId, MailboxName)>,
+) -> Vec<(MailboxId, MailboxName)> {
+    loop {
+        let claimed = |name: &MailboxName| {
+            known.iter().any(|m| m.name == *name) && !agreed.contains_key(name)
+        };
+        let waits = agreed.iter().find(|(_, (_, to))| claimed(to)).map(|(name, _)| *name);
+        match waits {
+            Some(name) => agreed.remove(name),
+            None => return agreed.into_values().collect(),
+        };
+    }
+}
+
+/// Where directories wait for each other in a ring, the first makes room.
+fn out_of_the_ring(trees: &Trees, mailbox: &Whereabouts) -> Option<Rename> {
+    let (from, mut to) = (mailbox.local.as_ref()?, mailbox.remote.as_ref()?);
+    // Swapped on the server. Swapped here, they are filled by moves.
+    if from == to || *to == mailbox.name || from.is_inbox() {
+        return None;
+    }
+    for _ in &trees.known {
+        if to == from {
+            let taken = |name: &MailboxName| trees.directories.contains(name);
+            let mut aside = MailboxName::new(&format!("{}~", from.as_str()));
+            while taken(&aside) || trees.listed.contains_key(&aside) {
+                aside = MailboxName::new(&format!("{}~", aside.as_str()));
+            }
+            let below = |name: &&MailboxName| trees.nested && name.is_inferior_of(from);
+            if trees.directories.iter().any(|name| below(&name)) {
+                return None;
+            }
+            let moved = vec![(mailbox.id, aside.clone())];
+            return Some(Rename::Local { moved, from: from.clone(), to: aside });
+        }
+        let owner = trees.known.iter().find(|m| m.local.as_ref() == Some(to))?;
+        let next = owner.remote.as_ref()?;
+        if next == to || *next == owner.name || next.is_inbox() {
+            return None;
+        }
+        to = next;
+    }
+    None
 }
 
 fn local_rename(
@@ -289,11 +359,14 @@ mod tests {
         fn apply(&mut self, step: &Rename) {
             let trees = self.trees();
             let (moved, from, to, local) = match step {
-                Rename::Note { id, to } => {
-                    let place = usize::try_from(id.0 - 1).unwrap();
-                    let (name, local, remote) = &mut self.known[place];
-                    assert_eq!((local.as_ref(), remote.as_ref()), (Some(to), Some(to)));
-                    *name = to.clone();
+                Rename::Note { moved } => {
+                    for (id, to) in moved {
+                        let place = usize::try_from(id.0 - 1).unwrap();
+                        let (name, local, remote) = &mut self.known[place];
+                        assert_eq!((local.as_ref(), remote.as_ref()), (Some(to), Some(to)));
+                        *name = to.clone();
+                    }
+                    assert!(self.known[0].0 != self.known[1].0, "{self:?}");
                     return;
                 }
                 Rename::Local { moved, from, to } => (moved, from, to, true),
@@ -337,30 +410,37 @@ mod tests {
     }
 
     fn worlds() -> Vec<World> {
-        let mut worlds = Vec::new();
         let strange = [None, Some(name("A/z")), Some(name("B/x/z"))];
-        for (here, there) in
-            places().into_iter().flat_map(|h| places().into_iter().map(move |t| (h.clone(), t)))
-        {
-            for strange_directory in strange.clone() {
-                for strange_listed in strange.clone() {
-                    for nested in [false, true] {
-                        let (here, there) = (here.clone(), there.clone());
-                        let [a, b] = [(name("A"), 0), (name("A/x"), 1)]
-                            .map(|(n, i)| (n, here[i].clone(), there[i].clone()));
-                        let strange_directory = strange_directory.clone();
-                        let strange_listed = strange_listed.clone();
-                        worlds.push(World {
-                            known: vec![a, b],
-                            strange_directory,
-                            strange_listed,
-                            nested,
-                        });
-                    }
+        let mut worlds = Vec::new();
+        let both =
+            places().into_iter().flat_map(|h| places().into_iter().map(move |t| (h.clone(), t)));
+        for (here, there) in both {
+            for second in ["A/x", "B"] {
+                for (i, nested) in (0..9).flat_map(|i| [(i, false), (i, true)]) {
+                    let known = [name("A"), name(second)].into_iter().zip(0..);
+                    let known =
+                        known.map(|(n, i): (_, usize)| (n, here[i].clone(), there[i].clone()));
+                    worlds.push(World {
+                        known: known.collect(),
+                        strange_directory: strange[i / 3].clone(),
+                        strange_listed: strange[i % 3].clone(),
+                        nested,
+                    });
                 }
             }
         }
         worlds
+    }
+
+    #[test]
+    fn names_that_go_round_are_swapped() {
+        let swapped = |n: &str, other: &str| (name(n), Some(name(n)), Some(name(other)));
+        let known = vec![swapped("A", "B"), swapped("B", "A")];
+        let mut world =
+            World { known, strange_directory: None, strange_listed: None, nested: true };
+        world.settle();
+        let now = |n: &str| (name(n), Some(name(n)), Some(name(n)));
+        assert_eq!(world.known, [now("B"), now("A")]);
     }
 
     #[test]

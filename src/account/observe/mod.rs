@@ -18,6 +18,7 @@ use crate::remote::imap::ListedMailbox;
 
 pub(super) use attributes::HEADER_MAX;
 pub(super) use local::reexamine;
+pub(super) use remote::note_gone;
 
 /// Looks at the same side after which departures are not believed in this run.
 const LOOKS_MAX: u32 = 3;

@@ -140,7 +140,7 @@ fn refused_before(run: &mut Run, mailbox: &Mailbox) -> Result<bool, AccountError
     Ok(refused)
 }
 
-fn note_gone(run: &mut Run, mailbox: Mailbox) -> Result<bool, AccountError> {
+pub(in crate::account) fn note_gone(run: &mut Run, mailbox: Mailbox) -> Result<bool, AccountError> {
     tracing::info!(mailbox = %mailbox.name, "gone on the server");
     let rows = run.store.rows_with_remote(mailbox.id)?;
     run.record(|w| {
