@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use mailtide::account::{Clock, Outside, Progress, Settings};
 use mailtide::config::{Account, Config, Env};
+use mailtide::local::Layout;
 use mailtide::local::fs::RealFs;
 use mailtide::reconcile::{GuardLimits, OnLocalDelete, OnRemoteDelete};
 use mailtide::remote::TcpConnector;
@@ -115,6 +116,7 @@ impl Place {
                 disable: std::collections::BTreeSet::new(),
             },
             maildir: account.maildir.clone(),
+            layout: Layout::Nested,
             store: self.store(),
             // In the words of the command line: it must not take this for another config.
             scope: format!(

@@ -24,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Options {
     /// Capabilities that it does not announce, such as `QRESYNC`.
     pub without: Vec<&'static str>,
+    /// A Maildir++ that the account `me` has a copy of, read by Dovecot's own driver for it.
+    pub maildir: Option<PathBuf>,
 }
 
 /// A running server; dropped, it is stopped and its directory removed.
@@ -93,12 +95,24 @@ impl Dovecot {
         if root {
             // The mail's owner walks through here.
             run(Command::new("chmod").arg("755").arg(base));
-            run(Command::new("chown").arg(format!("{users}:{group}")).arg(base.join("mail")));
         }
+        if let Some(maildir) = &options.maildir {
+            let home = base.join("mail/me");
+            std::fs::create_dir(&home).expect("a directory");
+            run(Command::new("cp").arg("-r").arg(maildir).arg(home.join("Maildir")));
+        }
+        if root {
+            let owner = format!("{users}:{group}");
+            run(Command::new("chown").arg("-R").arg(owner).arg(base.join("mail")));
+        }
+        let location = match options.maildir {
+            Some(_) => "maildir:~/Maildir",
+            None => "sdbox:~/sdbox",
+        };
         let mut text = format!(
             "base_dir = {base}/run\nstate_dir = {base}/state\nlog_path = {base}/log\n\
              protocols = imap\nlisten = 127.0.0.1\ndisable_plaintext_auth = no\n\
-             auth_mechanisms = plain\nfirst_valid_uid = 1\nmail_location = sdbox:~/sdbox\n\
+             auth_mechanisms = plain\nfirst_valid_uid = 1\nmail_location = {location}\n\
              mail_fsync = never\nmail_max_userip_connections = 100\n\
              passdb {{\n  driver = static\n  args = password={PASSWORD}\n}}\n\
              userdb {{\n  driver = static\n  args = uid={users} gid={group} \

@@ -14,7 +14,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use mailtide::account::{self, AccountError, Clock, Outside, Progress, Report, Settings, Wish};
-use mailtide::reconcile::types::SetAsideKind;
+use mailtide::local::Layout;
+use mailtide::reconcile::types::{MailboxName, SetAsideKind};
 use mailtide::reconcile::{GuardLimits, OnLocalDelete, OnRemoteDelete};
 use mailtide::remote::imap::{Endpoint, Tls};
 use mailtide::remote::{BoxStream, Connecting, Connector};
@@ -157,6 +158,7 @@ impl World {
                 disable: BTreeSet::new(),
             },
             maildir: PathBuf::from(ROOT),
+            layout: Layout::Nested,
             store: self.store(),
             selects: Arc::new(|_| true),
             scope: String::new(),
@@ -286,10 +288,18 @@ impl World {
         self.fs.set_clock(self.fs.clock() + 10_000_000_000);
     }
 
-    /// Messages of the server: mailbox → content and flags, sorted.
+    /// Where a mailbox lies in the file system.
+    #[must_use]
+    pub fn dir_of(&self, mailbox: &str) -> PathBuf {
+        Path::new(ROOT).join(self.settings().layout.path_of(&MailboxName::new(mailbox)))
+    }
+
+    /// Messages of the server: mailbox (with `/` between its levels) → content and flags,
+    /// sorted.
     #[must_use]
     pub fn remote(&self) -> BTreeMap<String, Vec<(String, Vec<String>)>> {
         let mut out = BTreeMap::new();
+        let delimiter = self.server.profile().delimiter;
         for mailbox in self.server.mailboxes() {
             let mut messages: Vec<_> = self
                 .server
@@ -304,16 +314,17 @@ impl World {
                 })
                 .collect();
             messages.sort();
-            out.insert(mailbox, messages);
+            out.insert(mailbox.replace(delimiter, "/"), messages);
         }
         out
     }
 
-    /// The same of the Maildir.
+    /// The same of the Maildir; a directory that stands for no name is called as it is.
     #[must_use]
     pub fn local(&self) -> BTreeMap<String, Vec<(String, Vec<String>)>> {
         let mut out: BTreeMap<String, Vec<(String, Vec<String>)>> = BTreeMap::new();
         let tree = self.fs.tree();
+        let layout = self.settings().layout;
         for (path, bytes) in &tree {
             let Ok(relative) = path.strip_prefix(ROOT) else { continue };
             let text = relative.to_string_lossy().into_owned();
@@ -324,10 +335,13 @@ impl World {
             let Some(at) = parts.iter().position(|part| *part == "cur" || *part == "new") else {
                 continue;
             };
-            let messages = out.entry(parts[..at].join("/")).or_default();
+            let dir: PathBuf = parts[..at].iter().collect();
+            let name = layout.name_of(&dir).map(|name| name.as_str().to_owned());
+            let name = name.unwrap_or_else(|| dir.to_string_lossy().into_owned());
+            let messages = out.entry(name).or_default();
             let (Some(bytes), Some(name)) = (bytes, parts.get(at + 1)) else { continue };
             let info = name.rsplit_once(":2,").map_or("", |(_, info)| info);
-            let table = Path::new(ROOT).join(parts[..at].join("/")).join("dovecot-keywords");
+            let table = Path::new(ROOT).join(&dir).join("dovecot-keywords");
             let table = tree.get(&table).and_then(Option::as_deref).unwrap_or_default();
             let mut flags: Vec<String> = info
                 .chars()

@@ -39,9 +39,15 @@ pub fn adopt(settings: &Settings, fs: Arc<dyn Fs>) -> Result<(), AccountError> {
     let options = RootOptions {
         create: true,
         separator: settings.info_separator,
+        layout: settings.layout,
         ..RootOptions::new(&id, &settings.machine)
     };
     let root = Root::open(fs, &settings.maildir, options)?;
+    // Any other trouble with the marker is what this replaces.
+    if let Err(error @ AccountError::Layout { .. }) = super::restate::check_layout(settings, &root)
+    {
+        return Err(error);
+    }
     // A counter that the store does not know: the next run takes the root for restored.
     root.write_marker(&super::restate::marker(settings, store.id(), u64::MAX))?;
     Ok(())

@@ -29,6 +29,18 @@ pub enum AccountError {
         /// The account's name.
         account: String,
     },
+    /// The mailboxes lie in the Maildir in another way than the configuration says.
+    #[error(
+        "the Maildir {maildir} was made with layout = \"{made}\", which cannot be changed in \
+         place: set that again, or give the account a new directory as its maildir (its mail is \
+         fetched into it once more, nothing is deleted)"
+    )]
+    Layout {
+        /// Its root.
+        maildir: String,
+        /// The layout that it has.
+        made: &'static str,
+    },
 }
 
 impl AccountError {

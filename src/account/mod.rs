@@ -12,6 +12,7 @@ pub mod observe;
 pub mod progress;
 pub mod record;
 pub mod recover;
+mod renames;
 pub mod report;
 pub mod restate;
 pub mod settings;
@@ -20,7 +21,8 @@ pub mod world;
 use std::collections::BTreeSet;
 
 use crate::local::Root;
-use crate::reconcile::types::{Journal, MailboxName, Row, RowId};
+use crate::reconcile::plan::MailboxStep;
+use crate::reconcile::types::{Journal, Mailbox, MailboxId, MailboxName, Row, RowId};
 use crate::reconcile::{self, Plan, Step};
 use crate::remote::imap::Session;
 use crate::state::Store;
@@ -58,6 +60,15 @@ pub struct Run {
     /// Rows that the server said it copied, or copied onto: not asked for again in this run,
     /// since neither COPY nor MOVE may be repeated before a later look (hazard 16).
     copied: BTreeSet<RowId>,
+    /// Mailboxes that the server was asked to make: not asked again in this run, whatever it
+    /// answered. It may list them under another name, or not at all (hazard 41).
+    asked: BTreeSet<MailboxId>,
+    /// Names that a mailbox was to be given in this run: not tried again before the next one.
+    renamed: BTreeSet<MailboxName>,
+    /// What a dry run would rename.
+    renames: Vec<String>,
+    /// Nothing is changed on either side.
+    dry_run: bool,
     /// Something was done whose fact only the next look can see.
     unseen: bool,
     /// How many of the report's skips whoever watches knows of.
@@ -122,6 +133,10 @@ impl Run {
             seen: observe::Seen::default(),
             tried: BTreeSet::new(),
             copied: BTreeSet::new(),
+            asked: BTreeSet::new(),
+            renamed: BTreeSet::new(),
+            renames: Vec::new(),
+            dry_run: wish.dry_run,
             unseen: false,
             skips_told: 0,
             marked: false,
@@ -138,10 +153,12 @@ impl Run {
             if wish.dry_run {
                 let plan = self.plan()?;
                 self.report.plan = world::describe(self, &plan)?;
+                self.describe_renames();
                 return Ok(());
             }
             if !self.apply_all().await? {
                 self.name_lost_copies()?;
+                self.name_unlisted()?;
                 return self.finish_restated();
             }
             if self.outside.is_stopping() {
@@ -152,6 +169,15 @@ impl Run {
         let name = self.settings.name.clone();
         self.report.skip(name, "mail changes as fast as it is mirrored; the next run goes on");
         Ok(())
+    }
+
+    /// What a dry run says where a mailbox got another name: its messages would be seen there
+    /// only once it is renamed, so the rest of the plan is not what would come.
+    fn describe_renames(&mut self) {
+        if !self.renames.is_empty() {
+            self.report.plan = std::mem::take(&mut self.renames);
+            self.report.plan.push("whatever else there is, once that is done".to_owned());
+        }
     }
 
     /// Plans and applies until the store shows nothing that was not tried since the last
@@ -166,6 +192,10 @@ impl Run {
             if passes > 0 {
                 plan.mailboxes.clear();
             }
+            let asked = &self.asked;
+            plan.mailboxes.retain(|step| {
+                !matches!(step, MailboxStep::CreateRemote(mailbox) if asked.contains(mailbox))
+            });
             self.record_holds(&plan)?;
             if plan.is_idle() || self.outside.is_stopping() {
                 return Ok(worked);
@@ -200,6 +230,19 @@ impl Run {
                 && self.store.is_settled(*row)?
             {
                 self.tried.remove(row);
+            }
+        }
+        Ok(())
+    }
+
+    /// Mailboxes that the server agreed to make and does not list under that name.
+    fn name_unlisted(&mut self) -> Result<(), AccountError> {
+        for mailbox in &self.asked {
+            let unlisted = |m: &Mailbox| m.local && !m.remote && m.problem.is_none();
+            if let Some(mailbox) = self.store.mailbox(*mailbox)?.filter(unlisted) {
+                let why = "the server made it, and does not list it under this name; \
+                           rename it, its mail stays here meanwhile";
+                self.report.skip(mailbox.name.to_string(), why);
             }
         }
         Ok(())

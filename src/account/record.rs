@@ -121,7 +121,17 @@ impl Run {
         let configured = configured.filter(|(s, _)| *s == SpecialUse::Trash).map(|(_, n)| n);
         let listed = self.seen.listed.iter();
         let listed = listed.filter(|m| m.special_use == Some(SpecialUse::Trash)).map(|m| &m.name);
-        configured.chain(listed).next().cloned().unwrap_or_else(|| MailboxName::new(TRASH))
+        configured.chain(listed).next().cloned().unwrap_or_else(|| self.usual_trash())
+    }
+
+    /// The usual name, at the top, or below INBOX where all that the server has lies there.
+    fn usual_trash(&self) -> MailboxName {
+        let (top, below) = (MailboxName::new(TRASH), MailboxName::new(&format!("INBOX/{TRASH}")));
+        let has = |name: &MailboxName| self.seen.listed.iter().any(|m| m.name == *name);
+        let mut others = self.seen.listed.iter().filter(|m| !m.name.is_inbox()).peekable();
+        let inbox = MailboxName::new(MailboxName::INBOX);
+        let prefixed = others.peek().is_some() && others.all(|m| m.name.is_inferior_of(&inbox));
+        if !has(&top) && (has(&below) || prefixed) { below } else { top }
     }
 
     /// Advances the counter that the root's marker and the store share, once a run, before

@@ -42,6 +42,7 @@ impl Place {
             create: !wish.dry_run,
             lock: !wish.dry_run,
             separator: settings.info_separator,
+            layout: settings.layout,
             ..RootOptions::new(&id, &settings.machine)
         };
         let root = match Root::open(outside.fs.clone(), &settings.maildir, options.clone()) {

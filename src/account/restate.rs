@@ -14,13 +14,15 @@ use crate::state::{StateError, Store, Tx};
 /// Compares the root's marker, the account's identity and its scope with the store.
 ///
 /// # Errors
-/// [`AccountError::Foreign`] where the root belongs to another store, and what the store or
-/// the root refuse.
+/// [`AccountError::Foreign`] where the root belongs to another store,
+/// [`AccountError::Layout`] where it is laid out otherwise, and what the store or the root
+/// refuse.
 pub(super) fn check(
     settings: &Settings,
     store: &mut Store,
     root: &Root,
 ) -> Result<(), AccountError> {
+    check_layout(settings, root)?;
     let identity = identity(settings);
     let known = store.meta("identity")?;
     let moved_server = known.as_deref().is_some_and(|known| known != identity);
@@ -47,6 +49,18 @@ pub(super) fn check(
     Ok(())
 }
 
+/// In another layout every mailbox would seem gone, and all mail would be fetched beside the
+/// old directories.
+pub(super) fn check_layout(settings: &Settings, root: &Root) -> Result<(), AccountError> {
+    match root.marker()? {
+        Some(marker) if marker.layout != settings.layout => Err(AccountError::Layout {
+            maildir: printable(&settings.maildir.display().to_string()),
+            made: marker.layout.as_str(),
+        }),
+        _ => Ok(()),
+    }
+}
+
 fn identity(settings: &Settings) -> String {
     format!("{}@{}", settings.endpoint.user, settings.endpoint.host)
 }
@@ -60,6 +74,7 @@ pub fn marker(settings: &Settings, store_id: [u8; 16], counter: u64) -> Marker {
         account: identity(settings),
         machine: settings.machine.clone(),
         state_dir: settings.store.display().to_string(),
+        layout: settings.layout,
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Progress;
+use crate::local::Layout;
 use crate::local::fs::Fs;
 use crate::reconcile::types::{MailboxName, SpecialUse};
 use crate::reconcile::{GuardLimits, OnLocalDelete, OnRemoteDelete};
@@ -25,6 +26,8 @@ pub struct Settings {
     pub endpoint: Endpoint,
     /// The root of the Maildirs.
     pub maildir: PathBuf,
+    /// How mailboxes lie in it.
+    pub layout: Layout,
     /// The state store's file.
     pub store: PathBuf,
     /// Which mailboxes are mirrored.

@@ -14,9 +14,9 @@ use super::report::{
     AccountOutcome, Decision, Failure, HoldView, LastRun, Named, StatusView, Work,
 };
 use crate::account::{self, AccountError, Clock, Outside, Progress, Report, Settings, Wish};
-use crate::config::{Account, Config, Direction, OnLocalDelete, OnRemoteDelete};
-use crate::local::LocalError;
+use crate::config::{self, Account, Config, Direction, OnLocalDelete, OnRemoteDelete};
 use crate::local::fs::RealFs;
+use crate::local::{Layout, LocalError};
 use crate::reconcile::guard;
 use crate::reconcile::types::{MailboxId, MailboxName, Row, SetAsideKind};
 use crate::reconcile::{self, GuardLimits};
@@ -168,6 +168,10 @@ fn settings(config: &Config, account: &Account, secret: &str) -> Settings {
             disable: BTreeSet::new(),
         },
         maildir: account.maildir.clone(),
+        layout: match account.layout {
+            config::Layout::Nested => Layout::Nested,
+            config::Layout::MaildirPlusPlus => Layout::MaildirPlusPlus,
+        },
         store: store_path(config, account),
         scope: scope(account),
         selects: Arc::new(move |name| mirrored.mirror(name)),
@@ -220,7 +224,7 @@ fn failure(error: &AccountError) -> Failure {
         ) => Exit::Unreachable,
         AccountError::Remote(error) if error.ends_session() => Exit::Unreachable,
         AccountError::Local(LocalError::Locked { .. }) => Exit::Locked,
-        AccountError::Foreign { .. } => Exit::Usage,
+        AccountError::Foreign { .. } | AccountError::Layout { .. } => Exit::Usage,
         _ => Exit::Skipped,
     };
     let failure = Failure::new(exit, error.to_string());

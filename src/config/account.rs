@@ -93,7 +93,8 @@ pub(super) fn read(
     });
     let secret = secret(s, env, c);
     let maildir = s.needed("maildir", c).and_then(|item| path_of("maildir", item, env, c));
-    let layout = s.choice("layout", &[("nested", Layout::Nested)], &["maildir++"], c);
+    let layouts = [("nested", Layout::Nested), ("maildir++", Layout::MaildirPlusPlus)];
+    let layout = s.choice("layout", &layouts, &[], c);
     let directions = [("both", Direction::Both), ("pull", Direction::Pull)];
     let on_local = [
         ("trash", OnLocalDelete::Trash),

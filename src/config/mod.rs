@@ -133,6 +133,8 @@ pub enum Tls {
 pub enum Layout {
     /// `Work/Alpha/{cur,new,tmp}`.
     Nested,
+    /// `.Work.Alpha/{cur,new,tmp}`; the root is the INBOX.
+    MaildirPlusPlus,
 }
 
 /// Who may change what.

@@ -202,7 +202,7 @@ fn each_mistake_is_told_with_its_line() {
         ),
         ("info_separator = \"x\"", "\"info_separator\" must be \":\", \";\" or \"!\", not \"x\""),
         ("protocol = \"pop3\"", "protocol = \"pop3\" is not in this version yet"),
-        ("layout = \"maildir++\"", "layout = \"maildir++\" is not in this version yet"),
+        ("layout = \"flat\"", "\"layout\" must be \"nested\" or \"maildir++\", not \"flat\""),
         ("auth = \"xoauth2\"", "auth = \"xoauth2\" is not in this version yet"),
         ("keep = \"30d\"", "\"keep\" is not in this version yet"),
         ("deliver_to = {}", "\"deliver_to\" is not in this version yet"),

@@ -4,11 +4,14 @@
 //! reader would take for something else is percent-escaped: `cur`, `new`, `tmp`, a leading
 //! dot, a trailing space or dot, control characters, and `%` itself. A level longer than a
 //! file name may be continues in a subdirectory; the part that goes on ends in a lone `%`.
+//!
+//! *Maildir++* is in [`super::maildirpp`]: flat, so a name may be too long for it.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::maildirpp;
 use crate::reconcile::types::MailboxName;
 
 /// How mailboxes lie in a root.
@@ -17,12 +20,14 @@ pub enum Layout {
     /// `INBOX/{cur,new,tmp}`, `Work/Alpha/{cur,new,tmp}`.
     #[default]
     Nested,
+    /// The root is the INBOX, `.Work.Alpha/{cur,new,tmp}` beside its `cur`.
+    MaildirPlusPlus,
 }
 
 /// No file system that we know takes a longer name (bytes).
 const NAME_MAX: usize = 255;
 /// An empty level (`a//b`), which no directory can spell.
-const EMPTY: &str = "%-";
+pub(super) const EMPTY: &str = "%-";
 /// At the end of a directory name: the level goes on in the subdirectory.
 const GOES_ON: u8 = b'%';
 
@@ -30,10 +35,21 @@ const GOES_ON: u8 = b'%';
 pub(super) const RESERVED: [&str; 3] = ["cur", "new", "tmp"];
 
 impl Layout {
+    /// The layout's name in the configuration and in the marker.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Nested => "nested",
+            Self::MaildirPlusPlus => "maildir++",
+        }
+    }
+
     /// The directory of a mailbox, relative to the root.
     #[must_use]
     pub fn path_of(self, mailbox: &MailboxName) -> PathBuf {
-        let Self::Nested = self;
+        if self == Self::MaildirPlusPlus {
+            return maildirpp::path_of(mailbox);
+        }
         let mut path = PathBuf::new();
         for level in mailbox.as_str().split('/') {
             push_level(&mut path, level);
@@ -45,19 +61,34 @@ impl Layout {
     /// spelled differently.
     #[must_use]
     pub fn name_of(self, path: &Path) -> Option<MailboxName> {
-        let Self::Nested = self;
-        let mut name = Vec::new();
-        let mut goes_on = true;
-        for part in path {
-            if !goes_on {
-                name.push(b'/');
-            }
-            goes_on = decode(part.as_bytes(), &mut name)?;
-        }
-        let name = MailboxName::new(&String::from_utf8(name).ok()?);
+        let name = match self {
+            Self::Nested => nested_name_of(path)?,
+            Self::MaildirPlusPlus => maildirpp::name_of(path)?,
+        };
         // One directory per name: what we would not write is not taken for ours.
         (self.path_of(&name) == path).then_some(name)
     }
+
+    /// Why a mailbox cannot have a directory, if it cannot.
+    #[must_use]
+    pub fn refuses(self, mailbox: &MailboxName) -> Option<&'static str> {
+        let too_long = self.path_of(mailbox).iter().any(|part| part.len() > NAME_MAX);
+        too_long.then_some(
+            "its name is too long for one directory, which is all that maildir++ has;              shorten it or use layout = \"nested\"",
+        )
+    }
+}
+
+fn nested_name_of(path: &Path) -> Option<MailboxName> {
+    let mut name = Vec::new();
+    let mut goes_on = true;
+    for part in path {
+        if !goes_on {
+            name.push(b'/');
+        }
+        goes_on = decode(part.as_bytes(), &mut name)?;
+    }
+    Some(MailboxName::new(&String::from_utf8(name).ok()?))
 }
 
 /// A name as one file name, for the places that are flat.
@@ -77,17 +108,24 @@ pub(super) fn flat(mailbox: &MailboxName) -> Vec<u8> {
 fn escape(level: &str, percent: bool) -> Vec<String> {
     let reserved = RESERVED.contains(&level);
     let last = level.chars().count().saturating_sub(1);
-    let unit = |(i, c): (usize, char)| {
+    percent_encoded(level, |(i, c)| {
         let first = i == 0 && (reserved || c == '.');
         let end = i == last && matches!(c, ' ' | '.');
-        if first || end || (percent && c == '%') || c == '/' || c.is_control() {
-            let mut buf = [0; 4];
-            c.encode_utf8(&mut buf).bytes().map(|b| format!("%{b:02X}")).collect()
-        } else {
-            c.to_string()
+        first || end || (percent && c == '%') || c == '/' || c.is_control()
+    })
+}
+
+/// The characters of a text, those that need it as the `%XX` of their UTF-8.
+pub(super) fn percent_encoded(text: &str, needs: impl Fn((usize, char)) -> bool) -> Vec<String> {
+    let unit = |(i, c): (usize, char)| {
+        let mut buf = [0; 4];
+        let plain = c.encode_utf8(&mut buf);
+        match needs((i, c)) {
+            true => plain.bytes().map(|b| format!("%{b:02X}")).collect(),
+            false => plain.to_owned(),
         }
     };
-    level.chars().enumerate().map(unit).collect()
+    text.chars().enumerate().map(unit).collect()
 }
 
 fn push_level(path: &mut PathBuf, level: &str) {
@@ -131,16 +169,22 @@ fn decode(part: &[u8], name: &mut Vec<u8>) -> Option<bool> {
         Some(part) => (part, true),
         None => (part, false),
     };
-    let mut rest = part.iter();
+    percent_decoded(part, name)?;
+    Some(goes_on)
+}
+
+/// Appends what `%XX` and plain bytes stand for.
+pub(super) fn percent_decoded(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    let mut rest = text.iter();
     while let Some(byte) = rest.next() {
         if *byte != b'%' {
-            name.push(*byte);
+            out.push(*byte);
             continue;
         }
         let mut digit = || char::from(*rest.next()?).to_digit(16);
-        name.push(u8::try_from(digit()? * 16 + digit()?).ok()?);
+        out.push(u8::try_from(digit()? * 16 + digit()?).ok()?);
     }
-    Some(goes_on)
+    Some(())
 }
 
 #[cfg(test)]
@@ -198,8 +242,44 @@ mod tests {
             let name: String = (0..len).map(|_| alphabet[rng.usize(..alphabet.len())]).collect();
             let name = MailboxName::new(&name);
             let path = Layout::Nested.path_of(&name);
-            assert_eq!(Layout::Nested.name_of(&path), Some(name), "{path:?}");
+            assert_eq!(Layout::Nested.name_of(&path), Some(name.clone()), "{path:?}");
+            let path = Layout::MaildirPlusPlus.path_of(&name);
+            assert_eq!(Layout::MaildirPlusPlus.name_of(&path), Some(name), "{path:?}");
         }
+    }
+
+    #[test]
+    fn maildirpp_is_what_courier_and_dovecot_write() {
+        let dir = |name: &str| {
+            let path = Layout::MaildirPlusPlus.path_of(&MailboxName::new(name));
+            path.to_str().unwrap().to_owned()
+        };
+        for (name, expected) in [
+            ("INBOX", ""),
+            ("inbox/Lists", ".INBOX.Lists"),
+            ("Work/Alpha", ".Work.Alpha"),
+            ("Sent Items", ".Sent Items"),
+            ("Entwürfe/日本語", ".Entw&APw-rfe.&ZeVnLIqe-"),
+            ("Tom & Jerry", ".Tom &- Jerry"),
+            ("cur", ".cur"),
+            ("v1.2/.hidden", ".v1%2E2.%2Ehidden"),
+            ("..", ".%2E%2E"),
+            ("50%/a ", ".50%25.a%20"),
+            ("a\n\u{85}", ".a%0A%C2%85"),
+            ("a//b", ".a.%-.b"),
+        ] {
+            assert_eq!(dir(name), expected);
+            let name = MailboxName::new(name);
+            assert_eq!(Layout::MaildirPlusPlus.name_of(Path::new(expected)), Some(name));
+        }
+        for odd in ["..x", ".x.", ".INBOX", ".inbox.x", ".50%", ".&AGE-", ".Entwürfe", "x", ".a/b"]
+        {
+            assert_eq!(Layout::MaildirPlusPlus.name_of(Path::new(odd)), None, "{odd}");
+        }
+        let long = |n| MailboxName::new(&"é/".repeat(n));
+        assert_eq!(Layout::MaildirPlusPlus.refuses(&long(10)), None);
+        assert!(Layout::MaildirPlusPlus.refuses(&long(100)).is_some());
+        assert_eq!(Layout::Nested.refuses(&MailboxName::new(&"é".repeat(500))), None);
     }
 
     #[test]

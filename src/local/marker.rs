@@ -3,6 +3,7 @@
 use crate::reconcile::types::printable;
 
 use super::error::{At, LocalError, Scope, if_there};
+use super::layout::Layout;
 use super::root::{OWN, Root};
 
 const FIRST_LINE: &str = "mailtide 1";
@@ -22,6 +23,8 @@ pub struct Marker {
     pub machine: String,
     /// Where that machine keeps the store.
     pub state_dir: String,
+    /// How mailboxes lie in the root.
+    pub layout: Layout,
 }
 
 impl Marker {
@@ -29,12 +32,13 @@ impl Marker {
         // A value is one line, whatever it holds.
         let line = |s: &str| printable(s);
         format!(
-            "{FIRST_LINE}\nstore {}\ncounter {}\naccount {}\nmachine {}\nstate {}\n",
+            "{FIRST_LINE}\nstore {}\ncounter {}\naccount {}\nmachine {}\nstate {}\nlayout {}\n",
             line(&self.store_id),
             self.counter,
             line(&self.account),
             line(&self.machine),
-            line(&self.state_dir)
+            line(&self.state_dir),
+            self.layout.as_str()
         )
     }
 
@@ -54,6 +58,11 @@ impl Marker {
             account: value("account")?.to_owned(),
             machine: value("machine")?.to_owned(),
             state_dir: value("state")?.to_owned(),
+            layout: match value("layout")? {
+                "nested" => Layout::Nested,
+                "maildir++" => Layout::MaildirPlusPlus,
+                _ => return None,
+            },
         })
     }
 }
@@ -102,6 +111,7 @@ mod tests {
             account: "imap.example.org me@example.org".into(),
             machine: "desk".into(),
             state_dir: "/home/me/.local/state/mailtide".into(),
+            layout: Layout::MaildirPlusPlus,
         }
     }
 

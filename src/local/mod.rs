@@ -4,7 +4,7 @@
 //! calls the system. [`layout`] turns mailbox names into directories, [`name`] takes file
 //! names apart, [`keywords`] gives letters to keywords; [`content`] and [`header`] say what a
 //! body amounts to. On these stand the calls of [`Root`]: opening, locking and walking it
-//! (`root`), its marker (`marker`), listing a mailbox (`scan`), reading a message (`read`),
+//! (`root`, `walk`), its marker (`marker`), listing a mailbox (`scan`), reading a message (`read`),
 //! delivering one (`deliver`, `copy`), changing its name or place (`change`), putting it aside
 //! (`trash`).
 //!
@@ -26,11 +26,14 @@ mod change;
 mod copy;
 mod deliver;
 mod error;
+mod id;
+mod maildirpp;
 mod marker;
 mod read;
 mod root;
 mod scan;
 mod trash;
+mod walk;
 
 #[cfg(test)]
 mod tests;
@@ -45,6 +48,7 @@ pub use layout::Layout;
 pub use marker::Marker;
 pub use name::FileName;
 pub use read::{Examined, PushSource, Pushed};
-pub use root::{LocalMailbox, Mailboxes, Root, RootOptions};
+pub use root::{Root, RootOptions};
 pub use scan::{Entry, Listed, Listing};
 pub use trash::TrashOutcome;
+pub use walk::{LocalMailbox, Mailboxes};

@@ -1,4 +1,4 @@
-//! The Maildir root: opened once, locked, marked, and the mailboxes in it.
+//! The Maildir root: opened once, locked, and where things lie in it.
 
 use std::ffi::OsStr;
 use std::io;
@@ -6,17 +6,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::reconcile::types::{DirStamps, FileStamp, MailboxName, Reach, Stem};
+use crate::reconcile::types::{DirStamps, FileStamp, MailboxName, Stem};
 
 use super::error::{At, LocalError, Scope, if_there};
 use super::fs::{Fs, Kind, Lock, LockGuard};
-use super::layout::{Layout, RESERVED};
+use super::layout::Layout;
 use super::name::{FileName, SEPARATOR, StemMaker};
 
 /// Our own directory in the root: no Maildir, and no program has to look into it.
 pub(super) const OWN: &str = ".mailtide";
-/// Deeper than this no mailbox is looked for (directory levels).
-const DEPTH_MAX: usize = 128;
 
 /// How a root is opened.
 #[derive(Debug, Clone)]
@@ -70,29 +68,6 @@ pub struct Root {
     stems: StemMaker,
     /// Given back when the root is dropped.
     _lock: Option<Box<dyn LockGuard>>,
-}
-
-/// A mailbox that was found on disk.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LocalMailbox {
-    /// Its name.
-    pub name: MailboxName,
-    /// Its directory.
-    pub dir: PathBuf,
-    /// Stamps of its message directories.
-    pub stamps: DirStamps,
-}
-
-/// What a walk over the root found.
-#[derive(Debug)]
-pub struct Mailboxes {
-    /// The mailboxes, by name.
-    pub found: Vec<LocalMailbox>,
-    /// What could not be looked into or cannot be mirrored, each with its reason.
-    pub problems: Vec<LocalError>,
-    /// `Partial` when something could not be looked into: then no mailbox that is missing
-    /// may be called gone.
-    pub reach: Reach,
 }
 
 impl Root {
@@ -158,96 +133,12 @@ impl Root {
         self.stamps_in(&self.dir_of(mailbox))
     }
 
-    fn stamps_in(&self, dir: &Path) -> Result<DirStamps, LocalError> {
+    pub(super) fn stamps_in(&self, dir: &Path) -> Result<DirStamps, LocalError> {
         let stamp = |sub: &str| -> Result<FileStamp, LocalError> {
             let path = dir.join(sub);
             Ok(self.fs.lstat(&path).at(Scope::Mailbox, "look at", &path)?.stamp)
         };
         Ok(DirStamps { new: stamp("new")?, cur: stamp("cur")? })
-    }
-
-    /// Every mailbox of the root. Links and directories with a leading dot are none.
-    ///
-    /// # Errors
-    /// Only when the root itself cannot be read; what is below becomes a problem.
-    pub fn mailboxes(&self) -> Result<Mailboxes, LocalError> {
-        let mut all = Mailboxes { found: Vec::new(), problems: Vec::new(), reach: Reach::Complete };
-        let mut todo = vec![(PathBuf::new(), 0)];
-        while let Some((relative, depth)) = todo.pop() {
-            let dir = self.path.join(&relative);
-            let mut below = Vec::new();
-            let read = self.fs.read_dir(&dir, &mut |name, kind, _| {
-                if kind == Kind::Dir && name.first() != Some(&b'.') {
-                    below.push(name.to_vec());
-                }
-            });
-            match read.at(Scope::Mailbox, "read", &dir) {
-                // Gone since its parent was read: not a failure to look.
-                Err(LocalError::Io { source, .. })
-                    if depth > 0 && source.kind() == io::ErrorKind::NotFound => {}
-                Err(e) if depth > 0 => all.problem(e),
-                Err(LocalError::Io { doing, path, source, .. }) => {
-                    return Err(LocalError::Io { doing, path, scope: Scope::Root, source });
-                }
-                other => other?,
-            }
-            let has = |sub: &str| below.iter().any(|b| b == sub.as_bytes());
-            if has("cur") || has("new") {
-                self.take_mailbox(&relative, &dir, has("cur") && has("new"), &mut all);
-            }
-            below.retain(|b| !RESERVED.iter().any(|r| b == r.as_bytes()));
-            if depth == DEPTH_MAX && !below.is_empty() {
-                let why = "it lies too deep; move what is below it up";
-                all.problem(LocalError::Unmirrored { path: dir, why });
-            } else {
-                todo.extend(below.iter().map(|b| (relative.join(OsStr::from_bytes(b)), depth + 1)));
-            }
-        }
-        all.found.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(all)
-    }
-
-    fn take_mailbox(&self, relative: &Path, dir: &Path, whole: bool, all: &mut Mailboxes) {
-        let unmirrored = |why| LocalError::Unmirrored { path: dir.to_owned(), why };
-        if relative.as_os_str().is_empty() {
-            let why = "the root itself holds messages; move its cur, new and tmp into INBOX";
-            return all.problem(unmirrored(why));
-        }
-        let Some(name) = self.options.layout.name_of(relative) else {
-            let why = "its name is not one that mailtide would write; rename it";
-            return all.problem(unmirrored(why));
-        };
-        if !whole {
-            if self.is_unfinished(dir) {
-                return;
-            }
-            let why = "it has only one of cur and new; make the other";
-            return all.problem(unmirrored(why));
-        }
-        match self.stamps_in(dir) {
-            Ok(stamps) => all.found.push(LocalMailbox { name, dir: dir.to_owned(), stamps }),
-            Err(e) => all.problem(e),
-        }
-    }
-
-    /// Whether [`Root::create_mailbox`] was interrupted here: no `cur` yet, nothing in `new`.
-    fn is_unfinished(&self, dir: &Path) -> bool {
-        let mut empty = true;
-        let read = self.fs.read_dir(&dir.join("new"), &mut |_, _, _| empty = false);
-        read.is_ok() && empty
-    }
-
-    /// Makes the directories of a mailbox, durably; those that exist stay as they are.
-    ///
-    /// # Errors
-    /// As the system says; a name too long for a path is an error too.
-    pub fn create_mailbox(&self, mailbox: &MailboxName) -> Result<(), LocalError> {
-        let dir = self.dir_of(mailbox);
-        // `cur` last: with it the mailbox is there.
-        for sub in ["tmp", "new", "cur"] {
-            make_dirs(self.fs.as_ref(), &dir.join(sub), Scope::Mailbox)?;
-        }
-        Ok(())
     }
 
     /// A small file of ours, whole; `None` when it is not there.
@@ -274,13 +165,6 @@ impl Root {
         }
         text.truncate(len);
         Ok(Some(text))
-    }
-}
-
-impl Mailboxes {
-    fn problem(&mut self, error: LocalError) {
-        self.problems.push(error);
-        self.reach = Reach::Partial;
     }
 }
 

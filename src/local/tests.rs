@@ -351,6 +351,7 @@ fn the_marker_is_replaced_whole() {
         account: "host user".into(),
         machine: "desk".into(),
         state_dir: "/state".into(),
+        layout: Layout::Nested,
     };
     w.put(".mailtide/marker.next", b"left by a crash");
     for counter in 1..3 {

@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use crate::reconcile::types::{Local, MailboxName};
 
 use super::error::{At, LocalError, Scope, if_there};
-use super::layout::{RESERVED, flat};
+use super::id::ID_FILE;
+use super::layout::{Layout, RESERVED, flat};
+use super::maildirpp::FOLDER_MARK;
 use super::name::FileName;
 use super::root::{OWN, Root, make_dirs};
 use super::scan::Listed;
@@ -94,7 +96,7 @@ impl Root {
     ) -> Result<Option<PathBuf>, LocalError> {
         let dir = self.dir_of(mailbox);
         let mut target = None;
-        let parts = ["new", "cur", "tmp", "dovecot-keywords"];
+        let parts = ["new", "cur", "tmp", "dovecot-keywords", FOLDER_MARK];
         for part in parts {
             let path = dir.join(part);
             if if_there(self.fs.lstat(&path)).at(Scope::Mailbox, "look at", &path)?.is_none() {
@@ -109,14 +111,28 @@ impl Root {
             target = Some(trash);
         }
         if target.is_some() {
+            // Ours, and of no use without the mailbox.
+            let id = dir.join(ID_FILE);
+            if_there(self.fs.remove_file(&id)).at(Scope::Mailbox, "remove", &id)?;
             self.fs.sync_dir(&dir).at(Scope::Mailbox, "sync", &dir)?;
             match self.fs.remove_dir(&dir) {
-                // Mailboxes below it, or files of others: it stays, and is no mailbox.
-                Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+                Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => {
+                    self.trash_rest(mailbox, &dir, now_s)?;
+                }
                 other => if_there(other).map(|_| ()).at(Scope::Mailbox, "remove", &dir)?,
             }
         }
         Ok(target)
+    }
+
+    /// Mailboxes below it, or files of others: it stays, and is no mailbox. In Maildir++ nothing
+    /// lies below, and other programs would go on to show what is left, so it goes as a whole.
+    fn trash_rest(&self, mailbox: &MailboxName, dir: &Path, now_s: i64) -> Result<(), LocalError> {
+        if self.options.layout == Layout::MaildirPlusPlus && !mailbox.is_inbox() {
+            let trash = self.trash_dir(mailbox, now_s)?;
+            self.rename_aside(dir, &trash, OsStr::new("rest"))?;
+        }
+        Ok(())
     }
 
     /// The trash of a mailbox for a day, made if need be.

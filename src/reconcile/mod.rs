@@ -22,6 +22,7 @@ pub mod mailboxes;
 pub mod messages;
 pub mod pairing;
 pub mod plan;
+pub mod renames;
 pub mod types;
 pub mod world;
 

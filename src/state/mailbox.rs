@@ -13,20 +13,22 @@ use crate::reconcile::types::{
 
 const SELECT: &str = "
     SELECT id, name, remote, local, base, uid_validity, uid_next, messages, highest_modseq,
-        stamps, special_use, mask_system, mask_keywords, keyword_table, restated, problem
+        stamps, special_use, mask_system, mask_keywords, keyword_table, restated, problem,
+        object_id, local_id, renaming
     FROM mailbox";
 
 const INSERT: &str = "
     INSERT INTO mailbox (name, remote, local, base, uid_validity, uid_next, messages,
         highest_modseq, stamps, special_use, mask_system, mask_keywords, keyword_table, restated,
-        problem)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+        problem, object_id, local_id, renaming)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
 
 const UPDATE: &str = "
     UPDATE mailbox SET name = ?1, remote = ?2, local = ?3, base = ?4, uid_validity = ?5,
         uid_next = ?6, messages = ?7, highest_modseq = ?8, stamps = ?9, special_use = ?10,
-        mask_system = ?11, mask_keywords = ?12, keyword_table = ?13, restated = ?14, problem = ?15
-    WHERE id = ?16";
+        mask_system = ?11, mask_keywords = ?12, keyword_table = ?13, restated = ?14, problem = ?15,
+        object_id = ?16, local_id = ?17, renaming = ?18
+    WHERE id = ?19";
 
 impl View {
     /// All mailboxes, by name.
@@ -84,6 +86,9 @@ impl Tx<'_> {
             table,
             mailbox.restated,
             mailbox.problem,
+            mailbox.object_id,
+            mailbox.local_id,
+            mailbox.renaming.as_ref().map(MailboxName::as_str),
         ];
         if mailbox.id.0 == 0 {
             statement.execute(values).map_err(self.sql(DOING))?;
@@ -163,6 +168,9 @@ fn decode(row: &Columns<'_>) -> rusqlite::Result<Mailbox> {
         keyword_table: table.into_iter().map(|slot| slot.map(|w| Keyword::new(&w))).collect(),
         restated: row.get(14)?,
         problem: row.get(15)?,
+        object_id: row.get(16)?,
+        local_id: row.get(17)?,
+        renaming: row.get::<_, Option<String>>(18)?.map(|name| MailboxName::new(&name)),
     })
 }
 

@@ -15,7 +15,7 @@ use super::{Rollback, View};
 pub(super) const APPLICATION_ID: i32 = 0x6d74_6964;
 
 /// One step per format; the format of a store (`user_version`) is how many of them it has had.
-pub(super) const MIGRATIONS: &[&str] = &[FORMAT_1];
+pub(super) const MIGRATIONS: &[&str] = &[FORMAT_1, FORMAT_2];
 
 const FORMAT_1: &str = "
 CREATE TABLE store (id BLOB NOT NULL CHECK (length(id) = 16)) STRICT;
@@ -131,6 +131,13 @@ CREATE TABLE run (
     cause   TEXT NOT NULL,
     outcome TEXT
 ) STRICT;
+";
+
+/// What tells a renamed mailbox from a new one.
+const FORMAT_2: &str = "
+ALTER TABLE mailbox ADD COLUMN object_id TEXT; -- MAILBOXID
+ALTER TABLE mailbox ADD COLUMN local_id TEXT;  -- what is in .mailtide-id
+ALTER TABLE mailbox ADD COLUMN renaming TEXT;  -- the new name, while it is under way
 ";
 
 /// The format of a file that was opened: 0 for an empty one, an error for what is not ours.

@@ -126,7 +126,7 @@ impl Server {
     /// A server with an empty INBOX.
     #[must_use]
     pub fn new(profile: Profile) -> Self {
-        let state = State::new(profile.delimiter);
+        let state = State::new(profile.delimiter, profile.lax_names);
         let inner = Inner {
             profile,
             state,

@@ -90,7 +90,7 @@ pub(super) fn is_below(name: &str, above: &str, delimiter: char) -> bool {
 }
 
 /// Why a name cannot be created, in the words that Dovecot uses.
-pub(super) fn refusal(name: &str, delimiter: char) -> Option<&'static str> {
+pub(super) fn refusal(name: &str, delimiter: char, lax: bool) -> Option<&'static str> {
     let doubled: String = [delimiter, delimiter].iter().collect();
     if name.is_empty() {
         Some("Name is empty")
@@ -98,6 +98,8 @@ pub(super) fn refusal(name: &str, delimiter: char) -> Option<&'static str> {
         Some("Begins with hierarchy separator")
     } else if name.contains(&doubled) {
         Some("Has adjacent hierarchy separators")
+    } else if lax {
+        None
     } else if name.split(delimiter).any(|part| part == "..") {
         Some("Contains '..' part")
     } else if name.chars().any(char::is_control) {
@@ -186,9 +188,9 @@ mod tests {
     #[test]
     fn names_that_are_refused() {
         for bad in ["", "/a", "a//b", "a/../b", "a\u{7}"] {
-            assert!(refusal(bad, '/').is_some(), "{bad:?}");
+            assert!(refusal(bad, '/', false).is_some(), "{bad:?}");
         }
-        assert_eq!(refusal("a/.b/..c", '/'), None);
+        assert_eq!(refusal("a/.b/..c", '/', false), None);
         assert_eq!(canonical("inBox/x", '/'), "INBOX/x");
         assert_eq!(parents("a/b/c", '/').collect::<Vec<_>>(), ["a/b", "a"]);
     }

@@ -64,10 +64,15 @@ pub struct Profile {
     pub starttls: bool,
     /// LOGINDISABLED until the connection is encrypted.
     pub login_disabled: bool,
-    /// The hierarchy delimiter.
+    /// The hierarchy delimiter; NUL where there is none, and names are flat.
     pub delimiter: char,
-    /// The prefix of the personal namespace that NAMESPACE tells (`INBOX.` at Courier's).
+    /// The prefix of the personal namespace that NAMESPACE tells (`INBOX.` at Courier's);
+    /// clients make mailboxes only below it.
     pub prefix: String,
+    /// Any name is taken that has no empty level. Off: the same are refused as by Dovecot.
+    pub lax_names: bool,
+    /// CREATE and RENAME drop blanks at the end of a name (as Exchange does).
+    pub trims_names: bool,
     /// What PERMANENTFLAGS lists besides the five system flags: keywords, and `\*` when a
     /// client may make its own. A keyword that is neither here nor allowed is dropped silently.
     pub permanent: Vec<String>,
@@ -131,6 +136,8 @@ impl Profile {
             login_disabled: false,
             delimiter: '/',
             prefix: String::new(),
+            lax_names: false,
+            trims_names: false,
             permanent: vec!["\\*".to_owned()],
             append_limit: None,
             refuse_nul: false,

@@ -71,6 +71,11 @@ pub(super) fn mailbox(utf8: &str) -> String {
     astring(&name::encode(utf8))
 }
 
+/// A hierarchy delimiter: NUL stands for none.
+pub(super) fn delimiter(delimiter: char) -> String {
+    if delimiter == '\0' { "NIL".to_owned() } else { quoted(&delimiter.to_string()) }
+}
+
 /// Printable ASCII as an atom, or else quoted.
 pub(super) fn astring(text: &str) -> String {
     let special = |b: u8| b <= b' ' || b >= 0x7f || b"(){%*\"\\]".contains(&b);

@@ -18,6 +18,7 @@ pub(super) struct State {
     /// Rises with every change of anything.
     pub(super) changes: u64,
     delimiter: char,
+    lax_names: bool,
     identities: u64,
     uid_validities: u32,
     email_ids: u64,
@@ -42,12 +43,13 @@ pub(super) enum Trouble {
 }
 
 impl State {
-    pub(super) fn new(delimiter: char) -> Self {
+    pub(super) fn new(delimiter: char, lax_names: bool) -> Self {
         let mut state = Self {
             mailboxes: BTreeMap::new(),
             subscribed: BTreeSet::new(),
             changes: 1,
             delimiter,
+            lax_names,
             identities: 0,
             uid_validities: 1_700_000_000,
             email_ids: 0,
@@ -115,7 +117,7 @@ impl State {
             Some(level) => (level, true),
             None => (name, false),
         };
-        if let Some(why) = name::refusal(name, self.delimiter) {
+        if let Some(why) = name::refusal(name, self.delimiter, self.lax_names) {
             return Err(Trouble::Name(why));
         }
         match self.mailboxes.get(name) {
@@ -157,7 +159,7 @@ impl State {
 
     /// RENAME with all inferiors; INBOX gives its messages away and stays (RFC 3501 §6.3.5).
     pub(super) fn rename(&mut self, from: &str, to: &str) -> Result<(), Trouble> {
-        if let Some(why) = name::refusal(to, self.delimiter) {
+        if let Some(why) = name::refusal(to, self.delimiter, self.lax_names) {
             return Err(Trouble::Name(why));
         }
         if !self.mailboxes.contains_key(from) {
@@ -247,7 +249,7 @@ mod tests {
 
     #[test]
     fn the_hierarchy() {
-        let mut state = State::new('/');
+        let mut state = State::new('/', false);
         assert_eq!(state.create("A/B/C", false), Ok(()));
         assert!(state.get("A").is_none() && state.mailboxes.contains_key("A"));
         assert_eq!(state.create("A", false), Ok(()));
@@ -263,7 +265,7 @@ mod tests {
 
     #[test]
     fn a_restored_mailbox_hands_out_uids_again() {
-        let mut state = State::new('/');
+        let mut state = State::new('/', false);
         let body: Arc<[u8]> = Arc::from(&b"x"[..]);
         state.add("INBOX", body.clone(), BTreeSet::new(), None);
         let backup = state.clone();

@@ -41,6 +41,7 @@ fn create_local(run: &mut Run, mailbox: Mailbox) -> Result<(), AccountError> {
 }
 
 async fn create_remote(run: &mut Run, mailbox: Mailbox) -> Result<(), AccountError> {
+    run.asked.insert(mailbox.id);
     if let Err(error) = create(run, &mailbox.name).await {
         let problem = Some(error.to_string());
         trouble(run, &mailbox, error)?;
@@ -48,8 +49,8 @@ async fn create_remote(run: &mut Run, mailbox: Mailbox) -> Result<(), AccountErr
         return Ok(());
     }
     run.report.mailboxes += 1;
-    // The next look sees it; until then nothing is pushed into it.
-    run.record(|w| w.mailbox(&Mailbox { base: true, remote: false, problem: None, ..mailbox }))?;
+    // The next look sees it, or another name; until then nothing is agreed and nothing pushed.
+    run.record(|w| w.mailbox(&Mailbox { base: false, remote: false, problem: None, ..mailbox }))?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::names;
 use crate::account::record::Writer;
 use crate::account::{AccountError, Run};
-use crate::local::{Examined, Listed, LocalError, LocalMailbox};
+use crate::local::{Examined, Listed, LocalError, LocalMailbox, Mailboxes};
 use crate::reconcile::types::{
     DirStamps, FileStamp, Journal, Local, Mailbox, MailboxId, Reach, Row, RowId, ServerWords,
     SetAside, SetAsideKind,
@@ -17,8 +17,8 @@ use crate::state::StateError;
 const QUIET_NS: i64 = 2_000_000_000;
 
 /// Looks at every directory that changed. Gives whether a departure was noticed.
-pub(super) async fn look(run: &mut Run) -> Result<bool, AccountError> {
-    let found = run.root.mailboxes()?;
+pub(super) async fn look(run: &mut Run, walk: Option<Mailboxes>) -> Result<bool, AccountError> {
+    let found = walk.map_or_else(|| run.root.mailboxes(), Ok)?;
     for problem in &found.problems {
         run.report.skip(problem.path().display().to_string(), problem.to_string());
     }

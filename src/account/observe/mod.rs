@@ -14,12 +14,13 @@ mod remote;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{AccountError, Run};
+use super::{AccountError, Run, renames};
 use crate::reconcile::types::{MailboxId, MailboxName, Reach, RowId};
 use crate::remote::imap::ListedMailbox;
 
 pub(super) use attributes::HEADER_MAX;
 pub(super) use local::reexamine;
+pub(super) use remote::note_gone;
 
 /// Looks at the same side after which departures are not believed in this run.
 const LOOKS_MAX: u32 = 3;
@@ -46,9 +47,11 @@ pub struct Seen {
 /// # Errors
 /// What ends the run: the connection, the root as a whole, the store.
 pub async fn observe(run: &mut Run) -> Result<(), AccountError> {
+    let mut first = Some(renames::settle(run).await?);
     for look in 1..=LOOKS_MAX {
-        let left = local::look(run).await?;
-        let gone = remote::look(run).await?;
+        let (walk, listed) = first.take().map(|seen| (seen.walk, seen.listed)).unzip();
+        let left = local::look(run, walk).await?;
+        let gone = remote::look(run, listed).await?;
         if !left && !gone {
             break;
         }

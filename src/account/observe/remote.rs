@@ -13,9 +13,15 @@ use crate::remote::imap::{Existence, ListedMailbox};
 use crate::state::StateError;
 
 /// Looks at every mailbox that moved. Gives whether a departure was noticed.
-pub(super) async fn look(run: &mut Run) -> Result<bool, AccountError> {
+pub(super) async fn look(
+    run: &mut Run,
+    listed: Option<Vec<ListedMailbox>>,
+) -> Result<bool, AccountError> {
     // A selected mailbox is blind to what others do: nothing is selected here (hazard 36).
-    run.seen.listed = run.session.list_status().await?;
+    run.seen.listed = match listed {
+        Some(listed) => listed,
+        None => run.session.list_status().await?,
+    };
     let listed = run.seen.listed.clone();
     let mut departed = note_missing(run, &listed).await?;
     let of = listed.len();
@@ -65,7 +71,8 @@ fn note_listed(run: &mut Run, listed: &ListedMailbox) -> Result<Mailbox, Account
     let mailbox = known
         .clone()
         .unwrap_or_else(|| Mailbox { restated: true, ..Mailbox::new(listed.name.clone()) });
-    let mailbox = Mailbox { remote: true, special_use, ..mailbox };
+    let object_id = listed.object_id.clone().or_else(|| mailbox.object_id.clone());
+    let mailbox = Mailbox { remote: true, special_use, object_id, ..mailbox };
     if known.as_ref() == Some(&mailbox) {
         return Ok(mailbox);
     }
@@ -135,7 +142,7 @@ fn refused_before(run: &mut Run, mailbox: &Mailbox) -> Result<bool, AccountError
     Ok(refused)
 }
 
-fn note_gone(run: &mut Run, mailbox: Mailbox) -> Result<bool, AccountError> {
+pub(in crate::account) fn note_gone(run: &mut Run, mailbox: Mailbox) -> Result<bool, AccountError> {
     tracing::info!(mailbox = %mailbox.name, "gone on the server");
     run.record(|w| {
         w.tx().for_each_row(mailbox.id, |row| match row.remote {

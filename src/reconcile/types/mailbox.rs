@@ -100,6 +100,12 @@ pub struct Mailbox {
     /// Rows of it are being identified anew (renumbered, restored, adopted): nothing is pushed
     /// into it before every unknown remote message there has been identified.
     pub restated: bool,
+    /// MAILBOXID (RFC 8474) as the server last told it: it stays when the mailbox is renamed.
+    pub object_id: Option<String>,
+    /// What the file `.mailtide-id` in its directory holds: it goes along when that is renamed.
+    pub local_id: Option<String>,
+    /// A rename to this name was begun, on either side, and is not known to be done.
+    pub renaming: Option<MailboxName>,
     /// Why it cannot be kept in step, in words for a person.
     pub problem: Option<String>,
 }
@@ -120,6 +126,9 @@ impl Mailbox {
             mask: None,
             keyword_table: Vec::new(),
             restated: false,
+            object_id: None,
+            local_id: None,
+            renaming: None,
             problem: None,
         }
     }

@@ -8,12 +8,14 @@ mod flags;
 mod mailbox;
 mod name;
 mod row;
+mod utf7;
 
 pub use content::{ContentId, FileStamp, HeaderKeys, Stem};
 pub use flags::{FlagDelta, FlagMask, Flags, Keyword, KeywordMask, System};
 pub use mailbox::{DirStamps, Gate, Mailbox, Reach, SpecialUse};
 pub use name::{MailboxName, printable};
 pub use row::{Base, Journal, Local, Remote, Row, ServerWords, SetAside, SetAsideKind};
+pub use utf7::{decode_utf7, encode_utf7};
 
 /// A row of the state store: one message in one mailbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

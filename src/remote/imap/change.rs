@@ -214,6 +214,29 @@ impl Session {
         self.about_mailbox("SUBSCRIBE", name).await
     }
 
+    /// Takes a subscription back.
+    ///
+    /// # Errors
+    /// A refusal, or what ends the session.
+    pub async fn unsubscribe(&mut self, name: &MailboxName) -> Result<(), RemoteError> {
+        self.about_mailbox("UNSUBSCRIBE", name).await
+    }
+
+    /// Renames a mailbox and all that lies below it (RFC 9051 §6.3.6), with none selected.
+    ///
+    /// # Errors
+    /// `Name` if it cannot be called that; a refusal, or what ends the session.
+    pub async fn rename(
+        &mut self,
+        from: &MailboxName,
+        to: &MailboxName,
+    ) -> Result<(), RemoteError> {
+        self.unselect().await?;
+        let (old, new) = (self.spelled(from).await?, self.spelled(to).await?);
+        let doing = format!("RENAME {from} to {to}");
+        self.run(&doing, &format!("RENAME {old} {new}"), &mut |_| false).await.map(drop)
+    }
+
     async fn about_mailbox(&mut self, verb: &str, name: &MailboxName) -> Result<(), RemoteError> {
         let spelled = self.spelled(name).await?;
         let doing = format!("{verb} {name}");

@@ -222,6 +222,9 @@ fn any_mailbox(rng: &mut Rng, name: &str) -> Mailbox {
             .map(|_| some(rng, |rng| Keyword::new(&text(rng))))
             .collect(),
         restated: rng.bool(),
+        object_id: some(rng, text),
+        local_id: some(rng, text),
+        renaming: some(rng, text).map(|name| MailboxName::new(&name)),
         problem: some(rng, text),
     }
 }

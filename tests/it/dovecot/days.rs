@@ -17,7 +17,7 @@ const RUNGS: [&[&str]; 5] = [
 
 fn on_each_rung(test: impl Fn(&Account)) {
     for without in RUNGS {
-        let account = Account::new(&Options { without: without.to_vec() });
+        let account = Account::new(&Options { without: without.to_vec(), ..Options::default() });
         test(&account);
     }
 }

@@ -55,7 +55,7 @@ fn kill_in(
     work: impl Fn(&Account, u32),
     kill: impl Fn(&Account, u32) -> bool,
 ) {
-    let account = Account::new(&Options { without: without.to_vec() });
+    let account = Account::new(&Options { without: without.to_vec(), ..Options::default() });
     account.fill(7, 120);
     account.agree();
     let (mut hits, mut n) = (0, 0);

@@ -2,6 +2,7 @@
 
 mod days;
 mod kills;
+mod names;
 mod sign_in;
 
 use std::path::{Path, PathBuf};

@@ -164,7 +164,7 @@ fn plain_where_it_saves_a_round_trip_and_login_elsewhere() {
     for (without, way, other) in
         [(vec![], "AUTHENTICATE PLAIN", "C: LOGIN"), (vec!["SASL-IR"], "C: LOGIN", "AUTHENTICATE")]
     {
-        let there = Secured::new(&Options { without });
+        let there = Secured::new(&Options { without, ..Options::default() });
         let trusting = there.trusting("ca.pem");
         let keys = Keys { host: "localhost", tls: "implicit", password: FROM_ENV, more: &trusting };
         let log = there.agrees(keys);

@@ -224,6 +224,7 @@ fn hazard_08_a_deleted_mailbox_takes_no_unseen_mail_along() {
             let fs: &dyn mailtide::local::fs::Fs = &world.fs;
             fs.remove_dir(format!("{ROOT}/Old/{sub}").as_ref()).unwrap();
         }
+        world.fs.delete_file(format!("{ROOT}/Old/.mailtide-id"));
         let fs: &dyn mailtide::local::fs::Fs = &world.fs;
         fs.remove_dir(format!("{ROOT}/Old").as_ref()).unwrap();
         arrives_before(&world, "EXAMINE \"Old\"");

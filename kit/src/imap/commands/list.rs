@@ -29,7 +29,8 @@ pub(super) fn list(ctx: &mut Ctx<'_>, args: &[Arg]) -> Answer {
     let done = if ctx.verb == "LSUB" { "Lsub completed." } else { "List completed." };
     if wish.patterns.iter().all(String::is_empty) {
         let verb = ctx.verb;
-        ctx.out.line(format_args!("* {verb} (\\Noselect) \"{delimiter}\" \"\""));
+        let delimiter = respond::delimiter(delimiter);
+        ctx.out.line(format_args!("* {verb} (\\Noselect) {delimiter} \"\""));
         return Ok(done.to_owned());
     }
     let names: Vec<String> = if wish.only_subscribed {
@@ -45,7 +46,8 @@ pub(super) fn list(ctx: &mut Ctx<'_>, args: &[Arg]) -> Answer {
         }
         let attributes = attributes(ctx, &full, &wish).join(" ");
         let (verb, wire) = (ctx.verb, respond::mailbox(&full));
-        ctx.out.line(format_args!("* {verb} ({attributes}) \"{delimiter}\" {wire}"));
+        let delimiter = respond::delimiter(delimiter);
+        ctx.out.line(format_args!("* {verb} ({attributes}) {delimiter} {wire}"));
         if let Some(items) = wish.status.as_ref().filter(|_| ctx.inner.state.get(&full).is_some()) {
             status_line(ctx, &full, items)?;
         }

@@ -1,6 +1,6 @@
 //! CREATE, DELETE, RENAME, SUBSCRIBE and UNSUBSCRIBE.
 
-use super::{Answer, Ctx, no};
+use super::{Answer, Ctx, Refusal, no};
 use crate::imap::args::Arg;
 use crate::imap::name;
 use crate::imap::state::Trouble;
@@ -17,8 +17,18 @@ fn explain(trouble: &Trouble, wanted: &str) -> Answer {
     })
 }
 
+/// A name that is to be given to a mailbox, as this server gives it.
+fn wanted(ctx: &Ctx<'_>, arg: Option<&Arg>) -> Result<String, Refusal> {
+    let (name, profile) = (ctx.mailbox(arg)?, &ctx.inner.profile);
+    if !name.starts_with(&profile.prefix) {
+        return no("[CANNOT] Invalid mailbox name.");
+    }
+    let trimmed = || name.trim_end_matches(' ').to_owned();
+    Ok(if profile.trims_names { trimmed() } else { name })
+}
+
 pub(super) fn create(ctx: &mut Ctx<'_>, args: &[Arg]) -> Answer {
-    let name = ctx.mailbox(args.first())?;
+    let name = wanted(ctx, args.first())?;
     let real_parents = ctx.inner.profile.real_parents;
     match ctx.inner.state.create(&name, real_parents) {
         Ok(()) => {
@@ -42,7 +52,7 @@ pub(super) fn delete(ctx: &mut Ctx<'_>, args: &[Arg]) -> Answer {
 
 pub(super) fn rename(ctx: &mut Ctx<'_>, args: &[Arg]) -> Answer {
     let from = ctx.mailbox(args.first())?;
-    let to = ctx.mailbox(args.get(1))?;
+    let to = wanted(ctx, args.get(1))?;
     match ctx.inner.state.rename(&from, &to) {
         Ok(()) => Ok("Rename completed.".to_owned()),
         Err(Trouble::Exists) => no("[ALREADYEXISTS] Target mailbox already exists."),

@@ -334,6 +334,8 @@ fn id(ctx: &mut Ctx<'_>) -> String {
 
 fn namespace(ctx: &mut Ctx<'_>) -> String {
     let p = &ctx.inner.profile;
-    ctx.out.line(format_args!("* NAMESPACE ((\"{}\" \"{}\")) NIL NIL", p.prefix, p.delimiter));
+    let delimiter = super::respond::delimiter(p.delimiter);
+    let line = format!("* NAMESPACE ((\"{}\" {delimiter})) NIL NIL", p.prefix);
+    ctx.out.line(format_args!("{line}"));
     "Namespace completed.".to_owned()
 }

@@ -1,0 +1,495 @@
+//! Mailboxes that got another name: looked for before anything else, so that a rename on one
+//! side is one rename on the other and no message is touched.
+//!
+//! Nothing is taken for done that a look has not shown: a rename is noted, carried out, and
+//! written down by the next look, which also is what finds one that a crash cut off.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{AccountError, Run};
+use crate::local::{Layout, LocalError, LocalMailbox, Mailboxes, Root};
+use crate::reconcile::renames::{
+    self, Arrived, Gone, Likeness, Rename, Trees, Whereabouts, likeness, one_to_one, same_messages,
+};
+use crate::reconcile::types::{Mailbox, MailboxId, MailboxName, ServerWords, Uid};
+use crate::remote::RemoteError;
+use crate::remote::imap::{
+    Existence, FetchItems, FetchRow, ListedMailbox, Select, UidSet, Untagged,
+};
+
+/// Looks that may each show more to be renamed.
+const LOOKS_MAX: u32 = 8;
+/// Messages that are compared where the server has no MAILBOXID.
+const SAMPLE: usize = 8;
+/// Rows from which the sample is taken.
+const SAMPLE_FROM: usize = 500;
+/// Pairs of mailboxes whose messages are compared in one look.
+const PAIRS_MAX: usize = 200;
+
+/// What both sides were seen to have: the looks that follow begin with it.
+#[derive(Debug)]
+pub(super) struct Sighting {
+    /// The directories.
+    pub(super) walk: Mailboxes,
+    /// What LIST says.
+    pub(super) listed: Vec<ListedMailbox>,
+}
+
+/// Carries out what was renamed on one side, and gives what is there afterwards.
+pub(super) async fn settle(run: &mut Run) -> Result<Sighting, AccountError> {
+    run.renames.clear();
+    for look in 1..=LOOKS_MAX {
+        let sighting = sight(run).await?;
+        let trees = compare(run, &sighting).await?;
+        let mut steps = renames::plan(&trees);
+        steps.retain(|step| target(step).is_none_or(|to| !run.renamed.contains(to)));
+        if run.dry_run {
+            run.renames = steps.iter().map(describe).collect();
+        }
+        if run.dry_run {
+            return Ok(sighting);
+        }
+        let left = inbox_left(run, &sighting.listed).await?;
+        let last = run.outside.is_stopping() || look == LOOKS_MAX;
+        if last {
+            // What both sides call it is written down in any case.
+            steps.retain(|step| target(step).is_none());
+        }
+        let idle = steps.is_empty() && !left;
+        for step in steps {
+            carry_out(run, step).await?;
+        }
+        if idle || last {
+            mark_directories(run, &sighting.walk.found)?;
+            return Ok(sighting);
+        }
+    }
+    sight(run).await
+}
+
+async fn sight(run: &mut Run) -> Result<Sighting, AccountError> {
+    let walk = run.root.mailboxes()?;
+    // A selected mailbox is blind to what others do: nothing is selected here (hazard 36).
+    let listed = run.session.list_status().await?;
+    run.seen.listed.clone_from(&listed);
+    Ok(Sighting { walk, listed })
+}
+
+/// Where each known mailbox is now. Asks further only where something is missing.
+async fn compare(run: &mut Run, sighting: &Sighting) -> Result<Trees, AccountError> {
+    let known = run.store.mailboxes()?;
+    let known: Vec<Mailbox> = known.into_iter().filter(|m| run.looks_at(&m.name)).collect();
+    let directories: BTreeSet<MailboxName> =
+        sighting.walk.found.iter().map(|found| found.name.clone()).collect();
+    let listed: BTreeMap<MailboxName, bool> = sighting
+        .listed
+        .iter()
+        .map(|m| (m.name.clone(), m.selectable || m.problem.is_some()))
+        .collect();
+    let local = renamed_directories(run, &known, &sighting.walk.found)?;
+    let remote = renamed_on_server(run, &known, &sighting.listed).await?;
+    let known = known.iter().filter(|m| m.base).map(|m| Whereabouts {
+        id: m.id,
+        name: m.name.clone(),
+        local: match local.get(&m.id) {
+            Some(elsewhere) => Some(elsewhere.clone()),
+            None => Some(m.name.clone()).filter(|name| m.local && directories.contains(name)),
+        },
+        remote: match (remote.get(&m.id), listed.get(&m.name)) {
+            (Some(elsewhere), _) => Some(elsewhere.clone()),
+            (None, Some(true)) => Some(m.name.clone()).filter(|_| m.remote),
+            _ => None,
+        },
+    });
+    Ok(Trees {
+        known: known.collect(),
+        directories,
+        listed,
+        pull_only: run.settings.pull_only,
+        nested: run.settings.layout == Layout::Nested,
+    })
+}
+
+/// Directories under a new name, by the ids in them. Of two with one id, the one at the
+/// recorded place has it; the other is a copy.
+fn renamed_directories(
+    run: &Run,
+    known: &[Mailbox],
+    found: &[LocalMailbox],
+) -> Result<BTreeMap<MailboxId, MailboxName>, AccountError> {
+    if !is_suspect(known, found) {
+        return Ok(BTreeMap::new());
+    }
+    let mut ids: BTreeMap<&MailboxName, String> = BTreeMap::new();
+    for directory in found.iter().filter(|directory| run.looks_at(&directory.name)) {
+        match run.root.mailbox_id(&directory.name) {
+            Ok(id) => ids.extend(id.map(|id| (&directory.name, id))),
+            Err(error) => tracing::debug!(mailbox = %directory.name, %error, "no id"),
+        }
+    }
+    let owned: BTreeSet<&String> = known.iter().filter_map(|m| m.local_id.as_ref()).collect();
+    // At its place is another's directory.
+    let ousted = |m: &Mailbox| {
+        ids.get(&m.name).is_some_and(|id| m.local_id.as_ref() != Some(id) && owned.contains(id))
+    };
+    let there = |m: &Mailbox| found.iter().any(|directory| directory.name == m.name);
+    let mut free: BTreeSet<&MailboxName> =
+        known.iter().filter(|m| ousted(m)).map(|m| &m.name).collect();
+    for name in ids.keys() {
+        if is_new(run, name)? {
+            free.insert(name);
+        }
+    }
+    let mut pairs = Vec::new();
+    for mailbox in known.iter().filter(|m| m.local && (!there(m) || ousted(m))) {
+        let Some(id) = &mailbox.local_id else { continue };
+        let now = free.iter().filter(|name| ids.get(**name) == Some(id));
+        pairs.extend(now.map(|name| (mailbox.id, (*name).clone())));
+    }
+    Ok(one_to_one(&pairs))
+}
+
+/// Whether directories could have other names than before: ids are read only then. Renamed
+/// directories keep their inodes.
+fn is_suspect(known: &[Mailbox], found: &[LocalMailbox]) -> bool {
+    let found: BTreeMap<&MailboxName, u64> =
+        found.iter().map(|directory| (&directory.name, directory.stamps.cur.ino)).collect();
+    known.iter().filter(|m| m.local && m.local_id.is_some()).any(|m| {
+        let ino = m.stamps.map(|stamps| stamps.cur.ino);
+        let same = found.get(&m.name).is_some_and(|now| ino.is_none_or(|was| was == *now));
+        m.renaming.is_some() || !same
+    })
+}
+
+/// Whether the store knows no mailbox of this name, and it is mirrored.
+fn is_new(run: &Run, name: &MailboxName) -> Result<bool, AccountError> {
+    Ok(run.looks_at(name) && run.store.mailbox_by_name(name)?.is_none())
+}
+
+/// What was not settled by renames goes on under the names that are there: each directory at
+/// a recorded place gets its own id, or a later rename would be taken for another's.
+fn repair_ids(run: &Run, known: &[Mailbox], there: &BTreeSet<&MailboxName>) {
+    for mailbox in known.iter().filter(|m| there.contains(&m.name) && run.looks_at(&m.name)) {
+        let Some(id) = &mailbox.local_id else { continue };
+        let repaired = match run.root.mailbox_id(&mailbox.name) {
+            Ok(Some(found)) if found != *id => run.root.set_mailbox_id(&mailbox.name, id),
+            looked => looked.map(drop),
+        };
+        if let Err(error) = repaired {
+            tracing::debug!(mailbox = %mailbox.name, %error, "its id is in doubt");
+        }
+    }
+}
+
+/// Mailboxes that the server shows under a new name.
+async fn renamed_on_server(
+    run: &mut Run,
+    known: &[Mailbox],
+    listed: &[ListedMailbox],
+) -> Result<BTreeMap<MailboxId, MailboxName>, AccountError> {
+    let shown: BTreeMap<&MailboxName, Arrived> = listed
+        .iter()
+        .filter(|m| m.selectable && m.problem.is_none())
+        .map(|m| (&m.name, arrived(m)))
+        .collect();
+    // Not under its name, or there is another one of that name now.
+    let away = |m: &&Mailbox| {
+        let other = shown.get(&m.name).is_none_or(|shown| renames::is_another(&gone(m), shown));
+        m.remote && !m.name.is_inbox() && other
+    };
+    let away: Vec<&Mailbox> = known.iter().filter(away).collect();
+    let given_up: BTreeSet<&MailboxName> = away.iter().map(|m| &m.name).collect();
+    let mut arrived = Vec::new();
+    for (name, mailbox) in shown.iter().filter(|_| !away.is_empty()) {
+        if given_up.contains(name) || is_new(run, name)? {
+            arrived.push(mailbox.clone());
+        }
+    }
+    let (mut pairs, mut budget) = (Vec::new(), PAIRS_MAX);
+    for mailbox in away {
+        let listed = shown.contains_key(&mailbox.name);
+        let now = same_as(run, mailbox, &arrived, !listed, &mut budget).await?;
+        pairs.extend(now.into_iter().map(|name| (mailbox.id, name)));
+    }
+    Ok(one_to_one(&pairs))
+}
+
+fn gone(mailbox: &Mailbox) -> Gone {
+    Gone {
+        id: mailbox.id,
+        object_id: mailbox.object_id.clone(),
+        cursor: mailbox.cursor,
+        renaming: mailbox.renaming.clone(),
+    }
+}
+
+fn arrived(mailbox: &ListedMailbox) -> Arrived {
+    Arrived { name: mailbox.name.clone(), object_id: mailbox.object_id.clone(), gate: mailbox.gate }
+}
+
+/// Names among those that arrived under which the server shows this mailbox.
+async fn same_as(
+    run: &mut Run,
+    mailbox: &Mailbox,
+    arrived: &[Arrived],
+    ask: bool,
+    budget: &mut usize,
+) -> Result<Vec<MailboxName>, AccountError> {
+    let was = gone(mailbox);
+    let mut like: Vec<(&Arrived, Likeness)> =
+        arrived.iter().map(|arrived| (arrived, likeness(&was, arrived))).collect();
+    like.retain(|(_, likeness)| *likeness != Likeness::Other);
+    let mut same = Vec::new();
+    if like.is_empty() || (ask && !is_gone(run, &mailbox.name).await?) {
+        return Ok(same);
+    }
+    for (arrived, likeness) in like {
+        let surely = likeness == Likeness::Same;
+        if !surely && *budget == 0 {
+            continue;
+        }
+        *budget -= usize::from(!surely);
+        if surely || holds_the_same(run, mailbox, &arrived.name).await? {
+            same.push(arrived.name.clone());
+        }
+    }
+    Ok(same)
+}
+
+/// RENAME of the INBOX leaves an empty one in place, perhaps with the same UIDVALIDITY: its
+/// messages are not unknown then, they are gone from it. Gives whether that was so.
+async fn inbox_left(run: &mut Run, listed: &[ListedMailbox]) -> Result<bool, AccountError> {
+    let name = MailboxName::new(MailboxName::INBOX);
+    let inbox = run.store.mailbox_by_name(&name)?.filter(|m| m.remote && run.looks_at(&m.name));
+    let now = listed.iter().find(|m| m.name == name).map(arrived);
+    let (Some(inbox), Some(now)) = (inbox, now) else { return Ok(false) };
+    let (was, is) = (inbox.cursor.unwrap_or_default(), now.gate.unwrap_or_default());
+    let fell = is.uid_next != 0 && is.uid_next < was.uid_next;
+    if !fell && !renames::is_another(&gone(&inbox), &now) {
+        return Ok(false);
+    }
+    let mut new = Vec::new();
+    for mailbox in listed.iter().filter(|m| m.selectable && m.problem.is_none()) {
+        if is_new(run, &mailbox.name)? {
+            new.push(arrived(mailbox));
+        }
+    }
+    let mut budget = PAIRS_MAX;
+    if same_as(run, &inbox, &new, false, &mut budget).await?.len() != 1 {
+        return Ok(false);
+    }
+    super::observe::note_gone(run, inbox)
+}
+
+/// LIST may omit what is there (hazard 42): it is asked for by name.
+async fn is_gone(run: &mut Run, name: &MailboxName) -> Result<bool, AccountError> {
+    match run.session.exists(name).await {
+        Ok(Existence::Gone | Existence::Refused(_)) => Ok(true),
+        Ok(Existence::Exists(_)) => Ok(false),
+        Err(error) if error.ends_session() => Err(error.into()),
+        Err(_) => Ok(false),
+    }
+}
+
+/// Compares some messages of a mailbox with those that another one shows under their UIDs:
+/// mailboxes made in the same second may have one UIDVALIDITY.
+async fn holds_the_same(
+    run: &mut Run,
+    mailbox: &Mailbox,
+    now: &MailboxName,
+) -> Result<bool, AccountError> {
+    let rows = run.store.rows_in(mailbox.id, None, SAMPLE_FROM)?;
+    let known = rows.iter().filter_map(|row| Some((row.remote.as_ref()?.uid, row.words.clone()?)));
+    let known: Vec<(Uid, ServerWords)> = known.collect();
+    let step = known.len().div_ceil(SAMPLE).max(1);
+    let known: BTreeMap<Uid, ServerWords> = known.into_iter().step_by(step).collect();
+    let mut set = UidSet::default();
+    for uid in known.keys() {
+        set.insert(*uid);
+    }
+    if set.is_empty() {
+        return Ok(false);
+    }
+    match shown(run, now, &set).await {
+        Ok(shown) => Ok(same_messages(&known, &shown)),
+        Err(error) if error.ends_session() => Err(error.into()),
+        Err(error) => {
+            tracing::debug!(mailbox = %now, %error, "cannot be compared");
+            Ok(false)
+        }
+    }
+}
+
+async fn shown(
+    run: &mut Run,
+    name: &MailboxName,
+    set: &UidSet,
+) -> Result<BTreeMap<Uid, ServerWords>, RemoteError> {
+    let mut ignore = |_: Untagged| {};
+    run.session.select(name, Select::ReadOnly, None, &mut ignore).await?;
+    let items = FetchItems { size: true, date: true, object_id: true, ..FetchItems::default() };
+    let mut shown = BTreeMap::new();
+    let mut sink = |row: FetchRow| {
+        if let (Some(size), Some(date)) = (row.size, row.date) {
+            shown.insert(row.uid, ServerWords { size, date, object_id: row.object_id });
+        }
+    };
+    let fetched = run.session.fetch(set, items, None, &mut sink).await;
+    run.session.unselect().await?;
+    fetched.map(|()| shown)
+}
+
+async fn carry_out(run: &mut Run, step: Rename) -> Result<(), AccountError> {
+    match step {
+        Rename::Note { moved } => note(run, &moved),
+        Rename::Local { moved, from, to } => {
+            begin(run, &moved, &to)?;
+            match run.root.rename_mailbox(&from, &to) {
+                Ok(()) => done(run, &moved, &from, &to),
+                // It is made anew then, and its files move there one by one.
+                Err(error) => tracing::info!(%from, %to, %error, "not renamed"),
+            }
+            Ok(())
+        }
+        Rename::Remote { moved, from, to } => {
+            begin(run, &moved, &to)?;
+            match run.session.rename(&from, &to).await {
+                Ok(()) => {
+                    done(run, &moved, &from, &to);
+                    resubscribe(run, &moved).await
+                }
+                Err(error) if error.ends_session() => Err(error.into()),
+                Err(error) => {
+                    tracing::info!(%from, %to, %error, "not renamed");
+                    Ok(())
+                }
+            }
+        }
+    }
+}
+
+/// Before the effect: what is looked for should its outcome not get written down.
+fn begin(
+    run: &mut Run,
+    moved: &[(MailboxId, MailboxName)],
+    to: &MailboxName,
+) -> Result<(), AccountError> {
+    // Once a run, whatever comes of it.
+    run.renamed.insert(to.clone());
+    run.mark()?;
+    let mut mailboxes = Vec::new();
+    for (id, name) in moved {
+        if let Some(mailbox) = run.store.mailbox(*id)? {
+            mailboxes.push(Mailbox { renaming: Some(name.clone()), ..mailbox });
+        }
+    }
+    run.record(|w| mailboxes.iter().try_for_each(|mailbox| w.mailbox(mailbox).map(drop)))
+}
+
+fn done(run: &mut Run, moved: &[(MailboxId, MailboxName)], from: &MailboxName, to: &MailboxName) {
+    tracing::info!(%from, %to, "renamed");
+    run.report.mailboxes += 1;
+    moved.iter().for_each(|(_, name)| run.report.touch(name));
+}
+
+/// Subscriptions are by name and stay behind (RFC 9051 §6.3.6); without them many clients
+/// would not show the mailbox.
+async fn resubscribe(
+    run: &mut Run,
+    moved: &[(MailboxId, MailboxName)],
+) -> Result<(), AccountError> {
+    for (id, to) in moved {
+        let Some(mailbox) = run.store.mailbox(*id)? else { continue };
+        let subscribed = run.session.subscribe(to).await;
+        for answer in [subscribed, run.session.unsubscribe(&mailbox.name).await] {
+            match answer {
+                Err(error) if error.ends_session() => return Err(error.into()),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Both sides were seen to call them so.
+fn note(run: &mut Run, moved: &[(MailboxId, MailboxName)]) -> Result<(), AccountError> {
+    let mut noted = Vec::new();
+    for (id, to) in moved {
+        let other = run.store.mailbox_by_name(to)?.map(|other| other.id);
+        if other.is_some_and(|other| !moved.iter().any(|(id, _)| *id == other)) {
+            tracing::info!(%to, "the name is another's still");
+            return Ok(());
+        }
+        if let Some(mailbox) = run.store.mailbox(*id)? {
+            tracing::info!(from = %mailbox.name, %to, "called so on both sides");
+            noted.push(Mailbox { name: to.clone(), renaming: None, ..mailbox });
+        }
+    }
+    run.report.noted += 1;
+    run.record(|w| {
+        // They may pass on their names among each other: first none of them has one.
+        for mailbox in &noted {
+            let nobodys = MailboxName::new(&format!("//{}", mailbox.id.0));
+            w.mailbox(&Mailbox { name: nobodys, ..mailbox.clone() })?;
+        }
+        noted.iter().try_for_each(|mailbox| w.mailbox(mailbox).map(drop))
+    })
+}
+
+fn target(step: &Rename) -> Option<&MailboxName> {
+    match step {
+        Rename::Note { .. } => None,
+        Rename::Local { to, .. } | Rename::Remote { to, .. } => Some(to),
+    }
+}
+
+fn describe(step: &Rename) -> String {
+    match step {
+        Rename::Note { moved } => {
+            let names: Vec<String> = moved.iter().map(|(_, to)| to.to_string()).collect();
+            format!("note what both sides call {}", names.join(", "))
+        }
+        Rename::Local { from, to, .. } => format!("rename the directory of {from} to {to}"),
+        Rename::Remote { from, to, .. } => format!("rename {from} to {to} on the server"),
+    }
+}
+
+/// Directories that both sides agree on get an id, once; one that is there and nobody's is
+/// kept (the store may have been lost). Notes of renames that came to nothing go.
+fn mark_directories(run: &mut Run, found: &[LocalMailbox]) -> Result<(), AccountError> {
+    let known = run.store.mailboxes()?;
+    let mut taken: BTreeSet<String> = known.iter().filter_map(|m| m.local_id.clone()).collect();
+    let there: BTreeSet<&MailboxName> = found.iter().map(|found| &found.name).collect();
+    if is_suspect(&known, found) {
+        repair_ids(run, &known, &there);
+    }
+    for mailbox in known {
+        let agreed = mailbox.base && mailbox.local && there.contains(&mailbox.name);
+        let mut marked = mailbox.clone();
+        if agreed && mailbox.local_id.is_none() && !mailbox.name.is_inbox() {
+            match mark(run, &mailbox.name, &taken) {
+                Ok(id) => marked.local_id = Some(id),
+                // Renamed, it would be taken for a new one: nothing is lost by that.
+                Err(error) => tracing::debug!(mailbox = %mailbox.name, %error, "not marked"),
+            }
+        }
+        let stays = run.seen.listed.iter().any(|m| m.selectable && m.name == mailbox.name);
+        if stays && there.contains(&mailbox.name) {
+            marked.renaming = None;
+        }
+        if marked != mailbox {
+            taken.extend(marked.local_id.clone());
+            run.record(|w| w.mailbox(&marked))?;
+        }
+    }
+    Ok(())
+}
+
+fn mark(run: &Run, mailbox: &MailboxName, taken: &BTreeSet<String>) -> Result<String, LocalError> {
+    if let Some(id) = run.root.mailbox_id(mailbox)?.filter(|id| !taken.contains(id)) {
+        return Ok(id);
+    }
+    let id = Root::new_mailbox_id();
+    run.root.set_mailbox_id(mailbox, &id)?;
+    Ok(id)
+}

@@ -1,0 +1,73 @@
+//! What a mailbox's directory is known by when it gets another name: a small file in it.
+
+use crate::reconcile::types::MailboxName;
+
+use super::error::{At, LocalError, Scope, if_there};
+use super::layout::Layout;
+use super::root::{OWN, Root, make_dirs};
+
+/// The file in a mailbox's directory, beside `cur`.
+pub(super) const ID_FILE: &str = ".mailtide-id";
+/// Digits of an id.
+const LEN: usize = 32;
+
+impl Root {
+    /// The id of a mailbox's directory; none where there is none, or one that is not ours.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn mailbox_id(&self, mailbox: &MailboxName) -> Result<Option<String>, LocalError> {
+        let path = self.dir_of(mailbox).join(ID_FILE);
+        let text = match self.read_small(&path, LEN as u64 + 1, Scope::Mailbox) {
+            Err(LocalError::Malformed { .. }) => return Ok(None),
+            text => text?,
+        };
+        let text = text.and_then(|bytes| String::from_utf8(bytes).ok());
+        let id = text.map(|text| text.trim_end().to_owned());
+        Ok(id.filter(|id| id.len() == LEN && id.bytes().all(|b| b.is_ascii_hexdigit())))
+    }
+
+    /// Gives a mailbox's directory an id, durably, in place of any other.
+    ///
+    /// # Errors
+    /// As the system says; the old one stays then.
+    pub fn set_mailbox_id(&self, mailbox: &MailboxName, id: &str) -> Result<(), LocalError> {
+        let (dir, next) = (self.dir_of(mailbox), self.path.join(OWN).join("id.next"));
+        let path = dir.join(ID_FILE);
+        // Left by a crash: ours, and never read.
+        if_there(self.fs.remove_file(&next)).at(Scope::Root, "remove", &next)?;
+        let mut file = self.fs.create_new(&next).at(Scope::Root, "create", &next)?;
+        file.write_at(format!("{id}\n").as_bytes(), 0)
+            .and_then(|()| file.sync())
+            .and_then(|()| self.fs.rename(&next, &path))
+            .and_then(|()| self.fs.sync_dir(&dir))
+            .at(Scope::Mailbox, "write", &path)
+    }
+
+    /// Renames a mailbox's directory; in the nested layout all below it goes along. What is
+    /// there under the new name is never replaced.
+    ///
+    /// # Errors
+    /// As the system says; a name that the layout has no room for is an error too.
+    pub fn rename_mailbox(&self, from: &MailboxName, to: &MailboxName) -> Result<(), LocalError> {
+        let (old, new) = (self.dir_of(from), self.dir_of(to));
+        if let Some(why) = self.options.layout.refuses(to) {
+            return Err(LocalError::Unmirrored { path: new, why });
+        }
+        let parents = [&old, &new].map(|dir| dir.parent().unwrap_or(&self.path).to_owned());
+        if self.options.layout == Layout::Nested {
+            make_dirs(self.fs.as_ref(), &parents[1], Scope::Mailbox)?;
+        }
+        self.fs.rename_noreplace(&old, &new).at(Scope::Mailbox, "rename", &old)?;
+        for dir in parents {
+            self.fs.sync_dir(&dir).at(Scope::Mailbox, "sync", &dir)?;
+        }
+        Ok(())
+    }
+
+    /// A new id that no other directory has.
+    #[must_use]
+    pub fn new_mailbox_id() -> String {
+        format!("{:032x}", fastrand::u128(..))
+    }
+}
