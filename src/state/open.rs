@@ -20,7 +20,7 @@ const WAL_LIMIT: i64 = 64 << 20;
 
 /// Page cache in KiB (negative by SQLite's convention): holds the upper pages of every index of
 /// a million rows, so that a batch of writes does not read them again.
-const CACHE_KIB: i64 = -32 * 1024;
+const CACHE_KIB: i64 = -16 * 1024;
 
 /// How a store is opened.
 #[derive(Clone, Copy, PartialEq, Eq)]

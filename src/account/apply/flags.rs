@@ -51,6 +51,12 @@ fn change_file(
     let flags = delta.applied_to(&local.flags);
     let table = super::letters::table_for(run, mailbox, &flags)?;
     let (_, unheld) = table.letters_for(&flags);
+    let keywords = flags.keywords.difference(&unheld).cloned().collect();
+    let held = Flags { system: flags.system, keywords };
+    if held == local.flags {
+        // For want of a letter: nothing to be done here now.
+        return Ok(None);
+    }
     let changed = match run.root.set_flags(&mailbox.name, &local, &flags, &table) {
         Ok(changed) => changed,
         Err(error) => {
@@ -62,10 +68,8 @@ fn change_file(
     let Changed::Changed(now) = changed else { return Ok(None) };
     run.report.flags_local += 1;
     run.report.touch(&mailbox.name);
-    let keywords = flags.keywords.difference(&unheld).cloned().collect();
-    let flags = Flags { system: flags.system, keywords };
     // The stamp stays that of the bytes that were hashed: an edit since is still found.
-    Ok(Some((row.id, super::file::named(now, flags, local.stamp))))
+    Ok(Some((row.id, super::file::named(now, held, local.stamp))))
 }
 
 /// New names are durable before they are recorded: a record that outlives its rename would

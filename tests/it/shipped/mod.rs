@@ -1,8 +1,10 @@
 //! The shipped binary as an ordinary user runs it, against the simulated server over TCP.
 
 mod ends;
+mod full;
 mod limits;
 mod modes;
+mod planted;
 mod words;
 
 use std::fs;
