@@ -11,7 +11,7 @@ use crate::reconcile::{MailboxView, Plan, RemoteRemoval, Step, World, guard};
 use crate::state::{HoldState, StateError};
 
 /// New server messages that one plan looks at; the next page follows when they are done.
-const PAGE: usize = 4096;
+const PAGE: usize = 4000;
 /// Unsettled rows that one plan looks at.
 const UNSETTLED_MAX: usize = 200_000;
 /// Rows that are set aside and could be what was pushed.

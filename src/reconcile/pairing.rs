@@ -199,6 +199,10 @@ fn same_size_and_header(a: &Row, b: &Row) -> bool {
 
 /// Pairs files with server messages of the same mailbox; no transfer.
 pub fn pair_in_place(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
+    // Without a file that waits, as in a first download, there is nothing to be paired with.
+    if cast.open(Class::LocalNew).next().is_none() {
+        return;
+    }
     let arrivals: Vec<&Row> = cast.open(Class::RemoteNew).collect();
     for remote in arrivals {
         let found = pair_by_content(cast, remote)
@@ -340,6 +344,9 @@ pub fn reattach(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
 
 /// New messages on the server whose bodies are here already: a copy or a rename on disk.
 pub fn arrive(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
+    if cast.by_content.is_empty() {
+        return;
+    }
     let arrivals: Vec<&Row> = cast.open(Class::RemoteNew).collect();
     for to in arrivals {
         if let Some(step) = arrival(cast, to) {

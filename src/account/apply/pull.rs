@@ -22,7 +22,7 @@ use crate::remote::imap::{BodySink, UidSet};
 use crate::state::StateError;
 
 /// A batch is made durable when it holds this many messages or octets.
-const BATCH_MESSAGES: usize = 1000;
+const BATCH_MESSAGES: usize = 4000;
 const BATCH_OCTETS: u64 = 48 << 20;
 
 pub(super) async fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountError> {
