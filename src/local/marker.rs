@@ -58,7 +58,8 @@ impl Marker {
             account: value("account")?.to_owned(),
             machine: value("machine")?.to_owned(),
             state_dir: value("state")?.to_owned(),
-            layout: match value("layout")? {
+            // Markers were written before there was a choice.
+            layout: match value("layout").unwrap_or("nested") {
                 "nested" => Layout::Nested,
                 "maildir++" => Layout::MaildirPlusPlus,
                 _ => return None,
@@ -125,9 +126,12 @@ mod tests {
         let odd = Marker { account: "a\ncounter 9".into(), ..marker() };
         assert_eq!(Marker::parse(&odd.print()).unwrap().counter, 7);
         let text = marker().print();
-        for cut in 0..text.len() {
+        let before_layout = text.find("layout ").unwrap();
+        for cut in (0..text.len()).filter(|cut| *cut != before_layout) {
             assert_eq!(Marker::parse(&text[..cut]), None, "cut at {cut}");
         }
+        let older = Marker::parse(&text[..before_layout]).unwrap();
+        assert_eq!(older, Marker { layout: Layout::Nested, ..marker() });
         assert_eq!(Marker::parse(&text.replace("mailtide 1", "mailtide 2")), None);
         assert_eq!(Marker::parse(&text.replace("0a1f", "xyz")), None);
     }
