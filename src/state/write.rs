@@ -12,8 +12,15 @@ static INSERT: LazyLock<String> = LazyLock::new(|| {
     format!("INSERT INTO message ({}, settled) VALUES ({holes})", COLUMNS.join(", "))
 });
 
+/// A row never leaves its mailbox; were that column written, each change would be checked
+/// against the mailboxes, and journalled in memory for the case that it fails.
 static UPDATE: LazyLock<String> = LazyLock::new(|| {
-    format!("UPDATE message SET {} = ?, settled = ? WHERE id = ?", COLUMNS.join(" = ?, "))
+    let columns: Vec<String> = (2..)
+        .zip(COLUMNS.iter().skip(1).chain(&["settled"]))
+        .map(|(at, column)| format!("{column} = ?{at}"))
+        .collect();
+    let id = COLUMNS.len() + 2;
+    format!("UPDATE message SET {} WHERE mailbox = ?1 AND id = ?{id}", columns.join(", "))
 });
 
 impl Tx<'_> {
@@ -39,7 +46,7 @@ impl Tx<'_> {
     /// the one before it enters the other.
     ///
     /// # Errors
-    /// `Missing` without such a row; `Conflict` as for `insert_row`.
+    /// `Missing` without such a row in its mailbox; `Conflict` as for `insert_row`.
     pub fn update_row(&self, row: &Row, settled: bool) -> Result<()> {
         const DOING: &str = "change a message";
         let mut statement = self.db.prepare_cached(&UPDATE).map_err(self.sql(DOING))?;
