@@ -136,6 +136,7 @@ impl Place {
             },
             special_use: Vec::new(),
             max_message_size: account.max_message_size,
+            connections: 1,
             min_free: account.min_free,
             info_separator: b':',
             machine: rustix::system::uname().nodename().to_string_lossy().into_owned(),

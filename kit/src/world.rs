@@ -168,6 +168,7 @@ impl World {
             guard: GuardLimits::default(),
             special_use: Vec::new(),
             max_message_size: 1 << 30,
+            connections: 1,
             min_free: 0,
             info_separator: b':',
             machine: "test".to_owned(),

@@ -19,6 +19,7 @@ pub mod settings;
 pub mod world;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::local::Root;
 use crate::reconcile::plan::MailboxStep;
@@ -46,9 +47,11 @@ pub struct Run {
     /// The state store.
     pub store: Store,
     /// The Maildir.
-    pub root: Root,
+    pub root: Arc<Root>,
     /// The server.
     pub session: Session,
+    /// Further connections, where many bodies come down.
+    lanes: apply::Lanes,
     /// The number of this run.
     pub number: i64,
     /// What was done so far.
@@ -123,10 +126,11 @@ impl Run {
             }
         };
         Ok(Self {
+            lanes: apply::Lanes::new(&settings, &outside),
             settings,
             outside,
             store,
-            root,
+            root: Arc::new(root),
             session,
             number,
             report: Report::default(),
@@ -272,8 +276,9 @@ impl Run {
         mut self,
         result: Result<(), AccountError>,
     ) -> (Report, Result<(), AccountError>) {
-        let counters = self.session.counters();
-        (self.report.received, self.report.sent) = (counters.received, counters.sent);
+        let (counters, beside) = (self.session.counters(), self.lanes.close().await);
+        self.report.received = counters.received + beside.received;
+        self.report.sent = counters.sent + beside.sent;
         self.tell_skips();
         let recorded = record::end_run(&mut self, &result);
         recover::tidy_up(&self.settings, &self.outside, &self.root);

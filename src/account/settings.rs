@@ -46,6 +46,8 @@ pub struct Settings {
     pub special_use: Vec<(SpecialUse, MailboxName)>,
     /// Messages above this many octets stay on the server.
     pub max_message_size: u64,
+    /// Connections at most, 1 or more.
+    pub connections: u8,
     /// Nothing is brought down while the disk has fewer bytes free than this.
     pub min_free: u64,
     /// The character before `2,FLAGS` in file names.

@@ -191,6 +191,7 @@ fn settings(config: &Config, account: &Account, secret: &str) -> Settings {
         },
         special_use: account.special_use.iter().map(|(u, n)| (*u, n.clone())).collect(),
         max_message_size: account.max_message_size,
+        connections: account.connections,
         min_free: account.min_free,
         info_separator: u8::try_from(account.info_separator).unwrap_or(b':'),
         machine: machine(),

@@ -101,17 +101,23 @@ impl Root {
     /// # Errors
     /// The first failure, naming its file. Then none of the batch counts as durable, and the
     /// bodies have to be written again: asking the system twice proves nothing.
-    pub fn sync_deliveries(&self, batch: &[Delivered]) -> Result<(), LocalError> {
-        let files: Vec<&Path> = batch.iter().map(|d| &*d.path).collect();
-        // A body whose name does not survive would look, after a crash, like one that was
-        // placed and then removed by somebody: the directories are synced as well.
-        let dirs: BTreeSet<&Path> = files.iter().filter_map(|path| path.parent()).collect();
-        let dirs: Vec<&Path> = dirs.into_iter().collect();
-        if batch.len() > SYNC_EACH_MAX && self.sync_at_once(&dirs)? {
+    pub fn sync_deliveries(&self, batch: &[&Delivered]) -> Result<(), LocalError> {
+        if self.sync_many(batch)? {
             return Ok(());
         }
+        let files: Vec<&Path> = batch.iter().map(|d| &*d.path).collect();
+        let dirs = dirs_of(batch);
         self.sync_lanes(&files, &|path| self.fs.sync_file(path).at(Scope::Message, "sync", path))?;
         self.sync_lanes(&dirs, &|dir| self.fs.sync_dir(dir).at(Scope::Mailbox, "sync", dir))
+    }
+
+    /// As [`Self::sync_deliveries`], by one call, if they are many enough for that and all
+    /// lie on the file system of the root. Tells whether it was so.
+    ///
+    /// # Errors
+    /// As for [`Self::sync_deliveries`].
+    pub fn sync_many(&self, batch: &[&Delivered]) -> Result<bool, LocalError> {
+        Ok(batch.len() > SYNC_EACH_MAX && self.sync_at_once(&dirs_of(batch))?)
     }
 
     /// One call for the whole file system, if all of `dirs` lie on that of the root.
@@ -357,6 +363,13 @@ impl Drop for Delivery {
             let _ = self.fs.remove_file(&self.path);
         }
     }
+}
+
+/// Where a batch lies. A body whose name does not survive would look, after a crash, like one
+/// that was placed and then removed by somebody: the directories are synced as well.
+fn dirs_of<'a>(batch: &[&'a Delivered]) -> Vec<&'a Path> {
+    let dirs: BTreeSet<&Path> = batch.iter().filter_map(|d| d.path.parent()).collect();
+    dirs.into_iter().collect()
 }
 
 /// Turns the `lfs` LFs of the first `len` bytes into CRLF, in place and from the end, where

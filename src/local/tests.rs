@@ -95,7 +95,7 @@ fn a_delivery_lands_whole_wherever_its_line_ends_change() {
             let name = format!("m{i}-{n}");
             let done = w.deliver(&name, &chunks);
             assert_eq!(done.summary.content, content_id(&wire));
-            w.root.sync_deliveries(std::slice::from_ref(&done)).unwrap();
+            w.root.sync_deliveries(&[&done]).unwrap();
             let placed = w.root.place(&w.inbox, &done.stem, false, "2,S").unwrap();
             let Placed::Placed(stamp) = placed else { panic!("{placed:?}") };
             let disk = fs::read(w.path(&format!("INBOX/cur/{name}:2,S"))).unwrap();
@@ -266,7 +266,7 @@ fn copies_are_deliveries_and_keep_the_source() {
     let copied = w.root.copy_to(&w.inbox, &a, &w.inbox, &stem("b"), 77).unwrap();
     let Copied::Copied(delivered) = copied else { panic!("{copied:?}") };
     assert!(delivered.summary.header.has_message_id);
-    w.root.sync_deliveries(&[delivered]).unwrap();
+    w.root.sync_deliveries(&[&delivered]).unwrap();
     let placed = w.root.place(&w.inbox, &stem("b"), true, "").unwrap();
     assert!(matches!(placed, Placed::Placed(s) if s.mtime_ns == 77_000_000_000));
     assert_eq!(fs::read(&path).unwrap(), fs::read(w.path("INBOX/new/b")).unwrap());
@@ -309,11 +309,11 @@ fn a_batch_of_any_size_is_synced_and_a_failure_names_its_file() {
     for n in [1, 3, 150] {
         let batch: Vec<Delivered> =
             (0..n).map(|i| w.deliver(&format!("{n}-{i}"), &[b"x"])).collect();
-        w.root.sync_deliveries(&batch).unwrap();
+        w.root.sync_deliveries(&batch.iter().collect::<Vec<_>>()).unwrap();
     }
     let lost = [w.deliver("here", &[b"x"]), w.deliver("lost", &[b"x"])];
     fs::remove_file(w.path("INBOX/tmp/mailtide-00ff-lost")).unwrap();
-    let error = w.root.sync_deliveries(&lost).unwrap_err();
+    let error = w.root.sync_deliveries(&lost.iter().collect::<Vec<_>>()).unwrap_err();
     assert!(error.path().ends_with("mailtide-00ff-lost"), "{error}");
 }
 
@@ -454,7 +454,7 @@ fn another_maildir_library_reads_what_we_write() {
     let w = world();
     for (name, in_new, info) in [("n", true, ""), ("c", false, "2,FSa")] {
         let done = w.deliver(name, &[b"Subject: hello\r\n\r\nbody\r\n"]);
-        w.root.sync_deliveries(&[done]).unwrap();
+        w.root.sync_deliveries(&[&done]).unwrap();
         w.root.place(&w.inbox, &stem(name), in_new, info).unwrap();
     }
     let other = maildir::Maildir::from(w.path("INBOX"));
@@ -498,7 +498,7 @@ fn under_a_umask() {
     let mut delivery = root.begin(&inbox, &stem("a")).unwrap();
     delivery.write(b"x").unwrap();
     let done = delivery.finish(0).unwrap();
-    root.sync_deliveries(&[done]).unwrap();
+    root.sync_deliveries(&[&done]).unwrap();
     root.place(&inbox, &stem("a"), true, "").unwrap();
     let mode = |below: &str| top.join(below).metadata().unwrap().permissions().mode() & 0o777;
     for dir in ["", "..", "INBOX", "INBOX/cur", "INBOX/new", "INBOX/tmp", ".mailtide"] {

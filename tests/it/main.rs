@@ -11,6 +11,7 @@ mod fuzz;
 mod hazards;
 mod hostile;
 mod interrupt;
+mod lanes;
 mod names;
 mod plans;
 mod progress;

@@ -1,8 +1,9 @@
 //! Moves and copies on disk: no body on the wire.
 
+use super::fetch::Pulled;
 use super::letters;
 use super::note::{release, settle_base};
-use super::pull::{Pulled, info, place};
+use super::place::{info, place};
 use super::{grouped, mailbox_of};
 use crate::account::observe::reexamine;
 use crate::account::{AccountError, Run};
@@ -10,7 +11,7 @@ use crate::local::{Changed, Copied, NowNamed};
 use crate::reconcile::Step;
 use crate::reconcile::types::{FileStamp, Flags, Local, Mailbox, Row, RowId};
 
-pub(super) async fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountError> {
+pub(super) fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountError> {
     let moves = grouped(run, steps, |step| match step {
         Step::LocalMove { from, to, past } => Some((*to, (*from, *past))),
         _ => None,
@@ -38,7 +39,7 @@ pub(super) async fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountEr
     })?;
     for (id, rows) in copies {
         let mailbox = mailbox_of(run, id)?;
-        copy_files(run, &mailbox, rows).await?;
+        copy_files(run, &mailbox, rows)?;
     }
     Ok(())
 }
@@ -117,7 +118,7 @@ fn record_move(
     })
 }
 
-async fn copy_files(
+fn copy_files(
     run: &mut Run,
     mailbox: &Mailbox,
     rows: Vec<(Row, RowId)>,
@@ -147,7 +148,7 @@ async fn copy_files(
         }
     }
     let pulled = run.report.pulled;
-    place(run, mailbox, copies).await?;
+    place(run, copies)?;
     // They were placed like bodies that came down, and none did.
     run.report.moved_local += run.report.pulled - pulled;
     run.report.pulled = pulled;

@@ -4,11 +4,14 @@
 //! that destroys, at what justifies it. A step that cannot be taken is a skip with its reason;
 //! the next look decides anew.
 
+mod fetch;
 mod file;
 mod flags;
+mod lanes;
 mod letters;
 mod mailbox;
 mod note;
+mod place;
 mod pull;
 mod push;
 mod remove;
@@ -16,15 +19,16 @@ mod transfer;
 
 use std::collections::BTreeMap;
 
+pub(super) use lanes::Lanes;
 pub(super) use letters::unlock;
-pub(super) use pull::settle;
+pub(super) use place::settle;
 
 use super::progress::{Event, Way};
 use super::{AccountError, Run};
 use crate::reconcile::types::{Mailbox, MailboxId, Row, RowId};
 use crate::reconcile::{Plan, Step};
 use crate::remote::RemoteError;
-use crate::remote::imap::{Select, Untagged};
+use crate::remote::imap::{Select, Session, Untagged};
 
 /// Applies a plan. Gives an error only for what ends the run.
 ///
@@ -33,7 +37,7 @@ use crate::remote::imap::{Select, Untagged};
 pub(super) async fn apply(run: &mut Run, plan: &Plan) -> Result<(), AccountError> {
     mailbox::apply(run, &plan.mailboxes).await?;
     note::apply(run, &plan.steps)?;
-    file::apply(run, &plan.steps).await?;
+    file::apply(run, &plan.steps)?;
     transfer::apply(run, &plan.steps).await?;
     push::apply(run, &plan.steps).await?;
     pull::apply(run, &plan.steps).await?;
@@ -82,26 +86,28 @@ fn mailbox_of(run: &Run, id: MailboxId) -> Result<Mailbox, AccountError> {
 
 /// Selects a mailbox for changes, if it is still the one that was planned for.
 async fn select(run: &mut Run, mailbox: &Mailbox) -> Result<bool, AccountError> {
-    if run.session.selected() == Some(&mailbox.name) {
-        return Ok(true);
+    let refused = choose(&mut run.session, mailbox).await?;
+    Ok(refused.map(|why| run.report.skip(mailbox.name.to_string(), why)).is_none())
+}
+
+/// As [`select`], on any connection. Gives why it may not be worked with, if so, and an error
+/// for what ends the session.
+async fn choose(session: &mut Session, mailbox: &Mailbox) -> Result<Option<String>, RemoteError> {
+    if session.selected() == Some(&mailbox.name) {
+        return Ok(None);
     }
     let mut ignore = |_: Untagged| {};
-    let selected =
-        match run.session.select(&mailbox.name, Select::ReadWrite, None, &mut ignore).await {
-            Ok(selected) => selected,
-            Err(error) => {
-                trouble(run, mailbox, error)?;
-                return Ok(false);
-            }
-        };
-    let planned = mailbox.cursor.map(|cursor| cursor.uid_validity);
-    if planned != Some(selected.gate.uid_validity) {
-        let why = "the server numbered the mailbox anew; nothing is changed before it is read";
-        run.report.skip(mailbox.name.to_string(), why);
-        run.session.unselect().await?;
-        return Ok(false);
+    let selected = match session.select(&mailbox.name, Select::ReadWrite, None, &mut ignore).await {
+        Ok(selected) => selected,
+        Err(error) if error.ends_session() => return Err(error),
+        Err(error) => return Ok(Some(error.to_string())),
+    };
+    if mailbox.cursor.map(|cursor| cursor.uid_validity) == Some(selected.gate.uid_validity) {
+        return Ok(None);
     }
-    Ok(true)
+    session.unselect().await?;
+    let why = "the server numbered the mailbox anew; nothing is changed before it is read";
+    Ok(Some(why.to_owned()))
 }
 
 /// An error that concerns one mailbox is a skip; one that ends the session ends the run.

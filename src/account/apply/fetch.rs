@@ -1,0 +1,260 @@
+//! Bodies of one mailbox over one connection, streamed into `tmp/`.
+//!
+//! A job knows nothing of the store, so that several of them go on side by side.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::Arc;
+
+use super::choose;
+use crate::account::progress::{Event, Progress, Way};
+use crate::local::{Delivered, Delivery, LocalError, Root};
+use crate::reconcile::types::{Mailbox, MailboxName, Row, RowId, SetAside, Uid};
+use crate::remote::RemoteError;
+use crate::remote::imap::{BodySink, Session, UidSet};
+
+/// What every job works with.
+#[derive(Debug, Clone)]
+pub(super) struct Tools {
+    pub(super) root: Arc<Root>,
+    pub(super) progress: Progress,
+    /// Bodies above this many octets are not taken.
+    pub(super) limit: u64,
+}
+
+/// Messages of one mailbox to be fetched in one go.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) mailbox: Mailbox,
+    pub(super) rows: Vec<Row>,
+}
+
+/// A body in `tmp/`, whole and hashed, not yet durable.
+#[derive(Debug)]
+pub(super) struct Pulled {
+    pub(super) row: Row,
+    pub(super) delivered: Delivered,
+}
+
+/// A message that cannot be had: why, and whether it is not asked for again soon.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) row: RowId,
+    pub(super) words: String,
+    /// Counts of this refusal; [`SetAside::TRIES`] at once where asking again is no use.
+    pub(super) times: u32,
+}
+
+/// What became of a job.
+#[derive(Debug)]
+pub(super) struct Fetched {
+    pub(super) mailbox: Mailbox,
+    /// Octets that the server announced for it.
+    pub(super) octets: u64,
+    pub(super) done: Vec<Pulled>,
+    pub(super) kept: Vec<Kept>,
+    /// Why nothing more of this mailbox is asked for in this run.
+    pub(super) trouble: Option<String>,
+    /// Why the connection ended, and what was not fetched over it.
+    pub(super) lost: Option<(RemoteError, Vec<Row>)>,
+}
+
+impl Job {
+    /// Octets that the server announced for it.
+    pub(super) fn octets(&self) -> u64 {
+        self.rows.iter().filter_map(|row| Some(row.words.as_ref()?.size)).sum()
+    }
+
+    /// What becomes of it where there is no connection.
+    pub(super) fn lost(self, error: RemoteError) -> Fetched {
+        let out = Fetched::new(&self);
+        Fetched { lost: Some((error, self.rows)), ..out }
+    }
+
+    /// Fetches the bodies; those that the server keeps back are asked for once more, alone.
+    pub(super) async fn run(self, session: &mut Session, tools: &Tools) -> Fetched {
+        let mut out = Fetched::new(&self);
+        match out.fetch(session, tools, &self.rows).await {
+            Ok(()) => out,
+            Err(error) => {
+                let known = out.known();
+                let left = self.rows.into_iter().filter(|row| !known.contains(&row.id));
+                Fetched { lost: Some((error, left.collect())), ..out }
+            }
+        }
+    }
+}
+
+impl Fetched {
+    fn new(job: &Job) -> Self {
+        let (mailbox, octets) = (job.mailbox.clone(), job.octets());
+        let (done, kept) = (Vec::new(), Vec::new());
+        Self { mailbox, octets, done, kept, trouble: None, lost: None }
+    }
+
+    /// Rows of which something is known.
+    fn known(&self) -> BTreeSet<RowId> {
+        let done = self.done.iter().map(|pulled| pulled.row.id);
+        done.chain(self.kept.iter().map(|kept| kept.row)).collect()
+    }
+
+    fn keep(&mut self, row: RowId, words: String, times: u32) {
+        self.kept.push(Kept { row, words, times });
+    }
+
+    /// Gives an error only for what ends the session.
+    async fn fetch(
+        &mut self,
+        session: &mut Session,
+        tools: &Tools,
+        rows: &[Row],
+    ) -> Result<(), RemoteError> {
+        if let Some(why) = choose(session, &self.mailbox).await? {
+            self.trouble = Some(why);
+            return Ok(());
+        }
+        let by_uid: BTreeMap<Uid, &Row> =
+            rows.iter().filter_map(|row| Some((row.remote.as_ref()?.uid, row))).collect();
+        match self.take(session, tools, &by_uid).await {
+            Err(error) if error.ends_session() => {
+                if let RemoteError::Limit { uid: Some(uid), .. } = &error
+                    && let Some(row) = by_uid.get(uid)
+                {
+                    self.keep(row.id, error.to_string(), SetAside::TRIES);
+                }
+                return Err(error);
+            }
+            Ok(()) | Err(_) => {}
+        }
+        let known = self.known();
+        for (uid, row) in by_uid.into_iter().filter(|(_, row)| !known.contains(&row.id)) {
+            if self.trouble.is_some() {
+                break;
+            }
+            self.fetch_alone(session, tools, uid, row).await?;
+        }
+        Ok(())
+    }
+
+    async fn fetch_alone(
+        &mut self,
+        session: &mut Session,
+        tools: &Tools,
+        uid: Uid,
+        row: &Row,
+    ) -> Result<(), RemoteError> {
+        let before = self.done.len();
+        let result = self.take(session, tools, &BTreeMap::from([(uid, row)])).await;
+        if self.done.len() > before || self.trouble.is_some() {
+            return Ok(());
+        }
+        match result {
+            Err(error) if error.ends_session() => return Err(error),
+            // The server has trouble of its own: nothing is concluded of the message.
+            Err(error) if super::push::is_for_now(&error) => self.trouble = Some(error.to_string()),
+            Err(error) => self.keep(row.id, error.to_string(), 1),
+            Ok(()) => {
+                // An OK without a body: expunged meanwhile, or one that the server cannot give.
+                let (all, _) = session.search_all().await?;
+                if all.contains(uid) {
+                    let words = "the server says OK and gives no body".to_owned();
+                    self.keep(row.id, words, 1);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One FETCH of these messages.
+    async fn take(
+        &mut self,
+        session: &mut Session,
+        tools: &Tools,
+        rows: &BTreeMap<Uid, &Row>,
+    ) -> Result<(), RemoteError> {
+        let mut set = UidSet::default();
+        rows.keys().for_each(|uid| {
+            set.insert(*uid);
+        });
+        let mut sink = Sink {
+            root: &tools.root,
+            mailbox: &self.mailbox.name,
+            rows,
+            open: None,
+            seen: BTreeSet::new(),
+            done: &mut self.done,
+            failure: None,
+            progress: &tools.progress,
+        };
+        let result = session.fetch_bodies(&set, tools.limit, &mut sink).await;
+        if let Some(failure) = sink.failure {
+            self.trouble = Some(failure.to_string());
+        }
+        result
+    }
+}
+
+/// Streams bodies into `tmp/`.
+struct Sink<'a> {
+    root: &'a Root,
+    mailbox: &'a MailboxName,
+    rows: &'a BTreeMap<Uid, &'a Row>,
+    open: Option<Delivery>,
+    seen: BTreeSet<Uid>,
+    done: &'a mut Vec<Pulled>,
+    failure: Option<LocalError>,
+    progress: &'a Progress,
+}
+
+impl Sink<'_> {
+    /// Keeps the reason; the stream only learns that it has to stop.
+    fn fail(&mut self, error: LocalError) -> io::Error {
+        self.open = None;
+        self.failure = Some(error);
+        io::Error::other("the Maildir cannot be written")
+    }
+}
+
+impl BodySink for Sink<'_> {
+    fn begin(&mut self, _uid: Option<Uid>, _size: u64) -> io::Result<()> {
+        match self.root.begin(self.mailbox, &self.root.new_stem()) {
+            Ok(delivery) => {
+                self.open = Some(delivery);
+                Ok(())
+            }
+            Err(error) => Err(self.fail(error)),
+        }
+    }
+
+    fn chunk(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Some(delivery) = self.open.as_mut() else { return Ok(()) };
+        delivery.write(bytes).map_err(|error| self.fail(error))?;
+        let (mailbox, way, count) = (self.mailbox, Way::Down, bytes.len() as u64);
+        self.progress.tell(Event::Octets { mailbox, way, count });
+        Ok(())
+    }
+
+    fn end(&mut self, uid: Uid) -> io::Result<()> {
+        let Some(delivery) = self.open.take() else { return Ok(()) };
+        // Whatever was not asked for, or comes a second time, leaves with its tmp file.
+        let Some(row) = self.rows.get(&uid) else { return Ok(()) };
+        if !self.seen.insert(uid) {
+            return Ok(());
+        }
+        let row = (*row).clone();
+        let date = row.words.as_ref().map_or(0, |words| words.date);
+        match delivery.finish(date) {
+            Ok(delivered) => {
+                self.done.push(Pulled { row, delivered });
+                let (mailbox, way) = (self.mailbox, Way::Down);
+                self.progress.tell(Event::Message { mailbox, way });
+                Ok(())
+            }
+            Err(error) => Err(self.fail(error)),
+        }
+    }
+
+    fn discard(&mut self) {
+        self.open = None;
+    }
+}

@@ -1,0 +1,131 @@
+//! Further connections, for bodies that come down beside those of the first.
+//!
+//! They are opened when there is more to fetch than one connection should do alone, and kept
+//! until the run ends. A server that wants no more of them is no trouble: what they were to
+//! fetch goes back to the first.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use super::fetch::{Fetched, Job, Tools};
+use crate::account::{Outside, Settings};
+use crate::remote::Connector;
+use crate::remote::imap::{Counters, Endpoint, Names, Session};
+
+type Busy = Pin<Box<dyn Future<Output = (Option<Session>, Fetched)>>>;
+
+/// How many octets and messages have to wait before another connection is worth its sign-in.
+const WORTH_OCTETS: u64 = 4 << 20;
+const WORTH_MESSAGES: usize = 300;
+
+/// The further connections of a run.
+pub(crate) struct Lanes {
+    endpoint: Endpoint,
+    connector: Arc<dyn Connector>,
+    /// How many more may be opened.
+    unopened: usize,
+    idle: Vec<Session>,
+    busy: Vec<Busy>,
+    /// What went over those that have ended.
+    traffic: Counters,
+}
+
+impl std::fmt::Debug for Lanes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (idle, busy) = (self.idle.len(), self.busy.len());
+        f.debug_struct("Lanes").field("idle", &idle).field("busy", &busy).finish_non_exhaustive()
+    }
+}
+
+impl Lanes {
+    pub(crate) fn new(settings: &Settings, outside: &Outside) -> Self {
+        Self {
+            endpoint: settings.endpoint.clone(),
+            connector: Arc::clone(&outside.connector),
+            unopened: usize::from(settings.connections).saturating_sub(1),
+            idle: Vec::new(),
+            busy: Vec::new(),
+            traffic: Counters::default(),
+        }
+    }
+
+    /// Whether one is free for a job, or worth opening while so much waits.
+    pub(super) fn has_room(&self, messages: usize, octets: u64) -> bool {
+        let worth = messages >= WORTH_MESSAGES || octets >= WORTH_OCTETS;
+        !self.idle.is_empty() || (self.unopened > 0 && worth)
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        !self.busy.is_empty()
+    }
+
+    /// Begins a job; it goes on while [`Self::next`] is waited for.
+    pub(super) fn begin(&mut self, job: Job, tools: Tools, names: Arc<Names>) {
+        if let Some(mut session) = self.idle.pop() {
+            self.busy.push(Box::pin(async move {
+                let fetched = job.run(&mut session, &tools).await;
+                (Some(session), fetched)
+            }));
+            return;
+        }
+        self.unopened = self.unopened.saturating_sub(1);
+        let (endpoint, connector) = (self.endpoint.clone(), Arc::clone(&self.connector));
+        self.busy.push(Box::pin(async move {
+            match Session::connect(&endpoint, &*connector).await {
+                Ok(mut session) => {
+                    session.set_names(names);
+                    let fetched = job.run(&mut session, &tools).await;
+                    (Some(session), fetched)
+                }
+                Err(error) => (None, job.lost(error)),
+            }
+        }));
+    }
+
+    /// The next job that is done. Without any it waits for ever.
+    pub(super) async fn next(&mut self) -> Fetched {
+        let busy = &mut self.busy;
+        let (at, (session, fetched)) = poll_fn(|cx| {
+            for (at, lane) in busy.iter_mut().enumerate() {
+                if let Poll::Ready(out) = lane.as_mut().poll(cx) {
+                    return Poll::Ready((at, out));
+                }
+            }
+            Poll::Pending
+        })
+        .await;
+        drop(busy.swap_remove(at));
+        match (session, &fetched.lost) {
+            (Some(session), None) => self.idle.push(session),
+            (session, lost) => {
+                session.iter().for_each(|session| self.count(session));
+                if let Some((error, _)) = lost {
+                    tracing::debug!(%error, "a further connection");
+                }
+                // It said no to one: it is not asked again in this run.
+                self.unopened = 0;
+            }
+        }
+        fetched
+    }
+
+    fn count(&mut self, session: &Session) {
+        let counters = session.counters();
+        self.traffic.sent += counters.sent;
+        self.traffic.received += counters.received;
+        self.traffic.commands += counters.commands;
+    }
+
+    /// Says goodbye on each. Gives what went over them in all.
+    pub(crate) async fn close(&mut self) -> Counters {
+        for session in std::mem::take(&mut self.idle) {
+            self.count(&session);
+            if let Err(error) = session.logout().await {
+                tracing::debug!(%error, "logout");
+            }
+        }
+        self.traffic
+    }
+}

@@ -1,0 +1,218 @@
+//! Bodies that lie in `tmp/`: made durable as a batch, recorded as *placing*, renamed into
+//! place, recorded as agreed.
+
+use std::collections::BTreeMap;
+
+use super::fetch::Pulled;
+use super::mailbox_of;
+use crate::account::record::Writer;
+use crate::account::{AccountError, Run};
+use crate::local::name::with_flags;
+use crate::local::{Delivered, KeywordTable, LocalError, Placed, Root};
+use crate::reconcile::MailboxView;
+use crate::reconcile::messages::base_now;
+use crate::reconcile::pairing::{Class, class};
+use crate::reconcile::types::{Base, FileStamp, Flags, Journal, Local, Mailbox, MailboxId, Row};
+use crate::state::StateError;
+
+/// Bodies of one mailbox, with what their keywords are called there.
+struct Group {
+    mailbox: Mailbox,
+    table: KeywordTable,
+    pulled: Vec<Pulled>,
+}
+
+/// Makes a batch durable, of however many mailboxes, and places it.
+pub(super) fn place(run: &mut Run, pulled: Vec<Pulled>) -> Result<(), AccountError> {
+    let groups = groups(run, pulled)?;
+    let groups = durable(run, groups);
+    if groups.is_empty() {
+        return Ok(());
+    }
+    // Committed before the rename: after a crash the file in tmp/, or its absence, tells how
+    // far it got (hazard 19).
+    let (placing, known) = run.record(|w| {
+        let (mut placing, mut known) = (Vec::new(), Vec::new());
+        for Group { mailbox, table, pulled } in groups {
+            let mut rows = Vec::new();
+            for pulled in pulled {
+                match identify(w, &mailbox, &pulled, &table)? {
+                    Some(row) => rows.push(row),
+                    None => known.push(pulled.delivered),
+                }
+            }
+            placing.push((mailbox, rows));
+        }
+        Ok((placing, known))
+    })?;
+    // What a body was fetched to tell is acted upon by the next plan.
+    run.unseen |= !known.is_empty();
+    for Delivered { mailbox, stem, .. } in known {
+        if let Err(error) = run.root.discard(&mailbox, &stem) {
+            tracing::debug!(%error, "a body that was only looked at stays in tmp");
+        }
+    }
+    let mut placed = Vec::new();
+    for (mailbox, rows) in placing {
+        placed.extend(rename_all(run, &mailbox, rows));
+    }
+    run.record(|w| placed.iter().try_for_each(|row| w.update(row)))
+}
+
+fn groups(run: &mut Run, pulled: Vec<Pulled>) -> Result<Vec<Group>, AccountError> {
+    let mut by_mailbox: BTreeMap<MailboxId, Vec<Pulled>> = BTreeMap::new();
+    for pulled in pulled {
+        by_mailbox.entry(pulled.row.mailbox).or_default().push(pulled);
+    }
+    let mut groups = Vec::new();
+    for (id, pulled) in by_mailbox {
+        let mailbox = mailbox_of(run, id)?;
+        let table = super::letters::table_for(run, &mailbox, &wanted_keywords(&pulled))?;
+        groups.push(Group { mailbox: mailbox_of(run, id)?, table, pulled });
+    }
+    Ok(groups)
+}
+
+/// Makes bodies durable. Gives those that are: what failed is fetched again by a later run,
+/// since asking the system a second time proves nothing.
+fn durable(run: &mut Run, groups: Vec<Group>) -> Vec<Group> {
+    let all: Vec<&Delivered> = groups.iter().flat_map(Group::files).collect();
+    let at_once = run.root.sync_many(&all);
+    let mut durable = Vec::new();
+    for group in groups {
+        let files: Vec<&Delivered> = group.files().collect();
+        let failure = match &at_once {
+            Ok(true) => None,
+            Ok(false) => run.root.sync_deliveries(&files).err().map(|error| error.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        match failure {
+            Some(why) => run.report.skip(group.mailbox.name.to_string(), why),
+            None => durable.push(group),
+        }
+    }
+    durable
+}
+
+impl Group {
+    fn files(&self) -> impl Iterator<Item = &Delivered> {
+        self.pulled.iter().map(|pulled| &pulled.delivered)
+    }
+}
+
+/// Gives bodies their names. Gives the rows whose new names are durable; the others stay
+/// *placing*, and the next run settles them.
+fn rename_all(run: &mut Run, mailbox: &Mailbox, rows: Vec<Row>) -> Vec<Row> {
+    let mut placed = Vec::new();
+    for row in rows {
+        match rename(run, mailbox, row) {
+            Ok(row) => placed.push(row),
+            Err(error) => run.report.skip(mailbox.name.to_string(), error.to_string()),
+        }
+    }
+    if let Err(error) = run.root.sync_dirs(&mailbox.name) {
+        run.report.skip(mailbox.name.to_string(), error.to_string());
+        return Vec::new();
+    }
+    run.report.pulled += placed.iter().filter(|row| row.local.is_some()).count() as u64;
+    run.report.touch(&mailbox.name);
+    placed
+}
+
+fn wanted_keywords(pulled: &[Pulled]) -> Flags {
+    let flags = pulled.iter().filter_map(|p| p.row.remote.as_ref()).map(|remote| &remote.flags);
+    flags.fold(Flags::default(), |all, flags| all.union(flags))
+}
+
+/// Writes down what the body turned out to be. Where a file with this content waits for its
+/// message (moved, renumbered, filed by hand), the body was only needed to know that: the next
+/// plan pairs them. Gives the row to place otherwise.
+fn identify(
+    w: &Writer<'_>,
+    mailbox: &Mailbox,
+    pulled: &Pulled,
+    table: &KeywordTable,
+) -> Result<Option<Row>, StateError> {
+    let Some(row) = w.tx().row(pulled.row.id)? else { return Ok(None) };
+    let Some(remote) = row.remote.clone() else { return Ok(None) };
+    let delivered = &pulled.delivered;
+    let content = Some(delivered.summary.content);
+    let header = Some(delivered.summary.header);
+    let row = Row { content, header, set_aside: None, ..row };
+    // The second time it is fetched, nothing was found to pair it with.
+    let first = pulled.row.content != content;
+    if first && waits_for(w, &row)? {
+        w.update(&row)?;
+        return Ok(None);
+    }
+    let flags = super::letters::held(mailbox, &remote.flags);
+    let in_new = flags.is_empty();
+    let info = if in_new { String::new() } else { info(table, &flags) };
+    let journal = Journal::Placing { stem: delivered.stem.clone(), in_new, info };
+    let row = Row { journal, ..row };
+    w.update(&row)?;
+    Ok(Some(row))
+}
+
+/// Whether a file that lost its message, or waits for one here, has this content.
+fn waits_for(w: &Writer<'_>, row: &Row) -> Result<bool, StateError> {
+    let Some(content) = row.content else { return Ok(false) };
+    let known = w.tx().by_content(&content)?;
+    Ok(known.iter().filter(|other| other.id != row.id).any(|other| match class(other) {
+        Class::LocalNew => other.mailbox == row.mailbox && other.set_aside.is_none(),
+        Class::RemoteGone => true,
+        // It may be the twin of one that was sent twice.
+        Class::Paired => {
+            other.mailbox == row.mailbox && matches!(other.journal, Journal::Pushed { .. })
+        }
+        _ => false,
+    }))
+}
+
+/// The info part of a name that bears these flags.
+pub(super) fn info(table: &KeywordTable, flags: &Flags) -> String {
+    with_flags("", flags.system, &table.letters_for(flags).0)
+}
+
+fn rename(run: &Run, mailbox: &Mailbox, row: Row) -> Result<Row, LocalError> {
+    let Journal::Placing { stem, in_new, info } = row.journal.clone() else { return Ok(row) };
+    let Placed::Placed(stamp) = run.root.place(&mailbox.name, &stem, in_new, &info)? else {
+        // Within the run that wrote it nobody acted on it: the file is lost, not removed by
+        // anyone, and comes down again.
+        return Ok(Row { journal: Journal::Idle, ..row });
+    };
+    Ok(placed(mailbox, row, Local { stem, in_new, info, flags: Flags::default(), stamp }))
+}
+
+/// Settles a row that was left *placing*: with its tmp file there the rename is done now;
+/// without it the file was placed, and the scan that follows sees what became of it since.
+///
+/// # Errors
+/// The file cannot be renamed.
+pub(in crate::account) fn settle(
+    root: &Root,
+    mailbox: &Mailbox,
+    row: Row,
+) -> Result<Row, LocalError> {
+    let Journal::Placing { stem, in_new, info } = row.journal.clone() else { return Ok(row) };
+    let stamp = match root.place(&mailbox.name, &stem, in_new, &info)? {
+        Placed::Placed(stamp) => stamp,
+        Placed::NotInTmp | Placed::Exists => FileStamp::default(),
+    };
+    let local = Local { stem, in_new, info, flags: Flags::default(), stamp };
+    Ok(placed(mailbox, row, local))
+}
+
+/// The row of a file that has its place, with the flags that its name was given.
+fn placed(mailbox: &Mailbox, row: Row, local: Local) -> Row {
+    let agreed = row.remote.as_ref().map(|remote| remote.flags.clone()).unwrap_or_default();
+    let local = Some(Local { flags: super::letters::held(mailbox, &agreed), ..local });
+    let wanted = agreed.keywords.clone();
+    let base = super::letters::base_held(Some(Base { flags: agreed }), &wanted, local.as_ref());
+    let mut row = Row { local, base, journal: Journal::Idle, restated: false, ..row };
+    row.set_aside = None;
+    if let Some(flags) = base_now(&row, &MailboxView::of(mailbox.clone())) {
+        row.base = Some(Base { flags });
+    }
+    row
+}
