@@ -18,3 +18,4 @@ mod progress;
 mod scenarios;
 mod shipped;
 mod tidy;
+mod uploads;

@@ -16,6 +16,8 @@ mod pull;
 mod push;
 mod remove;
 mod transfer;
+mod upload;
+mod window;
 
 use std::collections::BTreeMap;
 

@@ -1,21 +1,23 @@
 //! Bodies up: journalled before, a fact by APPENDUID or by the next look.
+//!
+//! What is tried for the first time goes up [side by side](super::window); what was refused
+//! there, and what is tried again, goes alone.
 
-use std::io;
-
+use super::upload::{Sent, append};
+use super::window::{self, Taken};
 use super::{announce, grouped, mailbox_of, select};
 use crate::account::observe::reexamine;
-use crate::account::progress::{Event, Progress, Way};
+use crate::account::progress::{Event, Way};
+use crate::account::record::Writer;
 use crate::account::{AccountError, Run};
-use crate::local::{Examined, Listed, LocalError, PushSource, Pushed};
+use crate::local::LocalError;
 use crate::reconcile::MailboxView;
 use crate::reconcile::Step;
 use crate::reconcile::messages::base_now;
-use crate::reconcile::types::{
-    Base, ContentId, Flags, Journal, Local, Mailbox, MailboxName, Remote, Row, SetAside,
-    SetAsideKind, Uid,
-};
+use crate::reconcile::types::{Base, Flags, Journal, Mailbox, Remote, Row, SetAside, SetAsideKind};
 use crate::remote::RemoteError;
-use crate::remote::imap::{AppendError, BodySource, Code};
+use crate::remote::imap::{AppendError, Code};
+use crate::state::StateError;
 
 /// Answers that no look confirmed after which a message is not sent again.
 const SENDS_MAX: u32 = 3;
@@ -44,12 +46,43 @@ pub(super) async fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountEr
 
 /// Gives whether the mailbox can go on.
 async fn push_batch(run: &mut Run, mailbox: &Mailbox, rows: &[Row]) -> Result<bool, AccountError> {
-    let Some(cursor) = mailbox.cursor else { return Ok(false) };
-    if !select(run, mailbox).await? {
+    if mailbox.cursor.is_none() || !select(run, mailbox).await? {
         return Ok(false);
     }
+    let rows = leave_large(run, rows)?;
+    let rows = note_before(run, mailbox, rows)?;
+    let is_first = |row: &Row| matches!(row.journal, Journal::Pushing { attempts: 1, .. });
+    let (first, again): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(is_first);
+    let Some(alone) = window::push(run, mailbox, first).await? else { return Ok(false) };
+    for row in alone.into_iter().chain(again) {
+        if run.outside.is_stopping() {
+            return Ok(false);
+        }
+        let goes_on = push(run, mailbox, row).await?;
+        run.outside.progress.tell(Event::Message { mailbox: &mailbox.name, way: Way::Up });
+        if !goes_on {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// What is larger than the server takes stays here. Gives the others.
+fn leave_large(run: &mut Run, rows: &[Row]) -> Result<Vec<Row>, AccountError> {
+    let limit = run.session.capabilities().append_limit().unwrap_or(u64::MAX);
+    let fits = |row: &Row| row.words.as_ref().is_none_or(|words| words.size <= limit);
+    let (rows, large): (Vec<Row>, Vec<Row>) = rows.iter().cloned().partition(fits);
+    for row in large {
+        set_aside(run, row, format!("larger than the server takes ({limit} bytes)"))?;
+    }
+    Ok(rows)
+}
+
+/// Writes down that these are about to be sent, and from which UID on they may be found.
+fn note_before(run: &mut Run, mailbox: &Mailbox, rows: Vec<Row>) -> Result<Vec<Row>, AccountError> {
+    let Some(cursor) = mailbox.cursor else { return Ok(Vec::new()) };
     let number = run.number;
-    let rows = run.record(|w| {
+    run.record(|w| {
         let mut noted = Vec::new();
         for row in rows {
             let (uid_next, attempts) = match &row.journal {
@@ -64,167 +97,103 @@ async fn push_batch(run: &mut Run, mailbox: &Mailbox, rows: &[Row]) -> Result<bo
             let uid_validity = cursor.uid_validity;
             let (sent, run) = (false, number);
             let journal = Journal::Pushing { uid_validity, uid_next, attempts, sent, run };
-            let row = Row { journal, ..row.clone() };
+            let row = Row { journal, ..row };
             w.update(&row)?;
             noted.push(row);
         }
         Ok(noted)
-    })?;
-    for row in rows {
-        if run.outside.is_stopping() {
-            return Ok(false);
-        }
-        let goes_on = push(run, mailbox, row).await?;
-        run.outside.progress.tell(Event::Message { mailbox: &mailbox.name, way: Way::Up });
-        if !goes_on {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    })
 }
 
+/// The flags that the server's message is to begin with.
+pub(super) fn flags_up(mailbox: &Mailbox, row: &Row) -> Flags {
+    let flags = row.local.as_ref().map(|local| local.flags.clone()).unwrap_or_default();
+    MailboxView::of(mailbox.clone()).remote_mask(row).apply(&flags)
+}
+
+/// Pushes one by itself. Gives whether the mailbox can go on.
 async fn push(run: &mut Run, mailbox: &Mailbox, row: Row) -> Result<bool, AccountError> {
-    let Some(local) = row.local.clone() else { return Ok(true) };
-    let limit = run.session.capabilities().append_limit();
-    let size = row.words.as_ref().map_or(0, |words| words.size);
-    if let Some(limit) = limit.filter(|limit| size > *limit) {
-        let words = format!("larger than the server takes ({limit} bytes)");
-        set_aside(run, row, words)?;
-        return Ok(true);
-    }
-    let flags = MailboxView::of(mailbox.clone()).remote_mask(&row).apply(&local.flags);
-    let mut sent = append(run, mailbox, &row, &local, flags.clone()).await?;
+    let flags = flags_up(mailbox, &row);
+    let mut sent = append(run, mailbox, &row, flags.clone()).await;
     let refused_flags = matches!(&sent, Sent::Refused(failed) if failed.error.is_refusal());
     if refused_flags && !flags.keywords.is_empty() {
         // A keyword that is refused fails the whole APPEND: the message goes without any, and
         // each keyword is then refused alone (hazard 29).
         let plain = Flags::system(flags.system);
-        sent = append(run, mailbox, &row, &local, plain).await?;
+        sent = append(run, mailbox, &row, plain).await;
     }
     match sent {
-        Sent::Taken { uid, flags, content } => {
-            let unchanged = row.content == Some(content);
-            pushed(run, mailbox, row, uid, flags, unchanged)?;
+        Sent::Taken { uid, flags, unchanged } => {
+            pushed(run, mailbox, vec![Taken { row, uid, flags, unchanged }])?;
             Ok(true)
         }
         Sent::Refused(failed) => refused(run, mailbox, row, failed),
         Sent::Unreadable(error) => {
-            not_sent(run, &row)?;
-            let what = format!("{}: {:?}", mailbox.name, local.stem);
-            match error {
-                // Edited, or renamed by a reader: what is there now is looked at first.
-                LocalError::Changed { .. } => reexamine(run, row.id)?,
-                error => run.report.skip(what, error.to_string()),
-            }
+            unreadable(run, mailbox, &row, error)?;
             Ok(true)
         }
     }
 }
 
-/// What became of one APPEND.
-enum Sent {
-    Taken { uid: Option<(u32, Uid)>, flags: Flags, content: ContentId },
-    Refused(AppendError),
-    Unreadable(LocalError),
-}
-
-/// The file's bytes for the literal; keeps the reason when it cannot be read.
-struct Source<'a> {
-    file: PushSource,
-    failure: Option<LocalError>,
-    progress: &'a Progress,
-    mailbox: &'a MailboxName,
-}
-
-impl BodySource for Source<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read(buf).map_err(|error| {
-            self.failure = Some(error);
-            io::Error::other("the message cannot be read any more")
-        })?;
-        let (mailbox, way) = (self.mailbox, Way::Up);
-        self.progress.tell(Event::Octets { mailbox, way, count: count as u64 });
-        Ok(count)
-    }
-}
-
-async fn append(
+/// The file is not what it was, or cannot be read.
+pub(super) fn unreadable(
     run: &mut Run,
     mailbox: &Mailbox,
     row: &Row,
-    local: &Local,
-    flags: Flags,
-) -> Result<Sent, AccountError> {
-    let listed = Listed::expected(local, run.settings.info_separator);
-    // What the server once said of the size is not the file's: it is read again, which also
-    // tells that it still is what is known of it.
-    let summary = match run.root.examine(&mailbox.name, &listed) {
-        Ok(Examined::Message { summary, stamp, .. })
-            if stamp == local.stamp && Some(summary.content) == row.content =>
-        {
-            summary
+    error: LocalError,
+) -> Result<(), AccountError> {
+    run.record(|w| not_sent(w, row))?;
+    let stem = row.local.as_ref().map(|local| local.stem.clone());
+    match error {
+        // Edited, or renamed by a reader: what is there now is looked at first.
+        LocalError::Changed { .. } => reexamine(run, row.id)?,
+        error => {
+            let what = stem.map_or(String::new(), |stem| format!(": {stem:?}"));
+            run.report.skip(format!("{}{what}", mailbox.name), error.to_string());
         }
-        Ok(_) => {
-            let path = run.root.dir_of(&mailbox.name);
-            return Ok(Sent::Unreadable(LocalError::Changed { path }));
-        }
-        Err(error) => return Ok(Sent::Unreadable(error)),
-    };
-    let (size, date) = (summary.wire_size, row.words.as_ref().map(|w| w.date));
-    let file = match run.root.open_for_push(&mailbox.name, &listed, local.stamp, size) {
-        Ok(file) => file,
-        Err(error) => return Ok(Sent::Unreadable(error)),
-    };
-    let (progress, name) = (&run.outside.progress, &mailbox.name);
-    let mut source = Source { file, failure: None, progress, mailbox: name };
-    let answer = run.session.append(&mailbox.name, &flags, date, size, &mut source).await;
-    match (answer, source.failure) {
-        (Ok(uid), None) => match source.file.finish() {
-            Ok(Pushed { content, .. }) => Ok(Sent::Taken { uid, flags, content }),
-            Err(error) => Ok(Sent::Unreadable(error)),
-        },
-        (Ok(_), Some(error)) => Ok(Sent::Unreadable(error)),
-        (Err(failed), _) => Ok(Sent::Refused(failed)),
     }
+    Ok(())
 }
 
-fn pushed(
+/// Records what the server took.
+pub(super) fn pushed(
     run: &mut Run,
     mailbox: &Mailbox,
-    row: Row,
-    uid: Option<(u32, Uid)>,
-    flags: Flags,
-    unchanged: bool,
+    taken: Vec<Taken>,
 ) -> Result<(), AccountError> {
-    let id = row.id;
-    if !unchanged {
-        // Written to while it was sent: what the server has now is another message, which the
-        // next look brings down; this file is looked at again.
-        not_sent(run, &row)?;
-        return reexamine(run, id);
-    }
-    run.report.pushed += 1;
+    // Written to while it was sent: what the server has now is another message, which the next
+    // look brings down; this file is looked at again.
+    let (taken, changed): (Vec<Taken>, Vec<Taken>) =
+        taken.into_iter().partition(|taken| taken.unchanged);
+    run.report.pushed += taken.len() as u64;
+    run.record(|w| {
+        changed.iter().try_for_each(|changed| not_sent(w, &changed.row))?;
+        taken.into_iter().try_for_each(|taken| fact(w, mailbox, taken))
+    })?;
+    changed.into_iter().try_for_each(|changed| reexamine(run, changed.row.id))
+}
+
+fn fact(w: &Writer<'_>, mailbox: &Mailbox, taken: Taken) -> Result<(), StateError> {
+    let Taken { row, uid, flags, .. } = taken;
     let validity = mailbox.cursor.map(|cursor| cursor.uid_validity);
-    if let Some((_, uid)) = uid.filter(|(named, _)| Some(*named) == validity) {
-        return run.record(|w| {
-            if w.tx().by_uid(row.mailbox, uid)?.is_some() {
-                // A set, not a multiset: the server has this message already, under that UID.
-                let words = "the server says that it has this very message already".to_owned();
-                let set_aside = Some(SetAside { kind: SetAsideKind::Undecided, words, times: 1 });
-                return w.update(&Row { set_aside, journal: Journal::Idle, ..row });
-            }
-            let journal = super::note::after_push(&row.journal);
-            let remote = Some(Remote { uid, flags: flags.clone(), confirmed: false });
-            let base = Some(row.base.clone().unwrap_or(Base { flags }));
-            let mut row = Row { remote, base, journal, restated: false, set_aside: None, ..row };
-            if let Some(flags) = base_now(&row, &MailboxView::of(mailbox.clone())) {
-                row.base = Some(Base { flags });
-            }
-            w.update(&row)
-        });
+    let Some((_, uid)) = uid.filter(|(named, _)| Some(*named) == validity) else {
+        // Without APPENDUID the row stays *pushing*: the next look finds the message.
+        return mark_sent(w, row);
+    };
+    if w.tx().by_uid(row.mailbox, uid)?.is_some() {
+        // A set, not a multiset: the server has this message already, under that UID.
+        let words = "the server says that it has this very message already".to_owned();
+        let set_aside = Some(SetAside { kind: SetAsideKind::Undecided, words, times: 1 });
+        return w.update(&Row { set_aside, journal: Journal::Idle, ..row });
     }
-    // Without APPENDUID the row stays *pushing*: the next look finds the message.
-    mark_sent(run, row)
+    let journal = super::note::after_push(&row.journal);
+    let remote = Some(Remote { uid, flags: flags.clone(), confirmed: false });
+    let base = Some(row.base.clone().unwrap_or(Base { flags }));
+    let mut row = Row { remote, base, journal, restated: false, set_aside: None, ..row };
+    if let Some(flags) = base_now(&row, &MailboxView::of(mailbox.clone())) {
+        row.base = Some(Base { flags });
+    }
+    w.update(&row)
 }
 
 fn refused(
@@ -236,11 +205,11 @@ fn refused(
     let AppendError { error, literal_sent } = failed;
     if error.ends_session() {
         if literal_sent {
-            mark_sent(run, row)?;
+            run.record(|w| mark_sent(w, row))?;
         }
         return Err(error.into());
     }
-    not_sent(run, &row)?;
+    run.record(|w| not_sent(w, &row))?;
     if is_for_now(&error) {
         run.report.skip(mailbox.name.to_string(), error.to_string());
         return Ok(false);
@@ -250,20 +219,18 @@ fn refused(
 }
 
 /// The server may have it: not again in this run, and only after a look did not find it.
-fn mark_sent(run: &mut Run, row: Row) -> Result<(), AccountError> {
-    let Journal::Pushing { uid_validity, uid_next, attempts, run: number, .. } = row.journal else {
+pub(super) fn mark_sent(w: &Writer<'_>, row: Row) -> Result<(), StateError> {
+    let Journal::Pushing { uid_validity, uid_next, attempts, run, .. } = row.journal else {
         return Ok(());
     };
-    run.record(|w| {
-        let sent = true;
-        let journal = Journal::Pushing { uid_validity, uid_next, attempts, sent, run: number };
-        if attempts < SENDS_MAX {
-            return w.update(&Row { journal, ..row });
-        }
-        let words = "the server took it several times and never showed it".to_owned();
-        let set_aside = Some(SetAside { kind: SetAsideKind::Undecided, words, times: attempts });
-        w.update(&Row { journal, set_aside, ..row })
-    })
+    let sent = true;
+    let journal = Journal::Pushing { uid_validity, uid_next, attempts, sent, run };
+    if attempts < SENDS_MAX {
+        return w.update(&Row { journal, ..row });
+    }
+    let words = "the server took it several times and never showed it".to_owned();
+    let set_aside = Some(SetAside { kind: SetAsideKind::Undecided, words, times: attempts });
+    w.update(&Row { journal, set_aside, ..row })
 }
 
 /// Refusals that say nothing of the message: quota, load, a mailbox that is missing.
@@ -283,7 +250,7 @@ pub(super) fn is_for_now(error: &RemoteError) -> bool {
 }
 
 /// A tagged refusal is an answer: this attempt left nothing behind.
-fn not_sent(run: &mut Run, row: &Row) -> Result<(), AccountError> {
+pub(super) fn not_sent(w: &Writer<'_>, row: &Row) -> Result<(), StateError> {
     let journal = match row.journal.clone() {
         Journal::Pushing { uid_validity, uid_next, attempts, run, .. } if attempts > 1 => {
             let (attempts, sent) = (attempts - 1, false);
@@ -291,7 +258,7 @@ fn not_sent(run: &mut Run, row: &Row) -> Result<(), AccountError> {
         }
         _ => Journal::Idle,
     };
-    run.record(|w| w.update(&Row { journal, ..row.clone() }))
+    w.update(&Row { journal, ..row.clone() })
 }
 
 fn set_aside(run: &mut Run, row: Row, words: String) -> Result<(), AccountError> {

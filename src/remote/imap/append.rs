@@ -44,52 +44,126 @@ const UNASKED: u64 = 1 << 20;
 /// Up to here LITERAL- allows it (RFC 7888 §5).
 const LITERAL_MINUS: u64 = 4096;
 
+/// A message for APPEND.
+pub struct Upload<'a> {
+    /// Keywords that no command can carry (see [`super::sendable`]) are left out.
+    pub flags: &'a Flags,
+    /// INTERNALDATE, in seconds since 1970; left out where its year is not 1 to 9999.
+    pub date: Option<i64>,
+    /// Octets, to the last one.
+    pub size: u64,
+    /// Where they come from.
+    pub body: &'a mut dyn BodySource,
+}
+
+/// An APPEND that was wholly sent, and not answered yet.
+#[derive(Debug)]
+#[must_use]
+pub struct Appending {
+    tag: Tag,
+    doing: String,
+    messages: u64,
+}
+
 impl Session {
-    /// Adds a message of `size` bytes to a mailbox. Keywords that no command can carry (see
-    /// [`super::sendable`]) are left out, and so is a date outside the years 1 to 9999.
-    /// Gives UIDVALIDITY and UID where the server states them (RFC 4315).
+    /// Adds a message to a mailbox. Gives UIDVALIDITY and UID where the server states them
+    /// (RFC 4315).
     ///
     /// # Errors
     /// With whether the message may have arrived all the same.
     pub async fn append(
         &mut self,
         to: &MailboxName,
-        flags: &Flags,
-        date: Option<i64>,
-        size: u64,
-        body: &mut dyn BodySource,
+        upload: Upload<'_>,
     ) -> Result<Option<(u32, Uid)>, AppendError> {
+        let sent = self.begin_append(to, &mut [upload], false).await?;
+        let uids = self.end_append(sent).await?;
+        Ok(uids.and_then(|(validity, uids)| Some((validity, *uids.first()?))))
+    }
+
+    /// How many messages of this size on average one command may carry: more than one only
+    /// with MULTIAPPEND (RFC 3502), and where no go-ahead has to be waited for.
+    #[must_use]
+    pub fn takes_many(&self, size: u64) -> bool {
+        self.talk.capabilities.multiappend() && self.at_once(size)
+    }
+
+    fn at_once(&self, size: u64) -> bool {
+        let can = &self.talk.capabilities;
+        (can.literal_plus() && size <= UNASKED)
+            || ((can.literal_plus() || can.literal_minus()) && size <= LITERAL_MINUS)
+    }
+
+    /// Sends messages, in one command: several only if [each allows it](Self::takes_many).
+    /// `beside` other APPENDs that were not answered yet.
+    ///
+    /// # Errors
+    /// A refusal in the place of a go-ahead, or what ends the session: then nothing was added.
+    pub async fn begin_append(
+        &mut self,
+        to: &MailboxName,
+        uploads: &mut [Upload<'_>],
+        beside: bool,
+    ) -> Result<Appending, AppendError> {
         let spelled = self.spelled(to).await?;
         let doing = format!("APPEND to {to}");
-        let can = &self.talk.capabilities;
-        let at_once = (can.literal_plus() && size <= UNASKED)
-            || ((can.literal_plus() || can.literal_minus()) && size <= LITERAL_MINUS);
-        // Flags are always stated: without them a server took 64 KiB at most.
-        let flags = sendable_names(flags).join(" ");
-        let date = date.and_then(date::format).map_or(String::new(), |d| quoted(&d) + " ");
-        let plus = if at_once { "+" } else { "" };
-        let command = format!("APPEND {spelled} ({flags}) {date}{{{size}{plus}}}");
-        let tag = self.start(&doing, &command).await?;
-        if !at_once && let Some(refusal) = self.go_ahead(&doing, &tag).await? {
-            return Err(refusal.into());
-        }
-        if let Err(error) = self.pour(size, body).await {
-            return Err(match error {
-                Poured::Source(source) => {
-                    self.wire().finish();
-                    RemoteError::Source { source }
+        let messages = uploads.len() as u64;
+        let mut tag = None;
+        for upload in uploads {
+            let at_once = self.at_once(upload.size);
+            let literal = literal(upload, at_once);
+            let tag = match &tag {
+                Some(tag) => {
+                    let line = format!(" {literal}\r\n");
+                    let wrote = self.wire().write(line.as_bytes()).await;
+                    wrote.map_err(|broken| self.stopped(&doing, broken.into()))?;
+                    tag
                 }
-                Poured::Stop(stop) => self.stopped(&doing, stop),
+                None => {
+                    let command = format!("APPEND {spelled} {literal}");
+                    &*tag.insert(if beside {
+                        self.send(&doing, &command).await?
+                    } else {
+                        self.start(&doing, &command).await?
+                    })
+                }
+            };
+            if !at_once && let Some(refusal) = self.go_ahead(&doing, tag).await? {
+                return Err(refusal.into());
             }
-            .into());
+            self.pour(&doing, upload).await?;
         }
-        // From here on the server may have the message, whatever becomes of us.
+        self.finish_line(&doing).await?;
+        let Some(tag) = tag else {
+            let what = "a command without a message".to_owned();
+            return Err(RemoteError::Protocol { doing, what }.into());
+        };
+        Ok(Appending { tag, doing, messages })
+    }
+
+    /// Waits for the answer to the oldest APPEND that was not answered yet. Gives UIDVALIDITY
+    /// and the UIDs, in the order of the messages, where the server states one for each.
+    ///
+    /// # Errors
+    /// With whether the messages may have arrived all the same.
+    pub async fn end_append(
+        &mut self,
+        sent: Appending,
+    ) -> Result<Option<(u32, Vec<Uid>)>, AppendError> {
+        // The server may have the message, whatever becomes of us.
         let status = self
-            .answer(&doing, &tag, &mut |_| false)
+            .answer(&sent.doing, &sent.tag, &mut |_| false)
             .await
             .map_err(|error| AppendError { error, literal_sent: true })?;
-        let status = require_ok(&doing, status)?;
-        Ok(appended_uid(&status))
+        let status = require_ok(&sent.doing, status)?;
+        Ok(match status.code {
+            Some(Code::AppendUid(validity, uids))
+                if validity > 0 && uids.len() == sent.messages =>
+            {
+                Some((validity, uids.iter().collect()))
+            }
+            _ => None,
+        })
     }
 
     /// Waits for the server's go-ahead; a refusal in its place, if it comes to that.
@@ -127,8 +201,19 @@ impl Session {
         }
     }
 
-    /// Writes the literal and the end of the command.
-    async fn pour(&mut self, size: u64, body: &mut dyn BodySource) -> Result<(), Poured> {
+    /// Writes a literal.
+    async fn pour(&mut self, doing: &str, upload: &mut Upload<'_>) -> Result<(), RemoteError> {
+        match self.try_pour(upload.size, upload.body).await {
+            Ok(()) => Ok(()),
+            Err(Poured::Stop(stop)) => Err(self.stopped(doing, stop)),
+            Err(Poured::Source(source)) => {
+                self.wire().finish();
+                Err(RemoteError::Source { source })
+            }
+        }
+    }
+
+    async fn try_pour(&mut self, size: u64, body: &mut dyn BodySource) -> Result<(), Poured> {
         let wire = self.wire();
         wire.rearm();
         wire.uncork();
@@ -144,24 +229,33 @@ impl Session {
             wire.write(&room[..count]).await.map_err(|b| Poured::Stop(b.into()))?;
             left -= count as u64;
         }
-        wire.write(b"\r\n").await.map_err(|b| Poured::Stop(b.into()))?;
-        wire.flush().await.map_err(|b| Poured::Stop(b.into()))?;
-        wire.cork();
         Ok(())
     }
+
+    /// Ends the command and sends what is left of it.
+    async fn finish_line(&mut self, doing: &str) -> Result<(), RemoteError> {
+        let wire = self.wire();
+        let sent = async {
+            wire.write(b"\r\n").await?;
+            wire.flush().await
+        }
+        .await;
+        wire.cork();
+        sent.map_err(|broken| self.stopped(doing, broken.into()))
+    }
+}
+
+/// The arguments of a message: flags are always stated, since without them a server took
+/// 64 KiB at most.
+fn literal(upload: &Upload<'_>, at_once: bool) -> String {
+    let flags = sendable_names(upload.flags).join(" ");
+    let date = upload.date.and_then(date::format).map_or(String::new(), |d| quoted(&d) + " ");
+    let (size, plus) = (upload.size, if at_once { "+" } else { "" });
+    format!("({flags}) {date}{{{size}{plus}}}")
 }
 
 /// Why a literal was not wholly sent.
 enum Poured {
     Source(io::Error),
     Stop(Stop),
-}
-
-fn appended_uid(status: &Status) -> Option<(u32, Uid)> {
-    match &status.code {
-        Some(Code::AppendUid(uid_validity, uids)) if uids.len() == 1 && *uid_validity > 0 => {
-            uids.first().map(|uid| (*uid_validity, uid))
-        }
-        _ => None,
-    }
 }

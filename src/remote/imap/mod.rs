@@ -34,7 +34,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use append::{AppendError, BodySource};
+pub use append::{AppendError, Appending, BodySource, Upload};
 pub use body::BodySink;
 pub use capabilities::Capabilities;
 pub use change::{CopyError, CopyUid, sendable};

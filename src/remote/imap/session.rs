@@ -66,6 +66,12 @@ impl Session {
         self.selected.as_ref()
     }
 
+    /// Messages of the selected mailbox, as far as the server has told.
+    #[must_use]
+    pub fn message_count(&self) -> u32 {
+        self.talk.exists
+    }
+
     /// Bytes and commands so far.
     #[must_use]
     pub fn counters(&self) -> Counters {

@@ -20,7 +20,9 @@ async fn append(
     let mut session = connect(peer).await;
     let mut flags = Flags::system(System::SEEN);
     flags.keywords.insert(Keyword::new("x y"));
-    let done = session.append(&inbox(), &flags, Some(0), size, &mut Text(text.to_vec(), 0)).await;
+    let mut body = Text(text.to_vec(), 0);
+    let upload = Upload { flags: &flags, date: Some(0), size, body: &mut body };
+    let done = session.append(&inbox(), upload).await;
     (session, done)
 }
 
