@@ -75,6 +75,7 @@ impl MemFs {
             denied: BTreeSet::new(),
             locks: BTreeMap::new(),
             guards: 0,
+            folds: false,
         };
         inner.add(Body::Dir { entries: Entries::new(), durable: Entries::new() }, 0o700);
         Self { inner: Arc::new(Mutex::new(inner)), fault: Arc::new(Mutex::new(None)) }
@@ -261,6 +262,11 @@ impl MemFs {
         inner.now_ns += TICK_NS;
         inner.do_unlink(path.as_ref(), false).expect("the test removes what is there");
         inner.settle_last();
+    }
+
+    /// From now on names are folded, as on the disks of other systems.
+    pub fn fold_names(&self) {
+        self.lock_inner().folds = true;
     }
 
     /// Every path with its content (`None` for a directory), in order.

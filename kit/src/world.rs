@@ -337,7 +337,7 @@ impl World {
                 continue;
             };
             let dir: PathBuf = parts[..at].iter().collect();
-            let name = layout.name_of(&dir).map(|name| name.as_str().to_owned());
+            let name = layout.read(&dir).map(|(name, _)| name.as_str().to_owned());
             let name = name.unwrap_or_else(|| dir.to_string_lossy().into_owned());
             let messages = out.entry(name).or_default();
             let (Some(bytes), Some(name)) = (bytes, parts.get(at + 1)) else { continue };

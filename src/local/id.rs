@@ -50,10 +50,11 @@ impl Root {
     /// # Errors
     /// As the system says; a name that the layout has no room for is an error too.
     pub fn rename_mailbox(&self, from: &MailboxName, to: &MailboxName) -> Result<(), LocalError> {
-        let (old, new) = (self.dir_of(from), self.dir_of(to));
         if let Some(why) = self.options.layout.refuses(to) {
-            return Err(LocalError::Unmirrored { path: new, why });
+            return Err(LocalError::Unmirrored { path: self.dir_of(to), why });
         }
+        self.spell_apart(to)?;
+        let (old, new) = (self.dir_of(from), self.dir_of(to));
         let parents = [&old, &new].map(|dir| dir.parent().unwrap_or(&self.path).to_owned());
         if self.options.layout == Layout::Nested {
             make_dirs(self.fs.as_ref(), &parents[1], Scope::Mailbox)?;

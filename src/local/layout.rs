@@ -7,6 +7,7 @@
 //!
 //! *Maildir++* is in [`super::maildirpp`]: flat, so a name may be too long for it.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -47,13 +48,20 @@ impl Layout {
     /// The directory of a mailbox, relative to the root.
     #[must_use]
     pub fn path_of(self, mailbox: &MailboxName) -> PathBuf {
+        self.spell(mailbox, &BTreeSet::new())
+    }
+
+    /// The directory of a mailbox, where the last level of some names is escaped whole.
+    pub(super) fn spell(self, mailbox: &MailboxName, escaped: &BTreeSet<MailboxName>) -> PathBuf {
+        let levels = levels(mailbox).into_iter().map(|(level, name)| match escaped.is_empty() {
+            true => (level, false),
+            false => (level, escaped.contains(&name())),
+        });
         if self == Self::MaildirPlusPlus {
-            return maildirpp::path_of(mailbox);
+            return maildirpp::path_of(mailbox, levels);
         }
         let mut path = PathBuf::new();
-        for level in mailbox.as_str().split('/') {
-            push_level(&mut path, level);
-        }
+        levels.for_each(|(level, whole)| push_level(&mut path, level, whole));
         path
     }
 
@@ -61,12 +69,38 @@ impl Layout {
     /// spelled differently.
     #[must_use]
     pub fn name_of(self, path: &Path) -> Option<MailboxName> {
+        self.read(path).filter(|(_, escaped)| escaped.is_empty()).map(|(name, _)| name)
+    }
+
+    /// As [`Self::name_of`], with the names whose last level is escaped whole.
+    #[must_use]
+    pub fn read(self, path: &Path) -> Option<(MailboxName, BTreeSet<MailboxName>)> {
         let name = match self {
             Self::Nested => nested_name_of(path)?,
             Self::MaildirPlusPlus => maildirpp::name_of(path)?,
         };
         // One directory per name: what we would not write is not taken for ours.
-        (self.path_of(&name) == path).then_some(name)
+        let mut escaped = BTreeSet::new();
+        let plain = |prefix: &MailboxName, escaped: &BTreeSet<MailboxName>| {
+            let spelled = self.spell(prefix, escaped);
+            let rest = path.as_os_str().as_bytes().strip_prefix(spelled.as_os_str().as_bytes());
+            rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/' | b'.')))
+        };
+        for (_, prefix) in levels(&name) {
+            let prefix = prefix();
+            if !plain(&prefix, &escaped) {
+                escaped.insert(prefix);
+            }
+        }
+        (self.spell(&name, &escaped) == path).then_some((name, escaped))
+    }
+
+    /// The mailboxes whose directories have to be there for this one, itself the last.
+    pub(super) fn directories_of(self, mailbox: &MailboxName) -> Vec<MailboxName> {
+        match self {
+            Self::Nested => levels(mailbox).into_iter().map(|(_, name)| name()).collect(),
+            Self::MaildirPlusPlus => vec![mailbox.clone()],
+        }
     }
 
     /// Why a mailbox cannot have a directory, if it cannot.
@@ -77,6 +111,19 @@ impl Layout {
             "its name is too long for one directory, which is all that maildir++ has;              shorten it or use layout = \"nested\"",
         )
     }
+}
+
+/// The levels of a name, each with the name that ends in it.
+fn levels(mailbox: &MailboxName) -> Vec<(&str, impl Fn() -> MailboxName)> {
+    let text = mailbox.as_str();
+    let mut end = 0;
+    let level = |level: &'_ str| {
+        end += level.len();
+        let upto = &text[..end];
+        end += 1;
+        move || MailboxName::new(upto)
+    };
+    text.split('/').map(level).zip(text.split('/')).map(|(name, level)| (level, name)).collect()
 }
 
 fn nested_name_of(path: &Path) -> Option<MailboxName> {
@@ -94,7 +141,7 @@ fn nested_name_of(path: &Path) -> Option<MailboxName> {
 /// A name as one file name, for the places that are flat.
 pub(super) fn flat(mailbox: &MailboxName) -> Vec<u8> {
     const ROOM: usize = 200;
-    let level = escape(&mailbox.as_str().replace('%', "%25").replace('/', "%2F"), false);
+    let level = escape(&mailbox.as_str().replace('%', "%25").replace('/', "%2F"), Escape::Odd);
     let mut bytes: Vec<u8> = level.concat().into_bytes();
     if bytes.len() > ROOM {
         let hash = blake3::hash(mailbox.as_str().as_bytes()).to_hex();
@@ -104,14 +151,26 @@ pub(super) fn flat(mailbox: &MailboxName) -> Vec<u8> {
     bytes
 }
 
+/// What is escaped of a level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Escape {
+    /// What a disk or a Maildir reader would misread.
+    Odd,
+    /// That, and `%`.
+    Plain,
+    /// All of it.
+    Whole,
+}
+
 /// The characters of a level, escaped where they need it.
-fn escape(level: &str, percent: bool) -> Vec<String> {
+fn escape(level: &str, what: Escape) -> Vec<String> {
     let reserved = RESERVED.contains(&level);
     let last = level.chars().count().saturating_sub(1);
     percent_encoded(level, |(i, c)| {
         let first = i == 0 && (reserved || c == '.');
         let end = i == last && matches!(c, ' ' | '.');
-        first || end || (percent && c == '%') || c == '/' || c.is_control()
+        let odd = first || end || c == '/' || c.is_control();
+        odd || what == Escape::Whole || (what == Escape::Plain && c == '%')
     })
 }
 
@@ -128,13 +187,14 @@ pub(super) fn percent_encoded(text: &str, needs: impl Fn((usize, char)) -> bool)
     text.chars().enumerate().map(unit).collect()
 }
 
-fn push_level(path: &mut PathBuf, level: &str) {
+fn push_level(path: &mut PathBuf, level: &str, whole: bool) {
+    let what = if whole { Escape::Whole } else { Escape::Plain };
     if level.is_empty() {
         path.push(EMPTY);
         return;
     }
-    if escape(level, true).iter().map(String::len).sum::<usize>() <= NAME_MAX {
-        path.push(escape(level, true).concat());
+    if escape(level, what).iter().map(String::len).sum::<usize>() <= NAME_MAX {
+        path.push(escape(level, what).concat());
         return;
     }
     // Room is left for the mark and for escapes that the cut itself makes necessary.
@@ -144,14 +204,14 @@ fn push_level(path: &mut PathBuf, level: &str) {
         let mut len = 0;
         // More does not fit into a part, and a name may be a megabyte long.
         let near = rest.char_indices().nth(NAME_MAX).map_or(rest, |(at, _)| &rest[..at]);
-        for (unit, c) in escape(near, true).iter().zip(near.chars()) {
+        for (unit, c) in escape(near, what).iter().zip(near.chars()) {
             if len + unit.len() > NAME_MAX - 8 {
                 break;
             }
             len += unit.len();
             taken += c.len_utf8();
         }
-        let mut part = escape(&rest[..taken], true).concat().into_bytes();
+        let mut part = escape(&rest[..taken], what).concat().into_bytes();
         rest = &rest[taken..];
         if !rest.is_empty() {
             part.push(GOES_ON);
@@ -194,6 +254,32 @@ mod tests {
     fn dir(name: &str) -> String {
         let path = Layout::Nested.path_of(&MailboxName::new(name));
         path.to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn what_a_disk_would_take_for_another_name_is_escaped_whole() {
+        let escaped = BTreeSet::from(["work", "a/b/c"].map(MailboxName::new));
+        for (name, nested, flat) in [
+            ("work", "%77%6F%72%6B", ".%77%6F%72%6B"),
+            ("work/x", "%77%6F%72%6B/x", ".%77%6F%72%6B.x"),
+            ("a/b/c/d", "a/b/%63/d", ".a.b.%63.d"),
+            ("works", "works", ".works"),
+        ] {
+            let name = MailboxName::new(name);
+            for (layout, path) in [(Layout::Nested, nested), (Layout::MaildirPlusPlus, flat)] {
+                let path = Path::new(path);
+                assert_eq!(layout.spell(&name, &escaped), path);
+                let (read, marked) = layout.read(path).unwrap();
+                assert_eq!((read, layout.spell(&name, &marked)), (name.clone(), path.into()));
+                assert!(marked.is_subset(&escaped), "{marked:?}");
+                assert_eq!(layout.name_of(path).is_some(), marked.is_empty());
+            }
+        }
+        let long = MailboxName::new(&"é".repeat(200));
+        let escaped = BTreeSet::from([long.clone()]);
+        let path = Layout::Nested.spell(&long, &escaped);
+        assert!(path.iter().all(|part| part.len() <= NAME_MAX), "{path:?}");
+        assert_eq!(Layout::Nested.read(&path), Some((long, escaped)));
     }
 
     #[test]

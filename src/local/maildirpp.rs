@@ -17,11 +17,14 @@ use super::layout::{EMPTY, percent_decoded, percent_encoded};
 pub(super) const FOLDER_MARK: &str = "maildirfolder";
 
 /// The directory of a mailbox, relative to the root. It may be too long for a file name.
-pub(super) fn path_of(mailbox: &MailboxName) -> PathBuf {
+pub(super) fn path_of<'a>(
+    mailbox: &MailboxName,
+    levels: impl Iterator<Item = (&'a str, bool)>,
+) -> PathBuf {
     if mailbox.is_inbox() {
         return PathBuf::new();
     }
-    let levels = mailbox.as_str().split('/').map(spell);
+    let levels = levels.map(|(level, whole)| spell(level, whole));
     PathBuf::from(levels.fold(String::new(), |path, level| path + "." + &level))
 }
 
@@ -43,13 +46,13 @@ pub(super) fn is_candidate(name: &[u8]) -> bool {
     name.first() == Some(&b'.') && OsStr::from_bytes(name) != super::root::OWN
 }
 
-fn spell(level: &str) -> String {
+fn spell(level: &str, whole: bool) -> String {
     if level.is_empty() {
         return EMPTY.to_owned();
     }
     let last = level.chars().count() - 1;
     let needs = |(i, c): (usize, char)| {
-        matches!(c, '.' | '/' | '%') || c.is_control() || (c == ' ' && i == last)
+        whole || matches!(c, '.' | '/' | '%') || c.is_control() || (c == ' ' && i == last)
     };
     encode_utf7(&percent_encoded(level, needs).concat())
 }

@@ -2,7 +2,7 @@
 
 use crate::reconcile::types::printable;
 
-use super::error::{At, LocalError, Scope, if_there};
+use super::error::{LocalError, Scope};
 use super::layout::Layout;
 use super::root::{OWN, Root};
 
@@ -88,16 +88,7 @@ impl Root {
     /// # Errors
     /// As the system says; the old one stays then.
     pub fn write_marker(&self, marker: &Marker) -> Result<(), LocalError> {
-        let own = self.path.join(OWN);
-        let (path, next) = (own.join("marker"), own.join("marker.next"));
-        // Left by a crash: ours, and never read.
-        if_there(self.fs.remove_file(&next)).at(Scope::Root, "remove", &next)?;
-        let mut file = self.fs.create_new(&next).at(Scope::Root, "create", &next)?;
-        file.write_at(marker.print().as_bytes(), 0)
-            .and_then(|()| file.sync())
-            .and_then(|()| self.fs.rename(&next, &path))
-            .and_then(|()| self.fs.sync_dir(&own))
-            .at(Scope::Root, "write", &path)
+        self.write_own("marker", marker.print().as_bytes())
     }
 }
 

@@ -32,6 +32,7 @@ mod marker;
 mod read;
 mod root;
 mod scan;
+mod spelling;
 mod trash;
 mod walk;
 

@@ -12,6 +12,7 @@ use super::error::{At, LocalError, Scope, if_there};
 use super::fs::{Fs, Kind, Lock, LockGuard};
 use super::layout::Layout;
 use super::name::{FileName, SEPARATOR, StemMaker};
+use super::spelling::Spelling;
 
 /// Our own directory in the root: no Maildir, and no program has to look into it.
 pub(super) const OWN: &str = ".mailtide";
@@ -66,6 +67,7 @@ pub struct Root {
     pub(super) path: PathBuf,
     pub(super) options: RootOptions,
     stems: StemMaker,
+    pub(super) spelling: Spelling,
     /// Given back when the root is dropped.
     _lock: Option<Box<dyn LockGuard>>,
 }
@@ -97,7 +99,10 @@ impl Root {
             None
         };
         let stems = StemMaker::new(&options.host, options.random);
-        Ok(Self { fs, path: path.to_owned(), options, stems, _lock: lock })
+        let (path, spelling) = (path.to_owned(), Spelling::default());
+        let root = Self { fs, path, options, stems, spelling, _lock: lock };
+        root.load_spelling()?;
+        Ok(root)
     }
 
     /// Where the root is.
@@ -115,7 +120,7 @@ impl Root {
     /// The directory of a mailbox, whether it exists or not.
     #[must_use]
     pub fn dir_of(&self, mailbox: &MailboxName) -> PathBuf {
-        self.path.join(self.options.layout.path_of(mailbox))
+        self.path.join(self.spelling.with(|escaped| self.options.layout.spell(mailbox, escaped)))
     }
 
     /// The path of a message.
@@ -139,6 +144,20 @@ impl Root {
             Ok(self.fs.lstat(&path).at(Scope::Mailbox, "look at", &path)?.stamp)
         };
         Ok(DirStamps { new: stamp("new")?, cur: stamp("cur")? })
+    }
+
+    /// Writes a small file of ours in [`OWN`], durably, in the place of an older one.
+    pub(super) fn write_own(&self, name: &str, text: &[u8]) -> Result<(), LocalError> {
+        let own = self.path.join(OWN);
+        let (path, next) = (own.join(name), own.join(format!("{name}.next")));
+        // Left by a crash: ours, and never read.
+        if_there(self.fs.remove_file(&next)).at(Scope::Root, "remove", &next)?;
+        let mut file = self.fs.create_new(&next).at(Scope::Root, "create", &next)?;
+        file.write_at(text, 0)
+            .and_then(|()| file.sync())
+            .and_then(|()| self.fs.rename(&next, &path))
+            .and_then(|()| self.fs.sync_dir(&own))
+            .at(Scope::Root, "write", &path)
     }
 
     /// A small file of ours, whole; `None` when it is not there.

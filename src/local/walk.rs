@@ -78,6 +78,13 @@ impl Root {
             }));
         }
         all.found.sort_by(|a, b| a.name.cmp(&b.name));
+        let (found, twice) = all.found.into_iter().partition(|m| self.dir_of(&m.name) == m.dir);
+        all.found = found;
+        let twice: Vec<LocalMailbox> = twice;
+        for LocalMailbox { dir: path, .. } in twice {
+            let why = "another directory spells the same name with escapes; rename one";
+            all.problem(LocalError::Unmirrored { path, why });
+        }
         Ok(all)
     }
 
@@ -127,7 +134,7 @@ impl Root {
                        or use layout = \"maildir++\" in an empty state";
             return all.problem(unmirrored(why));
         }
-        let Some(name) = self.options.layout.name_of(relative) else {
+        let Some((name, escaped)) = self.options.layout.read(relative) else {
             let first = relative.as_os_str().as_bytes().first();
             let why = if !nested && first != Some(&b'.') {
                 "in maildir++ a mailbox's directory begins with a dot; rename it"
@@ -143,6 +150,7 @@ impl Root {
             let why = "it has only one of cur and new; make the other";
             return all.problem(unmirrored(why));
         }
+        self.spelling.add(escaped);
         match self.stamps_in(dir) {
             Ok(stamps) => all.found.push(LocalMailbox { name, dir: dir.to_owned(), stamps }),
             Err(e) => all.problem(e),
@@ -161,10 +169,11 @@ impl Root {
     /// # Errors
     /// As the system says; a name that the layout or a path has no room for is an error too.
     pub fn create_mailbox(&self, mailbox: &MailboxName) -> Result<(), LocalError> {
-        let dir = self.dir_of(mailbox);
         if let Some(why) = self.options.layout.refuses(mailbox) {
-            return Err(LocalError::Unmirrored { path: dir, why });
+            return Err(LocalError::Unmirrored { path: self.dir_of(mailbox), why });
         }
+        self.spell_apart(mailbox)?;
+        let dir = self.dir_of(mailbox);
         // `cur` last: with it the mailbox is there.
         for sub in ["tmp", "new"] {
             make_dirs(self.fs.as_ref(), &dir.join(sub), Scope::Mailbox)?;

@@ -29,6 +29,8 @@ pub(super) struct Inner {
     /// Held locks, each with the number of its guard: an old guard releases no new lock.
     pub(super) locks: BTreeMap<PathBuf, u64>,
     pub(super) guards: u64,
+    /// Names that differ only in case, or in how an accent is written, are one.
+    pub(super) folds: bool,
 }
 
 #[derive(Clone)]
@@ -92,6 +94,11 @@ pub(super) fn torn(data: &[u8], old: &[u8], rng: &mut fastrand::Rng) -> Vec<u8> 
     }
 }
 
+/// What is left of a name on a disk that folds names, of those that the tests use.
+fn fold(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).to_lowercase().replace("e\u{301}", "\u{e9}")
+}
+
 impl Inner {
     pub(super) fn add(&mut self, body: Body, mode: u32) -> u64 {
         let ino = self.next_ino;
@@ -114,13 +121,22 @@ impl Inner {
         }
     }
 
+    /// The name under which a directory has this entry.
+    fn known_as(&self, dir: u64, name: &[u8]) -> io::Result<Option<&Name>> {
+        let entries = self.entries(dir)?;
+        let exact = entries.get_key_value(name).map(|(name, _)| name);
+        let same = |known: &&Name| self.folds && fold(known) == fold(name);
+        Ok(exact.or_else(|| entries.keys().find(same)))
+    }
+
     pub(super) fn resolve(&self, path: &Path) -> io::Result<u64> {
         let mut at = ROOT;
         for part in path.components() {
             match part {
                 Component::RootDir => at = ROOT,
                 Component::Normal(name) => {
-                    let found = self.entries(at)?.get(name.as_bytes());
+                    let known = self.known_as(at, name.as_bytes())?;
+                    let found = known.and_then(|known| self.entries(at).ok()?.get(known));
                     at = *found.ok_or(io::ErrorKind::NotFound)?;
                 }
                 _ => return Err(io::ErrorKind::InvalidInput.into()),
@@ -138,7 +154,8 @@ impl Inner {
         if name.len() > 255 {
             return Err(io::ErrorKind::InvalidFilename.into());
         }
-        Ok((dir, name.as_bytes().to_vec()))
+        let known = self.known_as(dir, name.as_bytes())?;
+        Ok((dir, known.map_or_else(|| name.as_bytes().to_vec(), Clone::clone)))
     }
 
     /// Makes a change seen, and notes that it is not durable.

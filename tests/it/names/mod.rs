@@ -2,6 +2,7 @@
 //! becomes of them when they are renamed.
 
 mod crash;
+mod folding;
 mod layout;
 mod renames;
 mod table;
