@@ -8,8 +8,11 @@ use super::record::Writer;
 use super::{AccountError, Run, Settings};
 use crate::local::{Marker, Root};
 use crate::reconcile::Policy;
-use crate::reconcile::types::{Journal, Mailbox, Row, printable};
+use crate::reconcile::types::{Journal, Mailbox, Row, SetAsideKind, printable};
 use crate::state::{StateError, Store, Tx};
+
+/// Messages that are set aside and looked at again when a limit changed.
+const ASIDE_MAX: usize = 100_000;
 
 /// Compares the root's marker, the account's identity and its scope with the store.
 ///
@@ -28,6 +31,7 @@ pub(super) fn check(
     let moved_server = known.as_deref().is_some_and(|known| known != identity);
     let scope = store.meta("scope")?;
     let new_scope = scope.as_deref().is_some_and(|scope| scope != settings.scope);
+    let limits = settings.max_message_size.to_string();
     let root_is_ours = is_our_root(settings, store, root)?;
     store.transaction(|tx| {
         if moved_server {
@@ -43,9 +47,25 @@ pub(super) fn check(
             drop_excluded(tx, settings)?;
             restate_root(tx)?;
         }
+        if tx.meta("limits")?.as_deref() != Some(limits.as_str()) {
+            try_again(tx, settings)?;
+        }
         tx.set_meta("identity", &identity)?;
+        tx.set_meta("limits", &limits)?;
         tx.set_meta("scope", &settings.scope)
     })?;
+    Ok(())
+}
+
+/// Another limit: what did not come down by the old one may.
+fn try_again(tx: &Tx<'_>, settings: &Settings) -> Result<(), StateError> {
+    let fits =
+        |row: &Row| row.words.as_ref().is_some_and(|words| words.size <= settings.max_message_size);
+    for row in tx.set_aside_rows(ASIDE_MAX)?.into_iter().filter(fits) {
+        if row.set_aside.as_ref().is_some_and(|aside| aside.kind == SetAsideKind::Fetch) {
+            tx.update_row(&Row { set_aside: None, ..row }, false)?;
+        }
+    }
     Ok(())
 }
 

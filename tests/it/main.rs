@@ -7,11 +7,12 @@ mod conform;
 mod crash;
 mod demo;
 mod dovecot;
+mod downloads;
 mod fuzz;
 mod hazards;
 mod hostile;
 mod interrupt;
-mod lanes;
+
 mod names;
 mod plans;
 mod progress;

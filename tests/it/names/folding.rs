@@ -6,16 +6,8 @@ use mailtide::local::Layout;
 
 use super::{LAYOUTS, agree, empty, here, there, top};
 
-const ALIKE: [&str; 8] = [
-    "Work",
-    "work",
-    "WORK",
-    "Work/Alpha",
-    "work/alpha",
-    "work/Alpha",
-    "caf\u{e9}",
-    "cafe\u{301}",
-];
+const ALIKE: [&str; 8] =
+    ["Work", "work", "WORK", "Work/Alpha", "work/alpha", "work/Alpha", "caf\u{e9}", "cafe\u{301}"];
 
 fn folding(layout: Layout) -> World {
     let world = empty(&Profile { lax_names: true, ..Profile::qresync() }, layout);

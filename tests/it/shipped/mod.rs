@@ -5,6 +5,7 @@ mod full;
 mod limits;
 mod modes;
 mod planted;
+mod scale;
 mod words;
 
 use std::fs;

@@ -1,4 +1,5 @@
-//! Bodies that come down over several connections (`connections`).
+//! Bodies that come down: over several connections (`connections`), and those that do not
+//! (`max_message_size`).
 
 use kit::imap::{Fault, Profile, When};
 use kit::world::World;
@@ -127,4 +128,29 @@ fn a_full_disk_among_several_connections_is_a_skip_of_each_mailbox() {
 
 fn full() -> std::io::Error {
     std::io::ErrorKind::StorageFull.into()
+}
+
+/// What is over the limit is not even begun: it is named, and the mailbox goes on. A higher
+/// limit brings it.
+#[test]
+fn what_is_over_the_limit_stays_on_the_server_and_is_named() {
+    let mut world = World::new(Profile::qresync());
+    let large = format!("Subject: large\r\n\r\n{}", "a line of text\r\n".repeat(1000));
+    for n in 0..20 {
+        let small = format!("Subject: {n}\r\n\r\n{n}\r\n");
+        let body = if n % 7 == 3 { large.as_bytes() } else { small.as_bytes() };
+        world.server.append("INBOX", body, &["\\Seen"], Some(n));
+    }
+    world.configure(|settings| settings.max_message_size = 10_000);
+    for _ in 0..2 {
+        world.sync().1.expect("a run");
+        assert_eq!(world.local()["INBOX"].len(), 17);
+        assert_eq!(world.set_aside(), ["larger than max_message_size (10000 bytes)"; 3]);
+        assert!(world.server.counters().body_octets_sent < 1_000, "not even begun");
+        world.wait();
+    }
+    assert_eq!(world.remote()["INBOX"].len(), 20, "and it stays there");
+    world.configure(|_| {});
+    world.sync().1.expect("a run");
+    assert_eq!(world.local(), world.remote());
 }
