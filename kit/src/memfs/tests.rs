@@ -144,7 +144,7 @@ fn deliver(root: &Root, name: &MailboxName, recorded: &mut Vec<&'static str>) ->
     delivery.write(b"Subject: x\r\n").ok()?;
     delivery.write(b"\r\nbody\r\r\nend\r\n").ok()?;
     let delivered = delivery.finish(1_000_000_000).ok()?;
-    root.sync_deliveries(&[delivered]).ok()?;
+    root.sync_deliveries(&[&delivered]).ok()?;
     recorded.push("placing");
     root.place(name, &stem("m"), false, "2,S").ok()?;
     root.sync_dirs(name).ok()?;
@@ -260,7 +260,7 @@ fn churn(root: &Root, from: &MailboxName, to: &MailboxName) -> Option<()> {
     };
     let copied = root.copy_to(from, &local("one")?, to, &stem("copy"), 5).ok()?;
     let Copied::Copied(delivered) = copied else { panic!("{copied:?}") };
-    root.sync_deliveries(&[delivered]).ok()?;
+    root.sync_deliveries(&[&delivered]).ok()?;
     let placed = root.place(to, &stem("copy"), true, "").ok()?;
     assert!(matches!(placed, Placed::Placed(_)));
     let trashed = root.trash(from, &local("one")?, 0).ok()?;
