@@ -43,7 +43,40 @@ pub enum AccountError {
     },
 }
 
+/// What kind of trouble ended a run, and so when to try again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// The server, the way to it, or the disk: it may be well in a moment.
+    Lost,
+    /// The server refuses the sign-in.
+    SignIn,
+    /// A person has to do something first.
+    Person,
+}
+
 impl AccountError {
+    /// What kind of trouble it is.
+    #[must_use]
+    pub fn trouble(&self) -> Trouble {
+        match self {
+            Self::Remote(RemoteError::SignIn { .. }) => Trouble::SignIn,
+            Self::Remote(RemoteError::Cleartext { .. } | RemoteError::Tls { .. })
+            | Self::Foreign { .. }
+            | Self::Layout { .. }
+            | Self::Local(LocalError::Locked { .. }) => Trouble::Person,
+            Self::Remote(_) | Self::Local(_) | Self::State(_) => Trouble::Lost,
+        }
+    }
+
+    /// What the server said, as it came.
+    #[must_use]
+    pub fn words(&self) -> Option<&str> {
+        match self {
+            Self::Remote(error) => error.words(),
+            _ => None,
+        }
+    }
+
     /// Whether the connection to the server cannot be used any more.
     #[must_use]
     pub fn ends_session(&self) -> bool {

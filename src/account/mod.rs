@@ -8,6 +8,8 @@
 pub mod answer;
 pub mod apply;
 pub mod error;
+pub mod listen;
+pub mod live;
 pub mod observe;
 pub mod progress;
 pub mod record;
@@ -25,11 +27,13 @@ use crate::local::Root;
 use crate::reconcile::plan::MailboxStep;
 use crate::reconcile::types::{Journal, Mailbox, MailboxId, MailboxName, Row, RowId};
 use crate::reconcile::{self, Plan, Step};
-use crate::remote::imap::Session;
+use crate::remote::imap::{Counters, Session};
 use crate::state::Store;
 
 pub use answer::{adopt, bring_back};
-pub use error::AccountError;
+pub use error::{AccountError, Trouble};
+pub use listen::{Listener, Listens};
+pub use live::{Hints, Live};
 pub use progress::Progress;
 pub use report::{Report, Skip};
 pub use settings::{Clock, Outside, Settings};
@@ -80,6 +84,10 @@ pub struct Run {
     marked: bool,
     /// The only mailboxes that are looked at, if not all.
     focus: Option<BTreeSet<MailboxName>>,
+    /// What was told of files before the run.
+    hints: Hints,
+    /// What had gone over the connection when the run began.
+    traffic: Counters,
 }
 
 /// What a run is asked to do.
@@ -99,7 +107,7 @@ pub async fn sync(
     outside: Outside,
     wish: Wish,
 ) -> (Report, Result<(), AccountError>) {
-    let mut run = match Run::open(settings, outside, &wish).await {
+    let mut run = match Run::open(settings, outside, &wish, "command").await {
         Ok(run) => run,
         Err(error) => return (Report::default(), Err(error)),
     };
@@ -108,10 +116,16 @@ pub async fn sync(
 }
 
 impl Run {
-    async fn open(settings: Settings, outside: Outside, wish: &Wish) -> Result<Self, AccountError> {
+    /// Opens an account for its first run, which `cause` is the reason of.
+    async fn open(
+        settings: Settings,
+        outside: Outside,
+        wish: &Wish,
+        cause: &str,
+    ) -> Result<Self, AccountError> {
         let place = recover::Place::open(&settings, &outside, wish)?;
         let recover::Place { mut store, root } = place;
-        let number = store.transaction(|tx| tx.begin_run(outside.clock.now(), "command"))?;
+        let number = store.transaction(|tx| tx.begin_run(outside.clock.now(), cause))?;
         restate::check(&settings, &mut store, &root)?;
         if !wish.dry_run {
             recover::settle(&settings, &mut store, &root)?;
@@ -145,6 +159,8 @@ impl Run {
             skips_told: 0,
             marked: false,
             focus: wish.focus.clone(),
+            hints: Hints::default(),
+            traffic: Counters::default(),
         })
     }
 
@@ -271,24 +287,35 @@ impl Run {
         Ok(reconcile::plan(&world))
     }
 
-    /// Says goodbye and writes down how the run ended.
+    /// Writes down how the run ended. Further connections end with it.
+    async fn end(&mut self, result: Result<(), AccountError>) -> Result<(), AccountError> {
+        let (counters, beside) = (self.session.counters(), self.lanes.close().await);
+        self.report.received = counters.received - self.traffic.received + beside.received;
+        self.report.sent = counters.sent - self.traffic.sent + beside.sent;
+        self.tell_skips();
+        let recorded = record::end_run(self, &result);
+        result.and(recorded.map_err(AccountError::from))
+    }
+
+    /// Says goodbye after a run that ended.
     async fn close(
         mut self,
         result: Result<(), AccountError>,
     ) -> (Report, Result<(), AccountError>) {
-        let (counters, beside) = (self.session.counters(), self.lanes.close().await);
-        self.report.received = counters.received + beside.received;
-        self.report.sent = counters.sent + beside.sent;
-        self.tell_skips();
-        let recorded = record::end_run(&mut self, &result);
+        let lost = result.as_ref().is_err_and(AccountError::ends_session);
+        let result = self.end(result).await;
         recover::tidy_up(&self.settings, &self.outside, &self.root);
-        if result.as_ref().err().is_none_or(|error| !error.ends_session()) {
-            // The mail is in step; a server that cannot say goodbye changes nothing of that.
-            if let Err(error) = self.session.logout().await {
-                tracing::debug!(%error, "logout");
-            }
+        if !lost {
+            say_goodbye(self.session).await;
         }
-        (self.report, result.and(recorded.map_err(AccountError::from)))
+        (self.report, result)
+    }
+}
+
+/// The mail is in step; a server that cannot say goodbye changes nothing of that.
+async fn say_goodbye(session: Session) {
+    if let Err(error) = session.logout().await {
+        tracing::debug!(%error, "logout");
     }
 }
 

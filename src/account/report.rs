@@ -1,6 +1,7 @@
 //! What a run did, for the log, `status` and the exit code.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use crate::reconcile::types::{MailboxName, printable};
 
@@ -77,6 +78,30 @@ impl Report {
         if self.skipped.len() < 1000 && !self.skipped.contains(&skip) {
             self.skipped.push(skip);
         }
+    }
+}
+
+impl fmt::Display for Report {
+    /// In a few words: `3 down, 1 flagged there`, or `nothing to do`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            (self.pulled, "down"),
+            (self.pushed, "up"),
+            (self.moved_local, "moved here"),
+            (self.moved_remote, "moved there"),
+            (self.flags_local, "flagged here"),
+            (self.flags_remote, "flagged there"),
+            (self.removed_local, "removed here"),
+            (self.removed_remote, "removed there"),
+            (self.mailboxes, "mailboxes"),
+            (self.skipped.len() as u64, "skipped"),
+        ];
+        let mut parts = parts.into_iter().filter(|(count, _)| *count > 0);
+        let Some((count, what)) = parts.next() else {
+            return f.write_str(if self.done() > 0 { "noted" } else { "nothing to do" });
+        };
+        write!(f, "{count} {what}")?;
+        parts.try_for_each(|(count, what)| write!(f, ", {count} {what}"))
     }
 }
 

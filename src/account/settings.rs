@@ -1,18 +1,20 @@
 //! What an account needs to know of its configuration: plain data, already validated.
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Progress;
+use crate::config::{self, Account, Direction};
 use crate::local::Layout;
-use crate::local::fs::Fs;
+use crate::local::fs::{Fs, RealFs};
 use crate::reconcile::types::{MailboxName, SpecialUse};
 use crate::reconcile::{GuardLimits, OnLocalDelete, OnRemoteDelete};
-use crate::remote::Connector;
-use crate::remote::imap::Endpoint;
+use crate::remote::imap::{Endpoint, Tls};
+use crate::remote::{Connector, TcpConnector};
 
 /// Decides which mailboxes are mirrored.
 pub type Selects = Arc<dyn Fn(&MailboxName) -> bool + Send + Sync>;
@@ -56,6 +58,81 @@ pub struct Settings {
     pub machine: String,
 }
 
+impl Settings {
+    /// What a run needs of the config.
+    #[must_use]
+    pub fn of(account: &Account, state_dir: &Path, secret: &str) -> Self {
+        let mirrored = account.mailboxes.clone();
+        let tls = match account.tls {
+            config::Tls::Implicit => Tls::Implicit,
+            config::Tls::StartTls => Tls::StartTls,
+            config::Tls::None => Tls::None,
+        };
+        Self {
+            name: account.name.clone(),
+            endpoint: Endpoint {
+                host: account.host.clone(),
+                port: account.port,
+                tls,
+                ca: account.tls_ca.clone(),
+                pin: account.tls_pin.map(|pin| pin.0),
+                allow_cleartext: account.allow_cleartext,
+                user: account.user.clone(),
+                secret: zeroize::Zeroizing::new(secret.to_owned()),
+                timeout: account.timeout,
+                disable: BTreeSet::new(),
+            },
+            maildir: account.maildir.clone(),
+            layout: match account.layout {
+                config::Layout::Nested => Layout::Nested,
+                config::Layout::MaildirPlusPlus => Layout::MaildirPlusPlus,
+            },
+            store: store_path(state_dir, account),
+            scope: scope(account),
+            selects: Arc::new(move |name| mirrored.mirror(name)),
+            pull_only: account.direction == Direction::Pull,
+            on_local_delete: match account.on_local_delete {
+                config::OnLocalDelete::Trash => OnLocalDelete::Trash,
+                config::OnLocalDelete::Expunge => OnLocalDelete::Expunge,
+                config::OnLocalDelete::Keep => OnLocalDelete::Keep,
+            },
+            on_remote_delete: match account.on_remote_delete {
+                config::OnRemoteDelete::Remove => OnRemoteDelete::Remove,
+                config::OnRemoteDelete::Keep => OnRemoteDelete::Keep,
+            },
+            guard: GuardLimits {
+                percent: u64::from(account.guard.percent),
+                messages: u64::from(account.guard.messages),
+            },
+            special_use: account.special_use.iter().map(|(u, n)| (*u, n.clone())).collect(),
+            max_message_size: account.max_message_size,
+            connections: account.connections,
+            min_free: account.min_free,
+            info_separator: u8::try_from(account.info_separator).unwrap_or(b':'),
+            machine: machine(),
+        }
+    }
+}
+
+/// What decides which rows exist and what a missing side means: a change of it plans no
+/// removal (hazard 43).
+fn scope(account: &Account) -> String {
+    format!(
+        "{:?} {:?} {:?} {:?}",
+        account.mailboxes, account.direction, account.on_local_delete, account.on_remote_delete
+    )
+}
+
+fn machine() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// The state store of an account.
+#[must_use]
+pub fn store_path(state_dir: &Path, account: &Account) -> PathBuf {
+    state_dir.join(format!("{}.db", account.name))
+}
+
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings").field("name", &self.name).finish_non_exhaustive()
@@ -89,6 +166,19 @@ impl fmt::Debug for Outside {
 }
 
 impl Outside {
+    /// The outer world as it is.
+    #[must_use]
+    pub fn real(progress: Progress, stop: Arc<AtomicBool>) -> Self {
+        Self {
+            fs: Arc::new(RealFs),
+            connector: Arc::new(TcpConnector),
+            clock: Clock::system(),
+            commits: None,
+            progress,
+            stop,
+        }
+    }
+
     /// Whether the user asked to stop.
     #[must_use]
     pub fn is_stopping(&self) -> bool {

@@ -68,6 +68,28 @@ pub enum Command {
         #[arg(long, short = 'n')]
         dry_run: bool,
     },
+    /// Keep all accounts in step until stopped: what happens on one side shows on the other.
+    ///
+    /// Stays in the foreground and logs to stderr, as service managers want it. SIGTERM or
+    /// Ctrl-C ends it (a second one at once), SIGHUP reads the config again, SIGUSR1 syncs now.
+    #[command(
+        after_help = "Examples:\n  mailtide run                 in a terminal, to see it work\n  \
+                            mailtide run --quiet         only what goes wrong\n  \
+                            mailtide status              meanwhile, elsewhere"
+    )]
+    Run,
+    /// Leave an account, or all, alone until `resume`. Needs `mailtide run`.
+    #[command(after_help = "Example:\n  mailtide pause work")]
+    Pause {
+        /// The account; all if none is given.
+        account: Option<String>,
+    },
+    /// Go on after `pause`.
+    #[command(after_help = "Example:\n  mailtide resume work")]
+    Resume {
+        /// The account; all if none is given.
+        account: Option<String>,
+    },
     /// Say how each account stands: last run, what waits, what is set aside and why.
     #[command(after_help = "Example:\n  mailtide status --json | jq '.accounts[].set_aside'")]
     Status,

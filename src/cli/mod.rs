@@ -2,8 +2,8 @@
 
 pub mod args;
 mod check;
+mod daemon;
 pub mod exit;
-mod hook;
 pub mod interrupt;
 pub mod logging;
 pub mod output;
@@ -42,7 +42,9 @@ struct Answer {
 #[must_use]
 pub fn main() -> ExitCode {
     let Cli { command, global } = Cli::parse();
-    logging::start(global.quiet, global.verbose);
+    // A service tells of each run; a command only of what goes wrong.
+    let service = u8::from(matches!(command, Command::Run));
+    logging::start(global.quiet, global.verbose.saturating_add(service));
     let style = Style::of(std::io::stdout().is_terminal());
     let exit = match execute(&command, &global, style) {
         Ok(answer) => show(&answer, &global),
@@ -102,8 +104,18 @@ fn execute(command: &Command, global: &Global, style: Style) -> Result<Answer, F
     let now = i64::try_from(now).unwrap_or(i64::MAX);
     match command {
         Command::Sync { targets, dry_run } => sync(&config, targets, *dry_run, global, style),
+        Command::Run => {
+            daemon::run(&config, global)?;
+            answer(String::new(), "accounts", &[(); 0], Exit::Agreed)
+        }
+        Command::Pause { account } => pause(&config, account.as_ref(), true, global),
+        Command::Resume { account } => pause(&config, account.as_ref(), false, global),
         Command::Status => {
-            let views = run::status(&config)?;
+            let mut views = run::status(&config)?;
+            let live = daemon::status(&config).unwrap_or_default();
+            for view in &mut views {
+                view.now = live.iter().find(|now| now.account == view.account).cloned();
+            }
             let exit = Exit::gravest(views.iter().map(report::StatusView::exit));
             let text = match global.quiet {
                 true => String::new(),
@@ -148,6 +160,12 @@ fn sync(
     if !wrong.is_empty() {
         return Err(Failure::new(Exit::Usage, wrong.join("\n")));
     }
+    if !dry_run && let Some(asked) = daemon::sync(config, targets) {
+        let views = asked?;
+        let text = if global.quiet { String::new() } else { daemon::words(&views) };
+        let exit = daemon::exit(&views);
+        return Ok(Answer { event: true, ..answer(text, "accounts", &views, exit)? });
+    }
     let interrupt = Interrupt::install()
         .map_err(|e| Failure::new(Exit::Skipped, format!("cannot listen for signals: {e}")))?;
     let outcomes = run::sync(config, targets, dry_run, Audience::of(global), &interrupt)?;
@@ -164,9 +182,24 @@ fn decide(
     style: Style,
 ) -> Result<Answer, Failure> {
     let hold = run::decide(config, id, decision)?;
+    daemon::nudge(config, &hold.account);
     let list = std::slice::from_ref(&hold);
     let text = if global.quiet { String::new() } else { report::holds(list, hold.since, style) };
     answer(text, "hold", &hold, Exit::Agreed)
+}
+
+fn pause(
+    config: &Config,
+    account: Option<&String>,
+    wait: bool,
+    global: &Global,
+) -> Result<Answer, Failure> {
+    if let Some(name) = account.filter(|name| config.account(name).is_none()) {
+        return Err(Failure::new(Exit::Usage, args::unknown_account(name, config)));
+    }
+    let views = daemon::pause(config, account, wait)?;
+    let text = if global.quiet { String::new() } else { daemon::words(&views) };
+    answer(text, "accounts", &views, Exit::Agreed)
 }
 
 /// An answer whose JSON is an object of one key and the exit code.

@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 
 use super::exit::Exit;
 use super::output::{Style, ago, bytes, counted, grouped, took};
+use crate::daemon::state::View;
 use crate::reconcile::types::printable;
 
 /// Why something as a whole could not be done, and what to do about it.
@@ -253,6 +254,8 @@ pub struct StatusView {
     pub holds: Vec<HoldView>,
     /// What else a person should know, as a capability that is not used any more.
     pub notes: Vec<String>,
+    /// How it stands in a running `mailtide run`; none where none runs.
+    pub now: Option<View>,
 }
 
 impl StatusView {
@@ -308,6 +311,12 @@ pub fn status(list: &[StatusView], now: i64, style: Style) -> String {
                 format!("last run {}: {how}", ago(*at, now))
             }
         };
+        if let Some(live) = &view.now {
+            let why =
+                live.why.as_ref().map_or(String::new(), |why| format!(": {}", printable(why)));
+            let (words, since, push) = (live.state.words(), ago(live.since, now), &live.push);
+            let _ = writeln!(out, "  now {words}{why} (since {since}; server changes by {push})");
+        }
         let _ = writeln!(out, "  {last}");
         let (boxes, messages) =
             (counted(view.mailboxes, "mailbox"), counted(view.messages, "message"));

@@ -7,21 +7,19 @@ use std::time::Instant;
 
 use super::args::Target;
 use super::exit::Exit;
-use super::hook;
 use super::interrupt::Interrupt;
 use super::progress::{Audience, Watch, screen};
 use super::report::{
     AccountOutcome, Decision, Failure, HoldView, LastRun, Named, StatusView, Work,
 };
-use crate::account::{self, AccountError, Clock, Outside, Progress, Report, Settings, Wish};
-use crate::config::{self, Account, Config, Direction, OnLocalDelete, OnRemoteDelete};
+use crate::account::{self, AccountError, Outside, Progress, Report, Settings, Wish};
+use crate::config::{Account, Config};
+use crate::daemon::hook;
+use crate::local::LocalError;
 use crate::local::fs::RealFs;
-use crate::local::{Layout, LocalError};
 use crate::reconcile::guard;
 use crate::reconcile::types::{MailboxId, MailboxName, Row, SetAsideKind};
-use crate::reconcile::{self, GuardLimits};
-use crate::remote::imap::{Endpoint, Tls};
-use crate::remote::{RemoteError, TcpConnector};
+use crate::remote::RemoteError;
 use crate::state::{Hold, HoldState, StateError, Store};
 
 /// Messages that one account's report names; the rest are counted.
@@ -119,20 +117,13 @@ async fn run_account(
     let secret =
         secret.map_err(|error| Failure::new(Exit::Unreachable, format!("no password: {error}")))?;
     drop(pause);
-    let settings = settings(config, account, secret.expose());
-    let outside = Outside {
-        fs: Arc::new(RealFs),
-        connector: Arc::new(TcpConnector),
-        clock: Clock::system(),
-        commits: None,
-        progress,
-        stop: interrupt.flag(),
-    };
+    let settings = Settings::of(account, &config.state_dir, secret.expose());
+    let outside = Outside::real(progress, interrupt.flag());
     let (report, result) = Box::pin(account::sync(settings, outside, wish)).await;
     if !report.touched.is_empty() && !account.on_change.is_empty() {
         // What the program says stands above what is drawn.
         let _pause = screen::pause();
-        hook::on_change(account, &report).await;
+        hook::run(account, &hook::Batch::of(&report)).await;
     }
     if report.interrupted && result.is_ok() {
         return Err(interrupted());
@@ -145,74 +136,8 @@ fn interrupted() -> Failure {
         .advise("run it again to go on where it stopped")
 }
 
-/// What an account's run needs of the config.
-fn settings(config: &Config, account: &Account, secret: &str) -> Settings {
-    let mirrored = account.mailboxes.clone();
-    let tls = match account.tls {
-        crate::config::Tls::Implicit => Tls::Implicit,
-        crate::config::Tls::StartTls => Tls::StartTls,
-        crate::config::Tls::None => Tls::None,
-    };
-    Settings {
-        name: account.name.clone(),
-        endpoint: Endpoint {
-            host: account.host.clone(),
-            port: account.port,
-            tls,
-            ca: account.tls_ca.clone(),
-            pin: account.tls_pin.map(|pin| pin.0),
-            allow_cleartext: account.allow_cleartext,
-            user: account.user.clone(),
-            secret: zeroize::Zeroizing::new(secret.to_owned()),
-            timeout: account.timeout,
-            disable: BTreeSet::new(),
-        },
-        maildir: account.maildir.clone(),
-        layout: match account.layout {
-            config::Layout::Nested => Layout::Nested,
-            config::Layout::MaildirPlusPlus => Layout::MaildirPlusPlus,
-        },
-        store: store_path(config, account),
-        scope: scope(account),
-        selects: Arc::new(move |name| mirrored.mirror(name)),
-        pull_only: account.direction == Direction::Pull,
-        on_local_delete: match account.on_local_delete {
-            OnLocalDelete::Trash => reconcile::OnLocalDelete::Trash,
-            OnLocalDelete::Expunge => reconcile::OnLocalDelete::Expunge,
-            OnLocalDelete::Keep => reconcile::OnLocalDelete::Keep,
-        },
-        on_remote_delete: match account.on_remote_delete {
-            OnRemoteDelete::Remove => reconcile::OnRemoteDelete::Remove,
-            OnRemoteDelete::Keep => reconcile::OnRemoteDelete::Keep,
-        },
-        guard: GuardLimits {
-            percent: u64::from(account.guard.percent),
-            messages: u64::from(account.guard.messages),
-        },
-        special_use: account.special_use.iter().map(|(u, n)| (*u, n.clone())).collect(),
-        max_message_size: account.max_message_size,
-        connections: account.connections,
-        min_free: account.min_free,
-        info_separator: u8::try_from(account.info_separator).unwrap_or(b':'),
-        machine: machine(),
-    }
-}
-
-/// What decides which rows exist and what a missing side means: a change of it plans no
-/// removal (hazard 43).
-fn scope(account: &Account) -> String {
-    format!(
-        "{:?} {:?} {:?} {:?}",
-        account.mailboxes, account.direction, account.on_local_delete, account.on_remote_delete
-    )
-}
-
-fn machine() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
 fn store_path(config: &Config, account: &Account) -> std::path::PathBuf {
-    config.state_dir.join(format!("{}.db", account.name))
+    account::settings::store_path(&config.state_dir, account)
 }
 
 fn failure(error: &AccountError) -> Failure {
@@ -449,7 +374,7 @@ pub(super) fn adopt(config: &Config, account: &str) -> Result<String, Failure> {
     let Some(account) = config.account(account) else {
         return Err(Failure::new(Exit::Usage, "there is no such account"));
     };
-    let settings = settings(config, account, "");
+    let settings = Settings::of(account, &config.state_dir, "");
     account::adopt(&settings, Arc::new(RealFs)).map_err(|error| failure(&error))?;
     Ok(format!(
         "{} is kept by this mailtide from now on; the next sync unites both sides, nothing is \

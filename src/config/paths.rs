@@ -13,13 +13,15 @@ pub struct Env {
 
 impl Env {
     /// Every variable that is read, and nothing else of the environment.
-    const READ: [&'static str; 6] = [
+    const READ: [&'static str; 8] = [
         "MAILTIDE_CONFIG",
         "CONFIGURATION_DIRECTORY",
         "XDG_CONFIG_HOME",
         "STATE_DIRECTORY",
         "XDG_STATE_HOME",
         "CREDENTIALS_DIRECTORY",
+        "RUNTIME_DIRECTORY",
+        "XDG_RUNTIME_DIR",
     ];
 
     /// The environment of this process; the home directory is `$HOME`, else that of the user.
@@ -75,6 +77,17 @@ impl Env {
     pub fn state_dir(&self) -> Option<PathBuf> {
         let directory = self.systemd("STATE_DIRECTORY");
         directory.or_else(|| Some(self.xdg("XDG_STATE_HOME", ".local/state")?.join("mailtide")))
+    }
+
+    /// Where a running mailtide is reached: `$RUNTIME_DIRECTORY` (systemd),
+    /// `$XDG_RUNTIME_DIR/mailtide`; none where neither is set.
+    #[must_use]
+    pub fn runtime_dir(&self) -> Option<PathBuf> {
+        let of_session = || {
+            let base = self.get("XDG_RUNTIME_DIR").map(PathBuf::from)?;
+            base.is_absolute().then(|| base.join("mailtide"))
+        };
+        self.systemd("RUNTIME_DIRECTORY").or_else(of_session)
     }
 
     /// A path of the config: absolute, or below `~`. Variables are not expanded.

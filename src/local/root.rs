@@ -11,7 +11,7 @@ use crate::reconcile::types::{DirStamps, FileStamp, MailboxName, Stem};
 use super::error::{At, LocalError, Scope, if_there};
 use super::fs::{Fs, Kind, Lock, LockGuard};
 use super::layout::Layout;
-use super::name::{FileName, SEPARATOR, StemMaker};
+use super::name::{FileName, SEPARATOR, StemMaker, split};
 use super::spelling::Spelling;
 
 /// Our own directory in the root: no Maildir, and no program has to look into it.
@@ -128,6 +128,19 @@ impl Root {
     pub fn path_of(&self, mailbox: &MailboxName, name: &FileName) -> PathBuf {
         let sub = if name.in_new { "new" } else { "cur" };
         self.dir_of(mailbox).join(sub).join(OsStr::from_bytes(&name.bytes))
+    }
+
+    /// The mailbox and the stem of a message's file, wherever it lies in the root.
+    #[must_use]
+    pub fn locate(&self, path: &Path) -> Option<(MailboxName, Stem)> {
+        let sub = path.parent()?;
+        if !matches!(sub.file_name()?.as_bytes(), b"cur" | b"new") {
+            return None;
+        }
+        let relative = sub.parent()?.strip_prefix(&self.path).ok()?;
+        let (mailbox, _) = self.options.layout.read(relative)?;
+        let (stem, _) = split(path.file_name()?.as_bytes(), self.options.separator);
+        Some((mailbox, Stem(stem.to_vec())))
     }
 
     /// The stamps of `new/` and `cur/`: while they stay, no name in them came or went.

@@ -34,6 +34,22 @@ pub(super) fn look(run: &mut Run) -> Result<(), AccountError> {
     Ok(())
 }
 
+/// Looks at files of which an event told that they were written to.
+pub(super) fn look_at(run: &mut Run) -> Result<(), AccountError> {
+    for path in std::mem::take(&mut run.hints.written) {
+        let Some((name, stem)) = run.root.locate(&path) else { continue };
+        let Some(mailbox) = run.store.mailbox_by_name(&name)? else { continue };
+        let Some(row) = run.store.by_stem(mailbox.id, &stem)? else { continue };
+        let Some(local) = row.local else { continue };
+        let name = FileName::of(&local, run.settings.info_separator);
+        let stamp = run.root.stat(&mailbox.name, &name)?;
+        if stamp.is_some_and(|stamp| stamp != local.stamp) {
+            reexamine(run, row.id)?;
+        }
+    }
+    Ok(())
+}
+
 fn look_in(run: &mut Run, mailbox: &Mailbox) -> Result<(), AccountError> {
     let mut after: Option<RowId> = None;
     loop {

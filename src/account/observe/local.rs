@@ -263,7 +263,9 @@ fn examine_one(
     match &examined {
         // A rename moves the change time past the last write: such a file came whole.
         Examined::Message { stamp, ctime_ns, .. }
-            if stamp.mtime_ns > now_ns - QUIET_NS && *ctime_ns <= stamp.mtime_ns =>
+            if stamp.mtime_ns > now_ns - QUIET_NS
+                && *ctime_ns <= stamp.mtime_ns
+                && !run.hints.arrived.contains(&run.root.path_of(&mailbox.name, &listed.name)) =>
         {
             Ok(Examined::Changing)
         }

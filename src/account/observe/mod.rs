@@ -42,6 +42,27 @@ pub struct Seen {
     pub outside: BTreeMap<RowId, MailboxName>,
 }
 
+/// Looks at the disk alone, at what changed there. Gives whether a run has something to do: a
+/// mailbox that came or went, a departure, anything that is not agreed on.
+///
+/// # Errors
+/// What ends a run: the root as a whole, the store.
+pub(super) async fn disk(run: &mut Run) -> Result<bool, AccountError> {
+    let walk = run.root.mailboxes()?;
+    let found = walk.found.iter().map(|directory| &directory.name);
+    let found: BTreeSet<MailboxName> =
+        found.filter(|name| (run.settings.selects)(name)).cloned().collect();
+    let known = run.store.mailboxes()?.into_iter().filter(|mailbox| mailbox.local);
+    let known: BTreeSet<MailboxName> = known.map(|mailbox| mailbox.name).collect();
+    // A rename is found by a run, which asks both sides.
+    if walk.reach == Reach::Partial || known != found {
+        return Ok(true);
+    }
+    edited::look_at(run)?;
+    let left = local::look(run, Some(walk)).await?;
+    Ok(left || !run.report.skipped.is_empty() || !run.store.unsettled(None, 1)?.is_empty())
+}
+
 /// Looks at both sides until no further departure is noticed.
 ///
 /// # Errors
@@ -61,6 +82,7 @@ pub async fn observe(run: &mut Run) -> Result<(), AccountError> {
             run.seen.remote.values_mut().for_each(|reach| *reach = Reach::Partial);
         }
     }
+    edited::look_at(run)?;
     edited::look(run)?;
     elsewhere::look(run)
 }

@@ -167,7 +167,7 @@ impl Session {
     }
 
     /// Waits for the server's go-ahead; a refusal in its place, if it comes to that.
-    async fn go_ahead(
+    pub(crate) async fn go_ahead(
         &mut self,
         doing: &str,
         tag: &Tag,

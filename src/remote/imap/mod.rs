@@ -29,6 +29,7 @@ mod sign_in;
 mod talk;
 mod tls;
 mod uid_set;
+mod watch;
 mod wire;
 
 #[cfg(test)]
@@ -47,4 +48,5 @@ pub use select::{QresyncSince, Select, Selected};
 pub use session::Session;
 pub use talk::{Pending, Untagged};
 pub use uid_set::UidSet;
+pub use watch::Watch;
 pub use wire::Counters;

@@ -78,6 +78,10 @@ impl Session {
         self.shell.get_ref().counters
     }
 
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Takes what was said unasked while a command without a sink was running.
     pub fn take_pending(&mut self) -> Pending {
         std::mem::take(&mut self.talk.pending)

@@ -198,6 +198,12 @@ impl Wire {
         poll_fn(|cx| self.poll_response(cx)).await
     }
 
+    /// Waits until something lies ahead of the response in hand; nothing is taken, so that the
+    /// wait may be given up at any time.
+    pub(crate) async fn wait_ahead(&mut self) -> Result<(), Broken> {
+        poll_fn(|cx| self.poll_ahead(cx, 1)).await
+    }
+
     /// Reads up to the next line end of the response in hand, or of a new one. A literal that
     /// it announces is either streamed next ([`Self::slice`]) or [taken in](Self::inline).
     pub(crate) async fn step(&mut self) -> Result<Step, Broken> {

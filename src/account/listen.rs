@@ -1,0 +1,68 @@
+//! A connection of an account that only listens.
+
+use std::time::Duration;
+
+use super::{AccountError, Outside, Settings};
+use crate::reconcile::types::MailboxName;
+use crate::remote::imap::{Session, Watch};
+
+/// What a server tells unasked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listens {
+    /// Changes of every mailbox (NOTIFY).
+    All,
+    /// Changes of one mailbox (IDLE).
+    One,
+    /// Nothing.
+    Never,
+}
+
+/// A signed-in connection that listens.
+#[derive(Debug)]
+pub struct Listener {
+    session: Session,
+    watch: Watch,
+}
+
+impl Listener {
+    /// Signs in and begins to listen: to all mailboxes where the server can, else to this one.
+    /// None where it tells nothing unasked.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being had.
+    pub async fn open(
+        settings: &Settings,
+        outside: &Outside,
+        mailbox: &MailboxName,
+    ) -> Result<Option<Self>, AccountError> {
+        let mut session = Session::connect(&settings.endpoint, &*outside.connector).await?;
+        let watch = session.begin_watch(mailbox).await?;
+        let Some(watch) = watch else {
+            super::say_goodbye(session).await;
+            return Ok(None);
+        };
+        Ok(Some(Self { session, watch }))
+    }
+
+    /// What it hears.
+    #[must_use]
+    pub fn listens(&self) -> Listens {
+        match self.watch {
+            Watch::Notify => Listens::All,
+            Watch::Idle(_) => Listens::One,
+        }
+    }
+
+    /// Listens for this long and then makes sure that the server is still there; `news` is
+    /// called for whatever it tells.
+    ///
+    /// # Errors
+    /// What ends the connection.
+    pub async fn listen(
+        &mut self,
+        time: Duration,
+        news: &mut dyn FnMut(),
+    ) -> Result<(), AccountError> {
+        Ok(self.session.watch(&self.watch, time, news).await?)
+    }
+}

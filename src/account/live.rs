@@ -1,0 +1,178 @@
+//! An account that stays open from run to run: store, Maildir and connection.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::{
+    AccountError, Outside, Report, Run, Settings, Wish, apply, observe, restate, say_goodbye,
+};
+use crate::state::{Hold, HoldState};
+
+/// What events of the file system told beyond that something happened. Without them the same
+/// is found, later.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// Files that were renamed to where they are: whoever did that had written them.
+    pub arrived: BTreeSet<PathBuf>,
+    /// Files that were written to where they are.
+    pub written: BTreeSet<PathBuf>,
+}
+
+/// An account between two runs. After an error it is dropped and opened anew, which settles
+/// what was left open.
+#[derive(Debug)]
+pub struct Live {
+    run: Run,
+    /// The run that the account was opened for has not begun.
+    fresh: bool,
+    /// Device and inode of the root when it was opened.
+    place: Option<(u64, u64)>,
+}
+
+impl Live {
+    /// Opens store and Maildir and signs in; the first [`Self::run`] is the one that `cause`
+    /// is the reason of.
+    ///
+    /// # Errors
+    /// As for [`super::sync`], before anything was looked at.
+    pub async fn open(
+        settings: Settings,
+        outside: Outside,
+        cause: &str,
+    ) -> Result<Self, AccountError> {
+        let run = Run::open(settings, outside, &Wish::default(), cause).await?;
+        let place = place(&run);
+        Ok(Self { run, fresh: true, place })
+    }
+
+    /// Takes note of what was told of files, for the next look at the disk.
+    pub fn hint(&mut self, hints: Hints) {
+        self.run.hints = hints;
+    }
+
+    /// Whether the Maildir is still the one that was opened and locked: another disk may be
+    /// mounted there by now, or none.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.place == place(&self.run)
+    }
+
+    /// Looks at the disk alone. Gives whether a run would have something to do.
+    ///
+    /// After our own changes there is nothing: so they end here, without a word to the server.
+    ///
+    /// # Errors
+    /// What ends a run.
+    pub async fn has_news_on_disk(&mut self) -> Result<bool, AccountError> {
+        if self.fresh {
+            return Ok(true);
+        }
+        self.run.reset(&Wish::default());
+        observe::disk(&mut self.run).await
+    }
+
+    /// One run over what is open.
+    pub async fn run(&mut self, cause: &str, wish: &Wish) -> (Report, Result<(), AccountError>) {
+        let result = match self.begin(cause, wish) {
+            Ok(()) => Box::pin(self.run.rounds(wish)).await,
+            Err(error) => Err(error),
+        };
+        let lost = result.as_ref().is_err_and(AccountError::ends_session);
+        let result = self.run.end(result).await;
+        let report = std::mem::take(&mut self.run.report);
+        if !lost
+            && result.is_ok()
+            && let Err(error) = self.run.session.unselect().await
+        {
+            return (report, Err(error.into()));
+        }
+        (report, result)
+    }
+
+    fn begin(&mut self, cause: &str, wish: &Wish) -> Result<(), AccountError> {
+        if std::mem::take(&mut self.fresh) {
+            // What the sign-in cost is counted with it.
+            return Ok(());
+        }
+        self.run.reset(wish);
+        let now = self.run.outside.clock.now();
+        self.run.number = self.run.store.transaction(|tx| tx.begin_run(now, cause))?;
+        let Run { settings, store, root, .. } = &mut self.run;
+        restate::check(settings, store, root)
+    }
+
+    /// Keeps the connection from being taken for dead, and finds out whether it is.
+    ///
+    /// # Errors
+    /// What ends the session.
+    pub async fn stay_awake(&mut self) -> Result<(), AccountError> {
+        let mut ignore = |_| {};
+        Ok(self.run.session.noop(&mut ignore).await?)
+    }
+
+    /// The directories in which something can happen that concerns us: the root, what leads to
+    /// mailboxes, and where their messages lie. The root comes first.
+    ///
+    /// # Errors
+    /// The root cannot be read.
+    pub fn directories(&self) -> Result<BTreeSet<PathBuf>, AccountError> {
+        let root = self.run.root.path();
+        let mut all = BTreeSet::from([root.to_owned()]);
+        for mailbox in self.run.root.mailboxes()?.found {
+            if !(self.run.settings.selects)(&mailbox.name) {
+                continue;
+            }
+            let above = mailbox.dir.ancestors().skip(1).take_while(|dir| dir.starts_with(root));
+            all.extend(above.map(Path::to_owned));
+            all.extend(["cur", "new"].map(|sub| mailbox.dir.join(sub)));
+            all.insert(mailbox.dir);
+        }
+        Ok(all)
+    }
+
+    /// What waits for a person.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn held(&self) -> Result<u64, AccountError> {
+        let pending = |hold: &Hold| hold.state == HoldState::Pending;
+        Ok(self.run.store.holds()?.iter().filter(|hold| pending(hold)).count() as u64)
+    }
+
+    /// Lets go of memory that only a run needs.
+    pub fn rest(&mut self) {
+        self.run.seen = observe::Seen::default();
+        self.run.hints = Hints::default();
+        self.run.store.shrink();
+    }
+
+    /// Says goodbye.
+    pub async fn close(self) {
+        say_goodbye(self.run.session).await;
+    }
+}
+
+fn place(run: &Run) -> Option<(u64, u64)> {
+    let meta = run.outside.fs.stat(run.root.path()).ok()?;
+    Some((meta.dev, meta.stamp.ino))
+}
+
+impl Run {
+    /// Forgets what is of the last run only.
+    fn reset(&mut self, wish: &Wish) {
+        self.report = Report::default();
+        self.seen = observe::Seen::default();
+        self.tried.clear();
+        self.copied.clear();
+        self.asked.clear();
+        self.renamed.clear();
+        self.renames.clear();
+        self.dry_run = wish.dry_run;
+        self.unseen = false;
+        self.skips_told = 0;
+        self.marked = false;
+        self.focus.clone_from(&wish.focus);
+        self.traffic = self.session.counters();
+        self.lanes = apply::Lanes::new(&self.settings, &self.outside);
+    }
+}

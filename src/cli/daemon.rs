@@ -1,0 +1,165 @@
+//! `mailtide run`, and the commands that ask a running one.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::flag;
+use signal_hook::iterator::Signals;
+
+use super::args::{Global, Target};
+use super::exit::Exit;
+use super::report::Failure;
+use crate::config::{Config, Env};
+use crate::daemon::control::{self, Answer, Request};
+use crate::daemon::state::{State, View};
+use crate::daemon::{Daemon, Event, Order};
+use crate::reconcile::types::printable;
+
+/// Keeps all accounts in step until it is told to end.
+pub(super) fn run(config: &Config, global: &Global) -> Result<(), Failure> {
+    if config.accounts.is_empty() {
+        return Err(Failure::new(Exit::Usage, "the config has no account"));
+    }
+    let daemon = Daemon::new(config);
+    listen(daemon.orders())
+        .map_err(|e| Failure::new(Exit::Skipped, format!("cannot listen for signals: {e}")))?;
+    let socket = socket(config);
+    if let Err(error) = control::serve(&socket, daemon.shared()) {
+        // The mail is kept in step all the same.
+        let shown = printable(&socket.display().to_string());
+        tracing::warn!("nobody can ask this mailtide how it is: {shown}: {error}");
+    }
+    let file = global.config.clone();
+    let reload = move || {
+        let loaded = Config::load(file.as_deref(), &Env::of_process());
+        loaded.map_err(|error| error.to_string())
+    };
+    daemon.run(config, &reload);
+    let _ = std::fs::remove_file(&socket);
+    Ok(())
+}
+
+/// Takes over the signals for the rest of the process. The second SIGTERM or SIGINT ends it at
+/// once.
+fn listen(orders: Sender<Event>) -> std::io::Result<()> {
+    let ending = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        let code = i32::from(Exit::Interrupted.code());
+        flag::register_conditional_shutdown(signal, code, Arc::clone(&ending))?;
+    }
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1])?;
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for signal in signals.forever() {
+            let order = match signal {
+                SIGHUP => Order::Reload,
+                SIGUSR1 => Order::Sync,
+                _ => {
+                    ending.store(true, Ordering::SeqCst);
+                    Order::End
+                }
+            };
+            if orders.send(Event::Order(order)).is_err() {
+                return;
+            }
+        }
+    })?;
+    Ok(())
+}
+
+fn socket(config: &Config) -> PathBuf {
+    control::path(Env::of_process().runtime_dir().as_deref(), &config.state_dir)
+}
+
+/// What a running daemon of this config says; none where there is none.
+fn ask(config: &Config, request: &Request) -> Option<Result<Answer, Failure>> {
+    let answer = control::ask(&socket(config), request).ok()?.next()?;
+    match answer {
+        // A daemon of another config has the socket.
+        Ok(answer) if answer.state_dir != config.state_dir => None,
+        Ok(Answer { error: Some(words), .. }) => {
+            Some(Err(Failure::new(Exit::Skipped, printable(&words))))
+        }
+        Ok(answer) => Some(Ok(answer)),
+        Err(error) => Some(Err(Failure::new(Exit::Skipped, format!("no answer: {error}")))),
+    }
+}
+
+/// How a running daemon's accounts stand; none where no daemon runs.
+pub(super) fn status(config: &Config) -> Option<Vec<View>> {
+    ask(config, &Request::Status)?.ok().map(|answer| answer.accounts)
+}
+
+/// Asks a running daemon to sync; none where no daemon runs.
+pub(super) fn sync(config: &Config, targets: &[Target]) -> Option<Result<Vec<View>, Failure>> {
+    let mut accounts: Vec<Option<String>> =
+        targets.iter().map(|target| Some(target.account.clone())).collect();
+    accounts.sort();
+    accounts.dedup();
+    if accounts.is_empty() {
+        accounts.push(None);
+    }
+    let mut views = Vec::new();
+    for account in accounts {
+        let request = Request::Sync { account: account.clone() };
+        match ask(config, &request)? {
+            Ok(answer) => views.extend(
+                answer
+                    .accounts
+                    .into_iter()
+                    .filter(|view| account.as_ref().is_none_or(|name| *name == view.account)),
+            ),
+            Err(failure) => return Some(Err(failure)),
+        }
+    }
+    Some(Ok(views))
+}
+
+/// Lets a running daemon take note of what was written into its store.
+pub(super) fn nudge(config: &Config, account: &str) {
+    let request = Request::Nudge { account: Some(account.to_owned()) };
+    let _ = ask(config, &request);
+}
+
+/// Asks a running daemon to pause or to go on.
+pub(super) fn pause(
+    config: &Config,
+    account: Option<&String>,
+    pause: bool,
+) -> Result<Vec<View>, Failure> {
+    let account = account.cloned();
+    let request = match pause {
+        true => Request::Pause { account },
+        false => Request::Resume { account },
+    };
+    match ask(config, &request) {
+        Some(answer) => answer.map(|answer| answer.accounts),
+        None => Err(Failure::new(Exit::Skipped, "no mailtide is running for this config")
+            .advise("start it with `mailtide run`")),
+    }
+}
+
+/// Accounts as they stand, a line each.
+pub(super) fn words(views: &[View]) -> String {
+    let wide = views.iter().map(|view| view.account.chars().count()).max().unwrap_or(0);
+    let line = |view: &View| {
+        let why = view.why.as_ref().map_or(String::new(), |why| format!(": {}", printable(why)));
+        let last =
+            view.last.as_ref().map_or(String::new(), |last| format!("; {}", printable(last)));
+        format!("{:wide$}  {}{why}{last}\n", printable(&view.account), view.state.words())
+    };
+    views.iter().map(line).collect()
+}
+
+/// How grave it is that accounts stand so.
+pub(super) fn exit(views: &[View]) -> Exit {
+    Exit::gravest(views.iter().map(|view| match view.state {
+        State::InStep if view.why.is_some() => Exit::Skipped,
+        State::InStep | State::Paused => Exit::Agreed,
+        State::Connecting | State::Syncing => Exit::Skipped,
+        State::Held => Exit::Held,
+        State::BackingOff | State::SignIn => Exit::Unreachable,
+    }))
+}

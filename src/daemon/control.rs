@@ -1,0 +1,228 @@
+//! The control socket: a line of JSON asks, lines of JSON answer. Only its owner can reach it.
+
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::Shared;
+use super::cause::Cause;
+use super::state::{State, View};
+use super::task::Wanted;
+
+/// The longest request, in octets.
+const REQUEST_MAX: u64 = 16 << 10;
+/// Clients at a time; more are turned away.
+const CLIENTS_MAX: usize = 32;
+/// How long a client may take to ask.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a run that was asked for may take before the client is told to look later.
+const RUN_MAX: Duration = Duration::from_secs(30 * 60);
+
+/// What can be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum Request {
+    /// How all accounts stand.
+    Status,
+    /// The same, again after each change, until the client hangs up.
+    Watch,
+    /// A run now, of one account or of all; answered when it is over.
+    Sync {
+        /// Which one.
+        account: Option<String>,
+    },
+    /// The same, answered at once.
+    Nudge {
+        /// Which one.
+        account: Option<String>,
+    },
+    /// The account, or all, are left alone until `resume`.
+    Pause {
+        /// Which one.
+        account: Option<String>,
+    },
+    /// The account, or all, go on.
+    Resume {
+        /// Which one.
+        account: Option<String>,
+    },
+}
+
+/// What is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The state directory of the daemon, by which a client knows that it is the right one.
+    pub state_dir: PathBuf,
+    /// How all accounts stand.
+    #[serde(default)]
+    pub accounts: Vec<View>,
+    /// Why it was not done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Where the socket of a daemon with these directories is.
+#[must_use]
+pub fn path(runtime_dir: Option<&Path>, state_dir: &Path) -> PathBuf {
+    match runtime_dir {
+        Some(runtime) => runtime.join("control.sock"),
+        None => state_dir.join("control.sock"),
+    }
+}
+
+/// Listens on a thread of its own until the process ends. A socket that no one answers is
+/// replaced.
+///
+/// # Errors
+/// Another daemon answers there, or the system refuses.
+pub fn serve(path: &Path, shared: Arc<Shared>) -> io::Result<()> {
+    if let Some(dir) = path.parent() {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    }
+    if UnixStream::connect(path).is_ok() {
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, "another mailtide answers there"));
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    // Its directory is for its owner alone before it has a mode of its own.
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    let clients = Arc::new(AtomicUsize::new(0));
+    std::thread::Builder::new().name("control".to_owned()).spawn(move || {
+        for stream in listener.incoming() {
+            match stream {
+                Ok(stream) => admit(stream, &shared, &clients),
+                // Out of descriptors: later there may be some.
+                Err(_) => std::thread::sleep(Duration::from_secs(1)),
+            }
+        }
+    })?;
+    Ok(())
+}
+
+fn admit(stream: UnixStream, shared: &Arc<Shared>, clients: &Arc<AtomicUsize>) {
+    if clients.fetch_add(1, Ordering::SeqCst) >= CLIENTS_MAX {
+        clients.fetch_sub(1, Ordering::SeqCst);
+        return;
+    }
+    let (shared, count) = (Arc::clone(shared), Arc::clone(clients));
+    let thread = std::thread::Builder::new().name("client".to_owned());
+    let spawned = thread.spawn(move || {
+        if let Err(error) = converse(&stream, &shared) {
+            tracing::debug!("a client of the control socket: {error}");
+        }
+        count.fetch_sub(1, Ordering::SeqCst);
+    });
+    if spawned.is_err() {
+        clients.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+fn converse(stream: &UnixStream, shared: &Shared) -> io::Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut line = Vec::new();
+    BufReader::new(stream.take(REQUEST_MAX)).read_until(b'\n', &mut line)?;
+    match serde_json::from_slice(&line) {
+        Ok(Request::Watch) => watch(stream, shared),
+        Ok(request) => say(stream, &answer(&request, shared)),
+        Err(error) => say(stream, &refuse(shared, format!("not understood: {error}"))),
+    }
+}
+
+fn say(mut stream: &UnixStream, answer: &Answer) -> io::Result<()> {
+    let mut line = serde_json::to_vec(answer)?;
+    line.push(b'\n');
+    stream.write_all(&line)
+}
+
+fn stand(shared: &Shared) -> Answer {
+    let (state_dir, accounts) = (shared.state_dir.clone(), shared.board.views().1);
+    Answer { state_dir, accounts, error: None }
+}
+
+fn refuse(shared: &Shared, error: String) -> Answer {
+    Answer { error: Some(error), ..stand(shared) }
+}
+
+fn watch(stream: &UnixStream, shared: &Shared) -> io::Result<()> {
+    let (mut version, mut accounts) = shared.board.views();
+    loop {
+        say(stream, &Answer { accounts, ..stand(shared) })?;
+        // A client that has gone is noticed by the next word to it.
+        (version, accounts) = shared.board.wait(version, Duration::from_secs(60));
+    }
+}
+
+fn answer(request: &Request, shared: &Shared) -> Answer {
+    let (account, done) = match request {
+        Request::Status | Request::Watch => (None, true),
+        Request::Sync { account } => return sync(account.as_deref(), shared),
+        Request::Nudge { account } => {
+            (account.as_ref(), shared.nudge(account.as_deref(), Cause::Asked))
+        }
+        Request::Pause { account } => {
+            (account.as_ref(), shared.want(account.as_deref(), Wanted::Paused))
+        }
+        Request::Resume { account } => {
+            (account.as_ref(), shared.want(account.as_deref(), Wanted::Running))
+        }
+    };
+    match (done, account) {
+        (false, Some(_)) => refuse(shared, "there is no such account here".to_owned()),
+        _ => stand(shared),
+    }
+}
+
+/// Asks for a run and waits for its end.
+fn sync(account: Option<&str>, shared: &Shared) -> Answer {
+    let (mut version, before) = shared.board.views();
+    if !shared.nudge(account, Cause::Asked) && account.is_some() {
+        return refuse(shared, "there is no such account here".to_owned());
+    }
+    let runs = |view: &View| {
+        let known = before.iter().find(|known| known.account == view.account);
+        known.map_or(0, |known| known.runs)
+    };
+    let asked = |view: &&View| account.is_none_or(|account| view.account == account);
+    let deadline = Instant::now() + RUN_MAX;
+    let mut accounts = before.clone();
+    loop {
+        let through = accounts.iter().filter(asked).all(|view| match view.state {
+            State::Paused => true,
+            State::InStep | State::Held | State::BackingOff | State::SignIn => {
+                view.runs > runs(view)
+            }
+            State::Connecting | State::Syncing => false,
+        });
+        if through {
+            return Answer { accounts, ..stand(shared) };
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return refuse(shared, "it is still at it".to_owned());
+        }
+        (version, accounts) = shared.board.wait(version, left);
+    }
+}
+
+/// Asks a running daemon.
+///
+/// # Errors
+/// None runs, or it does not answer.
+pub fn ask(path: &Path, request: &Request) -> io::Result<impl Iterator<Item = io::Result<Answer>>> {
+    let mut stream = UnixStream::connect(path)?;
+    let mut line = serde_json::to_vec(request)?;
+    line.push(b'\n');
+    stream.write_all(&line)?;
+    let lines = BufReader::new(stream).lines();
+    Ok(lines.map(|line| line.and_then(|line| Ok(serde_json::from_str(&line)?))))
+}

@@ -1,0 +1,311 @@
+//! `mailtide run`: every account kept in step for as long as the machine is on.
+//!
+//! One thread an account, each with its [task](task); they share nothing but the
+//! [board](state) that shows how they stand. Whatever happens (an event in the Maildir, a word
+//! of the server, time, a person) is a [cause](cause), and the answer to every cause is the
+//! same run. There is no second way of syncing.
+
+pub mod backoff;
+pub mod cause;
+pub mod control;
+pub mod files;
+pub mod hook;
+pub mod push;
+pub mod state;
+pub mod systemd;
+pub mod task;
+pub mod wake;
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use self::cause::{Cause, Causes};
+use self::state::{Board, State};
+use self::systemd::Manager;
+use self::task::{Task, Wanted};
+use crate::config::{Account, Config};
+
+/// How long accounts may take to end.
+const END: Duration = Duration::from_millis(4_700);
+/// How long after an error of our own an account is begun anew.
+const AFTER_PANIC: Duration = Duration::from_secs(10);
+
+/// What the daemon is told from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// End, and leave nothing half done.
+    End,
+    /// Read the config again.
+    Reload,
+    /// Sync all accounts now.
+    Sync,
+}
+
+/// Something for the supervisor.
+#[derive(Debug)]
+pub enum Event {
+    /// Somebody wants something.
+    Order(Order),
+    /// The thread of an account has ended.
+    Ended(String),
+}
+
+/// A running account.
+#[derive(Debug)]
+struct Handle {
+    account: Account,
+    causes: Causes,
+    wanted: watch::Sender<Wanted>,
+}
+
+/// What the supervisor and the control socket both work with.
+#[derive(Debug)]
+pub struct Shared {
+    /// Where the stores lie.
+    pub state_dir: PathBuf,
+    /// How the accounts stand.
+    pub board: Arc<Board>,
+    accounts: Mutex<BTreeMap<String, Handle>>,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Handle>> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives a cause to one account, or to all. False where there is no such account.
+    pub fn nudge(&self, account: Option<&str>, cause: Cause) -> bool {
+        let accounts = self.lock();
+        let wanted = accounts.iter().filter(|(name, _)| account.is_none_or(|a| a == *name));
+        wanted.map(|(_, handle)| handle.causes.nudge(cause)).count() > 0
+    }
+
+    /// Lets one account, or all, go on or wait. False where there is no such account.
+    pub fn want(&self, account: Option<&str>, what: Wanted) -> bool {
+        let accounts = self.lock();
+        let wanted = accounts.iter().filter(|(name, _)| account.is_none_or(|a| a == *name));
+        wanted.map(|(_, handle)| handle.wanted.send_replace(what)).count() > 0
+    }
+}
+
+/// The daemon, which orders can be sent to.
+#[derive(Debug)]
+pub struct Daemon {
+    shared: Arc<Shared>,
+    events: Sender<Event>,
+    inbox: Receiver<Event>,
+    state_dir: PathBuf,
+    manager: Arc<Manager>,
+}
+
+impl Daemon {
+    /// A daemon without accounts.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        let (events, inbox) = mpsc::channel();
+        let state_dir = config.state_dir.clone();
+        let manager = Arc::new(Manager::of_environment());
+        let board = Board::new();
+        let shared = Shared { state_dir: state_dir.clone(), board, accounts: Mutex::default() };
+        Self { shared: Arc::new(shared), events, inbox, state_dir, manager }
+    }
+
+    /// Where orders go.
+    #[must_use]
+    pub fn orders(&self) -> Sender<Event> {
+        self.events.clone()
+    }
+
+    /// What the control socket works with.
+    #[must_use]
+    pub fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
+    /// Keeps the accounts of a config in step until it is told to end. `reload` reads the
+    /// config again.
+    pub fn run(mut self, config: &Config, reload: &dyn Fn() -> Result<Config, String>) {
+        self.adapt(config);
+        let shared = self.shared();
+        wake::watch(move |cause| {
+            tracing::debug!("{cause}");
+            shared.nudge(None, cause);
+        });
+        self.tell_manager();
+        loop {
+            match self.next() {
+                Some(Event::Order(Order::End)) => return self.end(),
+                Some(Event::Order(Order::Sync)) => {
+                    self.shared.nudge(None, Cause::Asked);
+                }
+                Some(Event::Order(Order::Reload)) => {
+                    self.manager.tell("RELOADING=1");
+                    match reload() {
+                        Ok(config) => self.adapt(&config),
+                        Err(error) => {
+                            tracing::error!("the config is kept as it was: {error}");
+                        }
+                    }
+                    self.manager.tell("READY=1");
+                }
+                // It was told to, or it could not begin; it has said why.
+                Some(Event::Ended(_)) | None => {}
+            }
+        }
+    }
+
+    /// The next event. Meanwhile the service manager is shown that all accounts are alive.
+    fn next(&self) -> Option<Event> {
+        let Some(watchdog) = self.manager.watchdog() else { return self.inbox.recv().ok() };
+        match self.inbox.recv_timeout(watchdog / 4) {
+            Ok(event) => Some(event),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                if self.shared.board.is_alive(watchdog) {
+                    self.manager.tell("WATCHDOG=1");
+                }
+                None
+            }
+        }
+    }
+
+    /// Starts, ends and leaves alone accounts, so that they are those of the config.
+    fn adapt(&mut self, config: &Config) {
+        let moved = config.state_dir != self.state_dir;
+        self.state_dir.clone_from(&config.state_dir);
+        let stays = |handle: &Handle| {
+            let new = config.account(&handle.account.name);
+            !moved && new == Some(&handle.account)
+        };
+        let gone: Vec<String> = {
+            let accounts = self.shared.lock();
+            let gone = accounts.values().filter(|handle| !stays(handle));
+            gone.map(|handle| handle.account.name.clone()).collect()
+        };
+        self.stop(&gone);
+        for account in &config.accounts {
+            if !self.shared.lock().contains_key(&account.name) {
+                self.start(account);
+            }
+        }
+    }
+
+    fn start(&self, account: &Account) {
+        let (wanted, receiver) = watch::channel(Wanted::Running);
+        let causes = Causes::default();
+        let task = Task {
+            account: account.clone(),
+            state_dir: self.state_dir.clone(),
+            board: Arc::clone(&self.shared.board),
+            causes: causes.clone(),
+            wanted: receiver,
+            beat: self.manager.watchdog().map(|time| time / 4),
+        };
+        let name = account.name.clone();
+        self.shared.board.update(&name, |_| {});
+        let handle = Handle { account: account.clone(), causes, wanted };
+        self.shared.lock().insert(name.clone(), handle);
+        let events = self.events.clone();
+        let thread = std::thread::Builder::new().name(format!("account {name}"));
+        let spawned = thread.spawn(move || {
+            supervise(&task);
+            let _ = events.send(Event::Ended(task.account.name.clone()));
+        });
+        if let Err(error) = spawned {
+            tracing::error!(account = name, "cannot start: {error}");
+            self.shared.lock().remove(&name);
+        }
+    }
+
+    /// Ends accounts, and waits for them for a while.
+    fn stop(&mut self, names: &[String]) {
+        for name in names {
+            self.shared.want(Some(name), Wanted::Stopped);
+        }
+        let deadline = Instant::now() + END;
+        let mut open: Vec<&String> = names.iter().collect();
+        let mut others = Vec::new();
+        while !open.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.inbox.recv_timeout(left) {
+                Ok(Event::Ended(name)) => open.retain(|open| **open != name),
+                Ok(Event::Order(order)) => others.push(order),
+                Err(_) => break,
+            }
+        }
+        for name in names {
+            self.shared.lock().remove(name);
+            self.shared.board.remove(name);
+        }
+        for order in others {
+            let _ = self.events.send(Event::Order(order));
+        }
+    }
+
+    fn end(mut self) {
+        self.manager.tell("STOPPING=1");
+        let names: Vec<String> = self.shared.lock().keys().cloned().collect();
+        self.stop(&names);
+    }
+
+    /// Keeps the service manager informed. READY is said when every account has signed in, or
+    /// it is known why not.
+    fn tell_manager(&self) {
+        let (manager, board) = (Arc::clone(&self.manager), Arc::clone(&self.shared.board));
+        let told = std::thread::Builder::new().name("status".to_owned()).spawn(move || {
+            let (mut version, mut views) = board.views();
+            let (mut ready, mut said) = (false, String::new());
+            loop {
+                if !ready && views.iter().all(|view| view.state != State::Connecting) {
+                    manager.tell("READY=1");
+                    ready = true;
+                }
+                let status = format!("STATUS={}", summary(&views));
+                if status != said {
+                    manager.tell(&status);
+                    said = status;
+                }
+                (version, views) = board.wait(version, Duration::from_secs(24 * 60 * 60));
+            }
+        });
+        if let Err(error) = told {
+            tracing::warn!("the service manager is not kept informed: {error}");
+        }
+    }
+}
+
+/// Runs an account again when an error of our own ended it. The others go on meanwhile.
+fn supervise(task: &Task) {
+    loop {
+        match catch_unwind(AssertUnwindSafe(|| task.run())) {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => {
+                return tracing::error!(account = task.account.name, "cannot start: {error}");
+            }
+            Err(_) => {
+                let seconds = AFTER_PANIC.as_secs();
+                let why = format!("an error of mailtide itself; tried again in {seconds} s");
+                tracing::error!(account = task.account.name, "{why}; please report it");
+                task.board.update(&task.account.name, |view| {
+                    (view.state, view.why) = (State::BackingOff, Some(why));
+                });
+                std::thread::sleep(AFTER_PANIC);
+            }
+        }
+    }
+}
+
+/// All accounts in a line.
+fn summary(views: &[state::View]) -> String {
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for view in views {
+        *counts.entry(view.state.words()).or_default() += 1;
+    }
+    let parts: Vec<String> = counts.iter().map(|(words, n)| format!("{n} {words}")).collect();
+    if parts.is_empty() { "no accounts".to_owned() } else { parts.join(", ") }
+}

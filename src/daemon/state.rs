@@ -1,0 +1,150 @@
+//! How every account stands, in words that a person understands.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// What an account is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It fetches its password, dials, signs in.
+    Connecting,
+    /// A run is on.
+    Syncing,
+    /// Both sides are the same, as far as is known, and changes are waited for.
+    InStep,
+    /// Something is held until a person decides.
+    Held,
+    /// Something failed; it is tried again.
+    BackingOff,
+    /// The server refused the sign-in; that is tried again, more rarely.
+    SignIn,
+    /// A person asked it to wait.
+    Paused,
+}
+
+impl State {
+    /// As people say it.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Syncing => "syncing",
+            Self::InStep => "in step",
+            Self::Held => "held for you",
+            Self::BackingOff => "waiting to try again",
+            Self::SignIn => "not signed in",
+            Self::Paused => "paused",
+        }
+    }
+}
+
+/// An account as it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct View {
+    /// Its name.
+    pub account: String,
+    /// What it is at.
+    pub state: State,
+    /// Since when, in seconds since 1970.
+    pub since: i64,
+    /// When the next attempt is made, in seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<i64>,
+    /// Why it is not in step, or how far a run has come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// How it hears of changes on the server: `notify`, `idle` or `poll`.
+    pub push: String,
+    /// What the last run that did something did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last: Option<String>,
+    /// Runs and failed attempts since the daemon started.
+    pub runs: u64,
+}
+
+/// All accounts. Whoever is interested waits for a change.
+#[derive(Debug, Default)]
+pub struct Board {
+    inner: Mutex<Inner>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    version: u64,
+    views: BTreeMap<String, View>,
+    alive: BTreeMap<String, std::time::Instant>,
+}
+
+impl Board {
+    /// An empty board.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the view of an account, which is made if need be.
+    pub fn update(&self, account: &str, change: impl FnOnce(&mut View)) {
+        let mut inner = self.lock();
+        let view = inner.views.entry(account.to_owned()).or_insert_with(|| View {
+            account: account.to_owned(),
+            state: State::Connecting,
+            since: 0,
+            until: None,
+            why: None,
+            push: "poll".to_owned(),
+            last: None,
+            runs: 0,
+        });
+        let before = view.clone();
+        change(view);
+        if *view != before {
+            inner.version += 1;
+            self.changed.notify_all();
+        }
+    }
+
+    /// An account is none of ours any more.
+    pub fn remove(&self, account: &str) {
+        let mut inner = self.lock();
+        inner.views.remove(account);
+        inner.alive.remove(account);
+        inner.version += 1;
+        self.changed.notify_all();
+    }
+
+    /// All accounts, and the number of the state they are in.
+    #[must_use]
+    pub fn views(&self) -> (u64, Vec<View>) {
+        let inner = self.lock();
+        (inner.version, inner.views.values().cloned().collect())
+    }
+
+    /// Waits until the state is another than this one, for so long at most.
+    #[must_use]
+    pub fn wait(&self, version: u64, time: Duration) -> (u64, Vec<View>) {
+        let same = |inner: &mut Inner| inner.version == version;
+        let waited = self.changed.wait_timeout_while(self.lock(), time, same);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        self.views()
+    }
+
+    /// The loop of an account goes round.
+    pub fn beat(&self, account: &str) {
+        self.lock().alive.insert(account.to_owned(), std::time::Instant::now());
+    }
+
+    /// Whether every account has shown a sign of life within this time.
+    #[must_use]
+    pub fn is_alive(&self, within: Duration) -> bool {
+        self.lock().alive.values().all(|at| at.elapsed() < within)
+    }
+}

@@ -1,0 +1,371 @@
+//! The task of one account: connect, sync, wait for causes; after trouble, wait and begin anew.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::watch;
+
+use super::backoff::Backoff;
+use super::cause::{self, Cause, Causes, Merged};
+use super::files::Files;
+use super::hook::Hook;
+use super::push::{Push, RENEWAL};
+use super::state::{Board, State};
+use crate::account::{AccountError, Live, Outside, Progress, Report, Settings, Trouble, Wish};
+use crate::config::{Account, SecretError};
+use crate::reconcile::types::printable;
+
+/// Where the server tells of everything, this is still looked after: events may be lost.
+const SLOW_POLL: Duration = Duration::from_secs(30 * 60);
+/// How long a run may go on after the end was asked for; what it has in hand is safe at any
+/// point, since it could be killed there as well.
+const GRACE: Duration = Duration::from_secs(4);
+
+/// What is wanted of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// To be kept in step.
+    Running,
+    /// To be left alone for now.
+    Paused,
+    /// To be let go.
+    Stopped,
+}
+
+/// One account and what connects it with the rest of the daemon.
+#[derive(Debug)]
+pub struct Task {
+    /// Its configuration.
+    pub account: Account,
+    /// Where its store lies.
+    pub state_dir: PathBuf,
+    /// Where it tells how it stands.
+    pub board: Arc<Board>,
+    /// Why it should look.
+    pub causes: Causes,
+    /// What is wanted of it.
+    pub wanted: watch::Receiver<Wanted>,
+    /// How often it shows that it is alive; never where nobody looks.
+    pub beat: Option<Duration>,
+}
+
+/// Why a signed-in life ended.
+enum End {
+    /// The user wants something else.
+    Wanted,
+    /// Something else lies where the Maildir was.
+    Moved,
+    Trouble(Failure),
+}
+
+/// What went wrong, before it is told.
+struct Failure {
+    trouble: Trouble,
+    text: String,
+    words: Option<String>,
+}
+
+impl From<AccountError> for Failure {
+    fn from(error: AccountError) -> Self {
+        let words = error.words().map(str::to_owned);
+        Self { trouble: error.trouble(), text: error.to_string(), words }
+    }
+}
+
+impl From<SecretError> for Failure {
+    fn from(error: SecretError) -> Self {
+        // A locked keyring, a helper that is offline: asked again soon, and rarely.
+        Self { trouble: Trouble::SignIn, text: format!("no password: {error}"), words: None }
+    }
+}
+
+impl<E: Into<Failure>> From<E> for End {
+    fn from(error: E) -> Self {
+        Self::Trouble(error.into())
+    }
+}
+
+impl Task {
+    /// Runs until it is to stop.
+    ///
+    /// # Errors
+    /// The system gives no runtime.
+    pub fn run(&self) -> std::io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let local = tokio::task::LocalSet::new();
+        runtime.block_on(local.run_until(self.serve()));
+        // A hook that is still running is ended with it.
+        Ok(())
+    }
+
+    async fn serve(&self) {
+        let mut backoff = Backoff::default();
+        self.beat();
+        loop {
+            match self.now_wanted() {
+                Wanted::Stopped => return,
+                Wanted::Paused => {
+                    self.state(State::Paused, None, None);
+                    self.other_than(Wanted::Paused).await;
+                    continue;
+                }
+                Wanted::Running => {}
+            }
+            match self.live(&mut backoff).await {
+                End::Wanted | End::Moved => {}
+                End::Trouble(failure) => self.wait_after(&failure, &mut backoff).await,
+            }
+        }
+    }
+
+    /// Waits until it is worth another attempt.
+    async fn wait_after(&self, failure: &Failure, backoff: &mut Backoff) {
+        let wait = backoff.next(failure.trouble, failure.words.as_deref(), fastrand::f64());
+        let state = match failure.trouble {
+            Trouble::SignIn => State::SignIn,
+            Trouble::Lost | Trouble::Person => State::BackingOff,
+        };
+        let why = printable(&failure.text);
+        let seconds = wait.as_secs();
+        if wait.is_zero() {
+            tracing::info!(account = self.account.name, "{why}; connecting anew");
+            return;
+        }
+        tracing::warn!(account = self.account.name, "{why}; tried again in {seconds} s");
+        self.board.update(&self.account.name, |view| view.runs += 1);
+        self.state(state, Some(now() + i64::try_from(seconds).unwrap_or(0)), Some(why));
+        let now = [Cause::Asked, Cause::Resumed, Cause::Network];
+        let waited = async {
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.causes.wait_for(&now) => {}
+                () = self.other_than(Wanted::Running) => {}
+            }
+        };
+        self.alive(waited).await;
+    }
+
+    /// From sign-in to whatever ends it.
+    async fn live(&self, backoff: &mut Backoff) -> End {
+        self.state(State::Connecting, None, None);
+        let stop = Arc::new(AtomicBool::new(false));
+        let opened = tokio::select! {
+            opened = self.alive(self.open(&stop)) => opened,
+            () = self.other_than(Wanted::Running) => return End::Wanted,
+        };
+        let (mut live, settings, outside) = match opened {
+            Ok(opened) => opened,
+            Err(end) => return end,
+        };
+        let mut session = Open {
+            task: self,
+            files: Files::new(&self.causes),
+            push: Push::start(&settings, &outside, &self.causes, &self.board),
+            hook: Hook::new(&self.account),
+            stop,
+            backoff,
+        };
+        let end = match session.follow(&live) {
+            Ok(()) => session.serve(&mut live).await,
+            Err(error) => error.into(),
+        };
+        session.push.stop();
+        if !matches!(end, End::Trouble(_)) {
+            live.close().await;
+        }
+        end
+    }
+
+    async fn open(&self, stop: &Arc<AtomicBool>) -> Result<(Live, Settings, Outside), End> {
+        let secret = self.account.secret.fetch().await?;
+        let settings = Settings::of(&self.account, &self.state_dir, secret.expose());
+        let outside = Outside::real(Progress::default(), Arc::clone(stop));
+        let live = Live::open(settings.clone(), outside.clone(), "start").await?;
+        Ok((live, settings, outside))
+    }
+
+    fn now_wanted(&self) -> Wanted {
+        *self.wanted.borrow()
+    }
+
+    /// Waits until something else is wanted.
+    async fn other_than(&self, wanted: Wanted) {
+        let mut receiver = self.wanted.clone();
+        if receiver.wait_for(|now| *now != wanted).await.is_err() {
+            // Nobody is left who could want anything.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Shows signs of life while something is waited for. They come from this very loop: when
+    /// it hangs, they end.
+    async fn alive<T>(&self, what: impl Future<Output = T>) -> T {
+        let mut what = std::pin::pin!(what);
+        let Some(beat) = self.beat else { return what.await };
+        loop {
+            self.beat();
+            tokio::select! {
+                out = &mut what => return out,
+                () = tokio::time::sleep(beat) => {}
+            }
+        }
+    }
+
+    fn beat(&self) {
+        if self.beat.is_some() {
+            self.board.beat(&self.account.name);
+        }
+    }
+
+    fn state(&self, state: State, until: Option<i64>, why: Option<String>) {
+        self.board.update(&self.account.name, |view| {
+            if view.state != state || view.since == 0 {
+                view.since = now();
+            }
+            (view.state, view.until, view.why) = (state, until, why);
+        });
+    }
+}
+
+/// A signed-in account.
+struct Open<'a> {
+    task: &'a Task,
+    files: Files,
+    push: Push,
+    hook: Hook,
+    stop: Arc<AtomicBool>,
+    backoff: &'a mut Backoff,
+}
+
+impl Open<'_> {
+    async fn serve(&mut self, live: &mut Live) -> End {
+        let mut causes = Merged::from([Cause::Start]);
+        loop {
+            if !live.is_current() {
+                return End::Moved;
+            }
+            live.hint(self.files.hints());
+            match self.needs_run(live, &causes).await {
+                Ok(true) => {
+                    if let Err(end) = self.sync(live, &causes).await {
+                        return end;
+                    }
+                }
+                Ok(false) => {}
+                Err(error) => return error.into(),
+            }
+            live.rest();
+            causes = match self.next(live).await {
+                Ok(causes) => causes,
+                Err(end) => return end,
+            };
+        }
+    }
+
+    /// What only happened on disk may be our own doing: then the server is not asked.
+    async fn needs_run(&self, live: &mut Live, causes: &Merged) -> Result<bool, AccountError> {
+        if *causes != Merged::from([Cause::Files]) {
+            return Ok(true);
+        }
+        self.task.alive(live.has_news_on_disk()).await
+    }
+
+    async fn sync(&mut self, live: &mut Live, causes: &Merged) -> Result<(), End> {
+        let task = self.task;
+        task.state(State::Syncing, None, None);
+        let (started, wish) = (Instant::now(), Wish::default());
+        let words = cause::words(causes);
+        let done = tokio::select! {
+            done = task.alive(live.run(&words, &wish)) => Some(done),
+            () = self.must_end() => None,
+        };
+        let Some((report, result)) = done else {
+            tracing::info!(account = task.account.name, "stopped in the middle of a run");
+            return Err(End::Wanted);
+        };
+        self.tell(&words, &report, started.elapsed());
+        self.hook.tell(&report);
+        result?;
+        self.backoff.reset();
+        report.touched.iter().for_each(|mailbox| self.push.attend(mailbox));
+        self.follow(live)?;
+        let held = live.held()?;
+        match held {
+            0 => task.state(State::InStep, None, skipped(&report)),
+            _ => task.state(State::Held, None, Some("`mailtide holds` shows what".to_owned())),
+        }
+        Ok(())
+    }
+
+    /// Waits until a run that goes on has to be given up.
+    async fn must_end(&self) {
+        self.task.other_than(Wanted::Running).await;
+        self.stop.store(true, Ordering::Relaxed);
+        tokio::time::sleep(GRACE).await;
+    }
+
+    /// Watches the directories that there are now.
+    fn follow(&mut self, live: &Live) -> Result<(), AccountError> {
+        self.files.follow(live.directories()?);
+        Ok(())
+    }
+
+    /// Waits for the next cause.
+    async fn next(&self, live: &mut Live) -> Result<Merged, End> {
+        let task = self.task;
+        let poll = if self.push.hears_all() { SLOW_POLL } else { task.account.poll };
+        let poll = poll.mul_f64(0.9 + fastrand::f64() / 5.0);
+        let poll = tokio::time::Instant::now() + poll;
+        loop {
+            let renewal = tokio::time::sleep(RENEWAL);
+            let blind = self.files.poll();
+            let waited = async {
+                tokio::select! {
+                    biased;
+                    () = task.other_than(Wanted::Running) => Err(End::Wanted),
+                    causes = task.causes.next() => Ok(Some(causes)),
+                    () = tokio::time::sleep_until(poll) => {
+                        Ok(Some(Merged::from([Cause::Poll])))
+                    }
+                    () = tokio::time::sleep(blind.unwrap_or_default()), if blind.is_some() => {
+                        Ok(Some(Merged::from([Cause::Files])))
+                    }
+                    () = renewal => Ok(None),
+                }
+            };
+            match task.alive(waited).await? {
+                Some(causes) => return Ok(causes),
+                None => live.stay_awake().await?,
+            }
+        }
+    }
+
+    /// One line for each run: why, and what it did.
+    fn tell(&self, causes: &str, report: &Report, time: Duration) {
+        let name = &self.task.account.name;
+        let millis = time.as_millis();
+        let did = report.to_string();
+        tracing::info!(account = name, "{causes}: {did} in {millis} ms");
+        self.task.board.update(name, |view| {
+            view.runs += 1;
+            if report.done() > 0 || view.last.is_none() {
+                view.last = Some(format!("{did} ({causes}, {millis} ms)"));
+            }
+        });
+    }
+}
+
+fn skipped(report: &Report) -> Option<String> {
+    let first = report.skipped.first()?;
+    let more = report.skipped.len() - 1;
+    let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+    Some(format!("{}: {}{more}", printable(&first.what), printable(&first.why)))
+}
+
+/// Seconds since 1970.
+pub(super) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,191 @@
+//! Being told: NOTIFY (RFC 5465) for all mailboxes, IDLE (RFC 2177) for one.
+//!
+//! What a server tells is only a reason to look. So nothing of it is read beyond that it is
+//! news, and a connection that listens does nothing else.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::parse::Response;
+use super::parse::status::{Code, Condition};
+use super::select::Select;
+use super::session::Session;
+use super::talk::{Stop, Untagged, require_ok};
+use crate::reconcile::types::{MailboxName, printable};
+use crate::remote::RemoteError;
+
+/// A connection that listens has no answer to wait for; its deadline comes after the renewal.
+const AFTER_RENEWAL: Duration = Duration::from_secs(60);
+
+/// How a connection is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Watch {
+    /// Of every personal mailbox, at any time.
+    Notify,
+    /// Of the selected mailbox, while in IDLE.
+    Idle(MailboxName),
+}
+
+impl Session {
+    /// Begins to listen, in the best way that the server has: to all mailboxes, else to
+    /// `mailbox`. None where it tells nothing unasked.
+    ///
+    /// # Errors
+    /// What ends the session, and a refusal of the mailbox.
+    pub async fn begin_watch(
+        &mut self,
+        mailbox: &MailboxName,
+    ) -> Result<Option<Watch>, RemoteError> {
+        if self.talk.capabilities.has("NOTIFY") && self.notify().await? {
+            return Ok(Some(Watch::Notify));
+        }
+        if !self.talk.capabilities.has("IDLE") {
+            return Ok(None);
+        }
+        let mut ignore = |_: Untagged| {};
+        self.select(mailbox, Select::ReadOnly, None, &mut ignore).await?;
+        Ok(Some(Watch::Idle(mailbox.clone())))
+    }
+
+    /// Asks to be told of all personal mailboxes. A server may know fewer events than the RFC
+    /// has; it says so by a refusal.
+    async fn notify(&mut self) -> Result<bool, RemoteError> {
+        const WISHES: [&str; 2] = [
+            "(personal (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange))",
+            "(personal (MessageNew MessageExpunge FlagChange))",
+        ];
+        for wish in WISHES {
+            match self.run("NOTIFY", &format!("NOTIFY SET {wish}"), &mut |_| false).await {
+                Ok(_) => return Ok(true),
+                Err(error) if error.is_refusal() => {
+                    let words = printable(error.words().unwrap_or_default());
+                    tracing::debug!("NOTIFY is refused: {words}");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Listens for this long, then makes sure that the server is still there. `news` is called
+    /// for whatever it tells of its mailboxes; it may be called more often than there is news.
+    ///
+    /// # Errors
+    /// What ends the session; an IDLE that is refused.
+    pub async fn watch(
+        &mut self,
+        how: &Watch,
+        time: Duration,
+        news: &mut dyn FnMut(),
+    ) -> Result<(), RemoteError> {
+        let before = self.timeout();
+        self.wire().set_timeout(time + AFTER_RENEWAL);
+        let told = match how {
+            Watch::Notify => self.listen("NOTIFY", time, news).await,
+            Watch::Idle(_) => self.idle(time, news).await,
+        };
+        self.wire().set_timeout(before);
+        told?;
+        if *how == Watch::Notify {
+            return self.noop(&mut |_| news()).await;
+        }
+        Ok(())
+    }
+
+    async fn idle(&mut self, time: Duration, news: &mut dyn FnMut()) -> Result<(), RemoteError> {
+        const DOING: &str = "IDLE";
+        let tag = self.start(DOING, DOING).await?;
+        if let Some(refusal) = self.go_ahead(DOING, &tag).await? {
+            return Err(refusal);
+        }
+        // Told before the go-ahead.
+        if !self.take_pending().seen.is_empty() {
+            news();
+        }
+        self.listen(DOING, time, news).await?;
+        if let Some(status) = self.talk.answered(&tag) {
+            return require_ok(DOING, status).map(drop);
+        }
+        let wire = self.wire();
+        wire.uncork();
+        let sent = async {
+            wire.write(b"DONE\r\n").await?;
+            wire.flush().await
+        }
+        .await;
+        wire.cork();
+        sent.map_err(|broken| self.stopped(DOING, broken.into()))?;
+        let status = self
+            .answer(DOING, &tag, &mut |response| {
+                if is_news(response) {
+                    news();
+                }
+                true
+            })
+            .await?;
+        require_ok(DOING, status).map(drop)
+    }
+
+    /// Hears what is told until the time is over.
+    async fn listen(
+        &mut self,
+        doing: &str,
+        time: Duration,
+        news: &mut dyn FnMut(),
+    ) -> Result<(), RemoteError> {
+        let end = Instant::now() + time;
+        let result = self.try_listen(end, news).await;
+        result.map_err(|stop| self.stopped(doing, stop))
+    }
+
+    async fn try_listen(&mut self, end: Instant, news: &mut dyn FnMut()) -> Result<(), Stop> {
+        let (wire, talk) = self.parts();
+        wire.flush().await?;
+        wire.rearm();
+        loop {
+            match timeout_at(end, wire.wait_ahead()).await {
+                Err(_) => return Ok(()),
+                Ok(waited) => waited?,
+            }
+            let mut heard = false;
+            // All that came together is one piece of news.
+            while !wire.ahead().is_empty() {
+                wire.response().await?;
+                let response = Response::parse(wire.in_hand());
+                heard |= is_news(&response);
+                if is_overflow(&response) {
+                    let what = "it stopped telling of changes".to_owned();
+                    return Err(Stop::Protocol(what));
+                }
+                talk.hear(response, &mut |_| true)?;
+            }
+            if !talk.early.is_empty() {
+                // The server ended it by itself.
+                return Ok(());
+            }
+            if heard {
+                news();
+            }
+        }
+    }
+}
+
+fn is_news(response: &Response<'_>) -> bool {
+    match response {
+        Response::Tagged { .. } | Response::Continue | Response::Capability(_) => false,
+        // "Still here".
+        Response::Status(_) | Response::Enabled(_) => false,
+        _ => true,
+    }
+}
+
+/// NOTIFICATIONOVERFLOW (RFC 5465 §5.8): from now on the server tells nothing.
+fn is_overflow(response: &Response<'_>) -> bool {
+    match response {
+        Response::Status(status) if status.condition == Condition::Ok => {
+            matches!(&status.code, Some(Code::Other(code)) if code == "NOTIFICATIONOVERFLOW")
+        }
+        _ => false,
+    }
+}
