@@ -27,6 +27,8 @@ pub enum Layout {
 
 /// No file system that we know takes a longer name (bytes).
 const NAME_MAX: usize = 255;
+/// Levels of one name that may be escaped whole: more are not ours.
+const ESCAPED_MAX: usize = 32;
 /// An empty level (`a//b`), which no directory can spell.
 pub(super) const EMPTY: &str = "%-";
 /// At the end of a directory name: the level goes on in the subdirectory.
@@ -53,9 +55,10 @@ impl Layout {
 
     /// The directory of a mailbox, where the last level of some names is escaped whole.
     pub(super) fn spell(self, mailbox: &MailboxName, escaped: &BTreeSet<MailboxName>) -> PathBuf {
-        let levels = levels(mailbox).into_iter().map(|(level, name)| match escaped.is_empty() {
-            true => (level, false),
-            false => (level, escaped.contains(&name())),
+        let longest = escaped.iter().map(|name| name.as_str().len()).max().unwrap_or(0);
+        let levels = prefixes(mailbox).map(|prefix| {
+            let whole = prefix.len() <= longest && escaped.contains(&MailboxName::new(prefix));
+            (last_level(prefix), whole)
         });
         if self == Self::MaildirPlusPlus {
             return maildirpp::path_of(mailbox, levels);
@@ -63,6 +66,19 @@ impl Layout {
         let mut path = PathBuf::new();
         levels.for_each(|(level, whole)| push_level(&mut path, level, whole));
         path
+    }
+
+    /// A level by itself, with what stands before it in a path.
+    fn spell_level(self, level: &str, first: bool, whole: bool) -> Vec<u8> {
+        match self {
+            Self::MaildirPlusPlus => format!(".{}", maildirpp::spell(level, whole)).into_bytes(),
+            Self::Nested => {
+                let mut path = PathBuf::new();
+                push_level(&mut path, level, whole);
+                let slash = if first { &b""[..] } else { b"/" };
+                [slash, path.as_os_str().as_bytes()].concat()
+            }
+        }
     }
 
     /// The mailbox of a directory, relative to the root; `None` for one that we would have
@@ -79,26 +95,34 @@ impl Layout {
             Self::Nested => nested_name_of(path)?,
             Self::MaildirPlusPlus => maildirpp::name_of(path)?,
         };
-        // One directory per name: what we would not write is not taken for ours.
         let mut escaped = BTreeSet::new();
-        let plain = |prefix: &MailboxName, escaped: &BTreeSet<MailboxName>| {
-            let spelled = self.spell(prefix, escaped);
-            let rest = path.as_os_str().as_bytes().strip_prefix(spelled.as_os_str().as_bytes());
-            rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/' | b'.')))
-        };
-        for (_, prefix) in levels(&name) {
-            let prefix = prefix();
-            if !plain(&prefix, &escaped) {
-                escaped.insert(prefix);
-            }
+        if self.path_of(&name) == path {
+            return Some((name, escaped));
         }
-        (self.spell(&name, &escaped) == path).then_some((name, escaped))
+        // One directory per name: what we would not write is not taken for ours.
+        let mut rest = path.as_os_str().as_bytes();
+        for (n, prefix) in prefixes(&name).enumerate() {
+            let level = last_level(prefix);
+            let follows = |spelled: &[u8]| {
+                let rest = rest.strip_prefix(spelled)?;
+                matches!(rest.first(), None | Some(b'/' | b'.')).then_some(rest)
+            };
+            rest = match follows(&self.spell_level(level, n == 0, false)) {
+                Some(rest) => rest,
+                None if escaped.len() < ESCAPED_MAX => {
+                    escaped.insert(MailboxName::new(prefix));
+                    follows(&self.spell_level(level, n == 0, true))?
+                }
+                None => return None,
+            };
+        }
+        (rest.is_empty() && self.spell(&name, &escaped) == path).then_some((name, escaped))
     }
 
     /// The mailboxes whose directories have to be there for this one, itself the last.
     pub(super) fn directories_of(self, mailbox: &MailboxName) -> Vec<MailboxName> {
         match self {
-            Self::Nested => levels(mailbox).into_iter().map(|(_, name)| name()).collect(),
+            Self::Nested => prefixes(mailbox).map(MailboxName::new).collect(),
             Self::MaildirPlusPlus => vec![mailbox.clone()],
         }
     }
@@ -113,17 +137,15 @@ impl Layout {
     }
 }
 
-/// The levels of a name, each with the name that ends in it.
-fn levels(mailbox: &MailboxName) -> Vec<(&str, impl Fn() -> MailboxName)> {
+/// The names of a mailbox and of all that it lies below, the topmost first.
+fn prefixes(mailbox: &MailboxName) -> impl Iterator<Item = &str> {
     let text = mailbox.as_str();
-    let mut end = 0;
-    let level = |level: &'_ str| {
-        end += level.len();
-        let upto = &text[..end];
-        end += 1;
-        move || MailboxName::new(upto)
-    };
-    text.split('/').map(level).zip(text.split('/')).map(|(name, level)| (level, name)).collect()
+    let ends = text.match_indices('/').map(|(at, _)| at).chain([text.len()]);
+    ends.map(move |end| &text[..end])
+}
+
+fn last_level(name: &str) -> &str {
+    name.rsplit_once('/').map_or(name, |(_, level)| level)
 }
 
 fn nested_name_of(path: &Path) -> Option<MailboxName> {

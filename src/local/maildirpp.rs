@@ -46,7 +46,7 @@ pub(super) fn is_candidate(name: &[u8]) -> bool {
     name.first() == Some(&b'.') && OsStr::from_bytes(name) != super::root::OWN
 }
 
-fn spell(level: &str, whole: bool) -> String {
+pub(super) fn spell(level: &str, whole: bool) -> String {
     if level.is_empty() {
         return EMPTY.to_owned();
     }
