@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use kit::unprivileged;
 use tempfile::TempDir;
 
 /// A home with a config, and a `systemctl` that is not the system's.
@@ -219,4 +220,56 @@ fn a_service_that_would_fail_is_said_to() {
     assert!(!home.unit().exists());
     let said = home.run(2, &[]);
     assert!(said.contains("mailtide service"), "{said}");
+}
+
+/// Config files as systemd itself reads them back: started as a user manager that starts nothing
+/// and prints what it would.
+#[test]
+fn systemd_reads_the_paths_back() {
+    let systemd = Path::new("/lib/systemd/systemd");
+    if !systemd.exists() {
+        println!("skipped: systemd is not installed");
+        return;
+    }
+    let paths = [
+        "/home/me/plain.toml",
+        "/home/me/my mail/50%/%h/%%n",
+        "/home/me/$HOME/${USER}/$$",
+        "/home/O'Brien/\"quoted\"/x",
+        "/home/me/back\\slash\\x41\\n\\",
+        "/home/me/; rm -rf x #no comment",
+        "/home/me/Grüße/`日本語` ",
+    ];
+    let home = Home::new();
+    let dir = unprivileged::directory();
+    let units = dir.path().join(".config/systemd/user");
+    fs::create_dir_all(&units).unwrap();
+    let mut wants = "[Unit]\nDefaultDependencies=no\n".to_owned();
+    for (at, path) in paths.iter().enumerate() {
+        home.run(0, &["install", "--config", path]);
+        fs::copy(home.unit(), units.join(format!("mailtide-{at}.service"))).unwrap();
+        wants += &format!("Wants=mailtide-{at}.service\n");
+    }
+    fs::write(units.join("all.target"), wants).unwrap();
+    unprivileged::give(dir.path());
+    let mut command = unprivileged::command(systemd, dir.path());
+    command.args(["--user", "--test", "--unit=all.target"]).env_clear();
+    command.env("HOME", dir.path()).env("XDG_RUNTIME_DIR", dir.path());
+    let output = command.output().unwrap();
+    if !output.status.success() {
+        println!("skipped: systemd cannot be tried here: {output:?}");
+        return;
+    }
+    let told = String::from_utf8_lossy(&output.stdout);
+    for (at, path) in paths.iter().enumerate() {
+        let unit = told.split(&format!("-> Unit mailtide-{at}.service:\n")).nth(1).unwrap();
+        let lines = unit.lines().map(str::trim);
+        let line = lines.skip_while(|line| *line != "-> ExecStart:").nth(1).unwrap();
+        let words = line.strip_prefix("Command Line: ").unwrap();
+        // It is printed as for a shell, so that a shell shows what it is.
+        let shown = Command::new("sh").args(["-c", &format!("printf '%s|' {words}")]).output();
+        let shown = String::from_utf8(shown.unwrap().stdout).unwrap();
+        let program = Path::new(env!("CARGO_BIN_EXE_mailtide")).canonicalize().unwrap();
+        assert_eq!(shown, format!("{}|run|--config|{path}|", program.display()), "{words}");
+    }
 }
