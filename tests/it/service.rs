@@ -192,6 +192,12 @@ fn now_tells_the_manager_and_says_what_it_says() {
     assert!(said.contains("cannot be asked: Failed to connect to bus"), "{said}");
     home.told();
 
+    fs::remove_file(home.unit()).unwrap();
+    let said = home.run(1, &["install", "--now"]);
+    assert!(said.contains("mailtide: installed /") && said.contains(", but systemctl"), "{said}");
+    assert!(home.unit().exists());
+    home.told();
+
     home.systemctl("");
     home.run(0, &["uninstall", "--now"]);
     assert_eq!(

@@ -5,8 +5,8 @@
 
 mod manager;
 mod unit;
+mod words;
 
-use std::fmt::Write as _;
 use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
@@ -21,7 +21,6 @@ use super::output::Style;
 use super::report::Failure;
 use super::{Answer, answer};
 use crate::config::{Config, Env, SecretSource};
-use crate::reconcile::types::printable;
 
 /// The service of this user: where its file is and what it is to start.
 struct Service {
@@ -209,9 +208,7 @@ impl Service {
         let again = match self.manager {
             Manager::Systemd => done == "replaced",
             // It refuses to take what it has.
-            Manager::Launchd => {
-                now && self.manager.ask().active.is_some_and(|it| it != "not loaded")
-            }
+            Manager::Launchd => self.manager.ask().active.is_some_and(|it| it != "not loaded"),
         };
         let commands = self.manager.start(&self.shown(), again);
         self.finish(done, self.manager.starts(&wanted), now, &commands, notes)
@@ -273,9 +270,12 @@ impl Service {
         notes: Vec<String>,
     ) -> Result<Done, Failure> {
         if now {
-            manager::run_all(commands).map_err(|words| self.unmanaged(words))?;
+            let half = |words| self.unmanaged(format!("{done} {}, but {words}", self.shown()));
+            manager::run_all(commands).map_err(half)?;
         }
-        let line = |words: &Words| words.iter().map(|w| quoted(w)).collect::<Vec<_>>().join(" ");
+        let line = |command: &Words| {
+            command.iter().map(|w| words::quoted(w)).collect::<Vec<_>>().join(" ")
+        };
         let commands = if now { Vec::new() } else { commands.iter().map(line).collect() };
         let (file, manager) = (self.shown(), self.manager.name());
         Ok(Done { done, file, manager, starts, now, commands, notes })
@@ -312,102 +312,5 @@ impl Service {
         let starts_this = self.wanted().is_ok_and(|wanted| self.manager.starts(&wanted) == starts);
         let (file, manager) = (self.shown(), self.manager.name());
         Ok(Found { file, manager, state, starts, starts_this, active, enabled, silent })
-    }
-}
-
-/// A word for a shell.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-+,:=@".contains(c);
-    if word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', "'\\''"))
-}
-
-impl Done {
-    /// In words; with `quiet` only what may go wrong.
-    fn words(&self, manager: Manager, quiet: bool, style: Style) -> String {
-        let mut out = String::new();
-        let file = printable(&self.file);
-        if !quiet {
-            let _ = match self.done {
-                "absent" => writeln!(out, "not installed: there is no {file}"),
-                "unchanged" => writeln!(out, "{}  {file}", style.green("installed already")),
-                done => writeln!(out, "{}  {file}", style.green(done)),
-            };
-            if !self.starts.is_empty() {
-                let _ = writeln!(out, "  starts  {}", printable(&self.starts));
-            }
-        }
-        for note in &self.notes {
-            let _ = writeln!(out, "  {}  {}", style.yellow("note"), printable(note));
-        }
-        if quiet || self.done == "absent" {
-            return out;
-        }
-        if !self.commands.is_empty() {
-            let _ = writeln!(out, "{}:", self.purpose());
-            let _ = writeln!(out, "  {}", printable(&self.commands.join(" && ")));
-        }
-        if self.done == "removed" {
-            return out;
-        }
-        if manager == Manager::Systemd {
-            let _ = writeln!(out, "To keep it going while you are not signed in, once:");
-            let _ = writeln!(out, "  loginctl enable-linger");
-        }
-        let _ = writeln!(out, "How it is, and what it logs:");
-        let _ = writeln!(out, "  mailtide service status\n  {}", manager.log_hint());
-        out
-    }
-
-    /// What the commands are for.
-    fn purpose(&self) -> &'static str {
-        match self.done {
-            "removed" => "If it is running still, stop it",
-            "replaced" => "Start it anew, and after each sign-in",
-            _ => "Start it, now and after each sign-in",
-        }
-    }
-}
-
-impl Found {
-    fn words(&self, style: Style) -> String {
-        let mut out = String::new();
-        let state = match self.state {
-            State::Absent => style.yellow("not installed") + " (mailtide service install)",
-            State::Current => style.green("installed"),
-            State::Older => {
-                style.yellow("installed by another version") + " (mailtide service install)"
-            }
-            State::Changed => style.yellow("installed, and changed since"),
-            State::Foreign => style.yellow("not written by mailtide"),
-        };
-        let _ = writeln!(out, "file     {}  {state}", printable(&self.file));
-        if !self.starts.is_empty() {
-            let other = match self.starts_this {
-                true => String::new(),
-                false => style.yellow("  (not what this mailtide would write)"),
-            };
-            let _ = writeln!(out, "starts   {}{other}", printable(&self.starts));
-        }
-        let unknown = |word: &Option<String>| printable(word.as_deref().unwrap_or("unknown"));
-        let _ = match &self.silent {
-            Some(why) => writeln!(
-                out,
-                "{:7}  {}: {}",
-                self.manager,
-                style.yellow("cannot be asked"),
-                printable(why)
-            ),
-            None => writeln!(
-                out,
-                "{:7}  {}, {}",
-                self.manager,
-                unknown(&self.active),
-                unknown(&self.enabled)
-            ),
-        };
-        out
     }
 }
