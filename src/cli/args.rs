@@ -124,6 +124,50 @@ pub enum Command {
         /// The account whose Maildir is taken over.
         account: String,
     },
+    /// Let systemd or launchd keep `mailtide run` going for you.
+    #[command(
+        subcommand_required = true,
+        arg_required_else_help = true,
+        after_help = "Examples:\n  mailtide service install --now  from now on, after each sign-in\n  \
+                      mailtide service status         is it there, does it run?\n  \
+                      mailtide service uninstall --now"
+    )]
+    Service {
+        /// What to do with the service.
+        #[command(subcommand)]
+        action: ServiceAction,
+    },
+}
+
+/// What is done with the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum ServiceAction {
+    /// Write the file that your service manager reads, for this program and config.
+    ///
+    /// systemd: ~/.config/systemd/user/mailtide.service. macOS: an agent below
+    /// ~/Library/LaunchAgents. A file that you changed is left alone.
+    #[command(after_help = "Examples:\n  \
+                            mailtide service install        # says what is left to do\n  \
+                            mailtide service install --now  # does that, too\n  \
+                            mailtide service install --config ~/mail.toml")]
+    Install {
+        /// Start it now, and after each sign-in.
+        #[arg(long)]
+        now: bool,
+        /// Write it even over a file that was changed or that mailtide did not write.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Remove the file that `install` wrote, and no other.
+    #[command(after_help = "Example:\n  mailtide service uninstall --now")]
+    Uninstall {
+        /// Stop the service before.
+        #[arg(long)]
+        now: bool,
+    },
+    /// Say whether the service is installed, as this mailtide would do it, and running.
+    #[command(after_help = "Example:\n  mailtide service status --json | jq .service.active")]
+    Status,
 }
 
 /// An account, or one mailbox of it.
@@ -206,6 +250,11 @@ mod tests {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.starts_with("Example"), "{}", command.get_name());
             assert!(help.contains(&format!("mailtide {}", command.get_name())), "{help}");
+            for inner in command.get_subcommands() {
+                let help = inner.get_after_help().map(ToString::to_string).unwrap_or_default();
+                let line = format!("mailtide {} {}", command.get_name(), inner.get_name());
+                assert!(help.starts_with("Example") && help.contains(&line), "{line}");
+            }
         }
     }
 

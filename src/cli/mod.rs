@@ -10,6 +10,7 @@ pub mod output;
 pub mod progress;
 pub mod report;
 mod run;
+mod service;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -99,7 +100,12 @@ fn fail(failure: &Failure, command: &Command, global: &Global) -> Exit {
 
 fn execute(command: &Command, global: &Global, style: Style) -> Result<Answer, Failure> {
     let config = Config::load(global.config.as_deref(), &Env::of_process())
-        .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+        .map_err(|error| Failure::new(Exit::Usage, error.to_string()));
+    if let Command::Service { action } = command {
+        // A config that is wrong is no reason not to uninstall.
+        return service::execute(*action, config.as_ref(), global, style);
+    }
+    let config = config?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let now = i64::try_from(now).unwrap_or(i64::MAX);
     match command {
@@ -146,6 +152,7 @@ fn execute(command: &Command, global: &Global, style: Style) -> Result<Answer, F
             let text = if global.quiet { String::new() } else { printable(&said) + "\n" };
             answer(text, "adopted", &said, Exit::Agreed)
         }
+        Command::Service { action } => service::execute(*action, Ok(&config), global, style),
     }
 }
 

@@ -59,16 +59,40 @@ impl Env {
     /// (systemd), `$XDG_CONFIG_HOME/mailtide`, `~/.config/mailtide`; the first that is set.
     #[must_use]
     pub fn config_file(&self, explicit: Option<&Path>) -> Option<PathBuf> {
-        if let Some(path) = explicit {
-            return Some(path.to_owned());
-        }
-        if let Some(path) = self.get("MAILTIDE_CONFIG") {
-            return Some(PathBuf::from(path));
+        if let Some(path) = self.chosen_config(explicit) {
+            return Some(path);
         }
         let directory = self.systemd("CONFIGURATION_DIRECTORY");
-        let directory =
-            directory.or_else(|| Some(self.xdg("XDG_CONFIG_HOME", ".config")?.join("mailtide")));
+        let directory = directory.or_else(|| Some(self.config_home()?.join("mailtide")));
         Some(directory?.join("config.toml"))
+    }
+
+    /// The config file that was chosen by name: `--config` or `$MAILTIDE_CONFIG`.
+    #[must_use]
+    pub fn chosen_config(&self, explicit: Option<&Path>) -> Option<PathBuf> {
+        let named = || self.get("MAILTIDE_CONFIG").map(PathBuf::from);
+        explicit.map(Path::to_owned).or_else(named)
+    }
+
+    /// `$XDG_CONFIG_HOME`, else `~/.config`.
+    #[must_use]
+    pub fn config_home(&self) -> Option<PathBuf> {
+        self.xdg("XDG_CONFIG_HOME", ".config")
+    }
+
+    /// The home directory.
+    #[must_use]
+    pub fn home(&self) -> Option<&Path> {
+        self.home.as_deref()
+    }
+
+    /// The variables that put mailtide's files elsewhere than below home.
+    #[must_use]
+    pub fn moved(&self) -> Vec<&'static str> {
+        let bases = [("XDG_CONFIG_HOME", ".config"), ("XDG_STATE_HOME", ".local/state")];
+        let usual = |below: &str| self.home.as_ref().map(|home| home.join(below));
+        let moved = bases.iter().filter(|(key, below)| self.xdg(key, below) != usual(below));
+        moved.map(|(key, _)| *key).collect()
     }
 
     /// Where state is kept if the config does not say: `$STATE_DIRECTORY` (systemd),
@@ -163,6 +187,13 @@ mod tests {
         let relative = [("XDG_STATE_HOME", "state"), ("STATE_DIRECTORY", "")];
         let expected = Path::new("/home/me/.local/state/mailtide");
         assert_eq!(env(&relative).state_dir().unwrap(), expected);
+    }
+
+    #[test]
+    fn variables_that_move_something_are_named() {
+        assert!(env(&[]).moved().is_empty());
+        assert!(env(&[("XDG_CONFIG_HOME", "/home/me/.config")]).moved().is_empty());
+        assert_eq!(env(&[("XDG_STATE_HOME", "/xdg")]).moved(), ["XDG_STATE_HOME"]);
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod names;
 mod plans;
 mod progress;
 mod scenarios;
+mod service;
 mod shipped;
 mod tidy;
 mod uploads;

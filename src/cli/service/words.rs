@@ -1,0 +1,118 @@
+//! What `mailtide service` says to people.
+
+use std::fmt::Write as _;
+
+use super::unit::Manager;
+use super::{Done, Found, State};
+use crate::cli::output::Style;
+use crate::reconcile::types::printable;
+
+/// A word for a shell.
+pub(super) fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+,:=@".contains(c);
+    if word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+impl Done {
+    /// In words; with `quiet` only what may go wrong.
+    pub(super) fn words(&self, manager: Manager, quiet: bool, style: Style) -> String {
+        let mut out = String::new();
+        let file = printable(&self.file);
+        if !quiet {
+            let _ = match self.done {
+                "absent" => writeln!(out, "not installed: there is no {file}"),
+                "unchanged" => writeln!(out, "{}  {file}", style.green("installed already")),
+                done => writeln!(out, "{}  {file}", style.green(done)),
+            };
+            if !self.starts.is_empty() {
+                let _ = writeln!(out, "  starts  {}", printable(&self.starts));
+            }
+        }
+        for note in &self.notes {
+            let _ = writeln!(out, "  {}  {}", style.yellow("note"), printable(note));
+        }
+        if quiet || self.done == "absent" {
+            return out;
+        }
+        if !self.commands.is_empty() {
+            let _ = writeln!(out, "{}:", self.purpose());
+            let _ = writeln!(out, "  {}", printable(&self.commands.join(" && ")));
+        }
+        if self.done == "removed" {
+            return out;
+        }
+        if manager == Manager::Systemd {
+            let _ = writeln!(out, "To keep it going while you are not signed in, once:");
+            let _ = writeln!(out, "  loginctl enable-linger");
+        }
+        let _ = writeln!(out, "How it is, and what it logs:");
+        let _ = writeln!(out, "  mailtide service status\n  {}", manager.log_hint());
+        out
+    }
+
+    /// What the commands are for.
+    fn purpose(&self) -> &'static str {
+        match self.done {
+            "removed" => "If it is running still, stop it",
+            "replaced" => "Start it anew, and after each sign-in",
+            _ => "Start it, now and after each sign-in",
+        }
+    }
+}
+
+impl Found {
+    pub(super) fn words(&self, style: Style) -> String {
+        let mut out = String::new();
+        let state = match self.state {
+            State::Absent => style.yellow("not installed") + " (mailtide service install)",
+            State::Current => style.green("installed"),
+            State::Older => {
+                style.yellow("installed by another version") + " (mailtide service install)"
+            }
+            State::Changed => style.yellow("installed, and changed since"),
+            State::Foreign => style.yellow("not written by mailtide"),
+        };
+        let _ = writeln!(out, "file     {}  {state}", printable(&self.file));
+        if !self.starts.is_empty() {
+            let other = match self.starts_this {
+                true => String::new(),
+                false => style.yellow("  (not what this mailtide would write)"),
+            };
+            let _ = writeln!(out, "starts   {}{other}", printable(&self.starts));
+        }
+        let unknown = |word: &Option<String>| printable(word.as_deref().unwrap_or("unknown"));
+        let _ = match &self.silent {
+            Some(why) => writeln!(
+                out,
+                "{:7}  {}: {}",
+                self.manager,
+                style.yellow("cannot be asked"),
+                printable(why)
+            ),
+            None => writeln!(
+                out,
+                "{:7}  {}, {}",
+                self.manager,
+                unknown(&self.active),
+                unknown(&self.enabled)
+            ),
+        };
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn a_shell_reads_words_back() {
+        let cases = [("/a/b", "/a/b"), ("/a b", "'/a b'"), ("/it's $x", "'/it'\\''s $x'")];
+        for (word, expected) in cases {
+            assert_eq!(quoted(word), expected);
+        }
+    }
+}
