@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::{
     AccountError, Outside, Report, Run, Settings, Wish, apply, observe, restate, say_goodbye,
@@ -40,7 +41,8 @@ impl Live {
         outside: Outside,
         cause: &str,
     ) -> Result<Self, AccountError> {
-        let run = Run::open(settings, outside, &Wish::default(), cause).await?;
+        let mut run = Run::open(settings, outside, &Wish::default(), cause).await?;
+        run.waits = false;
         let place = place(&run);
         Ok(Self { run, fresh: true, place })
     }
@@ -48,6 +50,12 @@ impl Live {
     /// Takes note of what was told of files, for the next look at the disk.
     pub fn hint(&mut self, hints: Hints) {
         self.run.hints = hints;
+    }
+
+    /// When to look at the disk once more, whatever is told: something was still being written.
+    #[must_use]
+    pub fn looks_again(&self) -> Option<Duration> {
+        self.run.growing.then_some(observe::QUIET)
     }
 
     /// Whether the Maildir is still the one that was opened and locked: another disk may be
@@ -169,6 +177,7 @@ impl Run {
         self.renames.clear();
         self.dry_run = wish.dry_run;
         self.unseen = false;
+        self.growing = false;
         self.skips_told = 0;
         self.marked = false;
         self.focus.clone_from(&wish.focus);

@@ -86,6 +86,10 @@ pub struct Run {
     focus: Option<BTreeSet<MailboxName>>,
     /// What was told of files before the run.
     hints: Hints,
+    /// Whether a file that is still being written is waited for; who stays looks again.
+    waits: bool,
+    /// There was such a file.
+    growing: bool,
     /// What had gone over the connection when the run began.
     traffic: Counters,
 }
@@ -160,6 +164,8 @@ impl Run {
             marked: false,
             focus: wish.focus.clone(),
             hints: Hints::default(),
+            waits: true,
+            growing: false,
             traffic: Counters::default(),
         })
     }

@@ -320,7 +320,7 @@ impl Open<'_> {
         let poll = tokio::time::Instant::now() + poll;
         loop {
             let renewal = tokio::time::sleep(RENEWAL);
-            let blind = self.files.poll();
+            let blind = [self.files.poll(), live.looks_again()].into_iter().flatten().min();
             let waited = async {
                 tokio::select! {
                     biased;

@@ -203,6 +203,10 @@ fn is_quiet(stamps: &DirStamps, now_ns: i64) -> bool {
     stamps.new.mtime_ns.max(stamps.cur.mtime_ns) < now_ns - QUIET_NS
 }
 
+/// So long after its last change a file counts as written.
+pub(in crate::account) const QUIET: Duration =
+    Duration::from_nanos(QUIET_NS.unsigned_abs() + 50_000_000);
+
 #[derive(Debug, Default)]
 struct Looked {
     files: Vec<(Listed, Examined)>,
@@ -237,7 +241,12 @@ async fn examine(
     if growing.is_empty() {
         return Ok(out);
     }
-    tokio::time::sleep(Duration::from_nanos(QUIET_NS.unsigned_abs() + 50_000_000)).await;
+    if !run.waits {
+        run.growing = true;
+        out.again = true;
+        return Ok(out);
+    }
+    tokio::time::sleep(QUIET).await;
     for listed in growing {
         let now = run.outside.clock.now_ns();
         match examine_one(run, mailbox, &listed, now)? {

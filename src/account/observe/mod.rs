@@ -19,7 +19,7 @@ use crate::reconcile::types::{MailboxId, MailboxName, Reach, RowId};
 use crate::remote::imap::ListedMailbox;
 
 pub(super) use attributes::HEADER_MAX;
-pub(super) use local::reexamine;
+pub(super) use local::{QUIET, reexamine};
 pub(super) use remote::note_gone;
 
 /// Looks at the same side after which departures are not believed in this run.
