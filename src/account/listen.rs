@@ -65,4 +65,12 @@ impl Listener {
     ) -> Result<(), AccountError> {
         Ok(self.session.watch(&self.watch, time, news).await?)
     }
+
+    /// Says goodbye, also in the middle of [`Self::listen`].
+    pub async fn close(mut self) {
+        match self.session.end_watch(&self.watch).await {
+            Ok(()) => super::say_goodbye(self.session).await,
+            Err(error) => tracing::debug!(%error, "logout"),
+        }
+    }
 }

@@ -178,8 +178,24 @@ fn answer(request: &Request, shared: &Shared) -> Answer {
     };
     match (done, account) {
         (false, Some(_)) => refuse(shared, "there is no such account here".to_owned()),
+        _ if matches!(request, Request::Pause { .. }) => paused(account, shared),
         _ => stand(shared),
     }
+}
+
+/// Waits a while until accounts have come to rest.
+fn paused(account: Option<&String>, shared: &Shared) -> Answer {
+    let deadline = Instant::now() + PATIENCE;
+    let (mut version, mut accounts) = shared.board.views();
+    let asked = |view: &&View| account.is_none_or(|account| view.account == *account);
+    while accounts.iter().filter(asked).any(|view| view.state != State::Paused) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        (version, accounts) = shared.board.wait(version, left);
+    }
+    Answer { accounts, ..stand(shared) }
 }
 
 /// Asks for a run and waits for its end.

@@ -205,7 +205,9 @@ fn is_remote(path: &Path) -> bool {
         0x5346_414F,
         0x00C3_6400,
     ];
-    rustix::fs::statfs(path).is_ok_and(|stat| REMOTE.contains(&(i64::from(stat.f_type))))
+    // On some machines the field is shorter.
+    #[allow(clippy::useless_conversion)]
+    rustix::fs::statfs(path).is_ok_and(|stat| REMOTE.contains(&i64::from(stat.f_type)))
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -79,18 +79,28 @@ impl Shared {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Does something with one account, or with all. False where there is no such account.
+    fn each(&self, account: Option<&str>, mut what: impl FnMut(&Handle)) -> bool {
+        let mut any = false;
+        for (name, handle) in &*self.lock() {
+            if account.is_none_or(|wanted| wanted == name) {
+                what(handle);
+                any = true;
+            }
+        }
+        any
+    }
+
     /// Gives a cause to one account, or to all. False where there is no such account.
     pub fn nudge(&self, account: Option<&str>, cause: Cause) -> bool {
-        let accounts = self.lock();
-        let wanted = accounts.iter().filter(|(name, _)| account.is_none_or(|a| a == *name));
-        wanted.map(|(_, handle)| handle.causes.nudge(cause)).count() > 0
+        self.each(account, |handle| handle.causes.nudge(cause))
     }
 
     /// Lets one account, or all, go on or wait. False where there is no such account.
     pub fn want(&self, account: Option<&str>, what: Wanted) -> bool {
-        let accounts = self.lock();
-        let wanted = accounts.iter().filter(|(name, _)| account.is_none_or(|a| a == *name));
-        wanted.map(|(_, handle)| handle.wanted.send_replace(what)).count() > 0
+        self.each(account, |handle| {
+            handle.wanted.send_replace(what);
+        })
     }
 }
 

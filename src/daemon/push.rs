@@ -1,17 +1,19 @@
 //! Connections that only listen: NOTIFY for all mailboxes on one, else IDLE on the mailboxes
 //! that matter, else none.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 
 use super::backoff::Backoff;
 use super::cause::{Cause, Causes};
 use super::state::Board;
-use crate::account::{Listener, Listens, Settings, Trouble};
+use crate::account::{AccountError, Listener, Listens, Outside, Settings, Trouble};
 use crate::reconcile::types::MailboxName;
 
 /// Servers and routers forget a silent connection after 10 minutes at the earliest that is
@@ -20,34 +22,47 @@ pub const RENEWAL: Duration = Duration::from_secs(9 * 60);
 /// Mailboxes that are listened to by IDLE, however many connections there may be.
 const IDLE_MAX: usize = 6;
 
+/// Connections that are told to go may take so long to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
+
 /// The listening connections of an account; dropped, they end.
 #[derive(Debug)]
 pub struct Push {
+    ears: Rc<Ears>,
+    tasks: RefCell<Vec<(MailboxName, JoinHandle<()>)>>,
+    stopping: watch::Sender<bool>,
+}
+
+/// What all of them share.
+#[derive(Debug)]
+struct Ears {
     settings: Settings,
-    outside: crate::account::Outside,
+    outside: Outside,
     causes: Causes,
     board: Arc<Board>,
-    tasks: Rc<RefCell<Vec<(MailboxName, JoinHandle<()>)>>>,
     /// What the first connection found.
-    listens: Rc<RefCell<Listens>>,
+    listens: Cell<Listens>,
+    stop: watch::Receiver<bool>,
 }
 
 impl Push {
     /// Begins to listen, on the local task set.
     pub fn start(
         settings: &Settings,
-        outside: &crate::account::Outside,
+        outside: &Outside,
         causes: &Causes,
         board: &Arc<Board>,
     ) -> Self {
-        let push = Self {
+        let (stopping, stop) = watch::channel(false);
+        let ears = Rc::new(Ears {
             settings: settings.clone(),
             outside: outside.clone(),
             causes: causes.clone(),
             board: Arc::clone(board),
-            tasks: Rc::default(),
-            listens: Rc::new(RefCell::new(Listens::Never)),
-        };
+            listens: Cell::new(Listens::Never),
+            stop,
+        });
+        let push = Self { ears, tasks: RefCell::default(), stopping };
         if settings.connections > 1 {
             push.listen(MailboxName::new(MailboxName::INBOX));
         }
@@ -57,95 +72,115 @@ impl Push {
     /// Whether the server tells of every mailbox: then nothing has to be polled.
     #[must_use]
     pub fn hears_all(&self) -> bool {
-        *self.listens.borrow() == Listens::All
+        self.ears.listens.get() == Listens::All
     }
 
     /// Listens to a mailbox where things happen, if there is a connection left for it.
     pub fn attend(&self, mailbox: &MailboxName) {
-        let room = usize::from(self.settings.connections).saturating_sub(1).min(IDLE_MAX);
-        let tasks = self.tasks.borrow();
-        let known = tasks.iter().any(|(name, _)| name == mailbox);
-        let full = tasks.len() >= room;
-        drop(tasks);
-        if *self.listens.borrow() == Listens::One && !known && !full {
+        let room = usize::from(self.ears.settings.connections).saturating_sub(1).min(IDLE_MAX);
+        let (known, full) = {
+            let tasks = self.tasks.borrow();
+            (tasks.iter().any(|(name, _)| name == mailbox), tasks.len() >= room)
+        };
+        if self.ears.listens.get() == Listens::One && !known && !full {
             self.listen(mailbox.clone());
         }
     }
 
     fn listen(&self, mailbox: MailboxName) {
-        let task = listen(
-            mailbox.clone(),
-            self.settings.clone(),
-            self.outside.clone(),
-            self.causes.clone(),
-            Arc::clone(&self.board),
-            Rc::clone(&self.listens),
-        );
-        let task = tokio::task::spawn_local(task);
+        let (ears, name) = (Rc::clone(&self.ears), mailbox.clone());
+        let task = tokio::task::spawn_local(async move { ears.listen(&name).await });
         self.tasks.borrow_mut().push((mailbox, task));
     }
 
-    /// Says goodbye where that is quick.
-    pub fn stop(&self) {
-        self.tasks.borrow_mut().drain(..).for_each(|(_, task)| task.abort());
+    /// Says goodbye, where that is quick.
+    pub async fn stop(&self) {
+        self.stopping.send_replace(true);
+        let tasks: Vec<_> = self.tasks.borrow_mut().drain(..).collect();
+        let deadline = Instant::now() + GOODBYE;
+        for (_, mut task) in tasks {
+            if timeout_at(deadline, &mut task).await.is_err() {
+                task.abort();
+            }
+        }
     }
 }
 
 impl Drop for Push {
     fn drop(&mut self) {
-        self.stop();
+        self.tasks.borrow_mut().drain(..).for_each(|(_, task)| task.abort());
     }
 }
 
-async fn listen(
-    mailbox: MailboxName,
-    settings: Settings,
-    outside: crate::account::Outside,
-    causes: Causes,
-    board: Arc<Board>,
-    listens: Rc<RefCell<Listens>>,
-) {
-    let first = mailbox.is_inbox();
-    let mut backoff = Backoff::default();
-    loop {
-        let mut listener = match Listener::open(&settings, &outside, &mailbox).await {
-            Ok(Some(listener)) => listener,
-            Ok(None) => return,
-            Err(error) => {
-                tracing::debug!(%error, "nobody listens");
-                let wait = backoff.next(error.trouble(), error.words(), fastrand::f64());
-                tokio::time::sleep(wait.max(Duration::from_secs(1))).await;
-                continue;
+impl Ears {
+    /// Listens to a mailbox (or, where the server can, to all) until it is told to stop; after
+    /// trouble again.
+    async fn listen(&self, mailbox: &MailboxName) {
+        let first = mailbox.is_inbox();
+        let mut backoff = Backoff::default();
+        loop {
+            let opened = tokio::select! {
+                opened = Listener::open(&self.settings, &self.outside, mailbox) => opened,
+                () = self.told_to_stop() => return,
+            };
+            let (error, wait) = match opened {
+                Ok(None) => return,
+                Ok(Some(listener)) => {
+                    if first {
+                        self.hears(listener.listens());
+                    }
+                    // What came while nobody listened.
+                    self.causes.nudge(Cause::Server);
+                    let Some(error) = self.follow(listener, &mut backoff).await else { return };
+                    if first {
+                        self.hears(Listens::Never);
+                    }
+                    // The other connection may have ended as well: a run finds out.
+                    self.causes.nudge(Cause::Server);
+                    (error, Duration::ZERO)
+                }
+                Err(error) => (error, Duration::from_secs(1)),
+            };
+            tracing::debug!(%error, "nobody listens");
+            let trouble = if wait.is_zero() { Trouble::Lost } else { error.trouble() };
+            let wait = backoff.next(trouble, error.words(), fastrand::f64()).max(wait);
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.told_to_stop() => return,
             }
-        };
-        if first {
-            let how = listener.listens();
-            *listens.borrow_mut() = how;
-            board.update(&settings.name, |view| {
-                view.push = match how {
-                    Listens::All => "notify".to_owned(),
-                    Listens::One => "idle".to_owned(),
-                    Listens::Never => "poll".to_owned(),
-                };
-            });
         }
-        // What came while nobody listened.
-        causes.nudge(Cause::Server);
-        let error = loop {
-            let mut news = || causes.nudge(Cause::Server);
-            match listener.listen(RENEWAL, &mut news).await {
-                Ok(()) => backoff.reset(),
-                Err(error) => break error,
+    }
+
+    /// Passes on what is heard until the connection ends; none where that was wanted.
+    async fn follow(&self, mut listener: Listener, backoff: &mut Backoff) -> Option<AccountError> {
+        loop {
+            let mut news = || self.causes.nudge(Cause::Server);
+            let heard = tokio::select! {
+                heard = listener.listen(RENEWAL, &mut news) => Some(heard),
+                () = self.told_to_stop() => None,
+            };
+            match heard {
+                Some(Ok(())) => backoff.reset(),
+                Some(Err(error)) => return Some(error),
+                None => {
+                    listener.close().await;
+                    return None;
+                }
             }
-        };
-        tracing::debug!(%error, "the connection that listens has ended");
-        if first {
-            *listens.borrow_mut() = Listens::Never;
-            board.update(&settings.name, |view| "poll".clone_into(&mut view.push));
         }
-        // The other connection may have ended as well: a run finds out.
-        causes.nudge(Cause::Server);
-        let wait = backoff.next(Trouble::Lost, error.words(), fastrand::f64());
-        tokio::time::sleep(wait).await;
+    }
+
+    fn hears(&self, listens: Listens) {
+        self.listens.set(listens);
+        let word = match listens {
+            Listens::All => "notify",
+            Listens::One => "idle",
+            Listens::Never => "poll",
+        };
+        self.board.update(&self.settings.name, |view| word.clone_into(&mut view.push));
+    }
+
+    async fn told_to_stop(&self) {
+        let _ = self.stop.clone().wait_for(|stop| *stop).await;
     }
 }

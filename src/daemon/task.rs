@@ -113,7 +113,7 @@ impl Task {
                 }
                 Wanted::Running => {}
             }
-            match self.live(&mut backoff).await {
+            match Box::pin(self.live(&mut backoff)).await {
                 End::Wanted | End::Moved => {}
                 End::Trouble(failure) => self.wait_after(&failure, &mut backoff).await,
             }
@@ -171,7 +171,7 @@ impl Task {
             Ok(()) => session.serve(&mut live).await,
             Err(error) => error.into(),
         };
-        session.push.stop();
+        session.push.stop().await;
         if !matches!(end, End::Trouble(_)) {
             live.close().await;
         }

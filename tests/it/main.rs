@@ -16,6 +16,7 @@ mod interrupt;
 mod names;
 mod plans;
 mod progress;
+mod running;
 mod scenarios;
 mod service;
 mod shipped;

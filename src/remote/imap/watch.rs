@@ -107,15 +107,7 @@ impl Session {
         if let Some(status) = self.talk.answered(&tag) {
             return require_ok(DOING, status).map(drop);
         }
-        let wire = self.wire();
-        wire.uncork();
-        let sent = async {
-            wire.write(b"DONE\r\n").await?;
-            wire.flush().await
-        }
-        .await;
-        wire.cork();
-        sent.map_err(|broken| self.stopped(DOING, broken.into()))?;
+        self.say_done().await?;
         let status = self
             .answer(DOING, &tag, &mut |response| {
                 if is_news(response) {
@@ -125,6 +117,29 @@ impl Session {
             })
             .await?;
         require_ok(DOING, status).map(drop)
+    }
+
+    async fn say_done(&mut self) -> Result<(), RemoteError> {
+        let wire = self.wire();
+        wire.uncork();
+        let sent = async {
+            wire.write(b"DONE\r\n").await?;
+            wire.flush().await
+        }
+        .await;
+        wire.cork();
+        sent.map_err(|broken| self.stopped("IDLE", broken.into()))
+    }
+
+    /// After a [`Self::watch`] that was given up, so that the session can be logged out.
+    ///
+    /// # Errors
+    /// What ends the session.
+    pub async fn end_watch(&mut self, how: &Watch) -> Result<(), RemoteError> {
+        match how {
+            Watch::Idle(_) if !self.talk.outstanding.is_empty() => self.say_done().await,
+            _ => Ok(()),
+        }
     }
 
     /// Hears what is told until the time is over.

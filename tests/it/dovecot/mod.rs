@@ -1,5 +1,6 @@
 //! The shipped binary against a real Dovecot.
 
+mod daemon;
 mod days;
 mod kills;
 mod names;

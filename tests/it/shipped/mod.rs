@@ -1,5 +1,6 @@
 //! The shipped binary as an ordinary user runs it, against the simulated server over TCP.
 
+mod daemon;
 mod ends;
 mod full;
 mod limits;
