@@ -179,6 +179,22 @@ impl World {
         settings
     }
 
+    /// What a program in this world works with; its clock is the runtime's, which tests pause.
+    #[must_use]
+    pub fn outside(&self) -> Outside {
+        let (begun, base) = (tokio::time::Instant::now(), self.fs.clock().unsigned_abs());
+        Outside {
+            fs: Arc::new(self.fs.clone()),
+            connector: Arc::new(Dialler(self.server.clone())),
+            clock: Clock::from_fn(move || {
+                SystemTime::UNIX_EPOCH + Duration::from_nanos(base) + begun.elapsed()
+            }),
+            stop: Arc::new(AtomicBool::new(false)),
+            commits: None,
+            progress: Progress::default(),
+        }
+    }
+
     /// Asks the store, as `status` does.
     ///
     /// # Panics

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::PathBuf;
 
 use crate::reconcile::types::{MailboxName, printable};
 
@@ -38,6 +39,8 @@ pub struct Report {
     pub skipped: Vec<Skip>,
     /// Mailboxes whose files changed.
     pub touched: BTreeSet<MailboxName>,
+    /// Mail that came down and that nobody has read.
+    pub arrivals: Arrivals,
     /// Plan of a dry run, line by line.
     pub plan: Vec<String>,
     /// The run was asked to stop before it was through.
@@ -102,6 +105,34 @@ impl fmt::Display for Report {
         };
         write!(f, "{count} {what}")?;
         parts.try_for_each(|(count, what)| write!(f, ", {count} {what}"))
+    }
+}
+
+/// New mail: unread, and in a mailbox that mail arrives in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Arrivals {
+    /// How many messages.
+    pub count: u64,
+    /// Where.
+    pub mailboxes: BTreeSet<MailboxName>,
+    /// Their files, up to a hundred.
+    pub files: Vec<PathBuf>,
+}
+
+impl Arrivals {
+    /// A program is told of no more files than this: a first run brings more than anybody is
+    /// to be shown.
+    const FILES_MAX: usize = 100;
+
+    /// Notes a message.
+    pub fn note(&mut self, mailbox: &MailboxName, file: impl FnOnce() -> PathBuf) {
+        self.count += 1;
+        if !self.mailboxes.contains(mailbox) {
+            self.mailboxes.insert(mailbox.clone());
+        }
+        if self.files.len() < Self::FILES_MAX {
+            self.files.push(file());
+        }
     }
 }
 

@@ -4,9 +4,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{Config, nearest};
+use crate::daemon::volume::Level;
 use crate::reconcile::types::{MailboxName, printable};
 
 /// Mirrors mailboxes to local Maildirs and keeps both sides the same.
@@ -91,8 +92,27 @@ pub enum Command {
         account: Option<String>,
     },
     /// Say how each account stands: last run, what waits, what is set aside and why.
-    #[command(after_help = "Example:\n  mailtide status --json | jq '.accounts[].set_aside'")]
-    Status,
+    #[command(
+        after_help = "Examples:\n  mailtide status --watch    as it happens, until Ctrl-C\n  \
+                            mailtide status --json | jq '.accounts[].set_aside'"
+    )]
+    Status {
+        /// Show what `mailtide run` is at, again after each change.
+        #[arg(long, short)]
+        watch: bool,
+    },
+    /// Set what `mailtide run` logs, of an account or of all, until it is started anew.
+    ///
+    /// `trace` shows every line to and from the server, without passwords and bodies.
+    #[command(after_help = "Examples:\n  mailtide log trace work\n  \
+                            mailtide log default    as it was started")]
+    Log {
+        /// How much.
+        #[arg(value_enum)]
+        level: LogLevel,
+        /// The account; all if none is given.
+        account: Option<String>,
+    },
     /// List what waits for your yes or no.
     ///
     /// When surprisingly many messages would be deleted, mailtide stops and asks. All else
@@ -137,6 +157,36 @@ pub enum Command {
         #[command(subcommand)]
         action: ServiceAction,
     },
+}
+
+/// What is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// What the program was started with.
+    Default,
+    /// Only what failed.
+    Error,
+    /// And what was skipped or is tried again.
+    Warn,
+    /// And a line for each run.
+    Info,
+    /// And why.
+    Debug,
+    /// And every line to and from the server.
+    Trace,
+}
+
+impl From<LogLevel> for Level {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Default => Self::Default,
+            LogLevel::Error => Self::Error,
+            LogLevel::Warn => Self::Warn,
+            LogLevel::Info => Self::Info,
+            LogLevel::Debug => Self::Debug,
+            LogLevel::Trace => Self::Trace,
+        }
+    }
 }
 
 /// What is done with the service.

@@ -112,6 +112,9 @@ fn means(account: &Account) -> Vec<String> {
     if let Some(program) = account.on_change.first() {
         lines.push(format!("runs {program} after local changes"));
     }
+    if let Some(program) = account.new_mail.first() {
+        lines.push(format!("runs {program} after new mail came"));
+    }
     lines
 }
 

@@ -15,6 +15,7 @@ use super::report::Failure;
 use crate::config::{Config, Env};
 use crate::daemon::control::{self, Answer, Request};
 use crate::daemon::state::{State, View};
+use crate::daemon::volume::Level;
 use crate::daemon::{Daemon, Event, Order};
 use crate::reconcile::types::printable;
 
@@ -26,7 +27,7 @@ pub(super) fn run(config: &Config, global: &Global) -> Result<(), Failure> {
     let daemon = Daemon::new(config);
     listen(daemon.orders())
         .map_err(|e| Failure::new(Exit::Skipped, format!("cannot listen for signals: {e}")))?;
-    let socket = socket(config);
+    let socket = sockets(config).swap_remove(0);
     if let Err(error) = control::serve(&socket, daemon.shared()) {
         // The mail is kept in step all the same.
         let shown = printable(&socket.display().to_string());
@@ -69,22 +70,63 @@ fn listen(orders: Sender<Event>) -> std::io::Result<()> {
     Ok(())
 }
 
-fn socket(config: &Config) -> PathBuf {
-    control::path(Env::of_process().runtime_dir().as_deref(), &config.state_dir)
+/// Where a daemon of this config may answer; at least one place.
+fn sockets(config: &Config) -> Vec<PathBuf> {
+    control::paths(Env::of_process().runtime_dir().as_deref(), &config.state_dir)
 }
 
-/// What a running daemon of this config says; none where there is none.
+/// What a running daemon of this config says, one answer or more; none where there is none.
+fn answers(
+    config: &Config,
+    request: &Request,
+) -> Option<impl Iterator<Item = Result<Answer, Failure>>> {
+    sockets(config).into_iter().find_map(|socket| {
+        let mut answers = control::ask(&socket, request).ok()?.peekable();
+        // A daemon of another config may have the socket.
+        let first = answers.peek()?.as_ref();
+        let foreign = first.is_ok_and(|answer| answer.state_dir != config.state_dir);
+        let lost = |error| Failure::new(Exit::Skipped, format!("no answer: {error}"));
+        let said = move |answer: std::io::Result<Answer>| match answer.map_err(lost)? {
+            Answer { error: Some(words), .. } => {
+                Err(Failure::new(Exit::Skipped, printable(&words)))
+            }
+            answer => Ok(answer),
+        };
+        (!foreign).then(|| answers.map(said))
+    })
+}
+
 fn ask(config: &Config, request: &Request) -> Option<Result<Answer, Failure>> {
-    let answer = control::ask(&socket(config), request).ok()?.next()?;
-    match answer {
-        // A daemon of another config has the socket.
-        Ok(answer) if answer.state_dir != config.state_dir => None,
-        Ok(Answer { error: Some(words), .. }) => {
-            Some(Err(Failure::new(Exit::Skipped, printable(&words))))
+    answers(config, request)?.next()
+}
+
+fn nobody() -> Failure {
+    Failure::new(Exit::Skipped, "no mailtide is running for this config")
+        .advise("start it with `mailtide run`, or `mailtide service install --now`")
+}
+
+/// Shows how a running daemon's accounts stand, again after each change, until it ends.
+pub(super) fn watch(
+    config: &Config,
+    show: &mut dyn FnMut(&[View]) -> std::io::Result<()>,
+) -> Result<(), Failure> {
+    for answer in answers(config, &Request::Watch).ok_or_else(nobody)? {
+        match show(&answer?.accounts) {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
+            Err(error) => {
+                let text = format!("cannot write to stdout: {error}");
+                return Err(Failure::new(Exit::Skipped, text));
+            }
         }
-        Ok(answer) => Some(Ok(answer)),
-        Err(error) => Some(Err(Failure::new(Exit::Skipped, format!("no answer: {error}")))),
     }
+    Err(Failure::new(Exit::Skipped, "mailtide has ended"))
+}
+
+/// Sets what a running daemon logs.
+pub(super) fn log(config: &Config, account: Option<&String>, level: Level) -> Result<(), Failure> {
+    let request = Request::Log { account: account.cloned(), level };
+    ask(config, &request).ok_or_else(nobody)?.map(drop)
 }
 
 /// How a running daemon's accounts stand; none where no daemon runs.
@@ -134,11 +176,7 @@ pub(super) fn pause(
         true => Request::Pause { account },
         false => Request::Resume { account },
     };
-    match ask(config, &request) {
-        Some(answer) => answer.map(|answer| answer.accounts),
-        None => Err(Failure::new(Exit::Skipped, "no mailtide is running for this config")
-            .advise("start it with `mailtide run`")),
-    }
+    ask(config, &request).ok_or_else(nobody)?.map(|answer| answer.accounts)
 }
 
 /// Accounts as they stand, a line each.

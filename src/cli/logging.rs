@@ -3,17 +3,21 @@
 use std::fmt;
 use std::io::IsTerminal as _;
 
-use tracing::{Event, Level, Subscriber};
+use tracing::subscriber::Interest;
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormattedFields};
+use tracing_subscriber::layer::{Context, Filter, Layer as _, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::output::Style;
 use super::progress::screen;
+use crate::daemon::{ACCOUNT_THREAD, volume};
 use crate::reconcile::types::printable;
 
-/// Starts logging. `RUST_LOG` decides what is logged, else `--quiet` and the number of `-v`.
+/// Starts logging. `RUST_LOG` decides what is logged, else `--quiet` and the number of `-v`;
+/// a thread that was given a [volume] of its own goes by that.
 ///
 /// Only events of this program's own: `log` records of the libraries below are not bridged,
 /// because some of them hold the lines of a session, sign-in included.
@@ -30,18 +34,44 @@ pub fn start(quiet: bool, verbose: u8) {
         _ => EnvFilter::new(level),
     };
     let style = Style::of(std::io::stderr().is_terminal());
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    // systemd sets it for what writes to its journal (systemd.exec(5)).
+    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(|| screen::Stderr)
-        .event_format(Line { style })
-        .finish();
+        .event_format(Line { style, journal })
+        .with_filter(Volume(filter));
+    let subscriber = tracing_subscriber::registry().with(lines);
     // Fails only when somebody else logs already: their choice stands.
     let _ = tracing::subscriber::set_global_default(subscriber);
 }
 
-/// `warn: account{name=work}: what happened key=value`.
+/// Whether something is logged: a thread's own volume decides, else what the program was
+/// started with.
+struct Volume(EnvFilter);
+
+impl<S: Subscriber> Filter<S> for Volume {
+    fn enabled(&self, meta: &Metadata<'_>, ctx: &Context<'_, S>) -> bool {
+        match volume::own().filter(|_| is_ours(meta)) {
+            Some(level) => *meta.level() <= level,
+            None => Filter::<S>::enabled(&self.0, meta, ctx),
+        }
+    }
+
+    fn callsite_enabled(&self, meta: &'static Metadata<'static>) -> Interest {
+        // It may change at any time.
+        if is_ours(meta) { Interest::sometimes() } else { Interest::never() }
+    }
+}
+
+fn is_ours(meta: &Metadata<'_>) -> bool {
+    meta.target().starts_with("mailtide")
+}
+
+/// `warn: work: what happened key=value`, where `work` is the account.
 struct Line {
     style: Style,
+    /// Priorities of syslog are for the journal what colours are for people (sd-daemon(3)).
+    journal: bool,
 }
 
 impl<S, N> FormatEvent<S, N> for Line
@@ -62,7 +92,20 @@ where
             Level::DEBUG => "debug".to_owned(),
             Level::TRACE => "trace".to_owned(),
         };
+        if self.journal {
+            let priority = match *event.metadata().level() {
+                Level::ERROR => 3,
+                Level::WARN => 4,
+                Level::INFO => 6,
+                _ => 7,
+            };
+            write!(writer, "<{priority}>")?;
+        }
         write!(writer, "{level}: ")?;
+        let thread = std::thread::current();
+        if let Some(account) = thread.name().and_then(|name| name.strip_prefix(ACCOUNT_THREAD)) {
+            write!(writer, "{}: ", printable(account))?;
+        }
         for span in ctx.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
             write!(writer, "{}", span.name())?;
             let extensions = span.extensions();
@@ -105,7 +148,7 @@ mod tests {
         let writer = kept.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_writer(move || writer.clone())
-            .event_format(Line { style: Style::PLAIN })
+            .event_format(Line { style: Style::PLAIN, journal: false })
             .finish();
         tracing::subscriber::with_default(subscriber, || {
             let _span = tracing::info_span!("account", name = "a\u{1b}[1m").entered();
@@ -116,5 +159,40 @@ mod tests {
         assert_eq!(text.matches('\n').count(), 1, "{text}");
         let bad = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
         assert!(!text.contains(bad), "{text:?}");
+    }
+
+    #[test]
+    fn an_account_may_be_louder_or_quieter_than_the_rest() {
+        use crate::daemon::volume::Level;
+
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let lines = tracing_subscriber::fmt::layer()
+            .with_writer(move || writer.clone())
+            .event_format(Line { style: Style::PLAIN, journal: true })
+            .with_filter(Volume(EnvFilter::new("mailtide=info")));
+        let subscriber = std::sync::Arc::new(tracing_subscriber::registry().with(lines));
+        let say = || {
+            tracing::warn!("warning");
+            tracing::info!("message");
+            tracing::trace!("detail");
+        };
+        let volume = volume::Volume::default();
+        let account = |level: Level| {
+            volume.set(level);
+            let (subscriber, volume) = (subscriber.clone(), volume.clone());
+            let thread = std::thread::Builder::new().name(format!("{ACCOUNT_THREAD}work"));
+            let spawned = thread.spawn(move || {
+                volume.of_this_thread();
+                tracing::subscriber::with_default(subscriber, say);
+            });
+            spawned.unwrap().join().unwrap();
+            String::from_utf8(std::mem::take(&mut *kept.0.lock().unwrap())).unwrap()
+        };
+        let usual = "<4>warn: work: warning\n<6>info: work: message\n";
+        assert_eq!(account(Level::Default), usual);
+        assert_eq!(account(Level::Warn), "<4>warn: work: warning\n");
+        assert_eq!(account(Level::Trace), format!("{usual}<7>trace: work: detail\n"));
+        assert_eq!(account(Level::Default), usual);
     }
 }

@@ -116,18 +116,11 @@ fn execute(command: &Command, global: &Global, style: Style) -> Result<Answer, F
         }
         Command::Pause { account } => pause(&config, account.as_ref(), true, global),
         Command::Resume { account } => pause(&config, account.as_ref(), false, global),
-        Command::Status => {
-            let mut views = run::status(&config)?;
-            let live = daemon::status(&config).unwrap_or_default();
-            for view in &mut views {
-                view.now = live.iter().find(|now| now.account == view.account).cloned();
-            }
-            let exit = Exit::gravest(views.iter().map(report::StatusView::exit));
-            let text = match global.quiet {
-                true => String::new(),
-                false => report::status(&views, now, style),
-            };
-            answer(text, "accounts", &views, exit)
+        Command::Status { watch: true } => watch(&config, global),
+        Command::Status { watch: false } => status(&config, now, global, style),
+        Command::Log { level, account } => {
+            daemon::log(&config, account.as_ref(), (*level).into())?;
+            answer(String::new(), "accounts", &[(); 0], Exit::Agreed)
         }
         Command::Holds => {
             let views = run::status(&config)?;
@@ -154,6 +147,26 @@ fn execute(command: &Command, global: &Global, style: Style) -> Result<Answer, F
         }
         Command::Service { action } => service::execute(*action, Ok(&config), global, style),
     }
+}
+
+fn status(config: &Config, now: i64, global: &Global, style: Style) -> Result<Answer, Failure> {
+    let mut views = run::status(config)?;
+    let live = daemon::status(config).unwrap_or_default();
+    for view in &mut views {
+        view.now = live.iter().find(|now| now.account == view.account).cloned();
+    }
+    let exit = Exit::gravest(views.iter().map(report::StatusView::exit));
+    let text = if global.quiet { String::new() } else { report::status(&views, now, style) };
+    answer(text, "accounts", &views, exit)
+}
+
+/// Shows each state in place of the one before, or, for a program, in a line of its own.
+fn watch(config: &Config, global: &Global) -> Result<Answer, Failure> {
+    daemon::watch(config, &mut |views| match global.json {
+        true => output::show(&output::json_line(&serde_json::json!({ "accounts": views }))?),
+        false => output::show(&daemon::words(views)),
+    })?;
+    answer(String::new(), "accounts", &[(); 0], Exit::Agreed)
 }
 
 fn sync(

@@ -1,7 +1,7 @@
 //! How things are shown: colour, alignment, numbers, JSON, and a stdout that may close early.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -61,6 +61,21 @@ pub(super) fn print(text: &str) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }
+}
+
+/// Writes one of many texts to stdout, in place of the one before where the terminal can do
+/// that.
+///
+/// # Errors
+/// As for [`print`], and when the reader has gone away.
+pub(super) fn show(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    if stdout.is_terminal() && !dumb {
+        stdout.write_all(b"\x1b[H\x1b[J")?;
+    }
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
 }
 
 /// Writes a line to stderr; there is nobody to tell when that fails.

@@ -120,10 +120,10 @@ async fn run_account(
     let settings = Settings::of(account, &config.state_dir, secret.expose());
     let outside = Outside::real(progress, interrupt.flag());
     let (report, result) = Box::pin(account::sync(settings, outside, wish)).await;
-    if !report.touched.is_empty() && !account.on_change.is_empty() {
-        // What the program says stands above what is drawn.
+    if !account.on_change.is_empty() || !account.new_mail.is_empty() {
+        // What the programs say stands above what is drawn.
         let _pause = screen::pause();
-        hook::run(account, &hook::Batch::of(&report)).await;
+        hook::run_all(account, &report).await;
     }
     if report.interrupted && result.is_ok() {
         return Err(interrupted());

@@ -17,7 +17,7 @@ use super::{
 use crate::reconcile::types::{MailboxName, SpecialUse};
 
 /// Every key of an account.
-pub(super) const KEYS: [&str; 29] = [
+pub(super) const KEYS: [&str; 30] = [
     "protocol",
     "direction",
     "host",
@@ -41,6 +41,7 @@ pub(super) const KEYS: [&str; 29] = [
     "on_remote_delete",
     "poll",
     "on_change",
+    "new_mail",
     "connections",
     "max_message_size",
     "min_free",
@@ -121,6 +122,7 @@ pub(super) fn read(
             .unwrap_or(OnRemoteDelete::Remove),
         poll: span(s, "poll", 300, 10, 86_400, c),
         on_change: argv(s, "on_change", env, c).unwrap_or_default(),
+        new_mail: argv(s, "new_mail", env, c).unwrap_or_default(),
         connections: small(s, "connections", 32, c).unwrap_or(4),
         max_message_size: s.size("max_message_size", c).unwrap_or(1_000_000_000),
         min_free: s.size("min_free", c).unwrap_or(100_000_000),

@@ -103,6 +103,8 @@ pub struct Account {
     /// A program with its arguments, run once after a run that changed something locally; may
     /// be empty. No shell is between.
     pub on_change: Vec<String>,
+    /// The same, run once after a run that brought mail that nobody has read.
+    pub new_mail: Vec<String>,
     /// How many connections to use at most, 1 to 32.
     pub connections: u8,
     /// Messages above this many bytes are set aside.

@@ -45,6 +45,7 @@ fn the_least_config_has_every_default() {
         on_remote_delete: OnRemoteDelete::Remove,
         poll: Duration::from_secs(300),
         on_change: Vec::new(),
+        new_mail: Vec::new(),
         connections: 4,
         max_message_size: 1_000_000_000,
         min_free: 100_000_000,

@@ -14,6 +14,7 @@ use super::Shared;
 use super::cause::Cause;
 use super::state::{State, View};
 use super::task::Wanted;
+use super::volume::Level;
 
 /// The longest request, in octets.
 const REQUEST_MAX: u64 = 16 << 10;
@@ -52,6 +53,13 @@ pub enum Request {
         /// Which one.
         account: Option<String>,
     },
+    /// What is logged of the account, or of all.
+    Log {
+        /// Which one.
+        account: Option<String>,
+        /// How much.
+        level: Level,
+    },
 }
 
 /// What is answered.
@@ -67,13 +75,12 @@ pub struct Answer {
     pub error: Option<String>,
 }
 
-/// Where the socket of a daemon with these directories is.
+/// Where the socket of a daemon with these directories is: the first of them. A client looks at
+/// all, since a service may have a runtime directory where its user has none.
 #[must_use]
-pub fn path(runtime_dir: Option<&Path>, state_dir: &Path) -> PathBuf {
-    match runtime_dir {
-        Some(runtime) => runtime.join("control.sock"),
-        None => state_dir.join("control.sock"),
-    }
+pub fn paths(runtime_dir: Option<&Path>, state_dir: &Path) -> Vec<PathBuf> {
+    let dirs = runtime_dir.into_iter().chain([state_dir]);
+    dirs.map(|dir| dir.join("control.sock")).collect()
 }
 
 /// Listens on a thread of its own until the process ends. A socket that no one answers is
@@ -175,6 +182,9 @@ fn answer(request: &Request, shared: &Shared) -> Answer {
         Request::Resume { account } => {
             (account.as_ref(), shared.want(account.as_deref(), Wanted::Running))
         }
+        Request::Log { account, level } => {
+            (account.as_ref(), shared.log(account.as_deref(), *level))
+        }
     };
     match (done, account) {
         (false, Some(_)) => refuse(shared, "there is no such account here".to_owned()),
@@ -234,7 +244,10 @@ fn sync(account: Option<&str>, shared: &Shared) -> Answer {
 ///
 /// # Errors
 /// None runs, or it does not answer.
-pub fn ask(path: &Path, request: &Request) -> io::Result<impl Iterator<Item = io::Result<Answer>>> {
+pub fn ask(
+    path: &Path,
+    request: &Request,
+) -> io::Result<impl Iterator<Item = io::Result<Answer>> + use<>> {
     let mut stream = UnixStream::connect(path)?;
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');

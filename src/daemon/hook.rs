@@ -1,7 +1,9 @@
-//! `on_change`: the user's program, run once after a run that changed files.
+//! The user's programs: `on_change`, run after a run that changed files, and `new_mail`, run
+//! after one that brought mail that nobody has read.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,57 +14,112 @@ use crate::account::Report;
 use crate::config::{Account, SecretSource};
 use crate::reconcile::types::{MailboxName, printable};
 
-/// How long the program may take before it is stopped.
+/// How long a program may take before it is stopped.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// What changed since the program ran last.
-#[derive(Debug, Clone, Default)]
-pub struct Batch {
-    touched: BTreeSet<MailboxName>,
-    pulled: u64,
+/// Which program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    /// Files changed.
+    Change,
+    /// Mail came that nobody has read.
+    NewMail,
+}
+
+/// What a program is told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Batch {
+    mailboxes: BTreeSet<MailboxName>,
+    new: u64,
+    files: Vec<PathBuf>,
 }
 
 impl Batch {
-    /// What a run changed.
-    #[must_use]
-    pub fn of(report: &Report) -> Self {
-        Self { touched: report.touched.clone(), pulled: report.pulled }
+    /// What a run has to tell, if anything.
+    fn of(when: When, report: &Report) -> Option<Self> {
+        let batch = match when {
+            When::Change => {
+                Self { mailboxes: report.touched.clone(), new: report.pulled, files: Vec::new() }
+            }
+            When::NewMail => Self {
+                mailboxes: report.arrivals.mailboxes.clone(),
+                new: report.arrivals.count,
+                files: report.arrivals.files.clone(),
+            },
+        };
+        (!batch.mailboxes.is_empty()).then_some(batch)
     }
 
     fn join(&mut self, other: Self) {
-        self.touched.extend(other.touched);
-        self.pulled += other.pulled;
+        self.mailboxes.extend(other.mailboxes);
+        self.new += other.new;
+        self.files.extend(other.files);
     }
 }
 
-/// The program of an account, which never runs twice at a time: what changes while it runs is
-/// told to the next one. It holds up no run.
-#[derive(Debug, Clone)]
-pub struct Hook {
-    account: Rc<Account>,
-    waiting: Rc<RefCell<Option<Batch>>>,
-    running: Rc<RefCell<bool>>,
+impl When {
+    const ALL: [Self; 2] = [Self::Change, Self::NewMail];
+
+    /// As the config calls it.
+    fn key(self) -> &'static str {
+        match self {
+            Self::Change => "on_change",
+            Self::NewMail => "new_mail",
+        }
+    }
+
+    fn program(self, account: &Account) -> &[String] {
+        match self {
+            Self::Change => &account.on_change,
+            Self::NewMail => &account.new_mail,
+        }
+    }
 }
 
-impl Hook {
-    /// The program of this account.
+/// The programs of an account. Neither runs twice at a time: what happens while it runs is told
+/// to its next one. They hold up no run.
+#[derive(Debug)]
+pub struct Hooks([Hook; 2]);
+
+impl Hooks {
+    /// The programs of this account.
     #[must_use]
     pub fn new(account: &Account) -> Self {
         let account = Rc::new(account.clone());
-        Self { account, waiting: Rc::default(), running: Rc::default() }
+        Self(When::ALL.map(|when| Hook {
+            when,
+            account: Rc::clone(&account),
+            waiting: Rc::default(),
+            running: Rc::default(),
+        }))
     }
 
-    /// Tells the program of a run, on the local task set.
+    /// Tells the programs of a run, on the local task set.
     pub fn tell(&self, report: &Report) {
-        if report.touched.is_empty() || self.account.on_change.is_empty() {
+        self.0.iter().for_each(|hook| hook.tell(report));
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Hook {
+    when: When,
+    account: Rc<Account>,
+    waiting: Rc<RefCell<Option<Batch>>>,
+    running: Rc<Cell<bool>>,
+}
+
+impl Hook {
+    fn tell(&self, report: &Report) {
+        let Some(batch) = Batch::of(self.when, report) else { return };
+        if self.when.program(&self.account).is_empty() {
             return;
         }
-        self.waiting.borrow_mut().get_or_insert_default().join(Batch::of(report));
+        self.waiting.borrow_mut().get_or_insert_default().join(batch);
         if !self.running.replace(true) {
             let this = self.clone();
             tokio::task::spawn_local(async move {
                 while let Some(batch) = this.next() {
-                    run(&this.account, &batch).await;
+                    run(this.when, &this.account, &batch).await;
                 }
             });
         }
@@ -70,32 +127,44 @@ impl Hook {
 
     fn next(&self) -> Option<Batch> {
         let batch = self.waiting.borrow_mut().take();
-        if batch.is_none() {
-            self.running.replace(false);
-        }
+        self.running.set(batch.is_some());
         batch
     }
 }
 
-/// Runs the program with `MAILTIDE_ACCOUNT`, `MAILTIDE_MAILBOXES` (one path per line) and
-/// `MAILTIDE_NEW` (messages that came down). What it does wrong is said, and changes nothing.
-pub async fn run(account: &Account, batch: &Batch) {
-    let [program, arguments @ ..] = account.on_change.as_slice() else { return };
-    let mailboxes: Vec<&str> = batch.touched.iter().map(|name| name.as_str()).collect();
+/// Runs the programs of an account for what a run has to tell, and waits for them.
+pub async fn run_all(account: &Account, report: &Report) {
+    for when in When::ALL {
+        if let Some(batch) = Batch::of(when, report) {
+            run(when, account, &batch).await;
+        }
+    }
+}
+
+/// Runs a program with `MAILTIDE_ACCOUNT`, `MAILTIDE_MAILBOXES` (one path per line),
+/// `MAILTIDE_NEW` (messages that came down) and, for `new_mail`, `MAILTIDE_FILES` (their files,
+/// one per line). What it does wrong is said, and changes nothing.
+async fn run(when: When, account: &Account, batch: &Batch) {
+    let [program, arguments @ ..] = when.program(account) else { return };
+    let mailboxes: Vec<&str> = batch.mailboxes.iter().map(|name| name.as_str()).collect();
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
     command.env("MAILTIDE_ACCOUNT", &account.name);
     command.env("MAILTIDE_MAILBOXES", mailboxes.join("\n"));
-    command.env("MAILTIDE_NEW", batch.pulled.to_string());
+    command.env("MAILTIDE_NEW", batch.new.to_string());
+    if when == When::NewMail {
+        let files: Vec<_> = batch.files.iter().map(|file| file.as_os_str()).collect();
+        command.env("MAILTIDE_FILES", files.join("\n".as_ref()));
+    }
     if let SecretSource::Env(name) = &account.secret {
         // The password is nobody else's business.
         command.env_remove(name);
     }
-    let shown = printable(program);
+    let (key, shown) = (when.key(), printable(program));
     match tokio::time::timeout(LIMIT, command.status()).await {
         Ok(Ok(status)) if status.success() => {}
-        Ok(Ok(status)) => tracing::warn!("on_change: {shown} ended with {status}"),
-        Ok(Err(error)) => tracing::warn!("on_change: cannot run {shown}: {error}"),
-        Err(_) => tracing::warn!("on_change: {shown} took over {} s", LIMIT.as_secs()),
+        Ok(Ok(status)) => tracing::warn!("{key}: {shown} ended with {status}"),
+        Ok(Err(error)) => tracing::warn!("{key}: cannot run {shown}: {error}"),
+        Err(_) => tracing::warn!("{key}: {shown} took over {} s", LIMIT.as_secs()),
     }
 }

@@ -10,10 +10,12 @@ pub mod cause;
 pub mod control;
 pub mod files;
 pub mod hook;
+pub mod progress;
 pub mod push;
 pub mod state;
 pub mod systemd;
 pub mod task;
+pub mod volume;
 pub mod wake;
 
 use std::collections::BTreeMap;
@@ -29,12 +31,17 @@ use self::cause::{Cause, Causes};
 use self::state::{Board, State};
 use self::systemd::Manager;
 use self::task::{Task, Wanted};
+use self::volume::{Level, Volume};
+use crate::account::{Outside, Progress};
 use crate::config::{Account, Config};
 
 /// How long accounts may take to end.
 const END: Duration = Duration::from_millis(4_700);
 /// How long after an error of our own an account is begun anew.
 const AFTER_PANIC: Duration = Duration::from_secs(10);
+
+/// How the threads of accounts are called, before the name of the account.
+pub const ACCOUNT_THREAD: &str = "account ";
 
 /// What the daemon is told from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +69,7 @@ struct Handle {
     account: Account,
     causes: Causes,
     wanted: watch::Sender<Wanted>,
+    volume: Volume,
 }
 
 /// What the supervisor and the control socket both work with.
@@ -101,6 +109,11 @@ impl Shared {
         self.each(account, |handle| {
             handle.wanted.send_replace(what);
         })
+    }
+
+    /// Sets what is logged of one account, or of all. False where there is no such account.
+    pub fn log(&self, account: Option<&str>, level: Level) -> bool {
+        self.each(account, |handle| handle.volume.set(level))
     }
 }
 
@@ -207,22 +220,25 @@ impl Daemon {
 
     fn start(&self, account: &Account) {
         let (wanted, receiver) = watch::channel(Wanted::Running);
-        let causes = Causes::default();
+        let (causes, volume) = (Causes::default(), Volume::default());
         let task = Task {
             account: account.clone(),
             state_dir: self.state_dir.clone(),
+            outside: Outside::real(Progress::default(), Arc::default()),
             board: Arc::clone(&self.shared.board),
             causes: causes.clone(),
             wanted: receiver,
+            volume: volume.clone(),
             beat: self.manager.watchdog().map(|time| time / 4),
         };
         let name = account.name.clone();
         self.shared.board.update(&name, |_| {});
-        let handle = Handle { account: account.clone(), causes, wanted };
+        let handle = Handle { account: account.clone(), causes, wanted, volume };
         self.shared.lock().insert(name.clone(), handle);
         let events = self.events.clone();
-        let thread = std::thread::Builder::new().name(format!("account {name}"));
+        let thread = std::thread::Builder::new().name(format!("{ACCOUNT_THREAD}{name}"));
         let spawned = thread.spawn(move || {
+            task.volume.of_this_thread();
             supervise(&task);
             let _ = events.send(Event::Ended(task.account.name.clone()));
         });
@@ -295,12 +311,12 @@ fn supervise(task: &Task) {
         match catch_unwind(AssertUnwindSafe(|| task.run())) {
             Ok(Ok(())) => return,
             Ok(Err(error)) => {
-                return tracing::error!(account = task.account.name, "cannot start: {error}");
+                return tracing::error!("cannot start: {error}");
             }
             Err(_) => {
                 let seconds = AFTER_PANIC.as_secs();
                 let why = format!("an error of mailtide itself; tried again in {seconds} s");
-                tracing::error!(account = task.account.name, "{why}; please report it");
+                tracing::error!("{why}; please report it");
                 task.board.update(&task.account.name, |view| {
                     (view.state, view.why) = (State::BackingOff, Some(why));
                 });

@@ -10,10 +10,12 @@ use tokio::sync::watch;
 use super::backoff::Backoff;
 use super::cause::{self, Cause, Causes, Merged};
 use super::files::Files;
-use super::hook::Hook;
+use super::hook::Hooks;
+use super::progress;
 use super::push::{Push, RENEWAL};
 use super::state::{Board, State};
-use crate::account::{AccountError, Live, Outside, Progress, Report, Settings, Trouble, Wish};
+use super::volume::Volume;
+use crate::account::{AccountError, Live, Outside, Report, Settings, Trouble, Wish};
 use crate::config::{Account, SecretError};
 use crate::reconcile::types::printable;
 
@@ -41,12 +43,16 @@ pub struct Task {
     pub account: Account,
     /// Where its store lies.
     pub state_dir: PathBuf,
+    /// The world; whom it tells of progress is of no account here.
+    pub outside: Outside,
     /// Where it tells how it stands.
     pub board: Arc<Board>,
     /// Why it should look.
     pub causes: Causes,
     /// What is wanted of it.
     pub wanted: watch::Receiver<Wanted>,
+    /// What is logged of it.
+    pub volume: Volume,
     /// How often it shows that it is alive; never where nobody looks.
     pub beat: Option<Duration>,
 }
@@ -100,7 +106,8 @@ impl Task {
         Ok(())
     }
 
-    async fn serve(&self) {
+    /// The same, on the local task set of the caller.
+    pub async fn serve(&self) {
         let mut backoff = Backoff::default();
         self.beat();
         loop {
@@ -130,10 +137,10 @@ impl Task {
         let why = printable(&failure.text);
         let seconds = wait.as_secs();
         if wait.is_zero() {
-            tracing::info!(account = self.account.name, "{why}; connecting anew");
+            tracing::info!("{why}; connecting anew");
             return;
         }
-        tracing::warn!(account = self.account.name, "{why}; tried again in {seconds} s");
+        tracing::warn!("{why}; tried again in {seconds} s");
         self.board.update(&self.account.name, |view| view.runs += 1);
         self.state(state, Some(now() + i64::try_from(seconds).unwrap_or(0)), Some(why));
         let now = [Cause::Asked, Cause::Resumed, Cause::Network];
@@ -163,7 +170,7 @@ impl Task {
             task: self,
             files: Files::new(&self.causes),
             push: Push::start(&settings, &outside, &self.causes, &self.board),
-            hook: Hook::new(&self.account),
+            hooks: Hooks::new(&self.account),
             stop,
             backoff,
         };
@@ -181,7 +188,8 @@ impl Task {
     async fn open(&self, stop: &Arc<AtomicBool>) -> Result<(Live, Settings, Outside), End> {
         let secret = self.account.secret.fetch().await?;
         let settings = Settings::of(&self.account, &self.state_dir, secret.expose());
-        let outside = Outside::real(Progress::default(), Arc::clone(stop));
+        let progress = progress::onto(&self.board, &self.account.name);
+        let outside = Outside { progress, stop: Arc::clone(stop), ..self.outside.clone() };
         let live = Live::open(settings.clone(), outside.clone(), "start").await?;
         Ok((live, settings, outside))
     }
@@ -234,7 +242,7 @@ struct Open<'a> {
     task: &'a Task,
     files: Files,
     push: Push,
-    hook: Hook,
+    hooks: Hooks,
     stop: Arc<AtomicBool>,
     backoff: &'a mut Backoff,
 }
@@ -282,11 +290,11 @@ impl Open<'_> {
             () = self.must_end() => None,
         };
         let Some((report, result)) = done else {
-            tracing::info!(account = task.account.name, "stopped in the middle of a run");
+            tracing::info!("stopped in the middle of a run");
             return Err(End::Wanted);
         };
         self.tell(&words, &report, started.elapsed());
-        self.hook.tell(&report);
+        self.hooks.tell(&report);
         result?;
         self.backoff.reset();
         report.touched.iter().for_each(|mailbox| self.push.attend(mailbox));
@@ -347,7 +355,7 @@ impl Open<'_> {
         let name = &self.task.account.name;
         let millis = time.as_millis();
         let did = report.to_string();
-        tracing::info!(account = name, "{causes}: {did} in {millis} ms");
+        tracing::info!("{causes}: {did} in {millis} ms");
         self.task.board.update(name, |view| {
             view.runs += 1;
             if report.done() > 0 || view.last.is_none() {

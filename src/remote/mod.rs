@@ -43,8 +43,36 @@ impl Connector for TcpConnector {
         Box::pin(async move {
             let stream = TcpStream::connect((host, port)).await?;
             stream.set_nodelay(true)?;
+            keep_alive(&stream);
             Ok(Box::new(stream) as BoxStream)
         })
+    }
+}
+
+/// Lets the system find out about a peer that is gone without a word, also while nobody waits
+/// for it. It costs no wake-up of ours.
+fn keep_alive(stream: &TcpStream) {
+    use rustix::net::sockopt;
+    /// Silence after which the peer is asked.
+    const IDLE: Duration = Duration::from_secs(120);
+    /// Time between questions, and how many are unanswered at the end.
+    const INTERVAL: Duration = Duration::from_secs(20);
+    const COUNT: u32 = 3;
+    /// How long what was sent may stay unacknowledged, in milliseconds (RFC 5482).
+    #[cfg(target_os = "linux")]
+    const UNACKNOWLEDGED: u32 = 30_000;
+    let set = || {
+        sockopt::set_socket_keepalive(stream, true)?;
+        sockopt::set_tcp_keepidle(stream, IDLE)?;
+        sockopt::set_tcp_keepintvl(stream, INTERVAL)?;
+        sockopt::set_tcp_keepcnt(stream, COUNT)?;
+        #[cfg(target_os = "linux")]
+        sockopt::set_tcp_user_timeout(stream, UNACKNOWLEDGED)?;
+        rustix::io::Result::Ok(())
+    };
+    // Without it the deadlines of the session find out, later.
+    if let Err(error) = set() {
+        tracing::debug!("no keepalive: {error}");
     }
 }
 

@@ -13,6 +13,7 @@ mod hazards;
 mod hostile;
 mod interrupt;
 
+mod months;
 mod names;
 mod plans;
 mod progress;

@@ -17,6 +17,7 @@ mod fault;
 mod log;
 mod mailbox;
 pub mod name;
+mod notify;
 mod profile;
 mod request;
 mod respond;

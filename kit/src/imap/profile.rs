@@ -60,6 +60,8 @@ pub struct Profile {
     pub children: bool,
     /// IDLE (RFC 2177).
     pub idle: bool,
+    /// NOTIFY (RFC 5465), for personal mailboxes.
+    pub notify: bool,
     /// STARTTLS is offered on a connection that is not yet encrypted.
     pub starttls: bool,
     /// LOGINDISABLED until the connection is encrypted.
@@ -132,6 +134,7 @@ impl Profile {
             namespace: true,
             children: true,
             idle: true,
+            notify: false,
             starttls: false,
             login_disabled: false,
             delimiter: '/',
@@ -265,6 +268,7 @@ impl Profile {
             (signed_in && self.children, "CHILDREN"),
             (signed_in && self.namespace, "NAMESPACE"),
             (signed_in && self.uidplus, "UIDPLUS"),
+            (signed_in && self.notify, "NOTIFY"),
             (signed_in && self.list_extended, "LIST-EXTENDED"),
             (signed_in && self.has_modseq(), "CONDSTORE"),
             (signed_in && self.modseq == Modseq::Qresync, "QRESYNC"),

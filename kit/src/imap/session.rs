@@ -6,6 +6,7 @@ use super::args::Piece;
 use super::commands::{self, Answer, Ctx, Refusal};
 use super::fault::{Active, CONNECT, Fault};
 use super::log::Logged;
+use super::notify::Told;
 use super::request::{announced, first_name, shown, split};
 use super::respond::Out;
 use super::view::View;
@@ -39,6 +40,8 @@ pub(super) struct Session {
     pub(super) condstore: bool,
     pub(super) qresync: bool,
     pub(super) after: After,
+    /// What was told of all mailboxes, since NOTIFY was asked for.
+    pub(super) told: Option<Told>,
     /// A late APPEND to finish after a delay.
     pub(super) timer: Option<(u64, std::time::Duration)>,
 }
@@ -73,6 +76,7 @@ pub(super) async fn run(shared: Arc<Shared>, io: Box<dyn Duplex>, encrypted: boo
         condstore: false,
         qresync: false,
         after: After::Go,
+        told: None,
         timer: None,
     };
     let mut dropped = shared.dropped.subscribe();
@@ -90,7 +94,7 @@ impl Link {
         self.greet().await?;
         while self.me.after == After::Go {
             let max = self.shared.lock().profile.max_line;
-            match self.wire.line(max).await {
+            match self.next_line(max).await {
                 Ok(line) => self.command(line).await?,
                 Err(LineError::TooLong(start)) => {
                     let tag = String::from_utf8_lossy(&start).into_owned();
@@ -293,6 +297,7 @@ impl Link {
         }
         let (out, tagged) = match r.verb.as_str() {
             "IDLE" if self.may_idle() => (Out::default(), self.idle().await?),
+            "NOTIFY" => (Out::default(), self.notify(&text["NOTIFY".len()..])),
             "AUTHENTICATE" => (Out::default(), self.authenticate(pieces).await?),
             _ => self.execute(r, pieces),
         };

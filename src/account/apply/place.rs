@@ -7,12 +7,14 @@ use super::fetch::Pulled;
 use super::mailbox_of;
 use crate::account::record::Writer;
 use crate::account::{AccountError, Run};
-use crate::local::name::with_flags;
+use crate::local::name::{FileName, with_flags};
 use crate::local::{Delivered, KeywordTable, LocalError, Placed, Root};
 use crate::reconcile::MailboxView;
 use crate::reconcile::messages::base_now;
 use crate::reconcile::pairing::{Class, class};
-use crate::reconcile::types::{Base, FileStamp, Flags, Journal, Local, Mailbox, MailboxId, Row};
+use crate::reconcile::types::{
+    Base, FileStamp, Flags, Journal, Local, Mailbox, MailboxId, Row, SpecialUse, System,
+};
 use crate::state::StateError;
 
 /// Bodies of one mailbox, with what their keywords are called there.
@@ -116,7 +118,26 @@ fn rename_all(run: &mut Run, mailbox: &Mailbox, rows: Vec<Row>) -> Vec<Row> {
     }
     run.report.pulled += placed.iter().filter(|row| row.local.is_some()).count() as u64;
     run.report.touch(&mailbox.name);
+    if receives(mailbox) {
+        placed.iter().for_each(|row| announce(run, mailbox, row));
+    }
     placed
+}
+
+/// Whether new mail comes to a mailbox: to the others it is put by somebody who knows it.
+fn receives(mailbox: &Mailbox) -> bool {
+    use SpecialUse::{All, Archive, Drafts, Junk, Sent, Trash};
+    !matches!(mailbox.special_use, Some(All | Archive | Drafts | Junk | Sent | Trash))
+}
+
+/// Notes a message that nobody has read.
+fn announce(run: &mut Run, mailbox: &Mailbox, row: &Row) {
+    let Some(local) = &row.local else { return };
+    if !local.flags.system.contains(System::SEEN) {
+        let name = FileName::of(local, run.settings.info_separator);
+        let path = || run.root.path_of(&mailbox.name, &name);
+        run.report.arrivals.note(&mailbox.name, path);
+    }
 }
 
 fn wanted_keywords(pulled: &[Pulled]) -> Flags {

@@ -181,7 +181,9 @@ pub(super) fn forget_message(w: &Writer<'_>, mut row: Row) -> Result<(), StateEr
 fn is_unmoved(mailbox: &Mailbox, gate: Option<Gate>) -> bool {
     match (mailbox.cursor, gate) {
         (Some(cursor), Some(gate)) => {
-            cursor == gate && gate.highest_modseq.is_some_and(|modseq| modseq > 1)
+            // Of an empty mailbox there is nothing that could have changed.
+            let tells = gate.highest_modseq.is_some_and(|modseq| modseq > 1);
+            cursor == gate && (tells || gate.messages == 0)
         }
         _ => false,
     }

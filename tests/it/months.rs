@@ -1,0 +1,252 @@
+//! The task of an account over simulated days: time is paused and jumps from event to event.
+
+use std::cell::Cell;
+use std::fs;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kit::imap::{Fault, Profile, When};
+use kit::world::World;
+use mailtide::config::{Config, Env};
+use mailtide::daemon::cause::{Cause, Causes};
+use mailtide::daemon::state::{Board, State, View};
+use mailtide::daemon::task::{Task, Wanted};
+use mailtide::daemon::volume::Volume;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+/// An account that is kept in step.
+struct Kept {
+    world: World,
+    board: Arc<Board>,
+    causes: Causes,
+    wanted: watch::Sender<Wanted>,
+    begun: Instant,
+}
+
+impl Kept {
+    fn view(&self) -> View {
+        self.board.views().1.remove(0)
+    }
+
+    /// Time goes by, on the disk as well.
+    async fn pass(&self, time: Duration) {
+        sleep(time).await;
+        let elapsed = i64::try_from(self.begun.elapsed().as_nanos()).unwrap();
+        self.world.fs.set_clock(elapsed + 1_000_000_000_000_000_000);
+    }
+
+    /// Waits until it is so; gives how long that took.
+    async fn until(&self, what: &str, is_so: impl Fn() -> bool) -> Duration {
+        let begun = Instant::now();
+        while !is_so() {
+            assert!(begun.elapsed() < Duration::from_secs(3 * 3600), "{what}: {:?}", self.view());
+            // Exact where it matters, quick where it lasts.
+            self.pass((begun.elapsed() / 100).max(Duration::from_millis(1))).await;
+        }
+        begun.elapsed()
+    }
+
+    fn agrees(&self) -> bool {
+        self.view().state == State::InStep && self.world.remote() == self.world.local()
+    }
+}
+
+/// Keeps an account on such a server in step while something happens.
+fn keep(profile: Profile, scene: impl AsyncFnOnce(Rc<Kept>)) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, async {
+        tokio::time::pause();
+        let world = World::new(profile);
+        world.fs.set_clock(1_000_000_000_000_000_000);
+        world.server.create("Work");
+        let state = tempfile::tempdir().unwrap();
+        let (wanted, receiver) = watch::channel(Wanted::Running);
+        let (board, causes) = (Board::new(), Causes::default());
+        let task = Task {
+            account: account(state.path()),
+            state_dir: state.path().to_owned(),
+            outside: world.outside(),
+            board: Arc::clone(&board),
+            causes: causes.clone(),
+            wanted: receiver,
+            volume: Volume::default(),
+            beat: None,
+        };
+        board.update("me", |_| {});
+        let kept = Rc::new(Kept { world, board, causes, wanted, begun: Instant::now() });
+        let done = Rc::new(Cell::new(false));
+        let watched = Rc::clone(&done);
+        let serving = tokio::task::spawn_local(async move {
+            task.serve().await;
+            watched.set(true);
+        });
+        kept.until("it begins", || kept.view().state == State::InStep).await;
+        scene(Rc::clone(&kept)).await;
+        kept.wanted.send_replace(Wanted::Stopped);
+        serving.await.unwrap();
+        assert!(done.get());
+    });
+}
+
+fn account(dir: &Path) -> mailtide::config::Account {
+    let path = dir.join("config.toml");
+    let text = "[accounts.me]\nhost = \"127.0.0.1\"\ntls = \"none\"\nuser = \"me\"\n\
+                password_env = \"MAILTIDE_TEST_NO_SUCH\"\nmaildir = \"/mail\"\n";
+    let text = text.replace("password_env = \"MAILTIDE_TEST_NO_SUCH\"", "password = \"secret\"");
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let config = Config::load(Some(&path), &Env::of_process()).unwrap();
+    config.accounts.into_iter().next().unwrap()
+}
+
+fn notify() -> Profile {
+    Profile { notify: true, ..Profile::qresync() }
+}
+
+fn message(n: usize) -> Vec<u8> {
+    format!("Message-ID: <{n}>\r\nSubject: {n}\r\n\r\nnumber {n}\r\n").into_bytes()
+}
+
+/// The server tells at once, so it shows at once, however it tells.
+#[test]
+fn what_the_server_tells_shows_within_a_blink() {
+    for profile in [notify(), Profile::qresync()] {
+        keep(profile, async |kept| {
+            kept.pass(Duration::from_secs(60)).await;
+            for n in 0..100 {
+                kept.world.server.append("INBOX", &message(n), &[], Some(7));
+                let took = kept.until("it comes down", || kept.agrees()).await;
+                assert!(took < Duration::from_millis(60), "{took:?}");
+                let uid = kept.world.server.list("INBOX")[0].uid;
+                match n % 4 {
+                    1 => _ = kept.world.server.set_flags("INBOX", uid, &["\\Seen"], &[]),
+                    2 => _ = kept.world.server.mv("INBOX", uid, "Work"),
+                    3 => _ = kept.world.server.expunge("INBOX", &[uid]),
+                    _ => {}
+                }
+                let took = kept.until("so does a change", || kept.agrees()).await;
+                assert!(took < Duration::from_millis(60), "{took:?}");
+                kept.pass(Duration::from_secs(10)).await;
+            }
+        });
+    }
+}
+
+/// A day of nothing: what keeps the connections open, the polls that are configured, no more.
+#[test]
+fn a_quiet_day_costs_what_keeps_the_connections() {
+    let day = Duration::from_secs(86_400);
+    for (profile, polls) in [(notify(), 48), (Profile::qresync(), 288)] {
+        keep(profile, async |kept| {
+            kept.pass(Duration::from_secs(60)).await;
+            let (before, runs) = (kept.world.server.counters(), kept.view().runs);
+            kept.pass(day).await;
+            let after = kept.world.server.counters();
+            assert_eq!(after.connections, before.connections, "no connection is made anew");
+            let runs = kept.view().runs - runs;
+            assert!(runs >= polls * 8 / 10 && runs <= polls * 12 / 10, "{runs} runs");
+            // A poll is three commands; each connection is renewed every 9 minutes.
+            let commands = after.verbs.values().sum::<u64>() - before.verbs.values().sum::<u64>();
+            let most = 3 * runs + 2 * 86_400 / 540 + 20;
+            assert!(
+                commands <= most,
+                "{commands} commands in {runs} runs, more than {most}: {:?}",
+                after.verbs
+            );
+        });
+    }
+}
+
+/// Its name, and what it does to the server.
+type Trouble = (&'static str, fn(&World));
+
+/// Whatever does not work, and for however long: no busy loop, and it works again by itself.
+#[test]
+fn trouble_that_lasts_is_met_with_patience() {
+    let troubles: [Trouble; 4] = [
+        ("dropped at the greeting", |world| {
+            world.server.inject(Fault::CutBefore, When::connect());
+        }),
+        ("silent at the greeting", |world| {
+            world.server.inject(Fault::Hang, When::connect());
+        }),
+        ("BYE at each LIST", |world| {
+            world.server.inject(Fault::Bye("try again later".to_owned()), When::verb("LIST"));
+        }),
+        ("the password was changed", |world| {
+            world.server.configure(|p| p.credentials = Some(("me".into(), "other".into())));
+        }),
+    ];
+    for (what, trouble) in troubles {
+        keep(notify(), async |kept| {
+            kept.pass(Duration::from_secs(60)).await;
+            trouble(&kept.world);
+            kept.world.server.drop_connections();
+            let before = kept.world.server.counters().connections;
+            kept.pass(Duration::from_secs(4 * 3600)).await;
+            let tries = kept.world.server.counters().connections - before;
+            assert!((4..=130).contains(&tries), "{what}: {tries} connections in 4 hours");
+            assert_ne!(kept.view().state, State::InStep, "{what}");
+            kept.world.server.heal();
+            kept.world.server.configure(|p| p.credentials = None);
+            kept.world.server.append("INBOX", &message(1), &[], Some(7));
+            let took = kept.until(what, || kept.agrees()).await;
+            assert!(took < Duration::from_secs(3700), "{what}: {took:?}");
+        });
+    }
+}
+
+/// A person who asks, a network that came back: nobody waits for the next attempt then.
+#[test]
+fn a_reason_to_hope_is_tried_at_once() {
+    for cause in [Cause::Asked, Cause::Network, Cause::Resumed] {
+        keep(notify(), async |kept| {
+            kept.world.server.inject(Fault::CutBefore, When::connect());
+            kept.world.server.drop_connections();
+            kept.pass(Duration::from_secs(3600)).await;
+            kept.world.server.heal();
+            kept.causes.nudge(cause);
+            let took = kept.until("it tries", || kept.view().state == State::InStep).await;
+            assert!(took < Duration::from_secs(1), "{cause}: {took:?}");
+        });
+    }
+}
+
+/// A week of mail that comes, is read and goes, with a connection lost now and then.
+#[test]
+fn a_week_of_events_leaves_nothing_behind() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut rng = fastrand::Rng::with_seed(seed);
+    keep(notify(), async |kept| {
+        let server = &kept.world.server;
+        let mut memory = Vec::new();
+        for event in 0..7 * 144 {
+            kept.pass(Duration::from_secs(rng.u64(1..1200))).await;
+            let uids: Vec<u32> = server.list("INBOX").iter().map(|m| m.uid).collect();
+            let oldest = uids.first().copied();
+            match (rng.u8(..8), oldest) {
+                (0, _) => server.drop_connections(),
+                (1, Some(uid)) => _ = server.set_flags("INBOX", uid, &["\\Flagged"], &[]),
+                (2 | 3, Some(uid)) if uids.len() > 20 => _ = server.expunge("INBOX", &[uid]),
+                (4, Some(uid)) => _ = server.mv("INBOX", uid, "Work"),
+                _ => _ = server.append("INBOX", &message(event), &[], Some(7)),
+            }
+            let work: Vec<u32> = server.list("Work").iter().map(|m| m.uid).collect();
+            if work.len() > 20 {
+                server.expunge("Work", &work[..1]);
+            }
+            kept.until("it is in step", || kept.agrees()).await;
+            if event % 144 == 143 {
+                memory.push(server.counters().connections);
+            }
+        }
+        // About 18 losses a day, of two connections each.
+        let most = 2 + 2 * (7 * 144 / 8 + 60);
+        assert!(memory[6] < most, "{memory:?}, more than {most}");
+    });
+}
