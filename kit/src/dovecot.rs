@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::certificate::Issued;
@@ -63,15 +63,53 @@ impl Dovecot {
         let (port, tls_port) = (free_port(), identity.map_or(0, |_| free_port()));
         let server = Self { dir, port, tls_port };
         server.write_config(options, identity);
-        let config = server.path("dovecot.conf");
+        server.begin();
+        server
+    }
+
+    /// Starts it, again after it was [killed](Self::kill).
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn begin(&self) {
+        let config = self.path("dovecot.conf");
         let status = Command::new(PROGRAM).arg("-c").arg(&config).status().expect("dovecot runs");
-        assert!(status.success(), "dovecot did not start:\n{}", server.log());
+        assert!(status.success(), "dovecot did not start:\n{}", self.log());
         let until = Instant::now() + PATIENCE;
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < until, "dovecot does not listen:\n{}", server.log());
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            assert!(Instant::now() < until, "dovecot does not listen:\n{}", self.log());
             std::thread::yield_now();
         }
-        server
+    }
+
+    /// Ends all of its processes without a word, as a crash of the machine does.
+    pub fn kill(&self) {
+        // The master first, else it would start the others anew.
+        self.signal("-KILL");
+        let _ = std::fs::remove_file(self.path("run/master.pid"));
+    }
+
+    /// Its processes do nothing any more, but hold their connections.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// They go on.
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let Some(master) = self.pid() else { return };
+        let mut family = vec![master];
+        let mut at = 0;
+        while let Some(parent) = family.get(at) {
+            let children = output("pgrep", &format!("-P{parent}"));
+            family.extend(children.lines().map(str::to_owned));
+            at += 1;
+        }
+        // One may have ended by itself meanwhile.
+        let _ = Command::new("kill").arg(signal).args(&family).stderr(Stdio::null()).status();
     }
 
     fn path(&self, name: &str) -> PathBuf {

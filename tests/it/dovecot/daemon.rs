@@ -22,7 +22,7 @@ fn running(options: &Options) -> (Account, Client, Running) {
     // Every message that is there may go: this is no test of the guard.
     account.configure("[accounts.me.guard]\npercent = 100\nmessages = 1000\n");
     let running = Running::start(account.command());
-    running.says("info: start:", 1);
+    running.says("info: me: start:", 1);
     until("the first message comes down", || account.files("INBOX").len() == 1);
     let push = if options.without.contains(&"NOTIFY") { "idle" } else { "notify" };
     until("it listens", || status(&account).contains(&format!("server changes by {push}")));
@@ -166,12 +166,47 @@ fn another_config_is_taken_over_without_an_end() {
     let other = other.split_once("[accounts").unwrap().1;
     fs::write(account.config(), format!("{whole}\n[accounts{other}")).unwrap();
     running.signal(Signal::HUP);
-    running.says("info: start:", 2);
+    running.says(": start:", 2);
     fs::write(account.config(), whole).unwrap();
     running.signal(Signal::HUP);
     until("the other is gone", || !running.log().is_empty() && !status(&account).contains("you"));
     running.signal(Signal::USR1);
-    running.says("info: asked:", 1);
+    running.says("info: me: asked:", 1);
     let (ended, log) = running.end();
-    assert_eq!((ended.code(), log.matches("info: start:").count()), (Some(0), 2), "{log}");
+    assert_eq!((ended.code(), log.matches(": start:").count()), (Some(0), 2), "{log}");
+}
+
+/// The machine of the server goes down, comes back, and once only holds its breath.
+#[test]
+fn a_server_that_dies_or_freezes_is_met_again() {
+    let (account, mut client, running) = running(&Options::default());
+    let mut count = 1;
+    for n in 0..3 {
+        account.server.kill();
+        deliver(&account, "INBOX", &format!("while it is dead {n}"));
+        account.server.begin();
+        client = account.server.client("me");
+        client.append("INBOX", "", DATE, &mail(&format!("after it died {n}")));
+        count += 2;
+        until("both have come through", || {
+            account.files("INBOX").len() == count && client.messages("INBOX").len() == count
+        });
+    }
+    for n in 0..3 {
+        account.server.freeze();
+        deliver(&account, "INBOX", &format!("while it is frozen {n}"));
+        std::thread::yield_now();
+        account.server.thaw();
+        client.append("INBOX", "", DATE, &mail(&format!("after it froze {n}")));
+        count += 2;
+        until("both have come through", || {
+            account.files("INBOX").len() == count && client.messages("INBOX").len() == count
+        });
+    }
+    let (ended, log) = running.end();
+    assert_eq!(ended.code(), Some(0), "{log}");
+    // No busy loop: a line for each attempt.
+    assert!(log.lines().count() < 80, "{log}");
+    drop(client);
+    account.assert_equal();
 }

@@ -7,6 +7,7 @@ mod limits;
 mod modes;
 mod planted;
 mod scale;
+mod told;
 mod words;
 
 use std::fs;
