@@ -1,8 +1,10 @@
 //! mailtide at work, with a mail server of its own: `cargo run --release --example demo`.
 //!
 //! A simulated IMAP server in this process holds some friendly mail. `./demo-mail` is kept in
-//! step with it by a run a second, both ways, until Ctrl-C; what changes is printed.
+//! step with it, both ways, by the daemon of `mailtide run`, until Ctrl-C; what changes is printed.
 
+#[path = "demo/daemon.rs"]
+mod daemon;
 #[path = "demo/phone.rs"]
 mod phone;
 #[path = "demo/place.rs"]
@@ -10,33 +12,33 @@ mod place;
 #[path = "demo/sight.rs"]
 mod sight;
 
-use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kit::imap::Server;
 use kit::sample;
-use mailtide::account::{self, AccountError, Outside, Report, Settings, Wish};
 use mailtide::cli::interrupt::Interrupt;
-use mailtide::local::LocalError;
+use mailtide::daemon::state::State;
+use mailtide::reconcile::types::printable;
 use mailtide::state::{Hold, HoldState, Store};
 
+use self::daemon::Running;
 use self::phone::Phone;
 use self::place::{CONFIG, MAIL, Place, STATE};
 use self::sight::{DiskSight, ServerSight};
 
 /// The port of the server, if it is free; else any other.
 const PORT: u16 = 14_143;
-/// Time between two runs.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Time between two looks at both sides: the daemon does not wait for them.
+const LOOK: Duration = Duration::from_millis(100);
 /// Time between two things that the phone does.
 const PHONE: Duration = Duration::from_secs(20);
-/// Lines that one run prints about one side; the rest is counted.
+/// How long the first sync may take.
+const FIRST: Duration = Duration::from_secs(60);
+/// Lines that one look prints about one side; the rest is counted.
 const LINES: usize = 6;
 
 fn main() -> ExitCode {
@@ -54,23 +56,22 @@ pub(crate) fn run() -> Result<(), String> {
     let interrupt = Interrupt::install().map_err(|e| e.to_string())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| e.to_string())?;
+    let mut demo = Demo::start(Path::new("."))?;
+    if !say(&demo.greeting()) || !say(&demo.first_sync()?) {
+        return Ok(());
+    }
     runtime.block_on(async {
-        let mut demo = Demo::start(Path::new("."), interrupt.flag())?;
-        if !say(&demo.greeting()) || !say(&demo.first_sync().await?) {
-            return Ok(());
-        }
         let mut next_act = Instant::now() + PHONE;
         loop {
             tokio::select! {
-                () = tokio::time::sleep(PAUSE) => {}
+                () = tokio::time::sleep(LOOK) => {}
                 () = interrupt.requested() => break,
             }
-            let mut lines = Vec::new();
+            let mut lines = demo.look();
             if Instant::now() >= next_act {
                 lines.extend(demo.phone_acts());
                 next_act = Instant::now() + PHONE;
             }
-            lines.extend(demo.step().await);
             if !lines.is_empty() && !say(&(lines.join("\n") + "\n")) {
                 return Ok(());
             }
@@ -96,33 +97,39 @@ fn farewell() -> String {
 /// A server, its mirror, and what was last seen of both.
 pub(crate) struct Demo {
     pub(crate) server: Server,
-    place: Place,
-    settings: Settings,
-    outside: Outside,
+    port: u16,
     phone: Phone,
-    seen: ServerSight,
+    on_server: ServerSight,
+    on_disk: DiskSight,
+    /// The Maildir was not there at the last look.
+    gone: bool,
     holds: Vec<Hold>,
-    /// What was complained about in the last run: said once, not each second.
-    complaints: BTreeSet<String>,
+    /// What the daemon complained about last: said once, not each time.
+    complaint: Option<String>,
+    /// Ended before its place is given up.
+    daemon: Running,
+    place: Place,
 }
 
 impl Demo {
-    /// Starts the server and takes the directories below `base`.
-    pub(crate) fn start(base: &Path, stop: Arc<AtomicBool>) -> Result<Self, String> {
+    /// Starts the server and the daemon, and takes the directories below `base`.
+    pub(crate) fn start(base: &Path) -> Result<Self, String> {
         let place = Place::take(base)?;
         let now = u32::try_from(now()).unwrap_or(1);
         let server = sample::server(now);
         let port = listen(&server).map_err(|e| format!("no port for the server: {e}"))?;
-        let settings = place.settings(&place.account(port)?);
+        let daemon = Running::start(place.config(port)?)?;
         Ok(Self {
-            seen: ServerSight::of(&server),
+            on_server: ServerSight::of(&server),
+            on_disk: DiskSight::default(),
             server,
-            settings,
-            place,
-            outside: place::outside(stop),
+            port,
             phone: Phone::default(),
+            gone: false,
             holds: Vec::new(),
-            complaints: BTreeSet::new(),
+            complaint: None,
+            daemon,
+            place,
         })
     }
 
@@ -138,42 +145,30 @@ impl Demo {
         )
     }
 
-    /// The first sync, and what to try then.
-    pub(crate) async fn first_sync(&mut self) -> Result<String, String> {
+    /// Waits for the first sync; says what to try then.
+    pub(crate) fn first_sync(&mut self) -> Result<String, String> {
         let started = Instant::now();
-        let (report, result) = self.sync().await;
-        result.map_err(|error| error.to_string())?;
-        let (mailboxes, messages) = self.seen.counts();
+        let view = self.daemon.settled(FIRST);
+        if view.state != State::InStep {
+            return Err(format!("{}: {}", view.state.words(), view.why.unwrap_or_default()));
+        }
         let took = started.elapsed();
+        self.on_disk = DiskSight::of(&self.place.mail());
+        let (mailboxes, messages) = self.on_server.counts();
         Ok(format!(
             "First sync: {} of {messages} messages in {mailboxes} mailboxes fetched in {}.{} s.\n\n{}",
-            report.pulled,
+            self.on_disk.count(),
             took.as_secs(),
             took.subsec_millis() / 100,
-            things_to_try(self.settings.endpoint.port),
+            things_to_try(self.port),
         ))
     }
 
-    /// One run. Gives what to say about it: nothing when nothing happened.
-    pub(crate) async fn step(&mut self) -> Vec<String> {
-        let root = self.place.mail();
-        let removed = !root.join(".mailtide").exists();
-        let mut lines = self.news_of_server();
-        let before = DiskSight::of(&root);
-        let (report, result) = self.sync().await;
+    /// What is different on either side since the last look: nothing when nothing happened.
+    pub(crate) fn look(&mut self) -> Vec<String> {
+        let mut lines = self.news_of_disk();
         lines.extend(self.news_of_server());
-        let base = root.parent().unwrap_or(&root);
-        let on_disk = DiskSight::of(&root).since(&before, base);
-        if removed && result.is_ok() {
-            lines.push(format!(
-                "safe:    {MAIL} was gone as a whole. That is no wish to delete your mail: \
-                 {} messages fetched again, none deleted.",
-                report.pulled
-            ));
-        } else {
-            lines.extend(labelled("disk:", on_disk));
-        }
-        lines.extend(self.complain(&report, result));
+        lines.extend(self.complaints());
         lines.extend(self.news_of_holds());
         lines
     }
@@ -183,35 +178,54 @@ impl Demo {
         let mut lines = self.news_of_server();
         lines.push(format!("{:9}{}", "phone:", self.phone.act(&self.server, now())?));
         // The phone has said it.
-        self.seen = ServerSight::of(&self.server);
+        self.on_server = ServerSight::of(&self.server);
         Some(lines.join("\n"))
-    }
-
-    async fn sync(&self) -> (Report, Result<(), AccountError>) {
-        let (settings, outside) = (self.settings.clone(), self.outside.clone());
-        Box::pin(account::sync(settings, outside, Wish::default())).await
     }
 
     fn news_of_server(&mut self) -> Vec<String> {
         let now = ServerSight::of(&self.server);
-        let lines = now.since(&self.seen);
-        self.seen = now;
+        let lines = now.since(&self.on_server);
+        self.on_server = now;
         labelled("server:", lines)
     }
 
-    /// What the last run could not do, if it is not what the run before said.
-    fn complain(&mut self, report: &Report, result: Result<(), AccountError>) -> Vec<String> {
-        let mut complaints: BTreeSet<String> =
-            report.skipped.iter().map(|skip| format!("{}: {}", skip.what, skip.why)).collect();
-        match result {
-            // Somebody tries the command line; the next run is a second away.
-            Ok(()) | Err(AccountError::Local(LocalError::Locked { .. })) => {}
-            Err(error) => _ = complaints.insert(error.to_string()),
+    fn news_of_disk(&mut self) -> Vec<String> {
+        let root = self.place.mail();
+        let now = DiskSight::of(&root);
+        if !root.join(".mailtide").exists() {
+            self.gone = true;
+            return Vec::new();
         }
-        let shown = |text: &String| mailtide::reconcile::types::printable(text);
-        let new = complaints.difference(&self.complaints).map(shown).collect();
-        self.complaints = complaints;
-        labelled("problem:", new)
+        if self.gone {
+            let (_, messages) = self.on_server.counts();
+            if now.count() < messages {
+                // They are still on their way.
+                return Vec::new();
+            }
+            self.gone = false;
+            let line = format!(
+                "safe:    {MAIL} was gone as a whole. That is no wish to delete your mail: \
+                 {} messages fetched again, none deleted.",
+                now.count()
+            );
+            self.on_disk = now;
+            return vec![line];
+        }
+        let lines = now.since(&self.on_disk, root.parent().unwrap_or(&root));
+        self.on_disk = now;
+        labelled("disk:", lines)
+    }
+
+    /// What the daemon complains about, if it is not what it said before.
+    fn complaints(&mut self) -> Vec<String> {
+        let view = self.daemon.view();
+        let now = match view.state {
+            State::BackingOff | State::SignIn | State::InStep => view.why,
+            _ => self.complaint.clone(),
+        };
+        let new = now.clone().filter(|_| now != self.complaint);
+        self.complaint = now;
+        labelled("problem:", new.iter().map(|text| printable(text)).collect())
     }
 
     fn news_of_holds(&mut self) -> Vec<String> {
@@ -219,7 +233,7 @@ impl Demo {
         let mut lines = Vec::new();
         for hold in holds.iter().filter(|hold| hold.state == HoldState::Pending) {
             if !self.holds.iter().any(|known| known.id == hold.id) {
-                let mailbox = mailtide::reconcile::types::printable(&hold.mailbox_name);
+                let mailbox = printable(&hold.mailbox_name);
                 let (id, count, why) = (&hold.id, hold.rows.len(), &hold.why);
                 lines.push(format!(
                     "held:    {count} messages of {mailbox}: {why}\n         \
@@ -311,7 +325,7 @@ How it stands, says the real command (cargo builds it first):
   status        {status}
 
 There is also a phone, in other hands, that does something every {phone} s. What arrives is
-printed below: "server:" is what others would see, "disk:" is what became of your files.
+printed below: "disk:" is what happens to your files, "server:" is what others see.
 Ctrl-C ends it; rm -r {MAIL}* leaves nothing ({STATE} is what mailtide remembers).
 
 "#,

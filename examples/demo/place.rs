@@ -4,16 +4,8 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-use mailtide::account::{Clock, Outside, Progress, Settings};
-use mailtide::config::{Account, Config, Env};
-use mailtide::local::Layout;
-use mailtide::local::fs::RealFs;
-use mailtide::reconcile::{GuardLimits, OnLocalDelete, OnRemoteDelete};
-use mailtide::remote::TcpConnector;
-use mailtide::remote::imap::{Endpoint, Tls};
+use mailtide::config::{Config, Env};
 
 /// The Maildir, below the directory in which the demo was started.
 pub(crate) const MAIL: &str = "demo-mail";
@@ -76,7 +68,7 @@ impl Place {
 
     /// Writes the config, so that `mailtide --config … status` works on the demo too, and
     /// reads it back the way mailtide does.
-    pub(crate) fn account(&self, port: u16) -> Result<Account, String> {
+    pub(crate) fn config(&self, port: u16) -> Result<Config, String> {
         let text = format!(
             "# Of mailtide's demo; the server is there as long as the demo runs.\n\
              state_dir = {state:?}\n\n\
@@ -94,65 +86,7 @@ impl Place {
         fs::write(&path, text).map_err(|e| at(&path, &e))?;
         // It holds a password, and mailtide insists.
         fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).map_err(|e| at(&path, &e))?;
-        let config = Config::load(Some(&path), &Env::of_process()).map_err(|e| e.to_string())?;
-        config.accounts.into_iter().next().ok_or_else(|| "the config has no account".to_owned())
-    }
-
-    /// What a run of the account needs; the defaults of the config, spelled out.
-    pub(crate) fn settings(&self, account: &Account) -> Settings {
-        let mirrored = account.mailboxes.clone();
-        Settings {
-            name: account.name.clone(),
-            endpoint: Endpoint {
-                host: account.host.clone(),
-                port: account.port,
-                tls: Tls::None,
-                ca: None,
-                pin: None,
-                allow_cleartext: false,
-                user: account.user.clone(),
-                secret: zeroize::Zeroizing::new("demo".to_owned()),
-                timeout: account.timeout,
-                disable: std::collections::BTreeSet::new(),
-            },
-            maildir: account.maildir.clone(),
-            layout: Layout::Nested,
-            store: self.store(),
-            // In the words of the command line: it must not take this for another config.
-            scope: format!(
-                "{:?} {:?} {:?} {:?}",
-                account.mailboxes,
-                account.direction,
-                account.on_local_delete,
-                account.on_remote_delete
-            ),
-            selects: Arc::new(move |name| mirrored.mirror(name)),
-            pull_only: false,
-            on_local_delete: OnLocalDelete::Trash,
-            on_remote_delete: OnRemoteDelete::Remove,
-            guard: GuardLimits {
-                percent: u64::from(account.guard.percent),
-                messages: u64::from(account.guard.messages),
-            },
-            special_use: Vec::new(),
-            max_message_size: account.max_message_size,
-            connections: 1,
-            min_free: account.min_free,
-            info_separator: b':',
-            machine: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-        }
-    }
-}
-
-/// The real world, which stops when told to.
-pub(crate) fn outside(stop: Arc<AtomicBool>) -> Outside {
-    Outside {
-        fs: Arc::new(RealFs),
-        connector: Arc::new(TcpConnector),
-        clock: Clock::system(),
-        commits: None,
-        progress: Progress::default(),
-        stop,
+        Config::load(Some(&path), &Env::of_process()).map_err(|e| e.to_string())
     }
 }
 

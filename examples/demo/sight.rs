@@ -133,6 +133,12 @@ impl DiskSight {
         sight
     }
 
+    /// How many files there are, those in the trash not counted.
+    pub(crate) fn count(&self) -> usize {
+        let in_trash = |path: &&PathBuf| path.components().any(|part| part.as_os_str() == "trash");
+        self.files.values().filter(|path| !in_trash(path)).count()
+    }
+
     /// What is different from `before`, a line each; `base` is left out of the paths. Of what
     /// is gone nothing is said: mailtide renames and never unlinks, so that was the user.
     pub(crate) fn since(&self, before: &Self, base: &Path) -> Vec<String> {

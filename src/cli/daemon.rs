@@ -27,19 +27,18 @@ pub(super) fn run(config: &Config, global: &Global) -> Result<(), Failure> {
     let daemon = Daemon::new(config);
     listen(daemon.orders())
         .map_err(|e| Failure::new(Exit::Skipped, format!("cannot listen for signals: {e}")))?;
-    let socket = sockets(config).swap_remove(0);
-    if let Err(error) = control::serve(&socket, daemon.shared()) {
+    let path = sockets(config).swap_remove(0);
+    let _socket = control::serve(&path, daemon.shared()).inspect_err(|error| {
         // The mail is kept in step all the same.
-        let shown = printable(&socket.display().to_string());
+        let shown = printable(&path.display().to_string());
         tracing::warn!("nobody can ask this mailtide how it is: {shown}: {error}");
-    }
+    });
     let file = global.config.clone();
     let reload = move || {
         let loaded = Config::load(file.as_deref(), &Env::of_process());
         loaded.map_err(|error| error.to_string())
     };
     daemon.run(config, &reload);
-    let _ = std::fs::remove_file(&socket);
     Ok(())
 }
 

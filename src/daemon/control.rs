@@ -83,12 +83,24 @@ pub fn paths(runtime_dir: Option<&Path>, state_dir: &Path) -> Vec<PathBuf> {
     dirs.map(|dir| dir.join("control.sock")).collect()
 }
 
+/// A socket that clients find; dropped, it is not there any more.
+#[derive(Debug)]
+#[must_use = "nobody finds it once this is dropped"]
+pub struct Socket(PathBuf);
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // It may have been replaced or removed by hand; then nobody finds us anyway.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
 /// Listens on a thread of its own until the process ends. A socket that no one answers is
 /// replaced.
 ///
 /// # Errors
 /// Another daemon answers there, or the system refuses.
-pub fn serve(path: &Path, shared: Arc<Shared>) -> io::Result<()> {
+pub fn serve(path: &Path, shared: Arc<Shared>) -> io::Result<Socket> {
     if let Some(dir) = path.parent() {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     }
@@ -112,7 +124,7 @@ pub fn serve(path: &Path, shared: Arc<Shared>) -> io::Result<()> {
             }
         }
     })?;
-    Ok(())
+    Ok(Socket(path.to_owned()))
 }
 
 fn admit(stream: UnixStream, shared: &Arc<Shared>, clients: &Arc<AtomicUsize>) {

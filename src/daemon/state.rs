@@ -66,6 +66,23 @@ pub struct View {
     pub runs: u64,
 }
 
+impl View {
+    /// An account that has just begun.
+    #[must_use]
+    pub fn new(account: &str) -> Self {
+        Self {
+            account: account.to_owned(),
+            state: State::Connecting,
+            since: 0,
+            until: None,
+            why: None,
+            push: "poll".to_owned(),
+            last: None,
+            runs: 0,
+        }
+    }
+}
+
 /// All accounts. Whoever is interested waits for a change.
 #[derive(Debug, Default)]
 pub struct Board {
@@ -94,16 +111,7 @@ impl Board {
     /// Changes the view of an account, which is made if need be.
     pub fn update(&self, account: &str, change: impl FnOnce(&mut View)) {
         let mut inner = self.lock();
-        let view = inner.views.entry(account.to_owned()).or_insert_with(|| View {
-            account: account.to_owned(),
-            state: State::Connecting,
-            since: 0,
-            until: None,
-            why: None,
-            push: "poll".to_owned(),
-            last: None,
-            runs: 0,
-        });
+        let view = inner.views.entry(account.to_owned()).or_insert_with(|| View::new(account));
         let before = view.clone();
         change(view);
         if *view != before {

@@ -16,8 +16,8 @@ use crate::state::StateError;
 /// A directory stamp this young may miss a change made within its granularity.
 const QUIET_NS: i64 = 2_000_000_000;
 
-/// Looks at every directory that changed. Gives whether a departure was noticed.
-pub(super) async fn look(run: &mut Run, walk: Option<Mailboxes>) -> Result<bool, AccountError> {
+/// Looks at every directory that changed. Gives how many departures were noticed.
+pub(super) async fn look(run: &mut Run, walk: Option<Mailboxes>) -> Result<usize, AccountError> {
     let found = walk.map_or_else(|| run.root.mailboxes(), Ok)?;
     for problem in &found.problems {
         run.report.skip(problem.path().display().to_string(), problem.to_string());
@@ -37,7 +37,7 @@ pub(super) async fn look(run: &mut Run, walk: Option<Mailboxes>) -> Result<bool,
         let id = mailbox.id;
         let reach = match scan(run, mailbox, &directory).await {
             Ok((left, reach)) => {
-                departed |= left;
+                departed += left;
                 reach
             }
             Err(AccountError::Local(error)) => {
@@ -56,10 +56,10 @@ fn note_missing_directories(
     run: &mut Run,
     found: &[LocalMailbox],
     reach: Reach,
-) -> Result<bool, AccountError> {
+) -> Result<usize, AccountError> {
     let present: BTreeSet<_> = found.iter().map(|directory| &directory.name).collect();
     let known = run.store.mailboxes()?;
-    let mut departed = false;
+    let mut departed = 0;
     for mailbox in known.into_iter().filter(|m| !present.contains(&m.name)) {
         run.seen.local.insert(mailbox.id, reach);
         if !mailbox.local || reach != Reach::Complete || !run.looks_at(&mailbox.name) {
@@ -68,7 +68,9 @@ fn note_missing_directories(
         tracing::info!(mailbox = %mailbox.name, "its directory is gone");
         // Nobody deletes the INBOX: it comes back with what the server has.
         let restated = mailbox.name.is_inbox();
-        departed = true;
+        // As many as it held: it may not be the last that goes.
+        departed +=
+            usize::try_from(run.store.local_count(mailbox.id)?).unwrap_or(usize::MAX).max(1);
         run.record(|w| {
             w.tx().for_each_row(mailbox.id, |row| match row.local {
                 Some(_) => forget_file(w, row, restated),
@@ -102,14 +104,14 @@ async fn scan(
     run: &mut Run,
     mailbox: Mailbox,
     directory: &LocalMailbox,
-) -> Result<(bool, Reach), AccountError> {
+) -> Result<(usize, Reach), AccountError> {
     if mailbox.stamps.is_some_and(|stamps| stamps == directory.stamps) {
-        return Ok((false, Reach::Complete));
+        return Ok((0, Reach::Complete));
     }
-    let mut left = false;
+    let mut left = 0;
     loop {
         let part = scan_part(run, &mailbox).await?;
-        left |= part.left;
+        left += part.left;
         // What is still being written comes again in every comparison.
         if !part.more || part.written == 0 {
             // A file that could not be read to its end may be what went missing elsewhere.
@@ -121,7 +123,7 @@ async fn scan(
 
 /// What came of one comparison.
 struct Part {
-    left: bool,
+    left: usize,
     again: bool,
     more: bool,
     written: usize,
@@ -131,7 +133,7 @@ async fn scan_part(run: &mut Run, mailbox: &Mailbox) -> Result<Part, AccountErro
     let before = run.root.stamps(&mailbox.name)?;
     let table = run.root.keyword_table(&mailbox.name)?;
     let mut difference = names::compare(run, mailbox)?;
-    let left = !difference.missing.is_empty();
+    let left = difference.missing.len();
     let examined = examine(run, mailbox, std::mem::take(&mut difference.new)).await?;
     let after = run.root.stamps(&mailbox.name)?;
     let now = run.outside.clock.now_ns();

@@ -13,6 +13,7 @@ mod names;
 mod remote;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::{AccountError, Run, renames};
 use crate::reconcile::types::{MailboxId, MailboxName, Reach, RowId};
@@ -24,6 +25,10 @@ pub(super) use remote::note_gone;
 
 /// Looks at the same side after which departures are not believed in this run.
 const LOOKS_MAX: u32 = 3;
+/// So many departures from the disk in one look are much; fewer are acted upon at once.
+const WAVE: usize = 5;
+/// How long much is let come to rest before the next look.
+const REST: Duration = Duration::from_millis(250);
 
 /// What the last look saw, beside the columns in the store.
 #[derive(Debug, Default)]
@@ -60,7 +65,16 @@ pub(super) async fn disk(run: &mut Run) -> Result<bool, AccountError> {
     }
     edited::look_at(run)?;
     let left = local::look(run, Some(walk)).await?;
-    Ok(left || !run.report.skipped.is_empty() || !run.store.unsettled(None, 1)?.is_empty())
+    come_to_rest(left).await;
+    Ok(left > 0 || !run.report.skipped.is_empty() || !run.store.unsettled(None, 1)?.is_empty())
+}
+
+/// Where much leaves, somebody may be in the middle of taking everything away: the next look is
+/// for what that comes to.
+async fn come_to_rest(left: usize) {
+    if left >= WAVE {
+        tokio::time::sleep(REST).await;
+    }
 }
 
 /// Looks at both sides until no further departure is noticed.
@@ -73,9 +87,10 @@ pub async fn observe(run: &mut Run) -> Result<(), AccountError> {
         let (walk, listed) = first.take().map(|seen| (seen.walk, seen.listed)).unzip();
         let left = local::look(run, walk).await?;
         let gone = remote::look(run, listed).await?;
-        if !left && !gone {
+        if left == 0 && !gone {
             break;
         }
+        come_to_rest(left).await;
         if look == LOOKS_MAX {
             tracing::info!("mail leaves while it is looked at; removals wait for the next run");
             run.seen.local.values_mut().for_each(|reach| *reach = Reach::Partial);
