@@ -47,12 +47,12 @@ impl Running {
     pub(crate) fn settled(&self, time: Duration) -> View {
         let deadline = Instant::now() + time;
         loop {
-            let (version, views) = self.shared.board.views();
-            let busy = views.is_empty()
-                || views.iter().any(|v| matches!(v.state, State::Connecting | State::Syncing));
+            let (version, mut views) = self.shared.board.views();
+            let view = views.pop().unwrap_or_else(|| View::new("demo"));
+            let busy = matches!(view.state, State::Connecting | State::Syncing);
             let left = deadline.saturating_duration_since(Instant::now());
             if !busy || left.is_zero() {
-                return self.view();
+                return view;
             }
             let _ = self.shared.board.wait(version, left);
         }

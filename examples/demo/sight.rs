@@ -29,8 +29,8 @@ struct Seen {
 impl ServerSight {
     pub(crate) fn of(server: &Server) -> Self {
         let mut sight = Self::default();
-        for mailbox in server.mailboxes() {
-            for message in server.list(&mailbox) {
+        for (mailbox, messages) in server.everything() {
+            for message in messages {
                 let Msg { uid, flags, body, email_id, .. } = message;
                 let seen = Seen { subject: subject(&body), flags };
                 let places = sight.messages.entry(email_id).or_default();

@@ -137,7 +137,7 @@ pub fn messages() -> Vec<Sample> {
 #[must_use]
 pub fn server(uid_validity: u32) -> Server {
     let credentials = Some(("demo".to_owned(), "demo".to_owned()));
-    let server = Server::new(Profile { credentials, ..Profile::qresync() });
+    let server = Server::new(Profile { credentials, notify: true, ..Profile::qresync() });
     server.create(EMPTY);
     for sample in messages() {
         server.append(sample.mailbox, &sample.body, &sample.flags, Some(sample.date));

@@ -1,7 +1,7 @@
 //! An account that stays open from run to run: store, Maildir and connection.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
@@ -119,22 +119,15 @@ impl Live {
     }
 
     /// The directories in which something can happen that concerns us: the root, what leads to
-    /// mailboxes, and where their messages lie. The root comes first.
+    /// mailboxes or may once, and where their messages lie. The root comes first.
     ///
     /// # Errors
     /// The root cannot be read.
     pub fn directories(&self) -> Result<BTreeSet<PathBuf>, AccountError> {
-        let root = self.run.root.path();
-        let mut all = BTreeSet::from([root.to_owned()]);
-        for mailbox in self.run.root.mailboxes()?.found {
-            if !(self.run.settings.selects)(&mailbox.name) {
-                continue;
-            }
-            let above = mailbox.dir.ancestors().skip(1).take_while(|dir| dir.starts_with(root));
-            all.extend(above.map(Path::to_owned));
-            all.extend(["cur", "new"].map(|sub| mailbox.dir.join(sub)));
-            all.insert(mailbox.dir);
-        }
+        let found = self.run.root.mailboxes()?;
+        let mut all: BTreeSet<PathBuf> = found.walked.into_iter().collect();
+        let selected = found.found.iter().filter(|m| (self.run.settings.selects)(&m.name));
+        all.extend(selected.flat_map(|m| ["cur", "new"].map(|sub| m.dir.join(sub))));
         Ok(all)
     }
 

@@ -261,7 +261,12 @@ impl Open<'_> {
                         return end;
                     }
                 }
-                Ok(false) => {}
+                // A directory that is no mailbox yet is watched, too: its parts come one by one.
+                Ok(false) => {
+                    if let Err(error) = self.follow(live) {
+                        return error.into();
+                    }
+                }
                 Err(error) => return error.into(),
             }
             live.rest();

@@ -32,6 +32,8 @@ pub struct LocalMailbox {
 pub struct Mailboxes {
     /// The mailboxes, by name.
     pub found: Vec<LocalMailbox>,
+    /// Every directory that is a mailbox or could lead to one, the root first.
+    pub walked: Vec<PathBuf>,
     /// What could not be looked into or cannot be mirrored, each with its reason.
     pub problems: Vec<LocalError>,
     /// `Partial` when something could not be looked into: then no mailbox that is missing
@@ -54,11 +56,17 @@ impl Root {
     /// # Errors
     /// Only when the root itself cannot be read; what is below becomes a problem.
     pub fn mailboxes(&self) -> Result<Mailboxes, LocalError> {
-        let mut all = Mailboxes { found: Vec::new(), problems: Vec::new(), reach: Reach::Complete };
+        let mut all = Mailboxes {
+            found: Vec::new(),
+            walked: Vec::new(),
+            problems: Vec::new(),
+            reach: Reach::Complete,
+        };
         let mut todo = vec![Place { relative: PathBuf::new(), depth: 0 }];
         while let Some(place) = todo.pop() {
             let dir = self.path.join(&place.relative);
             let mut below = self.directories_in(&place, &dir, &mut all)?;
+            all.walked.push(dir.clone());
             let has = |sub: &str| below.iter().any(|b| b == sub.as_bytes());
             if has("cur") || has("new") {
                 self.take_mailbox(&place.relative, &dir, has("cur") && has("new"), &mut all);

@@ -120,6 +120,7 @@ fn what_the_phone_does_arrives_on_disk() {
     let mut heard = Vec::new();
     while let Some(act) = demo.phone_acts() {
         if !act.contains("goes to sleep") {
+            println!("{act}");
             let lines = says(&mut demo, "disk:");
             assert!(lines.iter().all(|line| line.starts_with("disk:")), "{lines:#?}");
         }

@@ -166,6 +166,16 @@ impl Server {
         Snapshot(self.shared.lock().state.clone())
     }
 
+    /// All messages of all mailboxes at one moment.
+    #[must_use]
+    pub fn everything(&self) -> BTreeMap<String, Vec<Msg>> {
+        let inner = self.shared.lock();
+        let all = inner.state.mailboxes.iter().filter(|(_, mailbox)| !mailbox.noselect);
+        let messages =
+            |mailbox: &Mailbox| mailbox.messages.values().map(|m| Msg::clone(m)).collect();
+        all.map(|(name, mailbox)| (name.clone(), messages(mailbox))).collect()
+    }
+
     /// Puts all mailboxes back; sessions that have one selected end at their next command.
     pub fn restore(&self, snapshot: &Snapshot) {
         self.shared.lock().late.clear();

@@ -236,3 +236,22 @@ fn what_only_we_did_is_not_asked_about() {
     assert_eq!(mirror.server.counters().octets_received, 0);
     running.end();
 }
+
+/// Directories come one by one; the first of them is no mailbox yet.
+#[test]
+fn a_mailbox_may_be_made_in_parts() {
+    let (mirror, running) = running();
+    for (n, parts) in [["", "tmp", "new", "cur"], ["", "cur", "new", "tmp"]].iter().enumerate() {
+        let dir = mirror.root().join(format!("Made {n}"));
+        for part in parts {
+            let part = dir.join(part);
+            fs::create_dir(&part).unwrap();
+            kit::unprivileged::give(&part);
+            // It has looked in between.
+            mirror.run(&["sync"]).expect(0, &[]);
+        }
+        mirror.deliver(&format!("Made {n}"), "first");
+        until("it goes up", || mirror.server.list(&format!("Made {n}")).len() == 1);
+    }
+    running.end();
+}
