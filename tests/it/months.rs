@@ -195,7 +195,8 @@ fn trouble_that_lasts_is_met_with_patience() {
             kept.world.server.configure(|p| p.credentials = None);
             kept.world.server.append("INBOX", &message(1), &[], Some(7));
             let took = kept.until(what, || kept.agrees()).await;
-            assert!(took < Duration::from_secs(3700), "{what}: {took:?}");
+            // An hour at the most, give or take a quarter.
+            assert!(took < Duration::from_secs(4600), "{what}: {took:?}");
         });
     }
 }

@@ -12,10 +12,12 @@ use kit::unprivileged;
 use super::{Mirror, mail};
 use crate::running::{Running, until};
 
+/// Watched, by a server that tells of all mailboxes.
 fn running(mirror: &Mirror) -> Running {
+    mirror.server.configure(|p| p.notify = true);
     let running = Running::start(mirror.command());
     running.says("me: start:", 1);
-    until("it listens", || mirror.run(&["status"]).text.contains("by idle"));
+    until("it listens", || mirror.run(&["status"]).text.contains("by notify"));
     running
 }
 
