@@ -18,7 +18,7 @@ use crate::remote::RemoteError;
 /// So long after a change was told, NOTIFY is asked for once more. Dovecot (2.3.19, measured)
 /// watches the log of each mailbox: when that is rotated, which happens after some changes, it
 /// tells nothing of the mailbox any more until it is asked again.
-const REARM: Duration = Duration::from_secs(30);
+const REARM: Duration = Duration::from_secs(5);
 /// A connection that listens has no answer to wait for; its deadline comes after the renewal.
 const AFTER_RENEWAL: Duration = Duration::from_secs(60);
 
