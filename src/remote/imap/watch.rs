@@ -60,13 +60,8 @@ impl Session {
             "(personal (MessageNew MessageExpunge FlagChange))",
         ];
         for wish in WISHES {
-            let mut hear = |response: &Response<'_>| {
-                if is_news(response) {
-                    news();
-                }
-                true
-            };
-            match self.run("NOTIFY", &format!("NOTIFY SET {wish}"), &mut hear).await {
+            let hear = &mut |response: &Response<'_>| heard(response, news);
+            match self.run("NOTIFY", &format!("NOTIFY SET {wish}"), hear).await {
                 Ok(_) => return Ok(true),
                 Err(error) if error.is_refusal() => {
                     let words = printable(error.words().unwrap_or_default());
@@ -97,16 +92,23 @@ impl Session {
         };
         self.wire().set_timeout(before);
         let told = told?;
-        if *how == Watch::Notify {
-            if !self.notify(news).await? {
-                let what = "it does not know NOTIFY any more".to_owned();
-                return Err(RemoteError::Protocol { doing: "NOTIFY".to_owned(), what });
-            }
-            if told {
-                // It may have been silent for some of that time.
-                news();
-            }
+        match how {
+            Watch::Notify if told => self.ask_again(news).await,
+            Watch::Notify => self.noop(&mut |_| news()).await,
+            Watch::Idle(_) => Ok(()),
         }
+    }
+
+    async fn ask_again(&mut self, news: &mut dyn FnMut()) -> Result<(), RemoteError> {
+        // Asked without an end of what was asked before, Dovecot tells nothing from then on.
+        let hear = &mut |response: &Response<'_>| heard(response, news);
+        self.run("NOTIFY", "NOTIFY NONE", hear).await?;
+        if !self.notify(news).await? {
+            let what = "it does not know NOTIFY any more".to_owned();
+            return Err(RemoteError::Protocol { doing: "NOTIFY".to_owned(), what });
+        }
+        // It may have been silent for some of that time.
+        news();
         Ok(())
     }
 
@@ -229,6 +231,14 @@ impl Session {
             }
         }
     }
+}
+
+/// Passes news on; a listening connection has no other use for what it hears.
+fn heard(response: &Response<'_>, news: &mut dyn FnMut()) -> bool {
+    if is_news(response) {
+        news();
+    }
+    true
 }
 
 fn is_news(response: &Response<'_>) -> bool {
