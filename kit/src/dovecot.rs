@@ -73,9 +73,13 @@ impl Dovecot {
     /// If it does not start.
     pub fn begin(&self) {
         let config = self.path("dovecot.conf");
-        let status = Command::new(PROGRAM).arg("-c").arg(&config).status().expect("dovecot runs");
-        assert!(status.success(), "dovecot did not start:\n{}", self.log());
         let until = Instant::now() + PATIENCE;
+        let start = || Command::new(PROGRAM).arg("-c").arg(&config).status().expect("it runs");
+        // A child of one that was killed may still be on its way out.
+        while !start().success() {
+            assert!(Instant::now() < until, "dovecot did not start:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
             assert!(Instant::now() < until, "dovecot does not listen:\n{}", self.log());
             std::thread::yield_now();
