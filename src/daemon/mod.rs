@@ -239,7 +239,7 @@ impl Daemon {
         let thread = std::thread::Builder::new().name(format!("{ACCOUNT_THREAD}{name}"));
         let spawned = thread.spawn(move || {
             task.volume.of_this_thread();
-            supervise(&task);
+            supervise(&task, AFTER_PANIC);
             let _ = events.send(Event::Ended(task.account.name.clone()));
         });
         if let Err(error) = spawned {
@@ -305,8 +305,9 @@ impl Daemon {
     }
 }
 
-/// Runs an account again when an error of our own ended it. The others go on meanwhile.
-fn supervise(task: &Task) {
+/// Runs an account until it is to stop, and anew after this pause when an error of our own ended
+/// it. The others go on meanwhile.
+pub fn supervise(task: &Task, pause: Duration) {
     loop {
         match catch_unwind(AssertUnwindSafe(|| task.run())) {
             Ok(Ok(())) => return,
@@ -314,13 +315,13 @@ fn supervise(task: &Task) {
                 return tracing::error!("cannot start: {error}");
             }
             Err(_) => {
-                let seconds = AFTER_PANIC.as_secs();
+                let seconds = pause.as_secs();
                 let why = format!("an error of mailtide itself; tried again in {seconds} s");
                 tracing::error!("{why}; please report it");
                 task.board.update(&task.account.name, |view| {
                     (view.state, view.why) = (State::BackingOff, Some(why));
                 });
-                std::thread::sleep(AFTER_PANIC);
+                std::thread::sleep(pause);
             }
         }
     }

@@ -1,10 +1,11 @@
 //! The task of an account over simulated days: time is paused and jumps from event to event.
 
-use std::cell::Cell;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use kit::imap::{Fault, Profile, When};
@@ -12,10 +13,15 @@ use kit::world::World;
 use mailtide::config::{Config, Env};
 use mailtide::daemon::cause::{Cause, Causes};
 use mailtide::daemon::state::{Board, State, View};
+use mailtide::daemon::supervise;
 use mailtide::daemon::task::{Task, Wanted};
 use mailtide::daemon::volume::Volume;
+use mailtide::remote::{Connecting, Connector};
+use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
+
+use crate::running::until;
 
 /// An account that is kept in step.
 struct Kept {
@@ -60,43 +66,42 @@ fn keep(profile: Profile, scene: impl AsyncFnOnce(Rc<Kept>)) {
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         tokio::time::pause();
-        let world = World::new(profile);
-        world.fs.set_clock(1_000_000_000_000_000_000);
-        world.server.create("Work");
-        let state = tempfile::tempdir().unwrap();
-        let (wanted, receiver) = watch::channel(Wanted::Running);
-        let (board, causes) = (Board::new(), Causes::default());
-        let task = Task {
-            account: account(state.path()),
-            state_dir: state.path().to_owned(),
-            outside: world.outside(),
-            board: Arc::clone(&board),
-            causes: causes.clone(),
-            wanted: receiver,
-            volume: Volume::default(),
-            beat: None,
-        };
-        board.update("me", |_| {});
-        let kept = Rc::new(Kept { world, board, causes, wanted, begun: Instant::now() });
-        let done = Rc::new(Cell::new(false));
-        let watched = Rc::clone(&done);
-        let serving = tokio::task::spawn_local(async move {
-            task.serve().await;
-            watched.set(true);
-        });
+        let (kept, task, _state) = kept(profile);
+        let kept = Rc::new(kept);
+        let serving = tokio::task::spawn_local(async move { task.serve().await });
         kept.until("it begins", || kept.view().state == State::InStep).await;
         scene(Rc::clone(&kept)).await;
         kept.wanted.send_replace(Wanted::Stopped);
         serving.await.unwrap();
-        assert!(done.get());
     });
+}
+
+/// An account on such a server, its task, and where its store lies.
+fn kept(profile: Profile) -> (Kept, Task, TempDir) {
+    let world = World::new(profile);
+    world.fs.set_clock(1_000_000_000_000_000_000);
+    world.server.create("Work");
+    let state = tempfile::tempdir().unwrap();
+    let (wanted, receiver) = watch::channel(Wanted::Running);
+    let (board, causes) = (Board::new(), Causes::default());
+    let task = Task {
+        account: account(state.path()),
+        state_dir: state.path().to_owned(),
+        outside: world.outside(),
+        board: Arc::clone(&board),
+        causes: causes.clone(),
+        wanted: receiver,
+        volume: Volume::default(),
+        beat: None,
+    };
+    board.update("me", |_| {});
+    (Kept { world, board, causes, wanted, begun: Instant::now() }, task, state)
 }
 
 fn account(dir: &Path) -> mailtide::config::Account {
     let path = dir.join("config.toml");
     let text = "[accounts.me]\nhost = \"127.0.0.1\"\ntls = \"none\"\nuser = \"me\"\n\
-                password_env = \"MAILTIDE_TEST_NO_SUCH\"\nmaildir = \"/mail\"\n";
-    let text = text.replace("password_env = \"MAILTIDE_TEST_NO_SUCH\"", "password = \"secret\"");
+                password = \"secret\"\nmaildir = \"/mail\"\n";
     fs::write(&path, text).unwrap();
     fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let config = Config::load(Some(&path), &Env::of_process()).unwrap();
@@ -217,15 +222,69 @@ fn a_reason_to_hope_is_tried_at_once() {
     }
 }
 
-/// A week of mail that comes, is read and goes, with a connection lost now and then.
+/// A connector that finds an error of ours, once.
+#[derive(Debug)]
+struct Stumbles(Arc<dyn Connector>, AtomicBool);
+
+impl Connector for Stumbles {
+    fn connect<'a>(&'a self, host: &'a str, port: u16) -> Connecting<'a> {
+        assert!(self.1.swap(true, Ordering::SeqCst), "an error that a test put here");
+        self.0.connect(host, port)
+    }
+}
+
+#[test]
+fn an_error_of_our_own_ends_no_account_for_good() {
+    let (kept, mut task, _state) = kept(notify());
+    let inner = Arc::clone(&task.outside.connector);
+    task.outside.connector = Arc::new(Stumbles(inner, AtomicBool::new(false)));
+    let thread = std::thread::spawn(move || supervise(&task, Duration::ZERO));
+    until("it goes on", || kept.view().state == State::InStep);
+    kept.wanted.send_replace(Wanted::Stopped);
+    thread.join().unwrap();
+}
+
+const WEEK: &str = "MAILTIDE_TEST_WEEK";
+
+/// What the called process does: nothing, unless it was called for this.
+#[test]
+fn child() {
+    if std::env::var_os(WEEK).is_some() {
+        a_week();
+    }
+}
+
+/// In a process of its own, whose memory is that of nobody else.
 #[test]
 fn a_week_of_events_leaves_nothing_behind() {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "months::child", "--nocapture"]).env(WEEK, "1");
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let days = said.lines().find_map(|line| line.strip_prefix("KiB by day: ")).unwrap();
+    let days: Vec<u64> = days.split(' ').map(|kib| kib.parse().unwrap()).collect();
+    println!("{said}");
+    // The first days warm the caches up. The simulated server keeps a log of its own.
+    assert!(days[6] < days[2] + 4096, "{days:?}");
+}
+
+/// Memory of this process, in KiB.
+fn memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// A week of mail that comes, is read and goes, with a connection lost now and then.
+#[allow(clippy::print_stdout, reason = "the one who called this process reads it")]
+fn a_week() {
     let seed = fastrand::u64(..);
     println!("seed {seed}");
     let mut rng = fastrand::Rng::with_seed(seed);
     keep(notify(), async |kept| {
         let server = &kept.world.server;
-        let mut memory = Vec::new();
+        let mut days = Vec::new();
         for event in 0..7 * 144 {
             kept.pass(Duration::from_secs(rng.u64(1..1200))).await;
             let uids: Vec<u32> = server.list("INBOX").iter().map(|m| m.uid).collect();
@@ -243,11 +302,12 @@ fn a_week_of_events_leaves_nothing_behind() {
             }
             kept.until("it is in step", || kept.agrees()).await;
             if event % 144 == 143 {
-                memory.push(server.counters().connections);
+                days.push(memory().to_string());
             }
         }
+        println!("KiB by day: {}", days.join(" "));
         // About 18 losses a day, of two connections each.
-        let most = 2 + 2 * (7 * 144 / 8 + 60);
-        assert!(memory[6] < most, "{memory:?}, more than {most}");
+        let (made, most) = (server.counters().connections, 2 + 2 * (7 * 144 / 8 + 60));
+        assert!(made < most, "{made} connections, more than {most}");
     });
 }

@@ -59,6 +59,11 @@ impl Running {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// How it ended, if it did.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
     /// Asks it to end, and gives how it did.
     #[track_caller]
     pub(crate) fn end(mut self) -> (ExitStatus, String) {

@@ -4,8 +4,10 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 
 use kit::imap::{Fault, When};
+use rustix::process::Signal;
 
 use super::{Mirror, Said, mail};
 use crate::running::{Running, until};
@@ -235,6 +237,22 @@ fn what_only_we_did_is_not_asked_about() {
     assert!(text.contains("\"state\": \"in_step\""), "{text}");
     assert_eq!(mirror.server.counters().octets_received, 0);
     running.end();
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let (mirror, mut running) = running();
+    let silent = mirror.server.inject(Fault::Hang, When::verb("LIST"));
+    mirror.server.append("INBOX", &mail("never"), &[], Some(7));
+    until("it waits", || silent.hits() > 0);
+    running.signal(Signal::TERM);
+    running.signal(Signal::INT);
+    let begun = Instant::now();
+    until("it ends", || running.ended().is_some());
+    assert_eq!(running.ended().unwrap().code(), Some(130));
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    mirror.server.heal();
+    mirror.agree();
 }
 
 /// Directories come one by one; the first of them is no mailbox yet.
