@@ -171,23 +171,43 @@ pub(super) fn pause(
     pause: bool,
 ) -> Result<Vec<View>, Failure> {
     let account = account.cloned();
+    let only = account.clone();
     let request = match pause {
         true => Request::Pause { account },
         false => Request::Resume { account },
     };
-    ask(config, &request).ok_or_else(nobody)?.map(|answer| answer.accounts)
+    let answer = ask(config, &request).ok_or_else(nobody)??;
+    let asked = |view: &View| only.as_ref().is_none_or(|account| view.account == *account);
+    Ok(answer.accounts.into_iter().filter(asked).collect())
 }
 
-/// Accounts as they stand, a line each.
-pub(super) fn words(views: &[View]) -> String {
+/// Accounts as they stand, a line each, with what was done there.
+fn lines(views: &[View], did: impl Fn(&View) -> Option<String>) -> String {
     let wide = views.iter().map(|view| view.account.chars().count()).max().unwrap_or(0);
     let line = |view: &View| {
         let why = view.why.as_ref().map_or(String::new(), |why| format!(": {}", printable(why)));
-        let last =
-            view.last.as_ref().map_or(String::new(), |last| format!("; {}", printable(last)));
-        format!("{:wide$}  {}{why}{last}\n", printable(&view.account), view.state.words())
+        let did = did(view).map_or(String::new(), |did| format!("; {}", printable(&did)));
+        format!("{:wide$}  {}{why}{did}\n", printable(&view.account), view.state.words())
     };
     views.iter().map(line).collect()
+}
+
+/// After a run that was asked for.
+pub(super) fn after_run(views: &[View]) -> String {
+    lines(views, |view| view.run.clone())
+}
+
+/// For whoever looks on.
+pub(super) fn table(views: &[View]) -> String {
+    lines(views, |view| {
+        let last = view.last.as_ref().map_or("nothing yet", String::as_str);
+        Some(format!("server changes by {}; last: {last}", view.push))
+    })
+}
+
+/// In a word.
+pub(super) fn states(views: &[View]) -> String {
+    lines(views, |_| None)
 }
 
 /// How grave it is that accounts stand so.

@@ -164,7 +164,7 @@ fn status(config: &Config, now: i64, global: &Global, style: Style) -> Result<An
 fn watch(config: &Config, global: &Global) -> Result<Answer, Failure> {
     daemon::watch(config, &mut |views| match global.json {
         true => output::show(&output::json_line(&serde_json::json!({ "accounts": views }))?),
-        false => output::show(&daemon::words(views)),
+        false => output::show(&daemon::table(views)),
     })?;
     answer(String::new(), "accounts", &[(); 0], Exit::Agreed)
 }
@@ -182,7 +182,7 @@ fn sync(
     }
     if !dry_run && let Some(asked) = daemon::sync(config, targets) {
         let views = asked?;
-        let text = if global.quiet { String::new() } else { daemon::words(&views) };
+        let text = if global.quiet { String::new() } else { daemon::after_run(&views) };
         let exit = daemon::exit(&views);
         return Ok(Answer { event: true, ..answer(text, "accounts", &views, exit)? });
     }
@@ -218,7 +218,7 @@ fn pause(
         return Err(Failure::new(Exit::Usage, args::unknown_account(name, config)));
     }
     let views = daemon::pause(config, account, wait)?;
-    let text = if global.quiet { String::new() } else { daemon::words(&views) };
+    let text = if global.quiet { String::new() } else { daemon::states(&views) };
     answer(text, "accounts", &views, Exit::Agreed)
 }
 

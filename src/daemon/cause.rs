@@ -73,6 +73,12 @@ impl Causes {
         std::mem::take(&mut self.0.open.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Whether nothing is open.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.open.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// Waits for a cause, and takes all that are open then. Nothing is taken by a wait that is
     /// given up.
     pub async fn next(&self) -> Merged {

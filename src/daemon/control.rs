@@ -186,31 +186,34 @@ fn answer(request: &Request, shared: &Shared) -> Answer {
         Request::Status | Request::Watch => (None, true),
         Request::Sync { account } => return sync(account.as_deref(), shared),
         Request::Nudge { account } => {
-            (account.as_ref(), shared.nudge(account.as_deref(), Cause::Asked))
+            (account.as_deref(), shared.nudge(account.as_deref(), Cause::Asked))
         }
         Request::Pause { account } => {
-            (account.as_ref(), shared.want(account.as_deref(), Wanted::Paused))
+            (account.as_deref(), shared.want(account.as_deref(), Wanted::Paused))
         }
         Request::Resume { account } => {
-            (account.as_ref(), shared.want(account.as_deref(), Wanted::Running))
+            (account.as_deref(), shared.want(account.as_deref(), Wanted::Running))
         }
         Request::Log { account, level } => {
-            (account.as_ref(), shared.log(account.as_deref(), *level))
+            (account.as_deref(), shared.log(account.as_deref(), *level))
         }
     };
-    match (done, account) {
-        (false, Some(_)) => refuse(shared, "there is no such account here".to_owned()),
-        _ if matches!(request, Request::Pause { .. }) => paused(account, shared),
+    match request {
+        _ if !done && account.is_some() => {
+            refuse(shared, "there is no such account here".to_owned())
+        }
+        Request::Pause { .. } => settled(account, shared, |state| state == State::Paused),
+        Request::Resume { .. } => settled(account, shared, |state| state != State::Paused),
         _ => stand(shared),
     }
 }
 
-/// Waits a while until accounts have come to rest.
-fn paused(account: Option<&String>, shared: &Shared) -> Answer {
+/// Waits a while until accounts have come to this.
+fn settled(account: Option<&str>, shared: &Shared, is_so: fn(State) -> bool) -> Answer {
     let deadline = Instant::now() + PATIENCE;
     let (mut version, mut accounts) = shared.board.views();
-    let asked = |view: &&View| account.is_none_or(|account| view.account == *account);
-    while accounts.iter().filter(asked).any(|view| view.state != State::Paused) {
+    let asked = |view: &&View| account.is_none_or(|account| view.account == account);
+    while accounts.iter().filter(asked).any(|view| !is_so(view.state)) {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             break;

@@ -59,6 +59,9 @@ pub struct View {
     pub why: Option<String>,
     /// How it hears of changes on the server: `notify`, `idle` or `poll`.
     pub push: String,
+    /// What the last run did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// What the last run that did something did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last: Option<String>,
@@ -77,6 +80,7 @@ impl View {
             until: None,
             why: None,
             push: "poll".to_owned(),
+            run: None,
             last: None,
             runs: 0,
         }

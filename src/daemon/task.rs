@@ -21,6 +21,9 @@ use crate::reconcile::types::printable;
 
 /// Where the server tells of everything, this is still looked after: events may be lost.
 const SLOW_POLL: Duration = Duration::from_secs(30 * 60);
+/// Runs that follow one another without a pause wait so long before the next, twice as long each
+/// time: a storm is few runs.
+const STORM: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 /// How long a run may go on after the end was asked for; what it has in hand is safe at any
 /// point, since it could be killed there as well.
 const GRACE: Duration = Duration::from_secs(4);
@@ -173,6 +176,7 @@ impl Task {
             hooks: Hooks::new(&self.account),
             stop,
             backoff,
+            streak: 0,
         };
         let end = match session.follow(&live) {
             Ok(()) => session.serve(&mut live).await,
@@ -245,6 +249,8 @@ struct Open<'a> {
     hooks: Hooks,
     stop: Arc<AtomicBool>,
     backoff: &'a mut Backoff,
+    /// Runs at whose end the cause of another was there already.
+    streak: u32,
 }
 
 impl Open<'_> {
@@ -260,9 +266,11 @@ impl Open<'_> {
                     if let Err(end) = self.sync(live, &causes).await {
                         return end;
                     }
+                    self.weather().await;
                 }
                 // A directory that is no mailbox yet is watched, too: its parts come one by one.
                 Ok(false) => {
+                    self.streak = 0;
                     if let Err(error) = self.follow(live) {
                         return error.into();
                     }
@@ -310,6 +318,25 @@ impl Open<'_> {
             _ => task.state(State::Held, None, Some("`mailtide holds` shows what".to_owned())),
         }
         Ok(())
+    }
+
+    /// Lets a storm of causes collect for a while; where nothing is open, nothing is waited for.
+    async fn weather(&mut self) {
+        let task = self.task;
+        if task.causes.is_empty() {
+            self.streak = 0;
+            return;
+        }
+        let wait = STORM.0.saturating_mul(1 << self.streak.min(16)).min(STORM.1);
+        self.streak = self.streak.saturating_add(1);
+        let waited = async {
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = task.causes.wait_for(&[Cause::Asked]) => {}
+                () = task.other_than(Wanted::Running) => {}
+            }
+        };
+        task.alive(waited).await;
     }
 
     /// Waits until a run that goes on has to be given up.
@@ -363,9 +390,11 @@ impl Open<'_> {
         tracing::info!("{causes}: {did} in {millis} ms");
         self.task.board.update(name, |view| {
             view.runs += 1;
+            let run = format!("{did} ({causes}, {millis} ms)");
             if report.done() > 0 || view.last.is_none() {
-                view.last = Some(format!("{did} ({causes}, {millis} ms)"));
+                view.last = Some(run.clone());
             }
+            view.run = Some(run);
         });
     }
 }

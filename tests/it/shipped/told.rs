@@ -3,10 +3,12 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Stdio;
 
 use kit::dovecot::PASSWORD;
+use kit::imap::{Fault, When};
 use kit::unprivileged;
 
 use super::{Mirror, mail};
@@ -124,4 +126,41 @@ fn where_too_little_can_be_watched_it_says_so_and_looks_by_itself() {
     mirror.run(&["sync"]).expect(0, &["in step"]);
     assert_eq!(mirror.server.list("Work").len(), 4);
     running.end();
+}
+
+/// What systemd hears (sd_notify(3)): of a server that answers late, of one that answers, of life
+/// and of the end.
+#[test]
+fn the_service_manager_is_kept_informed() {
+    let mirror = Mirror::in_step();
+    let path = mirror.dir.path().join("manager");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    unprivileged::give(&path);
+    let silent = mirror.server.inject(Fault::Hang, When::connect());
+    let mut command = mirror.command();
+    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "400000");
+    let running = Running::start(command);
+    let hear = || {
+        let mut text = [0; 4096];
+        let size = manager.recv(&mut text).unwrap();
+        String::from_utf8_lossy(&text[..size]).into_owned()
+    };
+    let mut heard = Vec::new();
+    let mut until_hears = |words: &str| {
+        while !heard.last().is_some_and(|text: &String| text.contains(words)) {
+            heard.push(hear());
+        }
+        std::mem::take(&mut heard)
+    };
+    // It lives, and is not ready: the one account is neither signed in nor known not to be.
+    let before = [until_hears("WATCHDOG=1"), until_hears("WATCHDOG=1")].concat();
+    assert!(silent.hits() > 0 && !before.iter().any(|text| text.contains("READY=1")), "{before:?}");
+    mirror.server.heal();
+    mirror.server.drop_connections();
+    until_hears("READY=1");
+    until_hears("STATUS=1 in step");
+    until_hears("WATCHDOG=1");
+    let ending = std::thread::spawn(move || running.end());
+    until_hears("STOPPING=1");
+    assert_eq!(ending.join().unwrap().0.code(), Some(0));
 }
