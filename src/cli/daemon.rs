@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::Sender;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
@@ -48,7 +48,10 @@ fn listen(orders: Sender<Event>) -> std::io::Result<()> {
     let ending = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         let code = i32::from(Exit::Interrupted.code());
+        // In this order: the first one sets what the second one finds, within the handler, so
+        // that it is found however soon that comes.
         flag::register_conditional_shutdown(signal, code, Arc::clone(&ending))?;
+        flag::register(signal, Arc::clone(&ending))?;
     }
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1])?;
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
@@ -56,10 +59,7 @@ fn listen(orders: Sender<Event>) -> std::io::Result<()> {
             let order = match signal {
                 SIGHUP => Order::Reload,
                 SIGUSR1 => Order::Sync,
-                _ => {
-                    ending.store(true, Ordering::SeqCst);
-                    Order::End
-                }
+                _ => Order::End,
             };
             if orders.send(Event::Order(order)).is_err() {
                 return;
