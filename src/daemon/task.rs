@@ -21,9 +21,10 @@ use crate::reconcile::types::printable;
 
 /// Where the server tells of everything, this is still looked after: events may be lost.
 const SLOW_POLL: Duration = Duration::from_secs(30 * 60);
-/// Runs that follow one another without a pause wait so long before the next, twice as long each
-/// time: a storm is few runs.
-const STORM: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+/// So many runs may follow one another without a pause. The next ones wait, so long at first and
+/// twice as long each time: a storm is few runs, and a slow connection no storm.
+const AT_ONCE: u32 = 4;
+const STORM: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(160));
 /// How long a run may go on after the end was asked for; what it has in hand is safe at any
 /// point, since it could be killed there as well.
 const GRACE: Duration = Duration::from_secs(4);
@@ -327,8 +328,9 @@ impl Open<'_> {
             self.streak = 0;
             return;
         }
-        let wait = STORM.0.saturating_mul(1 << self.streak.min(16)).min(STORM.1);
         self.streak = self.streak.saturating_add(1);
+        let Some(doublings) = self.streak.checked_sub(AT_ONCE) else { return };
+        let wait = STORM.0.saturating_mul(1 << doublings.min(16)).min(STORM.1);
         let waited = async {
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
