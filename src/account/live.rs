@@ -9,6 +9,10 @@ use super::{
 };
 use crate::state::{Hold, HoldState};
 
+/// A server that does not answer a NOOP for so long, where it would have done so before, is taken
+/// for gone.
+const PROOF: Duration = Duration::from_secs(5);
+
 /// What events of the file system told beyond that something happened. Without them the same
 /// is found, later.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -116,6 +120,15 @@ impl Live {
     pub async fn stay_awake(&mut self) -> Result<(), AccountError> {
         let mut ignore = |_| {};
         Ok(self.run.session.noop(&mut ignore).await?)
+    }
+
+    /// Finds out soon whether the connection still leads anywhere: after sleep, or in another
+    /// network, it may be dead without a word.
+    ///
+    /// # Errors
+    /// It is.
+    pub async fn prove(&mut self) -> Result<(), AccountError> {
+        Ok(self.run.session.prove(PROOF).await?)
     }
 
     /// The directories in which something can happen that concerns us: the root, what leads to

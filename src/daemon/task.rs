@@ -178,6 +178,8 @@ impl Task {
             stop,
             backoff,
             streak: 0,
+            due: tokio::time::Instant::now(),
+            spoke: tokio::time::Instant::now(),
         };
         let end = match session.follow(&live) {
             Ok(()) => session.serve(&mut live).await,
@@ -252,6 +254,10 @@ struct Open<'a> {
     backoff: &'a mut Backoff,
     /// Runs at whose end the cause of another was there already.
     streak: u32,
+    /// When the server is asked, whatever happens on the disk meanwhile.
+    due: tokio::time::Instant,
+    /// When something was said to the server last.
+    spoke: tokio::time::Instant,
 }
 
 impl Open<'_> {
@@ -262,6 +268,10 @@ impl Open<'_> {
                 return End::Moved;
             }
             live.hint(self.files.hints());
+            let in_doubt = causes.contains(&Cause::Resumed) || causes.contains(&Cause::Network);
+            if in_doubt && let Err(error) = self.task.alive(live.prove()).await {
+                return error.into();
+            }
             match self.needs_run(live, &causes).await {
                 Ok(true) => {
                     if let Err(end) = self.sync(live, &causes).await {
@@ -311,6 +321,9 @@ impl Open<'_> {
         self.hooks.tell(&report);
         result?;
         self.backoff.reset();
+        let poll = if self.push.hears_all() { SLOW_POLL } else { task.account.poll };
+        self.spoke = tokio::time::Instant::now();
+        self.due = self.spoke + poll.mul_f64(0.9 + fastrand::f64() / 5.0);
         report.touched.iter().for_each(|mailbox| self.push.attend(mailbox));
         self.follow(live)?;
         let held = live.held()?;
@@ -355,20 +368,17 @@ impl Open<'_> {
     }
 
     /// Waits for the next cause.
-    async fn next(&self, live: &mut Live) -> Result<Merged, End> {
+    async fn next(&mut self, live: &mut Live) -> Result<Merged, End> {
         let task = self.task;
-        let poll = if self.push.hears_all() { SLOW_POLL } else { task.account.poll };
-        let poll = poll.mul_f64(0.9 + fastrand::f64() / 5.0);
-        let poll = tokio::time::Instant::now() + poll;
         loop {
-            let renewal = tokio::time::sleep(RENEWAL);
+            let renewal = tokio::time::sleep_until(self.spoke + RENEWAL);
             let blind = [self.files.poll(), live.looks_again()].into_iter().flatten().min();
             let waited = async {
                 tokio::select! {
                     biased;
                     () = task.other_than(Wanted::Running) => Err(End::Wanted),
                     causes = task.causes.next() => Ok(Some(causes)),
-                    () = tokio::time::sleep_until(poll) => {
+                    () = tokio::time::sleep_until(self.due) => {
                         Ok(Some(Merged::from([Cause::Poll])))
                     }
                     () = tokio::time::sleep(blind.unwrap_or_default()), if blind.is_some() => {
@@ -379,7 +389,10 @@ impl Open<'_> {
             };
             match task.alive(waited).await? {
                 Some(causes) => return Ok(causes),
-                None => live.stay_awake().await?,
+                None => {
+                    live.stay_awake().await?;
+                    self.spoke = tokio::time::Instant::now();
+                }
             }
         }
     }

@@ -222,6 +222,43 @@ fn a_reason_to_hope_is_tried_at_once() {
     }
 }
 
+/// Events that come to nothing (another program's files) put no poll off.
+#[test]
+fn a_busy_disk_does_not_keep_the_server_from_being_asked() {
+    keep(Profile { idle: false, ..Profile::qresync() }, async |kept| {
+        for n in 0..20 {
+            kept.world.server.append("Work", &message(n), &[], Some(7));
+            let begun = Instant::now();
+            while !kept.agrees() {
+                assert!(begun.elapsed() < Duration::from_secs(400), "never polled");
+                kept.causes.nudge(Cause::Files);
+                kept.pass(Duration::from_secs(10)).await;
+            }
+        }
+    });
+}
+
+/// After sleep the connection may be dead without a word; that is found out in seconds.
+#[test]
+fn a_connection_that_died_in_sleep_is_not_waited_for() {
+    for cause in [Cause::Resumed, Cause::Network] {
+        keep(notify(), async |kept| {
+            kept.pass(Duration::from_secs(60)).await;
+            let silent = kept.world.server.inject(Fault::Hang, When::verb("NOOP"));
+            kept.world.server.append("INBOX", &message(1), &[], Some(7));
+            kept.until("it comes down", || kept.agrees()).await;
+            let before = kept.world.server.counters().connections;
+            kept.causes.nudge(cause);
+            kept.until("it asks", || silent.hits() > 0).await;
+            kept.world.server.heal();
+            let again = || kept.world.server.counters().connections >= before + 2;
+            let took = kept.until("it connects anew", again).await;
+            assert!(took < Duration::from_secs(6), "{cause}: {took:?}");
+            kept.until("it is in step", || kept.agrees()).await;
+        });
+    }
+}
+
 /// A connector that finds an error of ours, once.
 #[derive(Debug)]
 struct Stumbles(Arc<dyn Connector>, AtomicBool);

@@ -297,6 +297,18 @@ impl Session {
         self.run("NOOP", "NOOP", &mut |response| deliver(response, sink)).await.map(drop)
     }
 
+    /// Makes sure that the server answers, within this time at most.
+    ///
+    /// # Errors
+    /// What ends the session: it does not.
+    pub async fn prove(&mut self, within: Duration) -> Result<(), RemoteError> {
+        let before = self.timeout;
+        self.wire().set_timeout(before.min(within));
+        let answered = self.noop(&mut |_| {}).await;
+        self.wire().set_timeout(before);
+        answered
+    }
+
     /// Says goodbye and waits a moment for the answer.
     ///
     /// # Errors
