@@ -181,7 +181,22 @@ fn is_news(event: &notify::Result<notify::Event>, lost: &AtomicBool) -> bool {
     if event.kind.is_access() && event.kind != is_write {
         return false;
     }
+    // A watch goes with its directory, also where another one takes its place at once.
+    if is_departure(&event.kind) && event.paths.iter().any(|path| !is_message(path)) {
+        lost.store(true, Ordering::Relaxed);
+    }
     event.paths.is_empty() || event.paths.iter().any(|path| !is_ours(path))
+}
+
+fn is_departure(kind: &EventKind) -> bool {
+    use RenameMode::{Any, Both, From};
+    matches!(kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(Any | Both | From)))
+}
+
+/// Whether this is where messages lie: else it is, or was, a directory that may be watched.
+fn is_message(path: &Path) -> bool {
+    let parent = path.parent().and_then(Path::file_name);
+    parent.is_some_and(|name| ["cur", "new", "tmp"].iter().any(|sub| name == *sub))
 }
 
 /// What only we write, or nobody reads yet.
@@ -245,6 +260,10 @@ mod tests {
         let lost = AtomicBool::new(false);
         let overflow = notify::Event::new(EventKind::Other).set_flag(Flag::Rescan);
         assert!(is_news(&Ok(overflow), &lost) && !lost.load(Ordering::Relaxed));
+        let gone = EventKind::Remove(notify::event::RemoveKind::Any);
+        let event = |path: &str| Ok(notify::Event::new(gone).add_path(PathBuf::from(path)));
+        assert!(is_news(&event("/m/Work/cur/1:2,S"), &lost) && !lost.load(Ordering::Relaxed));
+        assert!(is_news(&event("/m/Work"), &lost) && lost.swap(false, Ordering::Relaxed));
         let broken = Err(notify::Error::generic("gone"));
         assert!(is_news(&broken, &lost) && lost.load(Ordering::Relaxed));
     }

@@ -273,3 +273,23 @@ fn a_mailbox_may_be_made_in_parts() {
     }
     running.end();
 }
+
+/// A watch goes with its directory; what takes its place at once is watched all the same.
+#[test]
+fn a_mailbox_that_is_made_anew_is_watched_anew() {
+    let (mirror, running) = running();
+    let dir = mirror.root().join("Fresh");
+    for n in 0..5 {
+        let _ = fs::remove_dir_all(&dir);
+        for part in ["tmp", "new", "cur"] {
+            fs::create_dir_all(dir.join(part)).unwrap();
+        }
+        kit::unprivileged::give(&dir);
+        let _ = mirror.run(&["sync"]);
+        until("it is in step", || now(&mirror).contains("in step"));
+        let subject = format!("fresh {n}");
+        mirror.deliver("Fresh", &subject);
+        until("it goes up", || mirror.subjects("Fresh").contains(&subject));
+    }
+    running.end();
+}
