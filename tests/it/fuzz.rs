@@ -95,9 +95,13 @@ fn time_grows_no_faster_than_what_is_sent() {
             if slow == SLOW || !all && rng.usize(..inputs) >= TRIED {
                 continue;
             }
-            let before = computed();
-            (target.property)(&input);
-            let took = computed() - before;
+            let time = || {
+                let before = computed();
+                (target.property)(&input);
+                computed() - before
+            };
+            // What the machine takes for others is counted, too: an input is slow each time.
+            let took = (0..3).map(|_| time()).find(|took| *took <= MOST).unwrap_or_else(time);
             if took > MOST {
                 slow += 1;
                 let start = input[..60].escape_ascii();
