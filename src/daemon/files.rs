@@ -175,6 +175,7 @@ fn is_news(event: &notify::Result<notify::Event>, lost: &AtomicBool) -> bool {
     };
     // Events were dropped: there is no path, and everything may have happened.
     if event.need_rescan() {
+        lost.store(true, Ordering::Relaxed);
         return true;
     }
     let is_write = EventKind::Access(AccessKind::Close(AccessMode::Write));
@@ -259,7 +260,7 @@ mod tests {
     fn a_full_queue_and_a_lost_watch_are_news_of_everything() {
         let lost = AtomicBool::new(false);
         let overflow = notify::Event::new(EventKind::Other).set_flag(Flag::Rescan);
-        assert!(is_news(&Ok(overflow), &lost) && !lost.load(Ordering::Relaxed));
+        assert!(is_news(&Ok(overflow), &lost) && lost.swap(false, Ordering::Relaxed));
         let gone = EventKind::Remove(notify::event::RemoveKind::Any);
         let event = |path: &str| Ok(notify::Event::new(gone).add_path(PathBuf::from(path)));
         assert!(is_news(&event("/m/Work/cur/1:2,S"), &lost) && !lost.load(Ordering::Relaxed));

@@ -107,7 +107,14 @@ impl Shared {
     /// Lets one account, or all, go on or wait. False where there is no such account.
     pub fn want(&self, account: Option<&str>, what: Wanted) -> bool {
         self.each(account, |handle| {
-            handle.wanted.send_replace(what);
+            // Who was told to stop is not called back.
+            handle.wanted.send_if_modified(|wanted| {
+                let may = *wanted != Wanted::Stopped;
+                if may {
+                    *wanted = what;
+                }
+                may
+            });
         })
     }
 
@@ -260,7 +267,12 @@ impl Daemon {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.inbox.recv_timeout(left) {
                 Ok(Event::Ended(name)) => open.retain(|open| **open != name),
-                Ok(Event::Order(order)) => others.push(order),
+                Ok(Event::Order(order)) => {
+                    others.push(order);
+                    if order == Order::End {
+                        break;
+                    }
+                }
                 Err(_) => break,
             }
         }

@@ -65,6 +65,8 @@ pub struct Task {
 enum End {
     /// The user wants something else.
     Wanted,
+    /// The same, and a command was cut off for it: nothing more may be said.
+    Cut,
     /// Something else lies where the Maildir was.
     Moved,
     Trouble(Failure),
@@ -125,7 +127,7 @@ impl Task {
                 Wanted::Running => {}
             }
             match Box::pin(self.live(&mut backoff)).await {
-                End::Wanted | End::Moved => {}
+                End::Wanted | End::Cut | End::Moved => {}
                 End::Trouble(failure) => self.wait_after(&failure, &mut backoff).await,
             }
         }
@@ -151,7 +153,8 @@ impl Task {
         let waited = async {
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
-                () = self.causes.wait_for(&now) => {}
+                // Taken here: in the slot it would be a reason for each attempt to come.
+                () = self.causes.wait_for(&now) => drop(self.causes.take()),
                 () = self.other_than(Wanted::Running) => {}
             }
         };
@@ -186,7 +189,7 @@ impl Task {
             Err(error) => error.into(),
         };
         session.push.stop().await;
-        if !matches!(end, End::Trouble(_)) {
+        if matches!(end, End::Wanted | End::Moved) {
             live.close().await;
         }
         end
@@ -315,11 +318,15 @@ impl Open<'_> {
         };
         let Some((report, result)) = done else {
             tracing::info!("stopped in the middle of a run");
-            return Err(End::Wanted);
+            return Err(End::Cut);
         };
         self.tell(&words, &report, started.elapsed());
         self.hooks.tell(&report);
         result?;
+        if self.stop.load(Ordering::Relaxed) {
+            // Whatever is wanted by now, this life does nothing more.
+            return Err(End::Wanted);
+        }
         self.backoff.reset();
         let poll = if self.push.hears_all() { SLOW_POLL } else { task.account.poll };
         self.spoke = tokio::time::Instant::now();

@@ -206,6 +206,45 @@ fn trouble_that_lasts_is_met_with_patience() {
     }
 }
 
+/// One who asks is one attempt, not one after the other for as long as the trouble lasts.
+#[test]
+fn a_reason_to_hope_is_no_reason_twice() {
+    keep(notify(), async |kept| {
+        kept.pass(Duration::from_secs(60)).await;
+        let other = Some(("me".to_owned(), "other".to_owned()));
+        kept.world.server.configure(|p| p.credentials = other);
+        kept.world.server.drop_connections();
+        kept.until("it is refused", || kept.view().state == State::SignIn).await;
+        for cause in [Cause::Asked, Cause::Network, Cause::Resumed] {
+            let before = kept.world.server.counters().connections;
+            kept.causes.nudge(cause);
+            kept.pass(Duration::from_secs(30)).await;
+            let tries = kept.world.server.counters().connections - before;
+            assert!((1..=3).contains(&tries), "{cause}: {tries} attempts");
+        }
+    });
+}
+
+/// Somebody changes their mind while a run winds down.
+#[test]
+fn a_pause_that_is_taken_back_leaves_nothing_undone() {
+    keep(notify(), async |kept| {
+        kept.pass(Duration::from_secs(60)).await;
+        for n in 0..20 {
+            kept.world.server.append("INBOX", &message(n), &[], Some(7));
+            // Before the run, in it or after it.
+            for _ in 0..n {
+                tokio::task::yield_now().await;
+            }
+            kept.wanted.send_replace(Wanted::Paused);
+            tokio::task::yield_now().await;
+            kept.wanted.send_replace(Wanted::Running);
+            let took = kept.until("it comes down", || kept.agrees()).await;
+            assert!(took < Duration::from_secs(10), "{took:?}");
+        }
+    });
+}
+
 /// A person who asks, a network that came back: nobody waits for the next attempt then.
 #[test]
 fn a_reason_to_hope_is_tried_at_once() {

@@ -225,6 +225,8 @@ async fn examine(
     let mut out = Looked::default();
     let mut growing = Vec::new();
     for listed in new {
+        // Hashing waits for nobody: others of this thread have their turn in between.
+        tokio::task::yield_now().await;
         if run.outside.is_stopping() {
             out.again = true;
             return Ok(out);

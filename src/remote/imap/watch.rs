@@ -94,7 +94,10 @@ impl Session {
         let told = told?;
         match how {
             Watch::Notify if told => self.ask_again(news).await,
-            Watch::Notify => self.noop(&mut |_| news()).await,
+            Watch::Notify => {
+                let hear = &mut |response: &Response<'_>| heard(response, news);
+                self.run("NOOP", "NOOP", hear).await.map(drop)
+            }
             Watch::Idle(_) => Ok(()),
         }
     }
