@@ -10,6 +10,7 @@ mod endpoint;
 pub mod imap;
 #[cfg(feature = "fuzz")]
 mod pieces;
+pub mod pop3;
 pub(crate) mod tls;
 
 use std::fmt;
