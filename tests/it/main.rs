@@ -15,6 +15,7 @@ mod interrupt;
 
 mod names;
 mod plans;
+mod pop3;
 mod progress;
 mod running;
 mod scenarios;
