@@ -7,6 +7,7 @@ pub mod dovecot;
 pub mod fuzz;
 pub mod imap;
 pub mod memfs;
+pub mod pop3;
 pub mod proxy;
 pub mod sample;
 pub mod table;

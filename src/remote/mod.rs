@@ -1,9 +1,17 @@
 //! Servers: how they are reached, and what they answer.
 //!
-//! Each protocol is a folder. What they share is here: the stream under a connection, and
-//! an error that says who did it, at what, and in which words.
+//! Each protocol is a folder. What they share is here: the stream under a connection, from
+//! `endpoint` and `tls`; `deadline`; and an error that says who did it, at what, and in which
+//! words.
 
+pub(crate) mod broken;
+pub(crate) mod deadline;
+mod endpoint;
 pub mod imap;
+#[cfg(feature = "fuzz")]
+mod pieces;
+pub mod pop3;
+pub(crate) mod tls;
 
 use std::fmt;
 use std::future::Future;
@@ -15,7 +23,19 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::reconcile::types::{Uid, printable};
+pub use endpoint::{Endpoint, Tls};
 pub use imap::Code;
+
+/// Bytes and commands of one connection, TLS not counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Bytes sent.
+    pub sent: u64,
+    /// Bytes received.
+    pub received: u64,
+    /// Commands sent.
+    pub commands: u64,
+}
 
 /// What a connection runs over: TCP, TLS, or a pair of pipes in a test.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + fmt::Debug {}
@@ -103,6 +123,14 @@ pub enum RemoteError {
     },
     /// The server refused the sign-in.
     SignIn {
+        /// The response code, if it gave one.
+        code: Option<Code>,
+        /// Its words.
+        words: String,
+    },
+    /// The server lets nobody in for the moment, whatever the password: the mailbox is locked,
+    /// or was asked for too soon.
+    Busy {
         /// The response code, if it gave one.
         code: Option<Code>,
         /// Its words.
@@ -228,9 +256,10 @@ impl RemoteError {
     #[must_use]
     pub fn code(&self) -> Option<&Code> {
         match self {
-            Self::No { code, .. } | Self::Bad { code, .. } | Self::SignIn { code, .. } => {
-                code.as_ref()
-            }
+            Self::No { code, .. }
+            | Self::Bad { code, .. }
+            | Self::SignIn { code, .. }
+            | Self::Busy { code, .. } => code.as_ref(),
             _ => None,
         }
     }
@@ -242,6 +271,7 @@ impl RemoteError {
             Self::No { words, .. }
             | Self::Bad { words, .. }
             | Self::SignIn { words, .. }
+            | Self::Busy { words, .. }
             | Self::Bye { words, .. } => Some(words),
             _ => None,
         }
@@ -257,6 +287,9 @@ impl fmt::Display for RemoteError {
                 "{host} would get the password in clear text; set tls, or allow_cleartext = true"
             ),
             Self::SignIn { words, .. } => format!("the server refused the sign-in: {words}"),
+            Self::Busy { words, .. } => {
+                format!("the server lets nobody in for the moment: {words}")
+            }
             Self::Timeout { doing, after } => {
                 format!("{doing}: no answer for {} s", after.as_secs())
             }

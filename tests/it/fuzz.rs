@@ -68,6 +68,21 @@ fn file_names_keep_what_is_not_ours() {
     holds("file_name");
 }
 
+#[test]
+fn a_pop_session_is_the_same_however_it_is_cut() {
+    holds("pop3_conversation");
+}
+
+#[test]
+fn every_line_of_pop_is_read() {
+    holds("pop3_line");
+}
+
+#[test]
+fn dots_come_and_go() {
+    holds("pop3_body");
+}
+
 /// What this thread has computed so far.
 fn computed() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);

@@ -16,6 +16,7 @@ mod interrupt;
 mod months;
 mod names;
 mod plans;
+mod pop3;
 mod progress;
 mod running;
 mod scenarios;

@@ -3,11 +3,21 @@
 use mailtide::local::fuzz as local;
 use mailtide::remote::imap::fuzz as remote;
 
-use super::Target;
+use super::{Target, pop3};
 
 /// Every target there is.
-pub const TARGETS: [Target; 7] =
-    [FRAMING, RESPONSE, MAILBOX_NAME, MAILBOX_PATH, KEYWORD_FILE, MESSAGE, FILE_NAME];
+pub const TARGETS: [Target; 10] = [
+    FRAMING,
+    RESPONSE,
+    MAILBOX_NAME,
+    MAILBOX_PATH,
+    KEYWORD_FILE,
+    MESSAGE,
+    FILE_NAME,
+    pop3::CONVERSATION,
+    pop3::LINE,
+    pop3::BODY,
+];
 
 /// Lines and literals.
 pub const FRAMING: Target = Target {

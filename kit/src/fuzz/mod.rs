@@ -5,6 +5,7 @@
 //! run each for a while; the libFuzzer targets in `fuzz/` call the same.
 
 pub mod corpus;
+pub mod pop3;
 
 use std::panic::{self, AssertUnwindSafe};
 use std::time::{Duration, Instant};

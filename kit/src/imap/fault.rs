@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The verb under which the start of a connection is matched ([`When::connect`]).
-pub(super) const CONNECT: &str = "CONNECT";
+pub(crate) const CONNECT: &str = "CONNECT";
 
 /// Something that goes wrong. Lists of UIDs mean all UIDs when they are empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,23 +149,29 @@ impl Injected {
 }
 
 #[derive(Debug)]
-struct Rule {
+struct Rule<F> {
     id: u64,
-    fault: Fault,
+    fault: F,
     when: When,
     seen: u64,
     hits: Arc<AtomicU64>,
 }
 
-/// All faults of a server.
-#[derive(Debug, Default)]
-pub(super) struct Faults {
-    rules: Vec<Rule>,
+/// All faults of a server, of whatever protocol.
+#[derive(Debug)]
+pub(crate) struct Faults<F = Fault> {
+    rules: Vec<Rule<F>>,
     ids: u64,
 }
 
-impl Faults {
-    pub(super) fn inject(&mut self, fault: Fault, when: When) -> Injected {
+impl<F> Default for Faults<F> {
+    fn default() -> Self {
+        Self { rules: Vec::new(), ids: 0 }
+    }
+}
+
+impl<F: Clone> Faults<F> {
+    pub(crate) fn inject(&mut self, fault: F, when: When) -> Injected {
         self.ids += 1;
         let injected = Injected { id: self.ids, hits: Arc::default() };
         let hits = Arc::clone(&injected.hits);
@@ -173,16 +179,16 @@ impl Faults {
         injected
     }
 
-    pub(super) fn remove(&mut self, injected: &Injected) {
+    pub(crate) fn remove(&mut self, injected: &Injected) {
         self.rules.retain(|rule| rule.id != injected.id);
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.rules.clear();
     }
 
     /// The faults for one command; `mailboxes` are the selected one and the one it names.
-    pub(super) fn at(&mut self, verb: &str, mailboxes: [Option<&str>; 2]) -> Active {
+    pub(crate) fn at(&mut self, verb: &str, mailboxes: [Option<&str>; 2]) -> Active<F> {
         let mut active = Vec::new();
         for rule in &mut self.rules {
             if rule.when.matches(verb, mailboxes) {
@@ -198,12 +204,18 @@ impl Faults {
 }
 
 /// The faults that apply to one command.
-#[derive(Debug, Default)]
-pub(super) struct Active(Vec<(Fault, Arc<AtomicU64>)>);
+#[derive(Debug)]
+pub(crate) struct Active<F = Fault>(Vec<(F, Arc<AtomicU64>)>);
 
-impl Active {
+impl<F> Default for Active<F> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<F: PartialEq> Active<F> {
     /// The first fault that `pick` takes; it counts as a hit.
-    pub(super) fn find<T>(&self, pick: impl Fn(&Fault) -> Option<T>) -> Option<T> {
+    pub(crate) fn find<T>(&self, pick: impl Fn(&F) -> Option<T>) -> Option<T> {
         self.0.iter().find_map(|(fault, hits)| {
             let picked = pick(fault)?;
             hits.fetch_add(1, Ordering::Relaxed);
@@ -212,7 +224,7 @@ impl Active {
     }
 
     /// Whether this very fault applies; if so it counts as a hit.
-    pub(super) fn is(&self, wanted: &Fault) -> bool {
+    pub(crate) fn is(&self, wanted: &F) -> bool {
         self.find(|fault| (fault == wanted).then_some(())).is_some()
     }
 }

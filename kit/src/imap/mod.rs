@@ -13,7 +13,7 @@ mod commands;
 mod date;
 mod dialogue;
 mod direct;
-mod fault;
+pub(crate) mod fault;
 mod log;
 mod mailbox;
 pub mod name;
@@ -25,9 +25,9 @@ pub mod script;
 mod session;
 mod set;
 mod state;
-mod tls;
+pub(crate) mod tls;
 mod view;
-mod wire;
+pub(crate) mod wire;
 
 #[cfg(test)]
 mod tests;

@@ -48,7 +48,7 @@ pub fn certificate() -> CertificateDer<'static> {
 }
 
 /// Does the server's part of a handshake; none when it fails.
-pub(super) async fn accept(stream: Box<dyn Duplex>) -> Option<Box<dyn Duplex>> {
+pub(crate) async fn accept(stream: Box<dyn Duplex>) -> Option<Box<dyn Duplex>> {
     let acceptor = &identity()?.acceptor;
     let stream = acceptor.accept(stream).await.ok()?;
     Some(Box::new(stream))

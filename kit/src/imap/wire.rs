@@ -10,7 +10,7 @@ use super::respond::Out;
 const CHUNK: usize = 64 * 1024;
 
 /// A stream in both directions.
-pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 

@@ -9,9 +9,10 @@ use super::parse::fetch::{Gathered, Section};
 use super::session::{SET_LIMIT, Session, WINDOW};
 use super::talk::{Stop, Tag, Untagged, require_ok};
 use super::uid_set::UidSet;
-use super::wire::{Broken, Step};
+use super::wire::Step;
 use crate::reconcile::types::Uid;
 use crate::remote::RemoteError;
+use crate::remote::broken::Broken;
 
 /// Takes bodies, one after the other.
 ///

@@ -1,81 +1,17 @@
 //! From a host name to a signed-in session, in as few round trips as the server allows.
 
-use std::collections::BTreeSet;
-use std::fmt;
-use std::net::IpAddr;
-use std::path::PathBuf;
-use std::time::Duration;
-
 use async_imap::Client;
-use zeroize::Zeroizing;
 
 use super::capabilities::Capabilities;
 use super::parse::Response;
 use super::parse::status::{Code, Condition, Status};
 use super::session::Session;
 use super::sign_in;
-use super::talk::broken_error;
-use super::tls::{secure, within};
-use super::wire::{Broken, Wire};
-use crate::remote::{BoxStream, Connector, RemoteError};
-
-/// How the connection is secured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tls {
-    /// From the first byte (RFC 8314), port 993.
-    Implicit,
-    /// By STARTTLS, before anything else; its absence is an error.
-    StartTls,
-    /// Not at all: only to loopback, or by the user's explicit word.
-    None,
-}
-
-/// An account at a server.
-#[derive(Clone)]
-pub struct Endpoint {
-    /// A name or an address; the certificate must be for it.
-    pub host: String,
-    /// The TCP port.
-    pub port: u16,
-    /// How it is secured.
-    pub tls: Tls,
-    /// A PEM file of roots to trust besides the system's, or of the very certificate that the
-    /// server made for itself.
-    pub ca: Option<PathBuf>,
-    /// SHA-256 of the server's public key (SubjectPublicKeyInfo, DER). Where it is given it
-    /// alone decides: names, dates and issuers are not looked at.
-    pub pin: Option<[u8; 32]>,
-    /// Whether to sign in without TLS to another machine.
-    pub allow_cleartext: bool,
-    /// The user.
-    pub user: String,
-    /// The password.
-    pub secret: Zeroizing<String>,
-    /// For how long any single wait may last.
-    pub timeout: Duration,
-    /// Capabilities to ignore, in upper case.
-    pub disable: BTreeSet<String>,
-}
-
-impl fmt::Debug for Endpoint {
-    /// Without the secret.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Endpoint")
-            .field("host", &self.host)
-            .field("port", &self.port)
-            .field("tls", &self.tls)
-            .field("user", &self.user)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Endpoint {
-    fn is_loopback(&self) -> bool {
-        let address = self.host.trim_start_matches('[').trim_end_matches(']');
-        self.host.eq_ignore_ascii_case("localhost")
-            || address.parse::<IpAddr>().is_ok_and(|a| a.is_loopback())
-    }
-}
+use super::wire::Wire;
+use crate::remote::broken::{Broken, broken_error};
+use crate::remote::endpoint::open;
+use crate::remote::tls::secure;
+use crate::remote::{BoxStream, Connector, Endpoint, RemoteError, Tls};
 
 /// A connection that is not signed in yet: async-imap's client and what the server can do.
 pub(crate) struct Greeted {
@@ -96,14 +32,7 @@ impl Session {
         endpoint: &Endpoint,
         connector: &dyn Connector,
     ) -> Result<Self, RemoteError> {
-        if endpoint.tls == Tls::None && !endpoint.is_loopback() && !endpoint.allow_cleartext {
-            return Err(RemoteError::Cleartext { host: endpoint.host.clone() });
-        }
-        let mut stream = dial(endpoint, connector).await?;
-        if endpoint.tls == Tls::Implicit {
-            stream = secure(stream, endpoint).await?;
-        }
-        let mut greeted = greet(stream, endpoint).await?;
+        let mut greeted = greet(open(endpoint, connector).await?, endpoint).await?;
         if endpoint.tls == Tls::StartTls {
             greeted = start_tls(greeted, endpoint).await?;
         }
@@ -122,18 +51,6 @@ impl Session {
         }
         session.ask_extensions().await?;
         Ok(session)
-    }
-}
-
-async fn dial(endpoint: &Endpoint, connector: &dyn Connector) -> Result<BoxStream, RemoteError> {
-    let to = format!("{}:{}", endpoint.host, endpoint.port);
-    match within(endpoint.timeout, connector.connect(&endpoint.host, endpoint.port)).await {
-        Some(Ok(stream)) => Ok(stream),
-        Some(Err(source)) => Err(RemoteError::Connect { to, source }),
-        None => Err(RemoteError::Timeout {
-            doing: format!("connecting to {to}"),
-            after: endpoint.timeout,
-        }),
     }
 }
 

@@ -2,12 +2,7 @@
 //!
 //! Each function takes any bytes and panics where something does not hold.
 
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
-
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::capabilities::Capabilities;
 use super::name;
@@ -19,60 +14,10 @@ use super::parse::{
     Marker, Response, esearch, for_the_shell, literal_marker, may_hold_literal, search,
 };
 use super::uid_set::UidSet;
-use super::wire::{Broken, LITERAL_LIMIT, LITERALS, SLICE, Step, Wire};
+use super::wire::{LITERAL_LIMIT, LITERALS, SLICE, Step, Wire};
 use crate::reconcile::types::{FlagMask, Flags, KeywordMask, MailboxName};
-
-/// A peer that says what it was given, in pieces of odd lengths, then hangs up.
-#[derive(Debug)]
-struct Pieces {
-    data: Vec<u8>,
-    at: usize,
-    /// Lengths of the pieces, taken in turn; with none, all at once.
-    lengths: Vec<u8>,
-    turn: usize,
-    /// The last poll gave nothing.
-    paused: bool,
-}
-
-impl AsyncRead for Pieces {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        room: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let peer = self.get_mut();
-        let length = match peer.lengths.len() {
-            0 => usize::MAX,
-            count => usize::from(peer.lengths[peer.turn % count]),
-        };
-        peer.turn = peer.turn.wrapping_add(1);
-        if length == 0 && !peer.paused {
-            peer.paused = true;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        peer.paused = false;
-        let rest = &peer.data[peer.at..];
-        let count = length.max(1).min(rest.len()).min(room.remaining());
-        room.put_slice(&rest[..count]);
-        peer.at += count;
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Pieces {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, b: &[u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(Ok(b.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-}
+use crate::remote::broken::Broken;
+use crate::remote::pieces::Pieces;
 
 /// How the stream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,9 +82,7 @@ pub fn framing(input: &[u8]) {
 }
 
 fn wire(data: &[u8], lengths: &[u8]) -> Wire {
-    let (data, lengths) = (data.to_vec(), lengths.to_vec());
-    let peer = Pieces { data, at: 0, lengths, turn: 0, paused: false };
-    Wire::new(Box::new(peer), Duration::from_secs(3600))
+    Wire::new(Box::new(Pieces::new(data, lengths)), Duration::from_secs(3600))
 }
 
 async fn whole_responses(data: &[u8], lengths: &[u8]) {

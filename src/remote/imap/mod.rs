@@ -3,7 +3,7 @@
 //! Read them in this order, each stands on the former:
 //! - `wire`: whole responses in, whole commands out; deadlines and limits.
 //! - `parse`: what a response says; nothing in it is fatal.
-//! - `connect`, `tls`, `sign_in`: from a host name to a session.
+//! - `connect`, `sign_in`: from a host name to a session.
 //! - `session`, `talk`: commands and their answers; nothing unasked is dropped.
 //! - `list`, `select`, `search`, `fetch`, `body`, `append`, `change`: the commands.
 //!
@@ -27,7 +27,6 @@ mod select;
 mod session;
 mod sign_in;
 mod talk;
-mod tls;
 mod uid_set;
 mod watch;
 mod wire;
@@ -35,11 +34,11 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+pub use crate::remote::{Counters, Endpoint, Tls};
 pub use append::{AppendError, Appending, BodySource, Upload};
 pub use body::BodySink;
 pub use capabilities::Capabilities;
 pub use change::{CopyError, CopyUid, sendable};
-pub use connect::{Endpoint, Tls};
 pub use fetch::FetchItems;
 pub use list::{Existence, ListedMailbox, Names};
 pub use parse::fetch::FetchRow;
@@ -49,4 +48,3 @@ pub use session::Session;
 pub use talk::{Pending, Untagged};
 pub use uid_set::UidSet;
 pub use watch::Watch;
-pub use wire::Counters;

@@ -11,10 +11,11 @@ use super::capabilities::Capabilities;
 use super::list::Names;
 use super::parse::Response;
 use super::parse::status::{Condition, Status};
-use super::talk::{Pending, Stop, Tag, Talk, Untagged, broken_error, deliver, require_ok};
-use super::wire::{Broken, Counters, Wire};
+use super::talk::{Pending, Stop, Tag, Talk, Untagged, deliver, require_ok};
+use super::wire::Wire;
 use crate::reconcile::types::{MailboxName, printable};
-use crate::remote::RemoteError;
+use crate::remote::broken::{Broken, broken_error};
+use crate::remote::{Counters, RemoteError};
 
 /// How many commands may wait for their answers at a time.
 pub(crate) const WINDOW: usize = 16;

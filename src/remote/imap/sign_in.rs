@@ -7,12 +7,12 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::capabilities::Capabilities;
-use super::connect::{Endpoint, Greeted, tagged};
+use super::connect::{Greeted, tagged};
 use super::parse::Response;
 use super::parse::status::{Code, Condition, Status};
-use super::talk::broken_error;
 use super::wire::Wire;
-use crate::remote::RemoteError;
+use crate::remote::broken::broken_error;
+use crate::remote::{Endpoint, RemoteError};
 
 /// Which way to sign in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

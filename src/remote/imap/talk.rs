@@ -5,9 +5,9 @@ use super::parse::Response;
 use super::parse::fetch::{self, FetchRow};
 use super::parse::status::{Code, Condition, Status};
 use super::uid_set::UidSet;
-use super::wire::Broken;
 use crate::reconcile::types::printable;
 use crate::remote::RemoteError;
+use crate::remote::broken::Broken;
 
 /// How much may be kept that nobody asked for, in entries and ranges.
 const PENDING_LIMIT: usize = 100_000;
@@ -196,19 +196,5 @@ pub(crate) fn require_ok(doing: &str, status: Status) -> Result<Status, RemoteEr
             Err(RemoteError::No { doing, code, words })
         }
         Status { code, words, .. } => Err(RemoteError::Bad { doing, code, words }),
-    }
-}
-
-/// Tells the end of a connection as an error; by the server's last words, if it had any.
-pub(crate) fn broken_error(doing: &str, broken: Broken, bye: Option<String>) -> RemoteError {
-    let doing = doing.to_owned();
-    match (broken, bye) {
-        (Broken::Closed | Broken::Io(_), Some(words)) => RemoteError::Bye { doing, words },
-        (Broken::Closed, None) => RemoteError::Closed { doing },
-        (Broken::TimedOut(after), _) => RemoteError::Timeout { doing, after },
-        (Broken::Io(source), None) => RemoteError::Io { doing, source },
-        (Broken::Limit(what, limit), _) => {
-            RemoteError::Limit { doing, what: what.to_owned(), limit, uid: None }
-        }
     }
 }

@@ -55,6 +55,8 @@ pub enum Code {
     InUse,
     /// A limit of the server was reached.
     Limit,
+    /// The sign-in came too soon after the last one (RFC 2449 §8.1.1): seconds, if it says.
+    LoginDelay(Option<u64>),
     /// The object id of a mailbox (RFC 8474).
     MailboxId(String),
     /// The UIDs whose conditional STORE failed.

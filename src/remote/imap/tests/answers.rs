@@ -355,7 +355,7 @@ async fn silence_and_dripping_end_at_the_deadline() {
         }
     });
     let mut wire = super::wire::Wire::new(Box::new(ours), Duration::from_secs(60));
-    assert!(matches!(wire.response().await, Err(super::wire::Broken::TimedOut(_))));
+    assert!(matches!(wire.response().await, Err(crate::remote::broken::Broken::TimedOut(_))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -363,7 +363,7 @@ async fn an_endless_line_ends_at_the_limit() {
     let bytes = vec![b'x'; super::wire::LINE_LIMIT + (1 << 20)];
     let stream = Recording { bytes, at: 0, silent: false, step: usize::MAX };
     let mut wire = super::wire::Wire::new(Box::new(stream), Duration::from_secs(60));
-    assert!(matches!(wire.response().await, Err(super::wire::Broken::Limit(..))));
+    assert!(matches!(wire.response().await, Err(crate::remote::broken::Broken::Limit(..))));
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,7 +9,6 @@
 //! never meets what a server made up, and its buffer is empty after each of them. From then on
 //! we read by ourselves, borrowed from the buffer, with [`Wire::response`].
 
-mod deadline;
 mod shell;
 mod write;
 
@@ -22,11 +21,11 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead as _, ReadBuf};
 
-use deadline::Deadline;
-
 use super::parse::{self, Marker};
 use crate::reconcile::types::printable;
-use crate::remote::BoxStream;
+use crate::remote::broken::Broken;
+use crate::remote::deadline::Deadline;
+use crate::remote::{BoxStream, Counters};
 
 /// The longest line that is taken: a `* SEARCH` of two million UIDs fits.
 pub(crate) const LINE_LIMIT: usize = 32 << 20;
@@ -38,18 +37,6 @@ pub(crate) const LITERALS: usize = 1_000;
 pub(crate) const SLICE: usize = 64 << 10;
 /// The read buffer between responses.
 const BUFFER: usize = 256 << 10;
-/// Why nothing more can be had from the connection.
-#[derive(Debug)]
-pub(crate) enum Broken {
-    /// The server closed it.
-    Closed,
-    /// It stayed silent, or took nothing, for this long.
-    TimedOut(Duration),
-    /// The stream failed.
-    Io(io::Error),
-    /// A length is beyond its limit: what, and the limit in bytes.
-    Limit(&'static str, u64),
-}
 
 /// One step within a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,17 +45,6 @@ pub(crate) enum Step {
     Literal(u64),
     /// The last line.
     Complete,
-}
-
-/// Bytes and commands of one connection, TLS not counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counters {
-    /// Bytes sent.
-    pub sent: u64,
-    /// Bytes received.
-    pub received: u64,
-    /// Commands sent.
-    pub commands: u64,
 }
 
 /// The connection.

@@ -6,7 +6,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Broken, Wire};
+use super::Wire;
+use crate::remote::broken::Broken;
 use crate::remote::imap::parse;
 
 impl Wire {

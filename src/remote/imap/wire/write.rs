@@ -9,7 +9,8 @@ use tokio::io::AsyncWrite as _;
 
 use zeroize::Zeroize as _;
 
-use super::{Broken, LINE_LIMIT, Wire};
+use super::{LINE_LIMIT, Wire};
+use crate::remote::broken::Broken;
 
 /// What may wait to be written before it is pushed out.
 const WRITE_AHEAD: usize = 64 << 10;

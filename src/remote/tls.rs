@@ -14,8 +14,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 use tokio_rustls::TlsConnector;
 
-use super::connect::Endpoint;
-use crate::remote::{BoxStream, RemoteError};
+use super::{BoxStream, Endpoint, RemoteError};
 
 /// Wraps a stream in TLS, to whom the endpoint names.
 pub(crate) async fn secure(
@@ -194,7 +193,7 @@ fn sha256(bytes: &[u8]) -> Option<[u8; 32]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::remote::imap::connect::Tls;
+    use crate::remote::Tls;
     use rustls::pki_types::PrivatePkcs8KeyDer;
     use std::io::Write as _;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -1,0 +1,98 @@
+//! From a host name to a stream that may carry a secret.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::tls::{secure, within};
+use super::{BoxStream, Connector, RemoteError};
+
+/// How the connection is secured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tls {
+    /// From the first byte (RFC 8314), port 993 or 995.
+    Implicit,
+    /// By STARTTLS or STLS, before anything else; its absence is an error.
+    StartTls,
+    /// Not at all: only to loopback, or by the user's explicit word.
+    None,
+}
+
+/// An account at a server.
+#[derive(Clone)]
+pub struct Endpoint {
+    /// A name or an address; the certificate must be for it.
+    pub host: String,
+    /// The TCP port.
+    pub port: u16,
+    /// How it is secured.
+    pub tls: Tls,
+    /// A PEM file of roots to trust besides the system's, or of the very certificate that the
+    /// server made for itself.
+    pub ca: Option<PathBuf>,
+    /// SHA-256 of the server's public key (SubjectPublicKeyInfo, DER). Where it is given it
+    /// alone decides: names, dates and issuers are not looked at.
+    pub pin: Option<[u8; 32]>,
+    /// Whether to sign in without TLS to another machine.
+    pub allow_cleartext: bool,
+    /// The user.
+    pub user: String,
+    /// The password.
+    pub secret: Zeroizing<String>,
+    /// For how long any single wait may last.
+    pub timeout: Duration,
+    /// Capabilities to ignore, in upper case.
+    pub disable: BTreeSet<String>,
+}
+
+impl fmt::Debug for Endpoint {
+    /// Without the secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("tls", &self.tls)
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Endpoint {
+    fn is_loopback(&self) -> bool {
+        let address = self.host.trim_start_matches('[').trim_end_matches(']');
+        self.host.eq_ignore_ascii_case("localhost")
+            || address.parse::<IpAddr>().is_ok_and(|a| a.is_loopback())
+    }
+}
+
+/// Dials, and secures the stream where that comes first. Whoever would have to say the secret
+/// in clear text is not even dialled.
+pub(crate) async fn open(
+    endpoint: &Endpoint,
+    connector: &dyn Connector,
+) -> Result<BoxStream, RemoteError> {
+    if endpoint.tls == Tls::None && !endpoint.is_loopback() && !endpoint.allow_cleartext {
+        return Err(RemoteError::Cleartext { host: endpoint.host.clone() });
+    }
+    let stream = dial(endpoint, connector).await?;
+    match endpoint.tls {
+        Tls::Implicit => secure(stream, endpoint).await,
+        Tls::StartTls | Tls::None => Ok(stream),
+    }
+}
+
+async fn dial(endpoint: &Endpoint, connector: &dyn Connector) -> Result<BoxStream, RemoteError> {
+    let to = format!("{}:{}", endpoint.host, endpoint.port);
+    match within(endpoint.timeout, connector.connect(&endpoint.host, endpoint.port)).await {
+        Some(Ok(stream)) => Ok(stream),
+        Some(Err(source)) => Err(RemoteError::Connect { to, source }),
+        None => Err(RemoteError::Timeout {
+            doing: format!("connecting to {to}"),
+            after: endpoint.timeout,
+        }),
+    }
+}

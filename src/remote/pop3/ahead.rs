@@ -1,0 +1,76 @@
+//! Commands for many messages: several under way where the server allows it (RFC 2449 §6.6),
+//! never more than it can be trusted to answer while we listen.
+
+use std::collections::VecDeque;
+
+use super::session::Session;
+use crate::remote::RemoteError;
+
+/// How many commands may wait for their answers at a time.
+pub(crate) const WINDOW: usize = 16;
+/// How many octets of bodies may be under way at a time; a larger one goes alone.
+pub(crate) const OCTETS: u64 = 1 << 20;
+/// What a body counts whose size was not announced.
+const UNKNOWN: u64 = OCTETS / 4;
+
+/// Messages that a command goes out for, some ahead of their answers.
+pub(crate) struct Ahead<'a> {
+    rest: &'a [u32],
+    /// Messages and their octets, in the order of the commands.
+    under_way: VecDeque<(u32, u64)>,
+    octets: u64,
+    /// Whether the answers are bodies.
+    bodies: bool,
+}
+
+impl<'a> Ahead<'a> {
+    /// Commands with short answers.
+    pub(crate) fn short(numbers: &'a [u32]) -> Self {
+        Self { rest: numbers, under_way: VecDeque::new(), octets: 0, bodies: false }
+    }
+
+    /// Commands that are answered by whole messages.
+    pub(crate) fn bodies(numbers: &'a [u32]) -> Self {
+        Self { bodies: true, ..Self::short(numbers) }
+    }
+
+    /// Sends no further commands.
+    pub(crate) fn stop(&mut self) {
+        self.rest = &[];
+    }
+
+    fn has_room(&self, window: usize, octets: u64) -> bool {
+        self.under_way.is_empty() || self.under_way.len() < window && self.octets + octets <= OCTETS
+    }
+}
+
+impl Session {
+    /// Sends what may be sent, and gives the message whose answer comes next.
+    pub(crate) fn advance(
+        &mut self,
+        ahead: &mut Ahead<'_>,
+        doing: &str,
+        command: &dyn Fn(u32) -> String,
+    ) -> Result<Option<u32>, RemoteError> {
+        let window = if self.capabilities.pipelining() { WINDOW } else { 1 };
+        while let Some((&number, rest)) = ahead.rest.split_first() {
+            // A server may announce what it likes.
+            let size = || self.sizes.get(&number).map_or(UNKNOWN, |size| (*size).min(OCTETS));
+            let octets = if ahead.bodies { size() } else { 0 };
+            if !ahead.has_room(window, octets) {
+                break;
+            }
+            if ahead.under_way.is_empty() {
+                self.start(doing, &command(number))?;
+            } else {
+                self.send(doing, &command(number))?;
+            }
+            ahead.under_way.push_back((number, octets));
+            ahead.octets += octets;
+            ahead.rest = rest;
+        }
+        let Some((number, octets)) = ahead.under_way.pop_front() else { return Ok(None) };
+        ahead.octets -= octets;
+        Ok(Some(number))
+    }
+}

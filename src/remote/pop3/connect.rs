@@ -1,0 +1,153 @@
+//! From a host name to a signed-in session.
+
+use super::answer::Answer;
+use super::capabilities::Capabilities;
+use super::session::Session;
+use super::sign_in::{refused, sign_in};
+use super::wire::Wire;
+use crate::remote::broken::broken_error;
+use crate::remote::endpoint::open;
+use crate::remote::tls::secure;
+use crate::remote::{Connector, Endpoint, RemoteError, Tls};
+
+/// What the endpoint's secret is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Auth {
+    /// A password.
+    #[default]
+    Password,
+    /// An OAuth 2.0 access token (XOAUTH2, or OAUTHBEARER of RFC 7628).
+    Token,
+}
+
+/// What is asked of a server beside what an [`Endpoint`] says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Settings {
+    /// What the secret is.
+    pub auth: Auth,
+    /// Whether messages with UTF-8 in their headers come as they are (RFC 6856), where the
+    /// server can do so; else it may rewrite them.
+    pub utf8: bool,
+}
+
+impl Session {
+    /// Connects, secures and signs in with a password.
+    ///
+    /// # Errors
+    /// As for [`Self::connect_with`].
+    pub async fn connect(
+        endpoint: &Endpoint,
+        connector: &dyn Connector,
+    ) -> Result<Self, RemoteError> {
+        Self::connect_with(endpoint, Settings::default(), connector).await
+    }
+
+    /// Connects, secures and signs in.
+    ///
+    /// # Errors
+    /// `Cleartext` before anything was sent; `Connect`, `Tls`; `SignIn` when the server
+    /// refuses; `Busy` when it would refuse anybody for now; and whatever may befall a
+    /// connection.
+    pub async fn connect_with(
+        endpoint: &Endpoint,
+        settings: Settings,
+        connector: &dyn Connector,
+    ) -> Result<Self, RemoteError> {
+        let wire = Wire::new(open(endpoint, connector).await?, endpoint.timeout);
+        let mut session = Self::new(wire, Capabilities::new(&endpoint.disable));
+        let mut stamp = session.greet(endpoint).await?;
+        if endpoint.tls == Tls::StartTls {
+            session = session.start_tls(endpoint).await?;
+            // What was said before TLS may have been said by anybody.
+            stamp = None;
+        }
+        session.ask_capabilities().await?;
+        if settings.utf8 && session.capabilities.has("UTF8") {
+            // Without it the messages come, too, if not all of them as they are.
+            let _ = session.run("UTF8", "UTF8").await?;
+        }
+        sign_in(&mut session, endpoint, settings.auth, stamp).await?;
+        if !session.capabilities.is_unknown() {
+            // Some differ for each user, and a proxy may have answered for itself.
+            session.ask_capabilities().await?;
+        }
+        Ok(session)
+    }
+
+    /// Reads the greeting; gives the timestamp for APOP, if there is one.
+    async fn greet(&mut self, endpoint: &Endpoint) -> Result<Option<String>, RemoteError> {
+        const DOING: &str = "the greeting";
+        if let Err(broken) = self.wire.line().await {
+            return Err(broken_error(DOING, broken, None));
+        }
+        match Answer::parse(self.wire.in_hand()) {
+            Some(Answer::Ok(words)) => Ok(timestamp(&words).map(str::to_owned)),
+            Some(Answer::Err(refusal)) => match refused(refusal, endpoint, &[]) {
+                RemoteError::SignIn { words, .. } => {
+                    Err(RemoteError::Bye { doing: DOING.to_owned(), words })
+                }
+                error => Err(error),
+            },
+            _ => Err(self.lost(DOING, "it says neither +OK nor -ERR")),
+        }
+    }
+
+    /// Turns to TLS (RFC 2595 §4), and forgets what was said before.
+    async fn start_tls(mut self, endpoint: &Endpoint) -> Result<Self, RemoteError> {
+        let refuse = |why: String| RemoteError::Tls { host: endpoint.host.clone(), why };
+        if let Err(refusal) = self.run("STLS", "STLS").await? {
+            return Err(match refused(refusal, endpoint, &[]) {
+                RemoteError::SignIn { words, .. } => {
+                    refuse(format!("the server does not offer STLS: {words}"))
+                }
+                error => error,
+            });
+        }
+        let Some(stream) = self.wire.into_io() else {
+            return Err(refuse("something was sent behind the answer to STLS".to_owned()));
+        };
+        let wire = Wire::new(secure(stream, endpoint).await?, endpoint.timeout);
+        Ok(Self::new(wire, Capabilities::new(&endpoint.disable)))
+    }
+}
+
+/// The timestamp of a greeting: an RFC 822 msg-id (RFC 1939 §7), and nothing that only looks
+/// like one, since collisions of MD5 need octets that none holds.
+fn timestamp(greeting: &str) -> Option<&str> {
+    let from = greeting.find('<')?;
+    let to = from + greeting[from..].find('>')?;
+    let stamp = &greeting[from..=to];
+    let (local, domain) = stamp[1..stamp.len() - 1].split_once('@')?;
+    let plain = |text: &str| {
+        let fits = |byte: u8| byte.is_ascii_graphic() && !b"<>@".contains(&byte);
+        !text.is_empty() && text.bytes().all(fits)
+    };
+    (stamp.len() <= 255 && plain(local) && plain(domain)).then_some(stamp)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps() {
+        let table = [
+            ("POP3 server ready <1896.697170952@dbc.mtview.ca.us>", true),
+            ("<a@b>", true),
+            ("ready", false),
+            ("<ab>", false),
+            ("<@b>", false),
+            ("<a@>", false),
+            ("<a@b@c>", false),
+            ("<a b@c>", false),
+            ("<a@b", false),
+            ("<<a@b>", false),
+            ("<\u{e9}@b>", false),
+            ("<a\u{1}@b>", false),
+        ];
+        for (greeting, is_one) in table {
+            assert_eq!(timestamp(greeting).is_some(), is_one, "{greeting}");
+        }
+        assert_eq!(timestamp("x <a@b> y"), Some("<a@b>"));
+    }
+}

@@ -1,0 +1,32 @@
+//! POP3 (RFC 1939): one [`Session`] is one signed-in connection, and one look at the maildrop.
+//!
+//! Read them in this order, each stands on the former:
+//! - `wire`, `unstuff`: lines and bodies in, commands out; deadlines and limits.
+//! - `answer`, `capabilities`: what a server says; what cannot be read is passed over.
+//! - `session`, `ahead`: commands and their answers, several under way where that is allowed.
+//! - `sasl`, `sign_in`, `connect`: from a host name to a session.
+//! - `list`, `retrieve`, `delete`: the commands.
+//!
+//! What DELE marks goes when QUIT is answered, and not before: a session that is dropped, or
+//! cut off, deletes nothing (RFC 1939 §6).
+
+mod ahead;
+mod answer;
+mod capabilities;
+mod connect;
+mod delete;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
+mod list;
+mod retrieve;
+mod sasl;
+mod session;
+mod sign_in;
+mod unstuff;
+mod wire;
+
+pub use capabilities::Capabilities;
+pub use connect::{Auth, Settings};
+pub use list::Listed;
+pub use retrieve::{BodySink, Header};
+pub use session::Session;

@@ -1,0 +1,211 @@
+//! RETR and TOP: messages from the read buffer to the sink in pieces, whatever their length.
+
+use std::io;
+
+use super::ahead::Ahead;
+use super::session::Session;
+use crate::remote::RemoteError;
+use crate::remote::broken::Broken;
+
+/// Takes bodies, one after the other.
+///
+/// For each that the server gives: `begin`, any number of `chunk`, then `end` or `discard`.
+pub trait BodySink {
+    /// The body of a message begins; of `size` octets, as far as the server's word goes.
+    ///
+    /// # Errors
+    /// Any error stops the delivery.
+    fn begin(&mut self, number: u32, size: Option<u64>) -> io::Result<()>;
+
+    /// Its next octets, as the server has them.
+    ///
+    /// # Errors
+    /// As for `begin`.
+    fn chunk(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// The body is whole.
+    ///
+    /// # Errors
+    /// As for `begin`.
+    fn end(&mut self, number: u32) -> io::Result<()>;
+
+    /// What was begun will not be completed.
+    fn discard(&mut self) {}
+
+    /// The server does not give this one.
+    fn refused(&mut self, number: u32, error: RemoteError);
+}
+
+/// A header, or the refusal.
+pub type Header<'a> = Result<&'a [u8], RemoteError>;
+
+/// How much is read for nothing, after the sink failed, before the connection is given up.
+const DRAIN: u64 = 8 << 20;
+/// How much of a header is handed on.
+const HEADER: usize = 64 << 10;
+/// How long an answer to TOP may be: some servers send the message as well.
+const HEADER_DRAIN: u64 = 256 << 20;
+
+/// What is delivered, to whom.
+struct Delivery<'a> {
+    sink: &'a mut dyn BodySink,
+    failed: Option<io::Error>,
+    drained: u64,
+    /// Whether a `begin` awaits its `end` or `discard`.
+    open: bool,
+}
+
+impl Delivery<'_> {
+    /// Hands something to the sink, unless it has failed before.
+    fn give(&mut self, what: impl FnOnce(&mut dyn BodySink) -> io::Result<()>) {
+        if self.failed.is_none()
+            && let Err(error) = what(self.sink)
+        {
+            self.failed = Some(error);
+            self.close();
+        }
+    }
+
+    fn close(&mut self) {
+        if std::mem::take(&mut self.open) {
+            self.sink.discard();
+        }
+    }
+
+    fn begin(&mut self, number: u32, size: Option<u64>) {
+        self.open = self.failed.is_none();
+        self.give(|sink| sink.begin(number, size));
+    }
+
+    /// Hands on a piece, or counts what is read for nothing.
+    fn piece(&mut self, bytes: &[u8]) -> Result<(), Broken> {
+        if self.failed.is_some() {
+            self.drained += bytes.len() as u64;
+            return if self.drained > DRAIN { Err(Broken::Closed) } else { Ok(()) };
+        }
+        self.give(|sink| sink.chunk(bytes));
+        Ok(())
+    }
+
+    fn end(&mut self, number: u32) {
+        self.give(|sink| sink.end(number));
+        if self.failed.is_none() {
+            self.open = false;
+        }
+    }
+}
+
+impl Drop for Delivery<'_> {
+    /// Also when the connection fails in the middle.
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Session {
+    /// Gets whole messages, in the order of `numbers`, several under way where the server
+    /// allows it. One that it refuses is told to the sink, and the others come.
+    ///
+    /// # Errors
+    /// What ends the session: what was delivered before stands. `Sink` when the sink fails:
+    /// the session is kept if little was left to be read.
+    pub async fn retrieve(
+        &mut self,
+        numbers: &[u32],
+        sink: &mut dyn BodySink,
+    ) -> Result<(), RemoteError> {
+        const DOING: &str = "RETR";
+        let mut delivery = Delivery { sink, failed: None, drained: 0, open: false };
+        let mut ahead = Ahead::bodies(numbers);
+        let command = |number: u32| format!("{DOING} {number}");
+        while let Some(number) = self.advance(&mut ahead, DOING, &command)? {
+            let read = self.body(DOING, number, &mut delivery).await;
+            match (read, delivery.failed.is_some()) {
+                (Ok(()), false) => {}
+                (Ok(()), true) => ahead.stop(),
+                (Err(error), false) => return Err(error),
+                (Err(_), true) => break,
+            }
+        }
+        match delivery.failed.take() {
+            Some(source) => Err(RemoteError::Sink { source, ended: self.wire.is_finished() }),
+            None => Ok(()),
+        }
+    }
+
+    async fn body(
+        &mut self,
+        doing: &str,
+        number: u32,
+        delivery: &mut Delivery<'_>,
+    ) -> Result<(), RemoteError> {
+        if let Err(refusal) = self.opening(doing).await? {
+            if delivery.failed.is_none() {
+                delivery.sink.refused(number, refusal.of(&format!("{doing} {number}")));
+            }
+            return Ok(());
+        }
+        delivery.begin(number, self.sizes.get(&number).copied());
+        self.pieces(doing, &mut |piece| delivery.piece(piece)).await?;
+        delivery.end(number);
+        Ok(())
+    }
+
+    /// Reads a body to its end, a piece at a time.
+    async fn pieces(
+        &mut self,
+        doing: &str,
+        each: &mut dyn FnMut(&[u8]) -> Result<(), Broken>,
+    ) -> Result<(), RemoteError> {
+        self.wire.begin_body();
+        loop {
+            let done = match self.wire.piece().await {
+                Ok(Some(piece)) => each(piece).map(|()| false),
+                Ok(None) => Ok(true),
+                Err(broken) => Err(broken),
+            };
+            match done {
+                Ok(false) => {}
+                Ok(true) => {
+                    self.settled();
+                    return Ok(());
+                }
+                Err(broken) => return Err(self.broken(doing, broken)),
+            }
+        }
+    }
+
+    /// Gets headers, and `lines` of the body, each handed on whole; of a longer one its first
+    /// 64 KiB. `sink` gets the refusal where the server does not give it.
+    ///
+    /// # Errors
+    /// What ends the session: what was handed on before stands.
+    pub async fn top(
+        &mut self,
+        numbers: &[u32],
+        lines: u32,
+        sink: &mut dyn FnMut(u32, Header<'_>),
+    ) -> Result<(), RemoteError> {
+        const DOING: &str = "TOP";
+        let mut ahead = Ahead::short(numbers);
+        let mut held = Vec::new();
+        let command = |number: u32| format!("{DOING} {number} {lines}");
+        while let Some(number) = self.advance(&mut ahead, DOING, &command)? {
+            if let Err(refusal) = self.opening(DOING).await? {
+                sink(number, Err(refusal.of(&format!("{DOING} {number}"))));
+                continue;
+            }
+            held.clear();
+            let mut length = 0;
+            let mut keep = |piece: &[u8]| {
+                held.extend_from_slice(&piece[..piece.len().min(HEADER - held.len())]);
+                length += piece.len() as u64;
+                let over = length > HEADER_DRAIN;
+                if over { Err(Broken::Limit("a header", HEADER_DRAIN)) } else { Ok(()) }
+            };
+            self.pieces(DOING, &mut keep).await?;
+            sink(number, Ok(&held));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,192 @@
+//! Commands and their answers, which come in the order of the commands.
+
+use std::collections::HashMap;
+
+use super::answer::{Answer, Refusal};
+use super::capabilities::Capabilities;
+use super::wire::Wire;
+use crate::reconcile::types::printable;
+use crate::remote::broken::{Broken, broken_error};
+use crate::remote::{Counters, RemoteError};
+
+/// One signed-in connection.
+///
+/// A future of it that is dropped before it is ready leaves the conversation in the middle
+/// of a sentence; the next command then ends the session.
+#[derive(Debug)]
+pub struct Session {
+    pub(crate) wire: Wire,
+    pub(crate) capabilities: Capabilities,
+    /// The sizes that the last listing announced.
+    pub(crate) sizes: HashMap<u32, u64>,
+    /// Commands whose answers were not wholly read yet.
+    awaited: usize,
+}
+
+impl Session {
+    pub(crate) fn new(wire: Wire, capabilities: Capabilities) -> Self {
+        Self { wire, capabilities, sizes: HashMap::new(), awaited: 0 }
+    }
+
+    /// What the server says it can do.
+    #[must_use]
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    /// Bytes and commands so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.wire.counters
+    }
+
+    // --- the conversation ---
+
+    /// Queues a command. It goes out with the next wait.
+    pub(crate) fn send(&mut self, doing: &str, command: &str) -> Result<(), RemoteError> {
+        self.send_masked(doing, command, command)
+    }
+
+    /// Queues a command of which only `shown` may be seen.
+    pub(crate) fn send_masked(
+        &mut self,
+        doing: &str,
+        command: &str,
+        shown: &str,
+    ) -> Result<(), RemoteError> {
+        if self.wire.is_finished() {
+            return Err(RemoteError::Closed { doing: doing.to_owned() });
+        }
+        if tracing::enabled!(tracing::Level::TRACE) {
+            tracing::trace!("C: {}", printable(shown));
+        }
+        self.wire.queue(command);
+        self.wire.counters.commands += 1;
+        self.awaited += 1;
+        Ok(())
+    }
+
+    /// Starts a command by itself: nothing may be under way.
+    pub(crate) fn start(&mut self, doing: &str, command: &str) -> Result<(), RemoteError> {
+        if self.awaited > 0 && !self.wire.is_finished() {
+            return Err(self.lost(doing, "the command before was abandoned"));
+        }
+        self.send(doing, command)
+    }
+
+    /// Reads a status line. When all that follows it was read, too, it has to be
+    /// [settled](Self::settled); nothing follows a refusal, so that it is settled already.
+    pub(crate) async fn status(&mut self, doing: &str) -> Result<Answer, RemoteError> {
+        if let Err(broken) = self.wire.line().await {
+            return Err(self.broken(doing, broken));
+        }
+        match Answer::parse(self.wire.in_hand()) {
+            Some(answer) => {
+                if matches!(answer, Answer::Err(_)) {
+                    self.settled();
+                }
+                Ok(answer)
+            }
+            None => Err(self.lost(doing, "it says neither +OK nor -ERR")),
+        }
+    }
+
+    /// The oldest command under way is through.
+    pub(crate) fn settled(&mut self) {
+        self.awaited = self.awaited.saturating_sub(1);
+    }
+
+    /// Reads the `+OK` before a body or a listing, or the refusal.
+    pub(crate) async fn opening(
+        &mut self,
+        doing: &str,
+    ) -> Result<Result<(), Refusal>, RemoteError> {
+        match self.status(doing).await? {
+            Answer::Ok(_) => Ok(Ok(())),
+            Answer::Err(refusal) => Ok(Err(refusal)),
+            Answer::Challenge(_) => Err(self.lost(doing, "it asks for something")),
+        }
+    }
+
+    /// Reads an answer of one line.
+    pub(crate) async fn answer(&mut self, doing: &str) -> Result<Result<(), Refusal>, RemoteError> {
+        let answer = self.opening(doing).await?;
+        if answer.is_ok() {
+            self.settled();
+        }
+        Ok(answer)
+    }
+
+    /// Runs one command with an answer of one line.
+    pub(crate) async fn run(
+        &mut self,
+        doing: &str,
+        command: &str,
+    ) -> Result<Result<(), Refusal>, RemoteError> {
+        self.start(doing, command)?;
+        self.answer(doing).await
+    }
+
+    /// Reads the lines of a listing up to its end, `limit` bytes at most.
+    pub(crate) async fn lines(
+        &mut self,
+        doing: &str,
+        limit: u64,
+        each: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), RemoteError> {
+        let mut taken = 0;
+        loop {
+            if let Err(broken) = self.wire.line().await {
+                return Err(self.broken(doing, broken));
+            }
+            let line = self.wire.in_hand();
+            if line == b"." {
+                self.settled();
+                return Ok(());
+            }
+            taken += line.len() as u64 + 2;
+            if taken > limit {
+                return Err(self.broken(doing, Broken::Limit("a listing", limit)));
+            }
+            each(line.strip_prefix(b".").unwrap_or(line));
+        }
+    }
+
+    /// Why the conversation cannot go on; nothing is said on this connection any more.
+    pub(crate) fn broken(&mut self, doing: &str, broken: Broken) -> RemoteError {
+        self.wire.finish();
+        broken_error(doing, broken, None)
+    }
+
+    /// As [`Self::broken`], where the server answers what was not asked.
+    pub(crate) fn lost(&mut self, doing: &str, what: &str) -> RemoteError {
+        self.wire.finish();
+        RemoteError::Protocol { doing: doing.to_owned(), what: what.to_owned() }
+    }
+
+    // --- commands about the session itself ---
+
+    /// Asks what the server can do (RFC 2449 §5). What was known before stands if it refuses.
+    pub(crate) async fn ask_capabilities(&mut self) -> Result<(), RemoteError> {
+        const DOING: &str = "CAPA";
+        /// More than this nobody can do.
+        const LIMIT: u64 = 1 << 20;
+        self.start(DOING, DOING)?;
+        if self.opening(DOING).await?.is_err() {
+            return Ok(());
+        }
+        let mut known = std::mem::take(&mut self.capabilities);
+        known.clear();
+        self.lines(DOING, LIMIT, &mut |line| known.add(line)).await?;
+        self.capabilities = known;
+        Ok(())
+    }
+
+    /// Asks for nothing, so that the server stays.
+    ///
+    /// # Errors
+    /// A refusal, or what ends the session.
+    pub async fn noop(&mut self) -> Result<(), RemoteError> {
+        self.run("NOOP", "NOOP").await?.map_err(|refusal| refusal.of("NOOP"))
+    }
+}
