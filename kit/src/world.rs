@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use mailtide::account::{self, AccountError, Clock, Outside, Progress, Report, Settings, Wish};
+use mailtide::config::{Keep, Maildrop};
 use mailtide::local::Layout;
 use mailtide::reconcile::types::{MailboxName, SetAsideKind};
 use mailtide::reconcile::{GuardLimits, OnLocalDelete, OnRemoteDelete};
@@ -24,6 +25,7 @@ use mailtide::state::{StateError, Store};
 use crate::compare::content;
 use crate::imap::{Action, Profile, Server};
 use crate::memfs::MemFs;
+use crate::pop3;
 
 /// Where the Maildir lies in the simulated file system.
 pub const ROOT: &str = "/mail";
@@ -61,9 +63,11 @@ pub struct World {
     pub server: Server,
     /// The disk that the Maildir lies on.
     pub fs: MemFs,
+    /// The server of an account that only pulls, in the place of the other.
+    drop: Option<pop3::Server>,
     state: tempfile::TempDir,
     /// What differs from the usual settings.
-    change: Option<Change>,
+    changes: Vec<Change>,
     /// What others do while a run is on.
     others: Others,
 }
@@ -76,6 +80,16 @@ type OnCall = Arc<dyn Fn(&str, &Path) + Send + Sync>;
 struct Others {
     on_command: Arc<Mutex<Option<OnCommand>>>,
     on_call: Option<OnCall>,
+}
+
+fn terms(keep: Keep) -> Maildrop {
+    Maildrop {
+        mailbox: MailboxName::new(MailboxName::INBOX),
+        owner: None,
+        keep,
+        deliver_command: Vec::new(),
+        token: false,
+    }
 }
 
 /// What a run reported, and how it ended.
@@ -109,15 +123,69 @@ impl World {
         Self {
             server: Server::new(profile),
             fs,
+            drop: None,
             state: tempfile::tempdir().expect("a place"),
-            change: None,
+            changes: Vec::new(),
             others: Others::default(),
+        }
+    }
+
+    /// An account that pulls from a maildrop, into a Maildir of its own.
+    ///
+    /// # Panics
+    /// Without a place for temporary files.
+    #[must_use]
+    pub fn of_maildrop(server: &pop3::Server, keep: Keep) -> Self {
+        let mut world = Self::new(Profile::plain());
+        world.drop = Some(server.clone());
+        world.pull(keep);
+        world
+    }
+
+    /// An account that pulls from a maildrop into the mailbox of another.
+    ///
+    /// # Panics
+    /// As for [`World::of_maildrop`].
+    #[must_use]
+    pub fn guest_of(owner: &Self, server: &pop3::Server, keep: Keep, mailbox: &str) -> Self {
+        let mut guest = Self::of_maildrop(server, keep);
+        guest.fs = owner.fs.clone();
+        let mailbox = MailboxName::new(mailbox);
+        guest.also(move |settings| {
+            let owner = Some("me".to_owned());
+            settings.maildrop = Some(Maildrop { owner, mailbox: mailbox.clone(), ..terms(keep) });
+        });
+        guest
+    }
+
+    /// From now on messages stay on the server of a maildrop for so long.
+    pub fn pull(&mut self, keep: Keep) {
+        self.also(move |settings| settings.maildrop = Some(terms(keep)));
+    }
+
+    /// From now on the maildrop is on another server.
+    pub fn move_to(&mut self, server: &pop3::Server, host: &str) {
+        self.drop = Some(server.clone());
+        let host = host.to_owned();
+        self.also(move |settings| settings.endpoint.host.clone_from(&host));
+    }
+
+    fn connector(&self) -> Arc<dyn Connector> {
+        match &self.drop {
+            Some(server) => Arc::new(server.connector()),
+            None => Arc::new(Dialler(self.server.clone())),
         }
     }
 
     /// The account has other settings from now on.
     pub fn configure(&mut self, change: impl Fn(&mut Settings) + Send + Sync + 'static) {
-        self.change = Some(Box::new(change));
+        self.changes.clear();
+        self.also(change);
+    }
+
+    /// The same, beside what was changed before.
+    pub fn also(&mut self, change: impl Fn(&mut Settings) + Send + Sync + 'static) {
+        self.changes.push(Box::new(change));
     }
 
     /// Before each command of later runs, as another client may act in that moment.
@@ -172,10 +240,9 @@ impl World {
             min_free: 0,
             info_separator: b':',
             machine: "test".to_owned(),
+            maildrop: None,
         };
-        if let Some(change) = &self.change {
-            change(&mut settings);
-        }
+        self.changes.iter().for_each(|change| change(&mut settings));
         settings
     }
 
@@ -185,7 +252,7 @@ impl World {
         let (begun, base) = (tokio::time::Instant::now(), self.fs.clock().unsigned_abs());
         Outside {
             fs: Arc::new(self.fs.clone()),
-            connector: Arc::new(Dialler(self.server.clone())),
+            connector: self.connector(),
             clock: Clock::from_fn(move || {
                 SystemTime::UNIX_EPOCH + Duration::from_nanos(base) + begun.elapsed()
             }),
@@ -219,6 +286,18 @@ impl World {
         self.run_until(0).0
     }
 
+    /// What a run would do.
+    ///
+    /// # Panics
+    /// Where it cannot say.
+    #[must_use]
+    pub fn dry_run(&self) -> Vec<String> {
+        let (report, result) =
+            self.go(Arc::new(|| true), Wish { dry_run: true, ..Wish::default() });
+        result.expect("a plan");
+        report.plan
+    }
+
     /// One run that dies at the n-th point (0: it lives). Gives what it reported and how many
     /// points it passed.
     pub fn run_until(&self, end: u64) -> (Outcome, u64) {
@@ -249,7 +328,7 @@ impl World {
             }
         })));
         let at = Arc::clone(&points);
-        let outcome = self.go(Arc::new(move || at.pass()));
+        let outcome = self.go(Arc::new(move || at.pass()), Wish::default());
         self.fs.set_fault(None);
         self.server.on_command(None);
         (outcome, points.passed.load(Ordering::SeqCst))
@@ -263,17 +342,17 @@ impl World {
         self.fs.set_fault(Some(Arc::new(move |_: &str, _: &Path| {
             (count.fetch_add(1, Ordering::SeqCst) + 1 == n).then(error)
         })));
-        let outcome = self.go(Arc::new(|| true));
+        let outcome = self.go(Arc::new(|| true), Wish::default());
         self.fs.set_fault(None);
         (outcome, calls.load(Ordering::SeqCst))
     }
 
     /// One run, in a process of its own; `commits` may forbid a commit of the store.
-    fn go(&self, commits: Arc<dyn Fn() -> bool + Send + Sync>) -> Outcome {
+    fn go(&self, commits: Arc<dyn Fn() -> bool + Send + Sync>, wish: Wish) -> Outcome {
         let now = self.fs.clock();
         let outside = Outside {
             fs: Arc::new(self.fs.clone()),
-            connector: Arc::new(Dialler(self.server.clone())),
+            connector: self.connector(),
             clock: Clock::from_fn(move || {
                 SystemTime::UNIX_EPOCH + Duration::from_nanos(now.unsigned_abs())
             }),
@@ -286,7 +365,7 @@ impl World {
         let settings = self.settings();
         runtime.block_on(async move {
             tokio::time::pause();
-            account::sync(settings, outside, Wish::default()).await
+            account::sync(settings, outside, wish).await
         })
     }
 

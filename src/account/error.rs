@@ -1,7 +1,7 @@
 //! What ends the run of an account, and what a person can do about it.
 
 use crate::local::LocalError;
-use crate::remote::RemoteError;
+use crate::remote::{Code, RemoteError};
 use crate::state::StateError;
 
 /// What ended a run. Smaller trouble is a [`super::Skip`] in the report.
@@ -29,6 +29,18 @@ pub enum AccountError {
         /// The account's name.
         account: String,
     },
+    /// What was pulled into the Maildir is there no more, nor is its marker.
+    #[error(
+        "the Maildir {maildir} is not the one that mail was pulled into: is its disk mounted? If \
+         it is gone for good, run `mailtide adopt {account}`: what the server still has is pulled \
+         once more, nothing is deleted by that"
+    )]
+    Gone {
+        /// Its root.
+        maildir: String,
+        /// The name of the account that owns it.
+        account: String,
+    },
     /// The mailboxes lie in the Maildir in another way than the configuration says.
     #[error(
         "the Maildir {maildir} was made with layout = \"{made}\", which cannot be changed in \
@@ -50,7 +62,7 @@ pub enum Trouble {
     Lost,
     /// The server refuses the sign-in.
     SignIn,
-    /// A person has to do something first.
+    /// Somebody has to do something first: mend the configuration, let go of a lock.
     Person,
 }
 
@@ -62,7 +74,9 @@ impl AccountError {
             Self::Remote(RemoteError::SignIn { .. }) => Trouble::SignIn,
             Self::Remote(RemoteError::Cleartext { .. } | RemoteError::Tls { .. })
             | Self::Foreign { .. }
+            | Self::Gone { .. }
             | Self::Layout { .. }
+            | Self::Remote(RemoteError::Busy { .. })
             | Self::Local(LocalError::Locked { .. }) => Trouble::Person,
             Self::Remote(_) | Self::Local(_) | Self::State(_) => Trouble::Lost,
         }
@@ -73,6 +87,18 @@ impl AccountError {
     pub fn words(&self) -> Option<&str> {
         match self {
             Self::Remote(error) => error.words(),
+            _ => None,
+        }
+    }
+
+    /// How long the server wants to be left alone, where it says so in seconds.
+    #[must_use]
+    pub fn wait(&self) -> Option<std::time::Duration> {
+        match self {
+            Self::Remote(error) => match error.code()? {
+                Code::LoginDelay(seconds) => seconds.map(std::time::Duration::from_secs),
+                _ => None,
+            },
             _ => None,
         }
     }

@@ -10,6 +10,7 @@ pub mod apply;
 pub mod error;
 pub mod listen;
 pub mod live;
+pub mod maildrop;
 pub mod observe;
 pub mod progress;
 pub mod record;
@@ -111,7 +112,11 @@ pub async fn sync(
     outside: Outside,
     wish: Wish,
 ) -> (Report, Result<(), AccountError>) {
-    let mut run = match Run::open(settings, outside, &wish, "command").await {
+    const CAUSE: &str = "command";
+    if let Some(terms) = settings.maildrop.clone() {
+        return maildrop::pull(settings, terms, outside, &wish, CAUSE).await;
+    }
+    let mut run = match Run::open(settings, outside, &wish, CAUSE).await {
         Ok(run) => run,
         Err(error) => return (Report::default(), Err(error)),
     };

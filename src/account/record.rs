@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{AccountError, Run};
+use super::{AccountError, Report, Run};
 use crate::reconcile::guard::Direction;
 use crate::reconcile::messages::is_settled;
 use crate::reconcile::types::{Mailbox, MailboxId, MailboxName, Row, RowId, SpecialUse};
@@ -140,11 +140,7 @@ impl Run {
         if self.marked {
             return Ok(());
         }
-        let counter = super::restate::counter(&self.store, "marker")? + 1;
-        self.store.transaction(|tx| tx.set_meta("marker_next", &counter.to_string()))?;
-        let marker = super::restate::marker(&self.settings, self.store.id(), counter);
-        self.root.write_marker(&marker)?;
-        self.store.transaction(|tx| tx.set_meta("marker", &counter.to_string()))?;
+        super::restate::advance(&self.settings, &mut self.store, &self.root)?;
         self.marked = true;
         Ok(())
     }
@@ -238,20 +234,23 @@ pub(super) fn end_failed(
     now: i64,
     error: &AccountError,
 ) -> Result<(), StateError> {
-    let outcome = serde_json::json!({ "failure": error.to_string() });
-    store.transaction(|tx| tx.end_run(number, now, &outcome.to_string()))
+    let outcome = serde_json::json!({ "failure": error.to_string() }).to_string();
+    store.transaction(|tx| tx.end_run(number, now, &outcome))
 }
 
 /// Writes down how a run ended.
 pub(super) fn end_run(run: &mut Run, result: &Result<(), AccountError>) -> Result<(), StateError> {
+    let outcome = outcome(&run.report, result);
+    let (number, now) = (run.number, run.outside.clock.now());
+    run.store.transaction(|tx| tx.end_run(number, now, &outcome))
+}
+
+/// What came of a run, as the store keeps it.
+pub(super) fn outcome(report: &Report, result: &Result<(), AccountError>) -> String {
     let failure = result.as_ref().err().map(ToString::to_string);
     let skipped: Vec<_> =
-        run.report.skipped.iter().map(|s| [s.what.as_str(), s.why.as_str()]).collect();
-    let outcome = serde_json::json!({
-        "failure": failure,
-        "skipped": skipped,
-        "interrupted": run.report.interrupted,
-    });
-    let (number, now) = (run.number, run.outside.clock.now());
-    run.store.transaction(|tx| tx.end_run(number, now, &outcome.to_string()))
+        report.skipped.iter().map(|s| [s.what.as_str(), s.why.as_str()]).collect();
+    let interrupted = report.interrupted;
+    serde_json::json!({ "failure": failure, "skipped": skipped, "interrupted": interrupted })
+        .to_string()
 }

@@ -26,33 +26,56 @@ impl Place {
         outside: &Outside,
         wish: &Wish,
     ) -> Result<Self, AccountError> {
-        let mut store = if wish.dry_run {
-            Store::open_scratch(&settings.store)?
-        } else {
-            Store::open(&settings.store)?
-        };
-        if let Some(commits) = outside.commits.clone() {
-            store.set_commit_hook(Some(Box::new(move || match commits() {
-                true => Ok(()),
-                false => Err(StateError::Stopped("stopped before a commit".to_owned())),
-            })));
-        }
-        let id = super::restate::hex(store.id());
-        let options = RootOptions {
-            create: !wish.dry_run,
-            lock: !wish.dry_run,
-            separator: settings.info_separator,
-            layout: settings.layout,
-            ..RootOptions::new(&id, &settings.machine)
-        };
-        let root = match Root::open(outside.fs.clone(), &settings.maildir, options.clone()) {
-            Err(LocalError::NoRoot { .. }) if wish.dry_run => {
-                empty_root(outside.fs.clone(), options)?
-            }
-            root => root?,
-        };
+        let store = open_store(settings, outside, wish)?;
+        let options = options(settings, &store, wish);
+        let root = open_root(settings, outside, wish, options)?;
         Ok(Self { store, root })
     }
+}
+
+/// Opens the store.
+pub(super) fn open_store(
+    settings: &Settings,
+    outside: &Outside,
+    wish: &Wish,
+) -> Result<Store, AccountError> {
+    let mut store = if wish.dry_run {
+        Store::open_scratch(&settings.store)?
+    } else {
+        Store::open(&settings.store)?
+    };
+    if let Some(commits) = outside.commits.clone() {
+        store.set_commit_hook(Some(Box::new(move || match commits() {
+            true => Ok(()),
+            false => Err(StateError::Stopped("stopped before a commit".to_owned())),
+        })));
+    }
+    Ok(store)
+}
+
+/// How the account's own root is opened.
+pub(super) fn options(settings: &Settings, store: &Store, wish: &Wish) -> RootOptions {
+    let usual = RootOptions::new(&super::restate::hex(store.id()), &settings.machine);
+    RootOptions {
+        create: !wish.dry_run,
+        lock: usual.lock.filter(|_| !wish.dry_run),
+        separator: settings.info_separator,
+        layout: settings.layout,
+        ..usual
+    }
+}
+
+/// Opens the root.
+pub(super) fn open_root(
+    settings: &Settings,
+    outside: &Outside,
+    wish: &Wish,
+    options: RootOptions,
+) -> Result<Root, AccountError> {
+    Ok(match Root::open(outside.fs.clone(), &settings.maildir, options.clone()) {
+        Err(LocalError::NoRoot { .. }) if wish.dry_run => empty_root(outside.fs.clone(), options)?,
+        root => root?,
+    })
 }
 
 /// What a dry run looks at in place of a Maildir that is not there yet.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::reconcile::types::{MailboxName, printable};
 
@@ -47,6 +48,8 @@ pub struct Report {
     pub interrupted: bool,
     /// Rounds taken.
     pub rounds: u32,
+    /// For how long the server wants no other sign-in.
+    pub rest: Option<Duration>,
 }
 
 impl Report {

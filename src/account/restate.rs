@@ -81,7 +81,7 @@ pub(super) fn check_layout(settings: &Settings, root: &Root) -> Result<(), Accou
     }
 }
 
-fn identity(settings: &Settings) -> String {
+pub(super) fn identity(settings: &Settings) -> String {
     format!("{}@{}", settings.endpoint.user, settings.endpoint.host)
 }
 
@@ -114,9 +114,26 @@ pub(super) fn counter(store: &Store, key: &str) -> Result<u64, StateError> {
     Ok(store.meta(key)?.and_then(|text| text.parse().ok()).unwrap_or(0))
 }
 
+/// Advances the counter that the root's marker and the store share.
+pub(super) fn advance(
+    settings: &Settings,
+    store: &mut Store,
+    root: &Root,
+) -> Result<(), AccountError> {
+    let counter = counter(store, "marker")? + 1;
+    store.transaction(|tx| tx.set_meta("marker_next", &counter.to_string()))?;
+    root.write_marker(&marker(settings, store.id(), counter))?;
+    store.transaction(|tx| tx.set_meta("marker", &counter.to_string()))?;
+    Ok(())
+}
+
 /// Whether marker and store tell the same story. A fresh store and an unmarked root do too:
 /// there is nothing to restate.
-fn is_our_root(settings: &Settings, store: &mut Store, root: &Root) -> Result<bool, AccountError> {
+pub(super) fn is_our_root(
+    settings: &Settings,
+    store: &Store,
+    root: &Root,
+) -> Result<bool, AccountError> {
     let expected = [counter(store, "marker")?, counter(store, "marker_next")?];
     match root.marker()? {
         None => Ok(expected == [0, 0]),

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Progress;
-use crate::config::{self, Account, Direction};
+use crate::config::{self, Account, Direction, Maildrop};
 use crate::local::Layout;
 use crate::local::fs::{Fs, RealFs};
 use crate::reconcile::types::{MailboxName, SpecialUse};
@@ -56,6 +56,8 @@ pub struct Settings {
     pub info_separator: u8,
     /// The name of this machine, for file names and the lock.
     pub machine: String,
+    /// What is pulled how, where the account is one of a maildrop.
+    pub maildrop: Option<Maildrop>,
 }
 
 impl Settings {
@@ -110,6 +112,7 @@ impl Settings {
             min_free: account.min_free,
             info_separator: u8::try_from(account.info_separator).unwrap_or(b':'),
             machine: machine(),
+            maildrop: account.maildrop.clone(),
         }
     }
 }

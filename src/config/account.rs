@@ -10,6 +10,7 @@ use toml::de::DeTable;
 use zeroize::Zeroizing;
 
 use super::document::{At, Complaints, Section, quoted};
+use super::maildrop;
 use super::{
     Account, Direction, Env, Guard, Layout, Mailboxes, OnLocalDelete, OnRemoteDelete, Pattern, Pin,
     Secret, SecretSource, Tls,
@@ -17,7 +18,7 @@ use super::{
 use crate::reconcile::types::{MailboxName, SpecialUse};
 
 /// Every key of an account.
-pub(super) const KEYS: [&str; 30] = [
+pub(super) const KEYS: [&str; 33] = [
     "protocol",
     "direction",
     "host",
@@ -48,10 +49,13 @@ pub(super) const KEYS: [&str; 30] = [
     "special_use",
     "guard",
     "timeout",
+    "keep",
+    "deliver_to",
+    "deliver_command",
 ];
 
 /// Keys of features to come: refused rather than ignored.
-pub(super) const LATER: [&str; 4] = ["deliver_to", "keep", "oauth", "password_keyring"];
+pub(super) const LATER: [&str; 2] = ["oauth", "password_keyring"];
 
 /// The keys that say where the password is; an account has exactly one.
 const SECRETS: [&str; 6] = [
@@ -80,11 +84,12 @@ pub(super) fn read(
     env: &Env,
     c: &mut Complaints<'_>,
 ) -> Option<Account> {
-    s.choice("protocol", &[("imap", ())], &["pop3"], c);
-    s.choice("auth", &[("password", ())], &["xoauth2", "oauthbearer"], c);
+    let pop3 = s.choice("protocol", &[("imap", false), ("pop3", true)], &[], c).unwrap_or(false);
+    maildrop::only_of(pop3, s, c);
+    let token = token(s, pop3, c);
     let host = host(s, c);
     let allow_cleartext = s.boolean("allow_cleartext", c).unwrap_or(false);
-    let (tls, port) = tls(s, host.as_deref(), allow_cleartext, c);
+    let (tls, port) = tls(s, host.as_deref(), allow_cleartext, pop3, c);
     let user = s.needed("user", c).filter(|item| {
         let clean = !item.value.chars().any(char::is_control);
         if !clean {
@@ -93,7 +98,12 @@ pub(super) fn read(
         clean
     });
     let secret = secret(s, env, c);
-    let maildir = s.needed("maildir", c).and_then(|item| path_of("maildir", item, env, c));
+    let maildrop = pop3.then(|| maildrop::read(s, env, token, c));
+    let maildir = match &maildrop {
+        // Where it lodges is known when all accounts are.
+        Some(drop) if drop.lodges() => Some(PathBuf::new()),
+        _ => s.needed("maildir", c).and_then(|item| path_of("maildir", item, env, c)),
+    };
     let layouts = [("nested", Layout::Nested), ("maildir++", Layout::MaildirPlusPlus)];
     let layout = s.choice("layout", &layouts, &[], c);
     let directions = [("both", Direction::Both), ("pull", Direction::Pull)];
@@ -129,11 +139,25 @@ pub(super) fn read(
         special_use: special_use(s, c),
         guard: guard(s, c),
         timeout: span(s, "timeout", 60, 5, 3_600, c),
+        maildrop,
         host: host?,
         user: user?.value.to_owned(),
         secret: secret?,
         maildir: maildir?,
     })
+}
+
+/// Whether the secret is a token. One that is fetched anew each time can be had by
+/// `password_command`.
+fn token(s: Section<'_>, pop3: bool, c: &mut Complaints<'_>) -> bool {
+    let tokens = ["xoauth2", "oauthbearer"];
+    let taken = if pop3 {
+        let words = [("password", false), (tokens[0], true), (tokens[1], true)];
+        s.choice("auth", &words, &[], c)
+    } else {
+        s.choice("auth", &[("password", false)], &tokens, c)
+    };
+    taken.unwrap_or(false)
 }
 
 /// A path of the config, with `~` expanded.
@@ -169,7 +193,13 @@ fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
-fn tls(s: Section<'_>, host: Option<&str>, allowed: bool, c: &mut Complaints<'_>) -> (Tls, u16) {
+fn tls(
+    s: Section<'_>,
+    host: Option<&str>,
+    allowed: bool,
+    pop3: bool,
+    c: &mut Complaints<'_>,
+) -> (Tls, u16) {
     let words = [("implicit", Tls::Implicit), ("starttls", Tls::StartTls), ("none", Tls::None)];
     let tls = s.choice("tls", &words, &[], c).unwrap_or(Tls::Implicit);
     if tls == Tls::None && !allowed && !host.is_none_or(is_loopback) {
@@ -178,7 +208,13 @@ fn tls(s: Section<'_>, host: Option<&str>, allowed: bool, c: &mut Complaints<'_>
         c.at(s.place("tls"), text.to_owned());
     }
     let port = s.number("port", 1, u32::from(u16::MAX), c).and_then(|p| u16::try_from(p).ok());
-    (tls, port.unwrap_or(if tls == Tls::Implicit { 993 } else { 143 }))
+    let usual = match (tls == Tls::Implicit, pop3) {
+        (true, false) => 993,
+        (false, false) => 143,
+        (true, true) => 995,
+        (false, true) => 110,
+    };
+    (tls, port.unwrap_or(usual))
 }
 
 fn pin(s: Section<'_>, tls: Tls, c: &mut Complaints<'_>) -> Option<Pin> {
@@ -251,7 +287,12 @@ fn secret(s: Section<'_>, env: &Env, c: &mut Complaints<'_>) -> Option<SecretSou
 }
 
 /// A program and its arguments; `~/` is expanded in the program's path.
-fn argv(s: Section<'_>, key: &str, env: &Env, c: &mut Complaints<'_>) -> Option<Vec<String>> {
+pub(super) fn argv(
+    s: Section<'_>,
+    key: &str,
+    env: &Env,
+    c: &mut Complaints<'_>,
+) -> Option<Vec<String>> {
     let words = s.strings(key, c)?;
     let mut argv = Vec::with_capacity(words.len());
     for (at, word) in words.iter().enumerate() {

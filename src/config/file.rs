@@ -10,7 +10,8 @@ use zeroize::Zeroizing;
 
 use super::account::{self, KEYS, LATER, path_of};
 use super::document::{At, Complaints, Section, quoted};
-use super::{Account, Config, ConfigError, Env, Problem, paths};
+use super::maildrop;
+use super::{Account, Config, ConfigError, Env, Maildrop, Problem, paths};
 use crate::reconcile::types::printable;
 
 /// The largest config file that is read, in bytes.
@@ -103,6 +104,7 @@ fn config(
         c.whole("no account: add a table [accounts.NAME] with host, user, maildir".to_owned());
     }
     check_exposure(root, mode, c);
+    maildrop::lodge(&mut accounts, state_dir.as_deref(), c);
     check_roots(&accounts, state_dir.as_deref(), c);
     let accounts = accounts.into_iter().map(|(account, _)| account.value).collect();
     if state_dir.is_none() && c.is_empty() {
@@ -156,7 +158,8 @@ fn check_roots(
 ) {
     let mut taken: Vec<(PathBuf, &str)> = Vec::new();
     let state_dir = state_dir.map(paths::resolved);
-    for (account, at) in accounts {
+    let own = |account: &Account| !account.maildrop.as_ref().is_some_and(Maildrop::lodges);
+    for (account, at) in accounts.iter().filter(|(account, _)| own(&account.value)) {
         let (root, name) = (paths::resolved(&account.value.maildir), &account.value.name);
         if let Some(state) = &state_dir
             && state.starts_with(&root)

@@ -7,6 +7,7 @@
 mod account;
 mod document;
 mod file;
+mod maildrop;
 pub mod paths;
 pub mod pattern;
 pub mod secret;
@@ -69,7 +70,7 @@ pub struct Account {
     pub name: String,
     /// Host name or address of the server.
     pub host: String,
-    /// TCP port; 993, or 143 without implicit TLS, unless given.
+    /// TCP port; unless given 993, or 143 without implicit TLS, and 995 or 110 for POP3.
     pub port: u16,
     /// How the connection is protected.
     pub tls: Tls,
@@ -84,7 +85,8 @@ pub struct Account {
     pub user: String,
     /// Where the password comes from.
     pub secret: SecretSource,
-    /// The root of the Maildir, absolute; no other account's root is the same, above or below.
+    /// The root of the Maildir, absolute; no other account's root is the same, above or below,
+    /// but for a guest, whose root is its owner's.
     pub maildir: PathBuf,
     /// How mailboxes lie in the root.
     pub layout: Layout,
@@ -117,6 +119,43 @@ pub struct Account {
     pub guard: Guard,
     /// How long a server may be silent before the connection is given up.
     pub timeout: Duration,
+    /// What is pulled how, where the protocol is POP3; none where it is IMAP.
+    pub maildrop: Option<Maildrop>,
+}
+
+/// What is special to an account that only pulls from a maildrop (POP3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Maildrop {
+    /// The mailbox that messages are delivered into.
+    pub mailbox: MailboxName,
+    /// The account in whose Maildir that mailbox lies, where this one has none of its own.
+    pub owner: Option<String>,
+    /// When the server's copies go.
+    pub keep: Keep,
+    /// A program with its arguments that takes each message instead of a mailbox; may be
+    /// empty. No shell is between.
+    pub deliver_command: Vec<String>,
+    /// Whether the password is an OAuth 2.0 access token.
+    pub token: bool,
+}
+
+impl Maildrop {
+    /// Whether the account has no Maildir of its own.
+    #[must_use]
+    pub fn lodges(&self) -> bool {
+        self.owner.is_some() || !self.deliver_command.is_empty()
+    }
+}
+
+/// How long a message stays on the server after it was pulled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// For good.
+    Forever,
+    /// Until it is safe here.
+    UntilPulled,
+    /// For so many days on which it was seen there, 1 to 36,500.
+    Days(u32),
 }
 
 /// How a connection is protected.

@@ -11,6 +11,7 @@ pub mod control;
 pub mod files;
 pub mod hook;
 pub mod progress;
+mod pulls;
 pub mod push;
 pub mod state;
 pub mod systemd;

@@ -62,7 +62,7 @@ pub struct Task {
 }
 
 /// Why a signed-in life ended.
-enum End {
+pub(super) enum End {
     /// The user wants something else.
     Wanted,
     /// The same, and a command was cut off for it: nothing more may be said.
@@ -73,23 +73,27 @@ enum End {
 }
 
 /// What went wrong, before it is told.
-struct Failure {
+pub(super) struct Failure {
     trouble: Trouble,
     text: String,
     words: Option<String>,
+    /// What the server asks for at least.
+    wait: Option<Duration>,
 }
 
 impl From<AccountError> for Failure {
     fn from(error: AccountError) -> Self {
         let words = error.words().map(str::to_owned);
-        Self { trouble: error.trouble(), text: error.to_string(), words }
+        let (trouble, wait) = (error.trouble(), error.wait());
+        Self { trouble, text: error.to_string(), words, wait }
     }
 }
 
 impl From<SecretError> for Failure {
     fn from(error: SecretError) -> Self {
         // A locked keyring, a helper that is offline: asked again soon, and rarely.
-        Self { trouble: Trouble::SignIn, text: format!("no password: {error}"), words: None }
+        let text = format!("no password: {error}");
+        Self { trouble: Trouble::SignIn, text, words: None, wait: None }
     }
 }
 
@@ -126,7 +130,11 @@ impl Task {
                 }
                 Wanted::Running => {}
             }
-            match Box::pin(self.live(&mut backoff)).await {
+            let life = match &self.account.maildrop {
+                Some(terms) => Box::pin(self.pulls(terms, &mut backoff)).await,
+                None => Box::pin(self.live(&mut backoff)).await,
+            };
+            match life {
                 End::Wanted | End::Cut | End::Moved => {}
                 End::Trouble(failure) => self.wait_after(&failure, &mut backoff).await,
             }
@@ -136,6 +144,7 @@ impl Task {
     /// Waits until it is worth another attempt.
     async fn wait_after(&self, failure: &Failure, backoff: &mut Backoff) {
         let wait = backoff.next(failure.trouble, failure.words.as_deref(), fastrand::f64());
+        let wait = wait.max(failure.wait.unwrap_or_default());
         let state = match failure.trouble {
             Trouble::SignIn => State::SignIn,
             Trouble::Lost | Trouble::Person => State::BackingOff,
@@ -204,12 +213,12 @@ impl Task {
         Ok((live, settings, outside))
     }
 
-    fn now_wanted(&self) -> Wanted {
+    pub(super) fn now_wanted(&self) -> Wanted {
         *self.wanted.borrow()
     }
 
     /// Waits until something else is wanted.
-    async fn other_than(&self, wanted: Wanted) {
+    pub(super) async fn other_than(&self, wanted: Wanted) {
         let mut receiver = self.wanted.clone();
         if receiver.wait_for(|now| *now != wanted).await.is_err() {
             // Nobody is left who could want anything.
@@ -219,7 +228,7 @@ impl Task {
 
     /// Shows signs of life while something is waited for. They come from this very loop: when
     /// it hangs, they end.
-    async fn alive<T>(&self, what: impl Future<Output = T>) -> T {
+    pub(super) async fn alive<T>(&self, what: impl Future<Output = T>) -> T {
         let mut what = std::pin::pin!(what);
         let Some(beat) = self.beat else { return what.await };
         loop {
@@ -237,7 +246,29 @@ impl Task {
         }
     }
 
-    fn state(&self, state: State, until: Option<i64>, why: Option<String>) {
+    /// Waits until a run that goes on has to be given up.
+    pub(super) async fn must_end(&self, stop: &AtomicBool) {
+        self.other_than(Wanted::Running).await;
+        stop.store(true, Ordering::Relaxed);
+        tokio::time::sleep(GRACE).await;
+    }
+
+    /// One line for each run: why, and what it did.
+    pub(super) fn tell(&self, causes: &str, report: &Report, time: Duration) {
+        let millis = time.as_millis();
+        let did = report.to_string();
+        tracing::info!("{causes}: {did} in {millis} ms");
+        self.board.update(&self.account.name, |view| {
+            view.runs += 1;
+            let run = format!("{did} ({causes}, {millis} ms)");
+            if report.done() > 0 || view.last.is_none() {
+                view.last = Some(run.clone());
+            }
+            view.run = Some(run);
+        });
+    }
+
+    pub(super) fn state(&self, state: State, until: Option<i64>, why: Option<String>) {
         self.board.update(&self.account.name, |view| {
             if view.state != state || view.since == 0 {
                 view.since = now();
@@ -314,13 +345,13 @@ impl Open<'_> {
         let words = cause::words(causes);
         let done = tokio::select! {
             done = task.alive(live.run(&words, &wish)) => Some(done),
-            () = self.must_end() => None,
+            () = task.must_end(&self.stop) => None,
         };
         let Some((report, result)) = done else {
             tracing::info!("stopped in the middle of a run");
             return Err(End::Cut);
         };
-        self.tell(&words, &report, started.elapsed());
+        task.tell(&words, &report, started.elapsed());
         self.hooks.tell(&report);
         result?;
         if self.stop.load(Ordering::Relaxed) {
@@ -361,13 +392,6 @@ impl Open<'_> {
         task.alive(waited).await;
     }
 
-    /// Waits until a run that goes on has to be given up.
-    async fn must_end(&self) {
-        self.task.other_than(Wanted::Running).await;
-        self.stop.store(true, Ordering::Relaxed);
-        tokio::time::sleep(GRACE).await;
-    }
-
     /// Watches the directories that there are now.
     fn follow(&mut self, live: &Live) -> Result<(), AccountError> {
         self.files.follow(live.directories()?);
@@ -403,25 +427,9 @@ impl Open<'_> {
             }
         }
     }
-
-    /// One line for each run: why, and what it did.
-    fn tell(&self, causes: &str, report: &Report, time: Duration) {
-        let name = &self.task.account.name;
-        let millis = time.as_millis();
-        let did = report.to_string();
-        tracing::info!("{causes}: {did} in {millis} ms");
-        self.task.board.update(name, |view| {
-            view.runs += 1;
-            let run = format!("{did} ({causes}, {millis} ms)");
-            if report.done() > 0 || view.last.is_none() {
-                view.last = Some(run.clone());
-            }
-            view.run = Some(run);
-        });
-    }
 }
 
-fn skipped(report: &Report) -> Option<String> {
+pub(super) fn skipped(report: &Report) -> Option<String> {
     let first = report.skipped.first()?;
     let more = report.skipped.len() - 1;
     let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };

@@ -62,6 +62,14 @@ pub struct Delivered {
     pub(super) path: PathBuf,
 }
 
+impl Delivered {
+    /// Where it lies until it is placed.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
 /// The outcome of placing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Placed {

@@ -16,6 +16,8 @@ use super::spelling::Spelling;
 
 /// Our own directory in the root: no Maildir, and no program has to look into it.
 pub(super) const OWN: &str = ".mailtide";
+/// The lock of the account whose root it is.
+const LOCK: &str = "lock";
 
 /// How a root is opened.
 #[derive(Debug, Clone)]
@@ -23,9 +25,9 @@ pub struct RootOptions {
     /// Makes the root when it is missing. Only for an account that never had one: a missing
     /// root is otherwise a disk that is not mounted.
     pub create: bool,
-    /// Takes the lock. A guest, which only places files in the root of another account of
-    /// this process, does not.
-    pub lock: bool,
+    /// The lock that is taken, by the name of its file in our own directory; none for who only
+    /// looks. A guest, which places files in the root of another account, has one of its own.
+    pub lock: Option<String>,
     /// Who we are, for whoever finds the root locked: `pid@host`.
     pub holder: String,
     /// Host name, as a part of new file names.
@@ -48,7 +50,7 @@ impl RootOptions {
     pub fn new(store_id: &str, host: &str) -> Self {
         Self {
             create: false,
-            lock: true,
+            lock: Some(LOCK.to_owned()),
             holder: format!("{}@{host}", std::process::id()),
             host: host.to_owned(),
             store_id: store_id.to_owned(),
@@ -88,9 +90,9 @@ impl Root {
             None => return Err(LocalError::NoRoot { path: path.to_owned() }),
         }
         let own = path.join(OWN);
-        let lock = if options.lock {
+        let lock = if let Some(name) = &options.lock {
             make_dirs(fs.as_ref(), &own, Scope::Root)?;
-            let file = own.join("lock");
+            let file = own.join(name);
             match fs.lock(&file, &options.holder).at(Scope::Root, "lock", &file)? {
                 Lock::Taken(guard) => Some(guard),
                 Lock::Held(by) => return Err(LocalError::Locked { path: path.to_owned(), by }),
@@ -109,6 +111,13 @@ impl Root {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// How many octets the disk under it has left for us; none where it does not say.
+    #[must_use]
+    pub fn free_octets(&self) -> Option<u64> {
+        let stat = rustix::fs::statvfs(&self.path).ok()?;
+        Some(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
     /// A new stem that no other file has.

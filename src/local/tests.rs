@@ -323,7 +323,7 @@ fn a_root_has_one_holder_and_is_not_made_by_accident() {
     let again = || Root::open(Arc::new(RealFs), w.root.path(), options());
     let error = again().unwrap_err();
     assert!(matches!(&error, LocalError::Locked { by, .. } if by.ends_with("@host")), "{error}");
-    let guest = RootOptions { lock: false, ..options() };
+    let guest = RootOptions { lock: None, ..options() };
     assert!(Root::open(Arc::new(RealFs), w.root.path(), guest).is_ok());
     let nowhere = w.path("../none");
     let strict = RootOptions { create: false, ..options() };

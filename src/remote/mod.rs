@@ -5,6 +5,7 @@
 //! words.
 
 pub(crate) mod broken;
+pub(crate) mod date;
 pub(crate) mod deadline;
 mod endpoint;
 pub mod imap;

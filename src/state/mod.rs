@@ -8,6 +8,7 @@
 //! - `query`: every question about rows
 //! - `account`: questions of a run about one mailbox
 //! - `mailbox`: mailboxes and their cursors
+//! - `maildrop`: what was pulled by POP3
 //! - `guard`: departures and holds
 //! - `run`: the log of runs
 //!
@@ -21,6 +22,7 @@ mod disk;
 mod error;
 mod guard;
 mod mailbox;
+mod maildrop;
 mod open;
 mod query;
 mod row;
@@ -38,6 +40,7 @@ use rusqlite::{Connection, OptionalExtension as _, Params};
 
 pub use self::error::{Result, StateError};
 pub use self::guard::{Hold, HoldState};
+pub use self::maildrop::{DropCounts, DropRow, Presence, Pull};
 pub use self::query::{Counts, KnownFile, MATCHES};
 pub use self::run::{RUNS_KEPT, Run};
 
@@ -120,7 +123,7 @@ impl View {
     /// When the database cannot be read.
     pub fn is_fresh(&self) -> Result<bool> {
         const SQL: &str = "SELECT count(*) FROM sqlite_sequence \
-                           WHERE name IN ('mailbox', 'message') AND seq > 0";
+                           WHERE name IN ('mailbox', 'message', 'maildrop') AND seq > 0";
         Ok(self.count("read whether anything was stored", SQL, ())? == 0)
     }
 

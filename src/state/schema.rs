@@ -15,7 +15,7 @@ use super::{Rollback, View};
 pub(super) const APPLICATION_ID: i32 = 0x6d74_6964;
 
 /// One step per format; the format of a store (`user_version`) is how many of them it has had.
-pub(super) const MIGRATIONS: &[&str] = &[FORMAT_1, FORMAT_2];
+pub(super) const MIGRATIONS: &[&str] = &[FORMAT_1, FORMAT_2, FORMAT_3];
 
 const FORMAT_1: &str = "
 CREATE TABLE store (id BLOB NOT NULL CHECK (length(id) = 16)) STRICT;
@@ -138,6 +138,32 @@ const FORMAT_2: &str = "
 ALTER TABLE mailbox ADD COLUMN object_id TEXT; -- MAILBOXID
 ALTER TABLE mailbox ADD COLUMN local_id TEXT;  -- what is in .mailtide-id
 ALTER TABLE mailbox ADD COLUMN renaming TEXT;  -- the new name, while it is under way
+";
+
+/// What was pulled from a maildrop.
+const FORMAT_3: &str = "
+CREATE TABLE maildrop (
+    id       INTEGER PRIMARY KEY AUTOINCREMENT,
+    uidl     TEXT,
+    header   BLOB,
+    size     INTEGER,
+    content  BLOB,
+    text     BLOB,
+    state    INTEGER NOT NULL,  -- 0 placing, 1 pulled, 2 alike, 3 left
+    mailbox  TEXT,              -- of 0
+    stem     BLOB,
+    words    TEXT,              -- of 3
+    times    INTEGER,
+    days     INTEGER NOT NULL,
+    last_day INTEGER NOT NULL,
+    presence INTEGER NOT NULL   -- 0 listed, 1 vanished, 2 deleted
+) STRICT;
+CREATE INDEX maildrop_uidl ON maildrop (uidl) WHERE uidl IS NOT NULL;
+CREATE INDEX maildrop_header ON maildrop (header) WHERE header IS NOT NULL;
+CREATE INDEX maildrop_content ON maildrop (content) WHERE content IS NOT NULL;
+CREATE INDEX maildrop_text ON maildrop (text) WHERE text IS NOT NULL;
+CREATE INDEX maildrop_listed ON maildrop (id) WHERE presence = 0;
+CREATE INDEX maildrop_placing ON maildrop (id) WHERE state = 0;
 ";
 
 /// The format of a file that was opened: 0 for an empty one, an error for what is not ours.

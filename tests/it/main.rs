@@ -12,7 +12,7 @@ mod fuzz;
 mod hazards;
 mod hostile;
 mod interrupt;
-
+mod maildrop;
 mod months;
 mod names;
 mod plans;

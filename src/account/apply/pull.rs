@@ -216,7 +216,7 @@ impl Pull {
         {
             let octets = job.octets();
             let wanted = self.min_free.saturating_add(self.under_way).saturating_add(octets);
-            if self.free_octets().is_none_or(|free| free >= wanted) {
+            if self.tools.root.free_octets().is_none_or(|free| free >= wanted) {
                 self.under_way = self.under_way.saturating_add(octets);
                 if self.begun.insert(job.mailbox.id) {
                     let (mailbox, way) = (&job.mailbox.name, Way::Down);
@@ -230,12 +230,6 @@ impl Pull {
             self.give_up(&job.mailbox, why);
         }
         None
-    }
-
-    /// What the disk under the Maildir has left for us; none where it does not say.
-    fn free_octets(&self) -> Option<u64> {
-        let stat = rustix::fs::statvfs(self.tools.root.path()).ok()?;
-        Some(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
     fn give_up(&mut self, mailbox: &Mailbox, why: String) {

@@ -3,7 +3,6 @@
 use std::io;
 
 use super::change::sendable_names;
-use super::date;
 use super::list::quoted;
 use super::parse::Response;
 use super::parse::status::{Code, Status};
@@ -12,6 +11,7 @@ use super::talk::{Stop, Tag, require_ok};
 use super::wire::SLICE;
 use crate::reconcile::types::{Flags, MailboxName, Uid};
 use crate::remote::RemoteError;
+use crate::remote::date;
 
 /// Gives the bytes of a message, with CRLF line ends.
 pub trait BodySource {

@@ -15,7 +15,6 @@ mod body;
 mod capabilities;
 mod change;
 mod connect;
-mod date;
 mod fetch;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;

@@ -30,7 +30,9 @@ impl Session {
     ///
     /// # Errors
     /// The server refused, or did not answer.
-    pub async fn quit(mut self) -> Result<(), RemoteError> {
-        self.run("QUIT", "QUIT").await?.map_err(|refusal| refusal.of("QUIT"))
+    pub async fn quit(&mut self) -> Result<(), RemoteError> {
+        let answer = self.run("QUIT", "QUIT").await?;
+        self.wire.finish();
+        answer.map_err(|refusal| refusal.of("QUIT"))
     }
 }

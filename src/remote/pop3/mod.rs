@@ -28,5 +28,5 @@ mod wire;
 pub use capabilities::Capabilities;
 pub use connect::{Auth, Settings};
 pub use list::Listed;
-pub use retrieve::{BodySink, Header};
+pub use retrieve::{BodySink, HEADER, Header};
 pub use session::Session;

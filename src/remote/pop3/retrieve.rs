@@ -41,8 +41,8 @@ pub type Header<'a> = Result<&'a [u8], RemoteError>;
 
 /// How much is read for nothing, after the sink failed, before the connection is given up.
 const DRAIN: u64 = 8 << 20;
-/// How much of a header is handed on.
-const HEADER: usize = 64 << 10;
+/// How many octets of a header are handed on by [`Session::top`].
+pub const HEADER: usize = 64 << 10;
 /// How long an answer to TOP may be: some servers send the message as well.
 const HEADER_DRAIN: u64 = 256 << 20;
 

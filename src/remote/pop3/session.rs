@@ -40,6 +40,12 @@ impl Session {
         self.wire.counters
     }
 
+    /// Whether nothing more can be said.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.wire.is_finished()
+    }
+
     // --- the conversation ---
 
     /// Queues a command. It goes out with the next wait.

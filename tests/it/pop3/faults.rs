@@ -157,7 +157,7 @@ async fn answers_that_are_none() {
 #[tokio::test(start_paused = true)]
 async fn two_sessions_of_a_maildrop_that_has_one_holder() {
     let server = server(&Profile { lock: true, ..Profile::default() });
-    let first = connect(&server).await;
+    let mut first = connect(&server).await;
     let error = Session::connect(&endpoint(), &server.connector()).await.unwrap_err();
     assert!(matches!(error, RemoteError::Busy { .. }), "{error}");
     first.quit().await.unwrap();

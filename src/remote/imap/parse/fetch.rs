@@ -6,7 +6,7 @@
 use super::cursor::{Cursor, Value, is};
 use super::number;
 use crate::reconcile::types::{Flags, Uid};
-use crate::remote::imap::date;
+use crate::remote::date;
 
 /// What a FETCH response said of one message.
 #[derive(Debug, Clone, PartialEq, Eq)]

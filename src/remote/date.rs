@@ -1,4 +1,5 @@
-//! INTERNALDATE (RFC 9051 §2.3.3): an instant for us, a string on the wire.
+//! Dates: instants for us, on the wire INTERNALDATE (RFC 9051 §2.3.3), in a header the
+//! `date-time` of RFC 5322 §3.3.
 
 /// Names of the months as on the wire, in any case.
 const MONTHS: [&str; 12] =
@@ -25,6 +26,58 @@ pub(crate) fn parse(text: &[u8]) -> Option<i64> {
     let zone = words.next().map_or(Some(0), zone_seconds)?;
     let days = days_from_civil(year, month as i64 + 1, day);
     Some(days * 86_400 + hour * 3_600 + minute * 60 + second - zone)
+}
+
+/// When a message came, by its header: the date that the last server wrote into `Received`,
+/// else the one that its author gave it. None if there is neither.
+#[must_use]
+pub(crate) fn of_header(header: &[u8]) -> Option<i64> {
+    let dated = |name: &[u8]| {
+        let value = field(header, name)?;
+        let date = value.rsplit(|byte| *byte == b';').next()?;
+        in_header(&String::from_utf8_lossy(date))
+    };
+    dated(b"received").or_else(|| dated(b"date"))
+}
+
+/// The first field of this name (in lower case), with what it goes on with in further lines.
+fn field(header: &[u8], name: &[u8]) -> Option<Vec<u8>> {
+    let mut lines = header.split(|byte| *byte == b'\n');
+    let value = lines.by_ref().find_map(|line| {
+        let colon = memchr::memchr(b':', line)?;
+        let (given, value) = (line[..colon].trim_ascii_end(), &line[colon + 1..]);
+        given.eq_ignore_ascii_case(name).then_some(value)
+    })?;
+    let mut value = value.to_vec();
+    for line in lines.take_while(|line| matches!(line.first(), Some(b' ' | b'\t'))) {
+        value.extend_from_slice(line);
+    }
+    Some(value)
+}
+
+/// Tolerant, too: without the day of the week, with comments, years of two digits, zones by
+/// name (RFC 5322 §4.3; one that is not known counts as UTC).
+fn in_header(text: &str) -> Option<i64> {
+    let text = text.split('(').next()?;
+    let text = text.split_once(',').map_or(text, |(_, date)| date);
+    let mut words = text.split_ascii_whitespace();
+    let (day, month, year, time) = (words.next()?, words.next()?, words.next()?, words.next()?);
+    let month = month.get(..3)?;
+    let year = match (year.len(), number(year, 0, 9999)?) {
+        (2, year) => year + if year < 50 { 2000 } else { 1900 },
+        (3, year) => year + 1900,
+        (_, year) => year,
+    };
+    let zone = words.next().map_or("+0000", |zone| match zone.to_ascii_uppercase().as_str() {
+        "EST" | "CDT" => "-0500",
+        "EDT" => "-0400",
+        "CST" | "MDT" => "-0600",
+        "MST" | "PDT" => "-0700",
+        "PST" => "-0800",
+        _ if zone_seconds(zone).is_some() => zone,
+        _ => "+0000",
+    });
+    parse(format!("{day}-{month}-{year} {time} {zone}").as_bytes())
 }
 
 fn number(text: &str, low: i64, high: i64) -> Option<i64> {
@@ -102,6 +155,29 @@ mod tests {
         }
         assert_eq!(parse(b"01-Jan-2020 00:00:00 \xff"), None);
         assert_eq!(parse("01-Jan-2020 00:00:00 é0000".as_bytes()), None);
+    }
+
+    #[test]
+    fn reads_what_headers_say() {
+        for (text, instant) in [
+            ("Thu, 01 Jan 1970 00:00:00 +0000", Some(0)),
+            ("Wed, 17 Jul 1996 02:44:25 -0700 (PDT)", Some(837_596_665)),
+            ("17 Jul 96 02:44:25 PDT", Some(837_596_665)),
+            (" 17 July 1996 02:44 -0700", Some(837_596_640)),
+            ("Wed, 17 Jul 1996 02:44:25 MESZ", Some(837_571_465)),
+            ("Wed, 17 Jul 1996", None),
+            ("yesterday", None),
+            ("Wed, 17 \u{e9}\u{e9}\u{e9} 1996 02:44:25 +0000", None),
+        ] {
+            assert_eq!(in_header(text), instant, "{text}");
+        }
+        let header: &[u8] = b"Return-Path: <a@b>\r\nReceived: from a (b; c)\r\n\tby d with e; \
+            Thu, 01 Jan 1970\r\n 00:01:00 +0000\r\nReceived: x; Thu, 01 Jan 1970 00:00:30 +0000\r\n\
+            Date: Thu, 01 Jan 1970 00:00:00 +0000\r\n\r\n";
+        assert_eq!(of_header(header), Some(60));
+        let odd: &[u8] = b"Received: nonsense\nDATE: Thu, 01 Jan 1970 00:00:07 +0000\n";
+        assert_eq!(of_header(odd), Some(7));
+        assert_eq!(of_header(b"Subject: none\n\n"), None);
     }
 
     #[test]

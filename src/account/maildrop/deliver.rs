@@ -1,0 +1,307 @@
+//! Bodies from `tmp/` to where they belong: into their mailbox, or to the user's program.
+//!
+//! A body is durable before it is recorded as *placing*, recorded before it gets its name, and
+//! its name durable before it is recorded as pulled. A program is trusted with a message when it
+//! ends with 0, and only then is that recorded: killed in between, it is given it once more.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+
+use super::fetch::Body;
+use super::remove::Removable;
+use super::sort::{Entry, Name};
+use crate::account::maildrop::Pull as Run;
+use crate::account::{AccountError, restate};
+use crate::local::name::FileName;
+use crate::local::{Delivered, Placed};
+use crate::reconcile::types::printable;
+use crate::state::{DropRow, Presence, Pull};
+
+/// How long the user's program may take for a message.
+const LIMIT: Duration = Duration::from_secs(600);
+/// What a program ends with when nothing can be delivered for now (sysexits: EX_TEMPFAIL).
+const TEMPFAIL: i32 = 75;
+
+impl Run {
+    /// Delivers a batch. Gives whether all of it is delivered; what is not stays on the server.
+    pub(super) async fn deliver(
+        &mut self,
+        bodies: Vec<Body>,
+        pulled: &mut Vec<Removable>,
+    ) -> Result<bool, AccountError> {
+        if bodies.is_empty() {
+            return Ok(true);
+        }
+        self.mark()?;
+        let bodies = self.recognize(bodies, pulled)?;
+        if self.terms.deliver_command.is_empty() {
+            self.place(bodies, pulled)
+        } else {
+            self.hand_over(bodies, pulled).await
+        }
+    }
+
+    /// Advances the counter of marker and store, once a pull, before its first effect.
+    fn mark(&mut self) -> Result<(), AccountError> {
+        if !std::mem::replace(&mut self.marked, true) && self.is_own() {
+            restate::advance(&self.settings, &mut self.store, &self.root)?;
+        }
+        Ok(())
+    }
+
+    /// What was delivered before, under another name, is only written down. Gives the others.
+    fn recognize(
+        &mut self,
+        bodies: Vec<Body>,
+        pulled: &mut Vec<Removable>,
+    ) -> Result<Vec<Body>, AccountError> {
+        let (today, alike) = (self.today(), &mut self.alike);
+        let (mut new, mut seen, mut known) = (Vec::new(), Vec::new(), 0_u64);
+        let mut given_again = false;
+        self.store.transaction(|tx| {
+            for body in bodies {
+                let content = body.delivered.summary.content;
+                let found = alike.row(tx, &body.entry, &content, body.text.as_ref())?;
+                let row = match found {
+                    Some(row) => {
+                        let same = row.content == Some(content) && row.pull != Pull::Alike;
+                        let pull = if same { Pull::Pulled } else { Pull::Alike };
+                        renamed(row, &body, pull)
+                    }
+                    None if alike.file(&content) => {
+                        DropRow { pull: Pull::Pulled, ..row_of(&body, today) }
+                    }
+                    None => {
+                        given_again |= body.entry.taken;
+                        new.push(body);
+                        continue;
+                    }
+                };
+                if let Some((tried, _)) = body.entry.tried.filter(|(tried, _)| *tried != row.id) {
+                    tx.forget_drop_row(tried)?;
+                }
+                let id = tx.put_drop_row(&row)?;
+                if row.pull == Pull::Pulled {
+                    pulled.push(Removable::of(body.entry.number, id, row.days));
+                }
+                seen.push(body.delivered);
+                known += 1;
+            }
+            Ok(())
+        })?;
+        if given_again {
+            self.doubt_names()?;
+        }
+        self.report.noted += known;
+        for Delivered { mailbox, stem, .. } in seen {
+            if let Err(error) = self.root.discard(&mailbox, &stem) {
+                tracing::debug!(%error, "a body that was only looked at stays in tmp");
+            }
+        }
+        if known > 0 {
+            tracing::info!("{known} messages have other names on the server, and are here already");
+        }
+        Ok(new)
+    }
+
+    fn place(
+        &mut self,
+        bodies: Vec<Body>,
+        pulled: &mut Vec<Removable>,
+    ) -> Result<bool, AccountError> {
+        if bodies.is_empty() {
+            return Ok(true);
+        }
+        let files: Vec<&Delivered> = bodies.iter().map(|body| &body.delivered).collect();
+        let synced = self.root.sync_many(&files).and_then(|done| match done {
+            true => Ok(()),
+            false => self.root.sync_deliveries(&files),
+        });
+        if let Err(error) = synced {
+            // Asking the system a second time proves nothing: they are fetched once more.
+            self.report.skip(self.terms.mailbox.to_string(), error.to_string());
+            return Ok(false);
+        }
+        let today = self.today();
+        let placing = self.store.transaction(|tx| {
+            let mut rows = Vec::with_capacity(bodies.len());
+            for body in &bodies {
+                let mut row = row_of(body, today);
+                row.id = tx.put_drop_row(&row)?;
+                rows.push((body.entry.number, row));
+            }
+            Ok(rows)
+        })?;
+        self.name_all(placing, pulled)
+    }
+
+    /// Gives bodies their names; those that get none stay *placing*, and the next pull settles
+    /// them.
+    fn name_all(
+        &mut self,
+        placing: Vec<(u32, DropRow)>,
+        pulled: &mut Vec<Removable>,
+    ) -> Result<bool, AccountError> {
+        let mailbox = self.terms.mailbox.clone();
+        let (mut placed, mut all) = (Vec::new(), true);
+        for (number, row) in placing {
+            let Pull::Placing(_, stem) = &row.pull else { continue };
+            match self.root.place(&mailbox, stem, true, "") {
+                Ok(Placed::Placed(_)) => {
+                    let name = FileName::build(stem, true, "", self.settings.info_separator);
+                    let path = || self.root.path_of(&mailbox, &name);
+                    self.report.arrivals.note(&mailbox, path);
+                    placed.push((number, DropRow { pull: Pull::Pulled, ..row }));
+                }
+                Ok(Placed::NotInTmp | Placed::Exists) => {
+                    // Nobody else knows of it: the file is lost, and is fetched once more.
+                    self.store.transaction(|tx| tx.forget_drop_row(row.id))?;
+                    all = false;
+                }
+                Err(error) => {
+                    self.report.skip(mailbox.to_string(), error.to_string());
+                    all = false;
+                }
+            }
+        }
+        if let Err(error) = self.root.sync_dirs(&mailbox) {
+            self.report.skip(mailbox.to_string(), error.to_string());
+            return Ok(false);
+        }
+        self.store.transaction(|tx| {
+            placed.iter().try_for_each(|(_, row)| tx.put_drop_row(row).map(drop))
+        })?;
+        self.report.pulled += placed.len() as u64;
+        self.report.touch(&mailbox);
+        pulled.extend(placed.iter().map(|(number, row)| Removable::of(*number, row.id, 0)));
+        Ok(all)
+    }
+
+    /// Gives messages to the user's program, one after the other.
+    async fn hand_over(
+        &mut self,
+        bodies: Vec<Body>,
+        pulled: &mut Vec<Removable>,
+    ) -> Result<bool, AccountError> {
+        let today = self.today();
+        let (mut all, mut later) = (true, false);
+        for body in bodies {
+            if !later && !self.outside.is_stopping() {
+                match self.give(&body.delivered).await {
+                    Ok(()) => {
+                        let row = DropRow { pull: Pull::Pulled, ..row_of(&body, today) };
+                        let id = self.store.transaction(|tx| tx.put_drop_row(&row))?;
+                        self.report.pulled += 1;
+                        pulled.push(Removable::of(body.entry.number, id, 0));
+                    }
+                    Err((why, code)) => {
+                        self.report.skip("deliver_command", why);
+                        later = code == Some(TEMPFAIL);
+                        all = false;
+                    }
+                }
+            } else {
+                all = false;
+            }
+            let Delivered { mailbox, stem, .. } = &body.delivered;
+            if let Err(error) = self.root.discard(mailbox, stem) {
+                tracing::debug!(%error, "a body that was handed over stays in tmp");
+            }
+        }
+        Ok(all)
+    }
+
+    /// Runs the program with the message as its input.
+    async fn give(&self, delivered: &Delivered) -> Result<(), (String, Option<i32>)> {
+        let Some((program, arguments)) = self.terms.deliver_command.split_first() else {
+            return Ok(());
+        };
+        let say = |what: String| (format!("{}: {what}", printable(program)), None);
+        let input = std::fs::File::open(delivered.path()).map_err(|e| say(e.to_string()))?;
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .env("MAILTIDE_ACCOUNT", &self.settings.name)
+            .stdin(Stdio::from(input))
+            .stdout(Stdio::null())
+            .kill_on_drop(true);
+        let ended = tokio::time::timeout(LIMIT, command.status()).await;
+        let status = match ended {
+            Ok(Ok(status)) => status,
+            Ok(Err(error)) => return Err(say(error.to_string())),
+            Err(_) => return Err(say(format!("took over {} s", LIMIT.as_secs()))),
+        };
+        match status.code() {
+            Some(0) => Ok(()),
+            code => Err((format!("{}: {status}; tried again later", printable(program)), code)),
+        }
+    }
+
+    /// Notes why a message stays on the server.
+    pub(super) fn leave(
+        &mut self,
+        entry: Entry,
+        words: String,
+        times: u32,
+    ) -> Result<(), AccountError> {
+        if entry.name == Name::None {
+            // It would not be known again.
+            return Ok(());
+        }
+        let row = DropRow {
+            id: entry.tried.map_or(0, |(id, _)| id),
+            pull: Pull::Left(words, times),
+            ..row_named(&entry, self.today())
+        };
+        self.store.transaction(|tx| tx.put_drop_row(&row))?;
+        Ok(())
+    }
+}
+
+fn row_named(entry: &Entry, today: i64) -> DropRow {
+    DropRow {
+        id: entry.tried.map_or(0, |(id, _)| id),
+        uidl: entry.name.uidl(),
+        header: match entry.name {
+            Name::Header(hash) => Some(hash),
+            _ => None,
+        },
+        size: entry.size,
+        content: None,
+        text: None,
+        pull: Pull::Pulled,
+        days: 0,
+        last_day: today,
+        presence: Presence::Listed,
+    }
+}
+
+/// The row of a body that is to be placed.
+fn row_of(body: &Body, today: i64) -> DropRow {
+    let Delivered { mailbox, stem, summary, .. } = &body.delivered;
+    DropRow {
+        header: Some(body.named_header()),
+        content: Some(summary.content),
+        text: body.text,
+        pull: Pull::Placing(mailbox.clone(), stem.clone()),
+        ..row_named(&body.entry, today)
+    }
+}
+
+/// A row under the name that its message has now.
+fn renamed(row: DropRow, body: &Body, pull: Pull) -> DropRow {
+    let (uidl, header) = (body.entry.name.uidl(), Some(body.named_header()));
+    DropRow { uidl, header, size: body.entry.size, pull, presence: Presence::Listed, ..row }
+}
+
+impl Body {
+    /// The hash of its header as the server tells it when asked for that alone, if it was.
+    fn named_header(&self) -> [u8; 32] {
+        match self.entry.name {
+            Name::Header(hash) => hash,
+            _ => self.header,
+        }
+    }
+}

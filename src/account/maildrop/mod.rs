@@ -1,0 +1,276 @@
+//! An account that only pulls (POP3): messages come down once, and nothing goes up.
+//!
+//! 1. [`home`]: is the Maildir still the one that was delivered into? What a crash left there
+//!    is settled.
+//! 2. The maildrop is listed and [sorted](sort) by what the store remembers.
+//! 3. What is new is [streamed](fetch) into `tmp/`, a batch made durable, recorded as
+//!    *placing*, [given its names](deliver), recorded as pulled. What is only called otherwise
+//!    than before is known by its content, and not delivered once more.
+//! 4. What may go by the user's word [is deleted](remove): only what was recorded as pulled, and
+//!    only while the Maildir is as it was left. QUIT makes it count.
+
+mod alike;
+mod deliver;
+mod fetch;
+mod home;
+mod remove;
+mod sort;
+
+use std::collections::BTreeMap;
+
+use self::alike::Alike;
+use self::home::Home;
+use self::remove::Removable;
+use self::sort::{Entry, Name, Sorted, Trust};
+use super::progress::Event;
+use super::{AccountError, Outside, Report, Settings, Wish, record};
+use crate::config::Maildrop;
+use crate::local::Root;
+use crate::remote::pop3::{Auth, Listed, Session};
+use crate::state::{Presence, Store};
+
+/// Sessions of one pull: some servers show a part of the maildrop at a time.
+const SESSIONS_MAX: u32 = 200;
+/// A session that brings so many, and shows nothing else, may have shown only a part.
+const PART: usize = 100;
+/// Set where the server's names are not believed.
+const DOUBTED: &str = "uidl_doubted";
+/// Seconds of a day.
+const DAY: i64 = 86_400;
+
+/// Everything that a pull works with.
+#[derive(Debug)]
+struct Pull {
+    settings: Settings,
+    terms: Maildrop,
+    outside: Outside,
+    store: Store,
+    root: Root,
+    home: Home,
+    /// What was pulled and is not in the listing under its name, and files that are nobody's.
+    alike: Alike,
+    report: Report,
+    number: i64,
+    dry_run: bool,
+    /// The marker was advanced by this pull.
+    marked: bool,
+}
+
+/// What became of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Through {
+    /// Everything that was listed is dealt with.
+    All,
+    /// There may be more.
+    Part,
+    /// Some of it waits for the next pull.
+    Enough,
+}
+
+/// Pulls what is new, once.
+///
+/// The report is given even where the pull failed, since what was done is done.
+pub async fn pull(
+    settings: Settings,
+    terms: Maildrop,
+    outside: Outside,
+    wish: &Wish,
+    cause: &str,
+) -> (Report, Result<(), AccountError>) {
+    let mut pull = match Pull::open(settings, terms, outside, wish, cause).await {
+        Ok(pull) => pull,
+        Err(error) => return (Report::default(), Err(error)),
+    };
+    let result = pull.sessions().await;
+    pull.end(result)
+}
+
+impl Pull {
+    async fn sessions(&mut self) -> Result<(), AccountError> {
+        for _ in 0..SESSIONS_MAX {
+            self.report.rounds += 1;
+            let session = self.connect().await?;
+            if self.session(session).await? != Through::Part || self.report.rest.is_some() {
+                break;
+            }
+            if self.outside.is_stopping() {
+                break;
+            }
+        }
+        self.report.interrupted = self.outside.is_stopping();
+        Ok(())
+    }
+
+    async fn connect(&mut self) -> Result<Session, AccountError> {
+        self.outside.progress.tell(Event::Connecting);
+        let auth = if self.terms.token { Auth::Token } else { Auth::Password };
+        // As they are: a server that may not send UTF-8 in headers rewrites them.
+        let how = crate::remote::pop3::Settings { auth, utf8: true };
+        let endpoint = &self.settings.endpoint;
+        Ok(Session::connect_with(endpoint, how, &*self.outside.connector).await?)
+    }
+
+    /// One session. What goes over the connection is counted however it ends.
+    async fn session(&mut self, mut session: Session) -> Result<Through, AccountError> {
+        let worked = self.work(&mut session).await;
+        let rest = session.capabilities().login_delay().map(std::time::Duration::from_secs);
+        self.report.rest = rest.filter(|rest| !rest.is_zero());
+        let ended = match worked {
+            Ok((through, removable)) => {
+                self.remove(&mut session, removable).await.map(|()| through)
+            }
+            Err(error) => Err(error),
+        };
+        let counters = session.counters();
+        self.report.received += counters.received;
+        self.report.sent += counters.sent;
+        ended
+    }
+
+    async fn work(
+        &mut self,
+        session: &mut Session,
+    ) -> Result<(Through, Vec<Removable>), AccountError> {
+        let mailbox = self.terms.mailbox.clone();
+        self.outside.progress.tell(Event::Looking { mailbox: &mailbox, at: 1, of: 1 });
+        let listed = session.list().await?;
+        let mut sorted = self.sort(session, &listed).await?;
+        if self.dry_run {
+            self.describe(&sorted);
+            return Ok((Through::All, Vec::new()));
+        }
+        self.note(&sorted)?;
+        self.alike = Alike::new(&sorted, self.alike.take_files());
+        let may_be_part = sorted.known.is_empty() && sorted.new.len() >= PART;
+        let new = std::mem::take(&mut sorted.new);
+        let (through, pulled) = self.fetch(session, new).await?;
+        if through == Through::All {
+            self.close_listing(&sorted)?;
+        }
+        let known = sorted.known.iter().filter_map(Removable::of_known);
+        let removable = known.chain(pulled).collect();
+        let part = through == Through::All && may_be_part;
+        Ok((if part { Through::Part } else { through }, removable))
+    }
+
+    async fn sort(
+        &mut self,
+        session: &mut Session,
+        listed: &[Listed],
+    ) -> Result<Sorted, AccountError> {
+        if sort::has_twins(listed) {
+            self.doubt_names()?;
+        }
+        let doubted = self.store.meta(DOUBTED)?.is_some();
+        let trust = if doubted { Trust::Headers } else { Trust::Names };
+        let headers = self.headers(session, &sort::unnamed(listed, trust)).await?;
+        let entries = sort::entries(listed, &headers, trust);
+        let today = match self.terms.keep {
+            crate::config::Keep::Days(_) => Some(self.today()),
+            _ => None,
+        };
+        let before = self.store.drop_listed()?;
+        let limit = self.settings.max_message_size;
+        let named = |name: &Name| match name {
+            Name::Uidl(uidl) => self.store.drop_rows_called(uidl),
+            Name::Header(header) => self.store.drop_rows_headed(header),
+            Name::None => Ok(Vec::new()),
+        };
+        Ok(sort::sort(entries, &before, limit, today, &named)?)
+    }
+
+    /// A name was that of two messages: from here on headers tell them apart.
+    fn doubt_names(&mut self) -> Result<(), AccountError> {
+        if self.store.meta(DOUBTED)?.is_none() {
+            tracing::info!("the server gives a UIDL to several messages: headers tell them apart");
+            self.store.transaction(|tx| tx.set_meta(DOUBTED, "1"))?;
+        }
+        Ok(())
+    }
+
+    /// Hashes of the headers of messages that the server has no name for.
+    async fn headers(
+        &mut self,
+        session: &mut Session,
+        numbers: &[u32],
+    ) -> Result<BTreeMap<u32, [u8; 32]>, AccountError> {
+        let mut names = BTreeMap::new();
+        if !numbers.is_empty() {
+            session
+                .top(numbers, 0, &mut |number, header| {
+                    // Without it the message is fetched, and known by its content.
+                    if let Ok(header) = header {
+                        names.insert(number, sort::header_hash(header));
+                    }
+                })
+                .await?;
+        }
+        Ok(names)
+    }
+
+    /// Writes down what the listing shows of what is known.
+    fn note(&mut self, sorted: &Sorted) -> Result<(), AccountError> {
+        let changed = sorted.known.iter().filter_map(|known| known.changed.as_deref());
+        let mut changed = changed.peekable();
+        if changed.peek().is_some() {
+            self.store
+                .transaction(|tx| changed.try_for_each(|row| tx.put_drop_row(row).map(drop)))?;
+        }
+        Ok(())
+    }
+
+    /// Everything in the listing is dealt with: what was not in it is gone, or has the name of
+    /// something that is.
+    fn close_listing(&mut self, sorted: &Sorted) -> Result<(), AccountError> {
+        let alike = &self.alike;
+        let gone = sorted.gone.iter().filter(|row| !alike.is_claimed(**row));
+        self.store.transaction(|tx| {
+            for row in gone {
+                if let Some(mut row) = tx.drop_row(*row)? {
+                    row.presence = Presence::Vanished;
+                    tx.put_drop_row(&row)?;
+                }
+            }
+            tx.delete_meta(home::UNITING).map(drop)
+        })?;
+        self.alike.forget_files();
+        Ok(())
+    }
+
+    fn describe(&mut self, sorted: &Sorted) {
+        let mailbox = self.terms.mailbox.to_string();
+        let (fetched, octets) = totals(&sorted.new);
+        let removed = remove::due(self.terms.keep, sorted.known.iter().map(Removable::of_known));
+        let into = match self.terms.deliver_command.first() {
+            Some(program) => format!("give to {program}"),
+            None => format!("fetch into {mailbox}"),
+        };
+        let megabytes = octets.div_ceil(1_000_000);
+        let lines = [
+            (fetched, format!("{into}, {megabytes} MB")),
+            (removed.len() as u64, "delete from the server".to_owned()),
+        ];
+        let lines = lines.into_iter().filter(|(count, _)| *count > 0);
+        self.report.plan = lines.map(|(count, line)| format!("{count:>7}  {line}")).collect();
+    }
+
+    /// Days since 1970.
+    fn today(&self) -> i64 {
+        self.outside.clock.now().div_euclid(DAY)
+    }
+
+    /// Writes down how it ended.
+    fn end(mut self, result: Result<(), AccountError>) -> (Report, Result<(), AccountError>) {
+        let outcome = record::outcome(&self.report, &result);
+        let (number, now) = (self.number, self.outside.clock.now());
+        let recorded = self.store.transaction(|tx| tx.end_run(number, now, &outcome));
+        super::recover::tidy_up(&self.settings, &self.outside, &self.root);
+        (self.report, result.and(recorded.map_err(AccountError::from)))
+    }
+}
+
+/// How many messages, and how many octets they are said to have.
+fn totals(entries: &[Entry]) -> (u64, u64) {
+    let sizes = entries.iter().filter_map(|entry| entry.size);
+    (entries.len() as u64, sizes.fold(0, u64::saturating_add))
+}

@@ -1,0 +1,114 @@
+//! What may leave the server: by the user's word, and only what is safe here.
+
+use super::Pull as Run;
+use super::sort::Known;
+use crate::account::{AccountError, restate};
+use crate::config::Keep;
+use crate::remote::pop3::Session;
+use crate::state::Presence;
+
+/// A message of the listing that was recorded as pulled, byte for byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Removable {
+    /// Its number in this session.
+    pub(super) number: u32,
+    /// Its row.
+    row: i64,
+    /// On how many days it was seen since.
+    days: u32,
+}
+
+impl Removable {
+    pub(super) fn of(number: u32, row: i64, days: u32) -> Self {
+        Self { number, row, days }
+    }
+
+    pub(super) fn of_known(known: &Known) -> Option<Self> {
+        let Known { number, row, days, .. } = *known;
+        known.pulled.then_some(Self { number, row, days })
+    }
+}
+
+/// Those whose time has come.
+pub(super) fn due(
+    keep: Keep,
+    removable: impl Iterator<Item = Option<Removable>>,
+) -> Vec<Removable> {
+    let is_due = |one: &Removable| match keep {
+        Keep::Forever => false,
+        Keep::UntilPulled => true,
+        Keep::Days(days) => one.days >= days,
+    };
+    removable.flatten().filter(is_due).collect()
+}
+
+impl Run {
+    /// Deletes what is due, and ends the session: only its end makes that count.
+    pub(super) async fn remove(
+        &mut self,
+        session: &mut Session,
+        removable: Vec<Removable>,
+    ) -> Result<(), AccountError> {
+        if session.is_over() {
+            return Ok(());
+        }
+        let due = due(self.terms.keep, removable.into_iter().map(Some));
+        let mut marked = Vec::new();
+        if !due.is_empty() && !self.dry_run && !self.outside.is_stopping() && self.may_remove()? {
+            let numbers: Vec<u32> = due.iter().map(|one| one.number).collect();
+            let answers = session.delete(&numbers).await?;
+            for (one, (_, answer)) in due.into_iter().zip(answers) {
+                match answer {
+                    Ok(()) => marked.push(one.row),
+                    Err(error) => self.report.skip("the server", error.to_string()),
+                }
+            }
+        }
+        match session.quit().await {
+            Ok(()) => self.removed(&marked),
+            Err(error) if !error.ends_session() => {
+                self.report.skip("the server", error.to_string());
+                Ok(())
+            }
+            // With nothing marked, nothing depends on its answer.
+            Err(error) if marked.is_empty() => {
+                tracing::debug!(%error, "QUIT");
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The server has deleted them.
+    fn removed(&mut self, rows: &[i64]) -> Result<(), AccountError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.store.transaction(|tx| {
+            for row in rows {
+                if let Some(mut row) = tx.drop_row(*row)? {
+                    row.presence = Presence::Deleted;
+                    tx.put_drop_row(&row)?;
+                }
+            }
+            Ok(())
+        })?;
+        self.report.removed_remote += rows.len() as u64;
+        Ok(())
+    }
+
+    /// Whether the Maildir is, at this moment, the one that was delivered into (hazard 15).
+    fn may_remove(&mut self) -> Result<bool, AccountError> {
+        let is_there = if self.is_own() {
+            restate::is_our_root(&self.settings, &self.store, &self.root)?
+                && self.root.marker()?.is_some()
+        } else {
+            self.home_is_known()?
+        };
+        if !is_there {
+            let why = "the Maildir is not as it was left: nothing is deleted from the server";
+            self.report.skip(self.terms.mailbox.to_string(), why);
+        }
+        Ok(is_there)
+    }
+}

@@ -1,0 +1,218 @@
+//! What of a listing is known, what is new, and what left. Pure: nothing here asks a server.
+//!
+//! A message is known by what the server calls it (UIDL). Where that name is missing, or is
+//! that of several, or is only its number, it is known by its header. Names that do not fit are
+//! no more than a doubt, which content decides ([`super::alike`]).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+
+use crate::remote::pop3::Listed;
+use crate::state::{DropRow, Presence, Pull, StateError};
+
+/// Refusals after which a message is not asked for again.
+pub(super) const TRIES: u32 = 3;
+
+/// What a message of the maildrop is known by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Name {
+    /// What the server calls it.
+    Uidl(String),
+    /// The hash of its header.
+    Header([u8; 32]),
+    /// Nothing: it has to be fetched each time.
+    None,
+}
+
+impl Name {
+    pub(super) fn uidl(&self) -> Option<String> {
+        match self {
+            Self::Uidl(uidl) => Some(uidl.clone()),
+            _ => None,
+        }
+    }
+}
+
+/// A message of the listing that is to be fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// Its number in this session.
+    pub(super) number: u32,
+    pub(super) name: Name,
+    /// Its octets as announced.
+    pub(super) size: Option<u64>,
+    /// Its name says nothing for certain.
+    pub(super) doubtful: bool,
+    /// Its name was that of another.
+    pub(super) taken: bool,
+    /// The row of a former attempt, and how many there were.
+    pub(super) tried: Option<(i64, u32)>,
+}
+
+/// A message that needs not be fetched.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    /// Its number in this session.
+    pub(super) number: u32,
+    /// Its row.
+    pub(super) row: i64,
+    /// It was delivered as it is.
+    pub(super) pulled: bool,
+    /// On how many days it was seen since.
+    pub(super) days: u32,
+    /// The row as it is to be, where the listing says something else.
+    pub(super) changed: Option<Box<DropRow>>,
+}
+
+/// A listing, sorted.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Sorted {
+    /// By number.
+    pub(super) known: Vec<Known>,
+    /// By number.
+    pub(super) new: Vec<Entry>,
+    /// Rows of the last listing that are not in this one.
+    pub(super) gone: Vec<i64>,
+    /// The names seem to be other ones since then, all of them.
+    pub(super) renamed: bool,
+}
+
+/// How far the names of a server can be believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// A name is that of one message.
+    Names,
+    /// It gave one to several, or to another one later.
+    Headers,
+}
+
+/// Whether a listing has a name twice.
+pub(super) fn has_twins(listed: &[Listed]) -> bool {
+    let mut seen = HashSet::new();
+    !listed.iter().filter_map(|one| one.uidl.as_deref()).all(|uidl| seen.insert(uidl))
+}
+
+/// Messages whose header has to be asked for.
+pub(super) fn unnamed(listed: &[Listed], trust: Trust) -> Vec<u32> {
+    let is_number = |one: &Listed| one.uidl.as_ref().is_some_and(|u| *u == one.number.to_string());
+    // It would be given to another message tomorrow.
+    let all = trust == Trust::Headers || listed.iter().all(is_number);
+    let unnamed = listed.iter().filter(|one| all || one.uidl.is_none());
+    unnamed.map(|one| one.number).collect()
+}
+
+/// The hash of a header, as TOP and RETR give it.
+pub(super) fn header_hash(header: &[u8]) -> [u8; 32] {
+    *blake3::hash(header.trim_ascii_end()).as_bytes()
+}
+
+/// Gives each message its name; `headers` are those of the [unnamed].
+pub(super) fn entries(
+    listed: &[Listed],
+    headers: &BTreeMap<u32, [u8; 32]>,
+    trust: Trust,
+) -> Vec<Entry> {
+    let unnamed: HashSet<u32> = unnamed(listed, trust).into_iter().collect();
+    let entry = |one: &Listed| {
+        let doubtful = unnamed.contains(&one.number);
+        let header = headers.get(&one.number).map_or(Name::None, |hash| Name::Header(*hash));
+        let uidl = one.uidl.clone().filter(|_| !doubtful);
+        let name = uidl.map_or(header, Name::Uidl);
+        let (number, size) = (one.number, one.size);
+        Entry { number, name, size, doubtful, taken: false, tried: None }
+    };
+    listed.iter().map(entry).collect()
+}
+
+/// Finds rows by name, the latest first.
+pub(super) type Named<'a> = &'a dyn Fn(&Name) -> Result<Vec<DropRow>, StateError>;
+
+/// Rows by name, each for one message; of names that several rows have they are asked for once.
+struct Book<'a> {
+    named: Named<'a>,
+    several: HashMap<Name, VecDeque<DropRow>>,
+}
+
+impl Book<'_> {
+    /// Takes the row of a message, if there is one, and says whether its name is another's.
+    fn take(&mut self, entry: &Entry) -> Result<(Option<DropRow>, bool), StateError> {
+        let fits = |row: &DropRow| is_same(entry, row);
+        if let Some(rows) = self.several.get_mut(&entry.name) {
+            let taken = !rows.is_empty();
+            let row = rows.iter().position(fits).and_then(|at| rows.remove(at));
+            return Ok((row, taken));
+        }
+        let mut rows = VecDeque::from((self.named)(&entry.name)?);
+        let taken = !rows.is_empty();
+        let row = rows.iter().position(fits).and_then(|at| rows.remove(at));
+        if taken {
+            self.several.insert(entry.name.clone(), rows);
+        }
+        Ok((row, taken))
+    }
+}
+
+/// Sorts a listing. `before` are the rows of the last one; above `limit` octets nothing is
+/// fetched; with `today` days are counted.
+pub(super) fn sort(
+    entries: Vec<Entry>,
+    before: &[i64],
+    limit: u64,
+    today: Option<i64>,
+    named: Named<'_>,
+) -> Result<Sorted, StateError> {
+    let may_be_had =
+        |times: u32, entry: &Entry| times < TRIES && entry.size.is_none_or(|size| size <= limit);
+    let mut book = Book { named, several: HashMap::new() };
+    let mut sorted = Sorted::default();
+    for mut entry in entries {
+        let (row, taken) = book.take(&entry)?;
+        match row {
+            Some(DropRow { id, pull: Pull::Left(_, times), .. }) if may_be_had(times, &entry) => {
+                entry.tried = Some((id, times));
+                sorted.new.push(entry);
+            }
+            // A name that was away and is back may have been given to another message.
+            Some(row) if row.presence == Presence::Listed => {
+                sorted.known.push(Known::new(&entry, row, today));
+            }
+            _ => {
+                entry.doubtful |= taken;
+                entry.taken = taken;
+                sorted.new.push(entry);
+            }
+        }
+    }
+    let known = sorted.known.iter().map(|known| known.row);
+    let tried = sorted.new.iter().filter_map(|entry| Some(entry.tried?.0));
+    let there: BTreeSet<i64> = known.chain(tried).collect();
+    sorted.gone = before.iter().copied().filter(|row| !there.contains(row)).collect();
+    let (left, came) = (sorted.gone.len(), sorted.new.len());
+    let most = left * 2 > before.len() && came * 2 >= left;
+    sorted.renamed = came > 0 && (sorted.known.is_empty() || most);
+    Ok(sorted)
+}
+
+/// Some servers give a name to another message when the first is gone.
+fn is_same(entry: &Entry, row: &DropRow) -> bool {
+    match (entry.size, row.size) {
+        (Some(now), Some(then)) => now == then,
+        _ => true,
+    }
+}
+
+impl Known {
+    fn new(entry: &Entry, mut row: DropRow, today: Option<i64>) -> Self {
+        let before = (row.presence, row.size, row.days, row.last_day);
+        row.presence = Presence::Listed;
+        row.size = entry.size.or(row.size);
+        if let Some(today) = today {
+            // A clock that jumps counts as one day at most, and back as none.
+            row.days = row.days.saturating_add(u32::from(today > row.last_day));
+            row.last_day = today;
+        }
+        let (days, pulled) = (row.days, row.pull == Pull::Pulled);
+        let is_changed = before != (row.presence, row.size, row.days, row.last_day);
+        let (number, id) = (entry.number, row.id);
+        Self { number, row: id, pulled, days, changed: is_changed.then(|| Box::new(row)) }
+    }
+}

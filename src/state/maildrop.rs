@@ -1,0 +1,278 @@
+//! What was pulled from a maildrop (POP3), for as long as the account is kept: a message that
+//! the user has deleted since must not come again when the server gives it another name.
+
+use crate::reconcile::types::{ContentId, MailboxName, Stem};
+
+use super::error::Result;
+use super::{Tx, View};
+
+/// How far a message of the maildrop has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pull {
+    /// Its body is durable in `tmp/` under this stem, and gets its name in this mailbox.
+    Placing(MailboxName, Stem),
+    /// It was delivered as it is, so from here on the server's copy may go.
+    Pulled,
+    /// What was delivered before says the same, but for what servers write into a header.
+    Alike,
+    /// It stays on the server: why, and how often it was asked for.
+    Left(String, u32),
+}
+
+/// Whether the server still has a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// It was in the last listing that was worked through.
+    Listed,
+    /// It went without our doing, or got another name.
+    Vanished,
+    /// We deleted it, and the server said so.
+    Deleted,
+}
+
+/// A message of the maildrop, as it was seen there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DropRow {
+    /// Its identity in the store; 0 before it was stored.
+    pub id: i64,
+    /// What the server calls it (UIDL); none where that says nothing.
+    pub uidl: Option<String>,
+    /// BLAKE3 of its header.
+    pub header: Option<[u8; 32]>,
+    /// Its octets as the server announces them; none where it does not.
+    pub size: Option<u64>,
+    /// BLAKE3 of it.
+    pub content: Option<ContentId>,
+    /// BLAKE3 of its body and of the header fields that its author wrote; none without a
+    /// Message-ID.
+    pub text: Option<[u8; 32]>,
+    /// How far it has come.
+    pub pull: Pull,
+    /// On how many days it was seen after the one on which it was pulled.
+    pub days: u32,
+    /// The last of those days, since 1970.
+    pub last_day: i64,
+    /// Whether the server still has it.
+    pub presence: Presence,
+}
+
+/// Numbers of rows for `status`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DropCounts {
+    /// Messages that were pulled, ever.
+    pub pulled: u64,
+    /// Those of them that the server still has.
+    pub kept: u64,
+}
+
+const COLUMNS: &str = "id, uidl, header, size, content, text, state, mailbox, stem, words, times, \
+                       days, last_day, presence";
+
+fn decode(row: &rusqlite::Row<'_>) -> rusqlite::Result<DropRow> {
+    let pull = match row.get::<_, i64>(6)? {
+        0 => {
+            let mailbox: String = row.get(7)?;
+            Pull::Placing(MailboxName::new(&mailbox), Stem(row.get(8)?))
+        }
+        1 => Pull::Pulled,
+        2 => Pull::Alike,
+        _ => Pull::Left(row.get(9)?, row.get(10)?),
+    };
+    Ok(DropRow {
+        id: row.get(0)?,
+        uidl: row.get(1)?,
+        header: row.get(2)?,
+        size: row.get::<_, Option<i64>>(3)?.map(i64::cast_unsigned),
+        content: row.get::<_, Option<[u8; 32]>>(4)?.map(ContentId),
+        text: row.get(5)?,
+        pull,
+        days: row.get(11)?,
+        last_day: row.get(12)?,
+        presence: match row.get::<_, i64>(13)? {
+            0 => Presence::Listed,
+            1 => Presence::Vanished,
+            _ => Presence::Deleted,
+        },
+    })
+}
+
+impl View {
+    /// Rows of messages that the server called so, the latest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn drop_rows_called(&self, uidl: &str) -> Result<Vec<DropRow>> {
+        // More than a few are of a server whose names say nothing.
+        let sql =
+            format!("SELECT {COLUMNS} FROM maildrop WHERE uidl = ?1 ORDER BY id DESC LIMIT 8");
+        self.all("find a message of the maildrop", &sql, [uidl], decode)
+    }
+
+    /// Rows of messages with this header, the latest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn drop_rows_headed(&self, header: &[u8; 32]) -> Result<Vec<DropRow>> {
+        let sql = format!("SELECT {COLUMNS} FROM maildrop WHERE header = ?1 ORDER BY id DESC");
+        self.all("find a message of the maildrop", &sql, [&header[..]], decode)
+    }
+
+    /// Rows of messages with this content, or else with this text, the earliest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn drop_rows_alike(
+        &self,
+        content: &ContentId,
+        text: Option<&[u8; 32]>,
+    ) -> Result<Vec<DropRow>> {
+        const DOING: &str = "find what was pulled";
+        let sql = format!("SELECT {COLUMNS} FROM maildrop WHERE content = ?1 ORDER BY id");
+        let mut rows = self.all(DOING, &sql, [&content.0[..]], decode)?;
+        if let Some(text) = text {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM maildrop WHERE text = ?1 AND content <> ?2 ORDER BY id"
+            );
+            rows.extend(self.all(DOING, &sql, (&text[..], &content.0[..]), decode)?);
+        }
+        Ok(rows)
+    }
+
+    /// One row.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn drop_row(&self, id: i64) -> Result<Option<DropRow>> {
+        let sql = format!("SELECT {COLUMNS} FROM maildrop WHERE id = ?1");
+        self.one("read a message of the maildrop", &sql, [id], decode)
+    }
+
+    /// The rows of messages that were in the last listing, by identity.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn drop_listed(&self) -> Result<Vec<i64>> {
+        let sql = "SELECT id FROM maildrop WHERE presence = 0 ORDER BY id";
+        self.all("read the last listing", sql, (), |row| row.get(0))
+    }
+
+    /// Rows that are *placing*.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn drop_placing(&self) -> Result<Vec<DropRow>> {
+        let sql = format!("SELECT {COLUMNS} FROM maildrop WHERE state = 0 ORDER BY id");
+        self.all("read what is being placed", &sql, (), decode)
+    }
+
+    /// Messages that stay on the server, up to `most`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn drop_left(&self, most: usize) -> Result<Vec<DropRow>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM maildrop WHERE state = 3 AND presence = 0 ORDER BY id LIMIT ?1"
+        );
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        self.all("read what stays on the server", &sql, [most], decode)
+    }
+
+    /// The contents of all that was pulled, with their rows.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn drop_contents(&self) -> Result<Vec<(i64, ContentId)>> {
+        let sql = "SELECT id, content FROM maildrop WHERE state <= 1 AND content IS NOT NULL";
+        let decode = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, ContentId(row.get(1)?)));
+        self.all("read what was pulled", sql, (), decode)
+    }
+
+    /// How many messages were pulled.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn drop_counts(&self) -> Result<DropCounts> {
+        let sql = "SELECT count(*), ifnull(sum(presence = 0), 0) FROM maildrop WHERE state <> 3";
+        let count = |row: &rusqlite::Row<'_>| {
+            let [pulled, kept]: [i64; 2] = [row.get(0)?, row.get(1)?];
+            Ok(DropCounts { pulled: pulled.cast_unsigned(), kept: kept.cast_unsigned() })
+        };
+        Ok(self.one("count what was pulled", sql, (), count)?.unwrap_or_default())
+    }
+}
+
+impl Tx<'_> {
+    /// Stores a row; gives its identity.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn put_drop_row(&self, row: &DropRow) -> Result<i64> {
+        const SQL: &str = "INSERT INTO maildrop \
+            (id, uidl, header, size, content, text, state, mailbox, stem, words, times, days, \
+            last_day, presence) \
+            VALUES (nullif(?1, 0), ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) \
+            ON CONFLICT (id) DO UPDATE SET uidl = ?2, header = ?3, size = ?4, content = ?5, \
+            text = ?6, state = ?7, mailbox = ?8, stem = ?9, words = ?10, times = ?11, days = ?12, \
+            last_day = ?13, presence = ?14";
+        let (state, mailbox, stem, words, times) = match &row.pull {
+            Pull::Placing(mailbox, stem) => (0, Some(mailbox.as_str()), Some(&stem.0), None, None),
+            Pull::Pulled => (1, None, None, None, None),
+            Pull::Alike => (2, None, None, None, None),
+            Pull::Left(words, times) => (3, None, None, Some(words.as_str()), Some(*times)),
+        };
+        let presence = match row.presence {
+            Presence::Listed => 0,
+            Presence::Vanished => 1,
+            Presence::Deleted => 2,
+        };
+        self.execute(
+            "write a message of the maildrop",
+            SQL,
+            rusqlite::params![
+                row.id,
+                row.uidl,
+                row.header,
+                row.size.map(u64::cast_signed),
+                row.content.map(|content| content.0),
+                row.text,
+                state,
+                mailbox,
+                stem,
+                words,
+                times,
+                row.days,
+                row.last_day,
+                presence
+            ],
+        )?;
+        Ok(if row.id == 0 { self.db.last_insert_rowid() } else { row.id })
+    }
+
+    /// Names mean nothing any more: the server is another one. What was pulled is known by its
+    /// content; what was left there is not known at all.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn forget_drop_names(&self) -> Result<()> {
+        const DOING: &str = "forget the names of the maildrop";
+        self.execute(DOING, "DELETE FROM maildrop WHERE state = 3", ())?;
+        self.execute(DOING, "UPDATE maildrop SET uidl = NULL, presence = 1", ()).map(drop)
+    }
+
+    /// What was left on the server is asked for as if it never had been.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn retry_drop_rows(&self) -> Result<()> {
+        const SQL: &str = "UPDATE maildrop SET times = 0 WHERE state = 3";
+        self.execute("ask for messages once more", SQL, ()).map(drop)
+    }
+
+    /// Forgets a row: its message is to be pulled once more.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn forget_drop_row(&self, id: i64) -> Result<()> {
+        self.execute("forget a pull", "DELETE FROM maildrop WHERE id = ?1", [id]).map(drop)
+    }
+}
