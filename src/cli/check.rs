@@ -7,7 +7,9 @@ use serde::Serialize;
 
 use super::exit::Exit;
 use super::output::{Style, bytes, took};
-use crate::config::{Account, Config, Direction, OnLocalDelete, OnRemoteDelete, Tls};
+use crate::config::{
+    Account, Config, Direction, Keep, Maildrop, OnLocalDelete, OnRemoteDelete, Tls,
+};
 use crate::reconcile::types::printable;
 
 /// What `check` found.
@@ -35,7 +37,7 @@ impl Checked {
     pub(super) fn of(config: &Config) -> Self {
         let accounts = config.accounts.iter().map(|account| CheckedAccount {
             account: account.name.clone(),
-            means: means(account),
+            means: means(config, account),
             problems: problems(account),
         });
         Self {
@@ -71,9 +73,10 @@ impl Checked {
     }
 }
 
-fn means(account: &Account) -> Vec<String> {
+fn means(config: &Config, account: &Account) -> Vec<String> {
     let tls = match account.tls {
         Tls::Implicit => "over TLS",
+        Tls::StartTls if account.maildrop.is_some() => "with STLS",
         Tls::StartTls => "with STARTTLS",
         Tls::None => "in the clear",
     };
@@ -83,25 +86,17 @@ fn means(account: &Account) -> Vec<String> {
         (_, None, Some(_)) => ", trusting tls_ca too",
     };
     let Account { host, port, user, .. } = account;
+    let secret = match &account.maildrop {
+        Some(drop) if drop.token => "access token",
+        _ => "password",
+    };
     let mut lines = vec![
         format!("signs in to {host}, port {port}, {tls}{trust}, as {user}"),
-        format!("gets the password from {}", account.secret.describe()),
+        format!("gets the {secret} from {}", account.secret.describe()),
     ];
-    let maildir = account.maildir.display();
-    lines.push(match account.direction {
-        Direction::Both => format!("keeps {maildir} and the server the same"),
-        Direction::Pull => format!("copies the server to {maildir} and never changes the server"),
-    });
-    if account.direction == Direction::Both {
-        lines.push(match account.on_local_delete {
-            OnLocalDelete::Trash => "deleted here: moved to the trash of the server".to_owned(),
-            OnLocalDelete::Expunge => "deleted here: expunged on the server, for good".to_owned(),
-            OnLocalDelete::Keep => "deleted here: kept on the server".to_owned(),
-        });
-    }
-    lines.push(match account.on_remote_delete {
-        OnRemoteDelete::Remove => "deleted on the server: moved to .mailtide/trash here".to_owned(),
-        OnRemoteDelete::Keep => "deleted on the server: kept here".to_owned(),
+    lines.extend(match &account.maildrop {
+        Some(drop) => of_maildrop(config, account, drop),
+        None => of_mirror(account),
     });
     lines.push(format!(
         "sets messages above {} aside, keeps {} of the disk free, gives up after {} of silence",
@@ -116,6 +111,51 @@ fn means(account: &Account) -> Vec<String> {
         lines.push(format!("runs {program} after new mail came"));
     }
     lines
+}
+
+fn of_mirror(account: &Account) -> Vec<String> {
+    let maildir = account.maildir.display();
+    let mut lines = vec![match account.direction {
+        Direction::Both => format!("keeps {maildir} and the server the same"),
+        Direction::Pull => format!("copies the server to {maildir} and never changes the server"),
+    }];
+    if account.direction == Direction::Both {
+        lines.push(match account.on_local_delete {
+            OnLocalDelete::Trash => "deleted here: moved to the trash of the server".to_owned(),
+            OnLocalDelete::Expunge => "deleted here: expunged on the server, for good".to_owned(),
+            OnLocalDelete::Keep => "deleted here: kept on the server".to_owned(),
+        });
+    }
+    lines.push(match account.on_remote_delete {
+        OnRemoteDelete::Remove => "deleted on the server: moved to .mailtide/trash here".to_owned(),
+        OnRemoteDelete::Keep => "deleted on the server: kept here".to_owned(),
+    });
+    lines
+}
+
+fn of_maildrop(config: &Config, account: &Account, drop: &Maildrop) -> Vec<String> {
+    let (mailbox, maildir) = (&drop.mailbox, account.maildir.display());
+    let owner = drop.owner.as_deref().and_then(|owner| config.account(owner));
+    let place = match (drop.deliver_command.first(), owner) {
+        (Some(program), _) => format!("gives each new message to {program}, and never two at once"),
+        (None, Some(Account { name, mailboxes, .. })) if mailboxes.mirror(mailbox) => {
+            format!("pulls new mail into {mailbox} of {name}, which takes it to its own server")
+        }
+        (None, Some(Account { name, .. })) => {
+            format!("pulls new mail into {mailbox} of {name}, which does not mirror that mailbox")
+        }
+        (None, None) => format!("pulls new mail into {mailbox} of {maildir}"),
+    };
+    let kept = match drop.keep {
+        Keep::Forever => "what was pulled: kept on the server".to_owned(),
+        Keep::UntilPulled => "what was pulled: deleted from the server once it is safe".to_owned(),
+        Keep::Days(days) => {
+            format!(
+                "what was pulled: deleted from the server after {days} days of being seen there"
+            )
+        }
+    };
+    vec![place, kept]
 }
 
 fn problems(account: &Account) -> Vec<String> {
@@ -172,6 +212,22 @@ password_env = "MAILTIDE_TEST_UNSET"
 tls_ca = "DIR/ca.pem"
 maildir = "DIR/file/mail"
 on_change = ["notmuch", "new"]
+[accounts.old]
+protocol = "pop3"
+host = "pop.example.org"
+user = "me"
+auth = "xoauth2"
+password_command = ["token"]
+deliver_to = { account = "good", mailbox = "Old" }
+keep = "30d"
+[accounts.handed]
+protocol = "pop3"
+host = "localhost"
+user = "me"
+tls = "starttls"
+password_command = ["pass"]
+deliver_command = ["/usr/bin/maildrop", "-d"]
+keep = "until_pulled"
 "#;
         let place = dir.path().to_string_lossy();
         let env = Env::of(Path::new("/home/me"), &[]);
@@ -199,6 +255,18 @@ bad
   problem: password_env: the variable MAILTIDE_TEST_UNSET is not set
   problem: tls_ca DIR/ca.pem: No such file or directory (os error 2)
   problem: maildir DIR/file/mail: Not a directory (os error 20)
+old
+  signs in to pop.example.org, port 995, over TLS, as me
+  gets the access token from password_command \"token\"
+  pulls new mail into Old of good, which takes it to its own server
+  what was pulled: deleted from the server after 30 days of being seen there
+  sets messages above 1.0 GB aside, keeps 100 MB of the disk free, gives up after 1 min 0 s of silence
+handed
+  signs in to localhost, port 110, with STLS, as me
+  gets the password from password_command \"pass\"
+  gives each new message to /usr/bin/maildrop, and never two at once
+  what was pulled: deleted from the server once it is safe
+  sets messages above 1.0 GB aside, keeps 100 MB of the disk free, gives up after 1 min 0 s of silence
 ";
         assert_eq!(shown, expected);
         let quiet = checked.words(true, Style::PLAIN);

@@ -20,7 +20,7 @@ use crate::local::fs::RealFs;
 use crate::reconcile::guard;
 use crate::reconcile::types::{MailboxId, MailboxName, Row, SetAsideKind};
 use crate::remote::RemoteError;
-use crate::state::{Hold, HoldState, StateError, Store};
+use crate::state::{Hold, HoldState, Pull, StateError, Store};
 
 /// Messages that one account's report names; the rest are counted.
 const NAMED_MAX: usize = 1000;
@@ -150,7 +150,9 @@ fn failure(error: &AccountError) -> Failure {
         ) => Exit::Unreachable,
         AccountError::Remote(error) if error.ends_session() => Exit::Unreachable,
         AccountError::Local(LocalError::Locked { .. }) => Exit::Locked,
-        AccountError::Foreign { .. } | AccountError::Layout { .. } => Exit::Usage,
+        AccountError::Foreign { .. } | AccountError::Gone { .. } | AccountError::Layout { .. } => {
+            Exit::Usage
+        }
         _ => Exit::Skipped,
     };
     let failure = Failure::new(exit, error.to_string());
@@ -228,7 +230,10 @@ fn store_failure(error: &StateError) -> Failure {
 fn empty_view(account: &Account) -> StatusView {
     StatusView {
         account: account.name.clone(),
-        remote: format!("{} at {}", account.user, account.host),
+        remote: {
+            let protocol = if account.maildrop.is_some() { " by POP3" } else { "" };
+            format!("{} at {}{protocol}", account.user, account.host)
+        },
         maildir: account.maildir.display().to_string(),
         ..StatusView::default()
     }
@@ -241,7 +246,34 @@ fn status_of(config: &Config, account: &Account) -> Result<Option<StatusView>, S
     store.snapshot(|_| view(account, &store)).map(Some)
 }
 
+/// How an account that pulls stands.
+fn drop_view(account: &Account, store: &Store) -> Result<StatusView, StateError> {
+    let counts = store.drop_counts()?;
+    let left = store.drop_left(NAMED_MAX)?.into_iter().filter_map(|row| {
+        let Pull::Left(words, _) = row.pull else { return None };
+        let size = row.size.map_or_else(String::new, |size| format!(" of {size} octets"));
+        let message = row.uidl.map(|uidl| format!("UIDL {uidl}{size}"));
+        let what = "stays on the server: it is not pulled".to_owned();
+        Some(Named { mailbox: account.host.clone(), message, what, words })
+    });
+    let set_aside = left.collect();
+    let kept = format!("{} of them are still on the server", counts.kept);
+    let (last_run, skipped) = last_run(store)?.unzip();
+    Ok(StatusView {
+        last_run,
+        mailboxes: 1,
+        messages: counts.pulled,
+        set_aside,
+        problems: skipped.unwrap_or_default(),
+        notes: (counts.kept > 0).then_some(kept).into_iter().collect(),
+        ..empty_view(account)
+    })
+}
+
 fn view(account: &Account, store: &Store) -> Result<StatusView, StateError> {
+    if account.maildrop.is_some() {
+        return drop_view(account, store);
+    }
     let counts = store.counts()?;
     let mailboxes = store.mailboxes()?;
     let name = |id: MailboxId| {
@@ -374,6 +406,10 @@ pub(super) fn adopt(config: &Config, account: &str) -> Result<String, Failure> {
     let Some(account) = config.account(account) else {
         return Err(Failure::new(Exit::Usage, "there is no such account"));
     };
+    if let Some(owner) = account.maildrop.as_ref().and_then(|drop| drop.owner.as_ref()) {
+        let text = format!("{} has no Maildir of its own: adopt {owner}", account.name);
+        return Err(Failure::new(Exit::Usage, text));
+    }
     let settings = Settings::of(account, &config.state_dir, "");
     account::adopt(&settings, Arc::new(RealFs)).map_err(|error| failure(&error))?;
     Ok(format!(

@@ -97,7 +97,9 @@ fn config(
         let section = Section { title: &title, at, own, defaults: defaults.map(|d| d.own) };
         section.only(&KEYS, &LATER, c);
         if let Some(account) = account::read(name, section, env, c) {
-            accounts.push((At { at, value: account }, section.place("maildir")));
+            let lodges = account.maildrop.as_ref().is_some_and(Maildrop::lodges);
+            let place = section.place(if lodges { "deliver_to" } else { "maildir" });
+            accounts.push((At { at, value: account }, place));
         }
     }
     if tables.is_none_or(|t| t.own.is_empty()) && c.is_empty() {

@@ -52,6 +52,7 @@ fn the_least_config_has_every_default() {
         special_use: BTreeMap::new(),
         guard: Guard::default(),
         timeout: Duration::from_secs(60),
+        maildrop: None,
     };
     assert_eq!(config.accounts, [expected]);
     assert_eq!(config.account("me"), config.accounts.first());
@@ -202,11 +203,11 @@ fn each_mistake_is_told_with_its_line() {
              all, archive, drafts, flagged, junk, sent, trash",
         ),
         ("info_separator = \"x\"", "\"info_separator\" must be \":\", \";\" or \"!\", not \"x\""),
-        ("protocol = \"pop3\"", "protocol = \"pop3\" is not in this version yet"),
+        ("protocol = \"jmap\"", "\"protocol\" must be \"imap\" or \"pop3\", not \"jmap\""),
         ("layout = \"flat\"", "\"layout\" must be \"nested\" or \"maildir++\", not \"flat\""),
         ("auth = \"xoauth2\"", "auth = \"xoauth2\" is not in this version yet"),
-        ("keep = \"30d\"", "\"keep\" is not in this version yet"),
-        ("deliver_to = {}", "\"deliver_to\" is not in this version yet"),
+        ("keep = \"30d\"", "\"keep\" means nothing with protocol = \"imap\""),
+        ("deliver_to = {}", "\"deliver_to\" means nothing with protocol = \"imap\""),
         ("oauth = {}", "\"oauth\" is not in this version yet"),
         (
             "password = \"x\"",
@@ -222,6 +223,100 @@ fn each_mistake_is_told_with_its_line() {
         assert!(!shown.contains('\n'), "{line}: {shown}");
         assert!(!shown.contains('\u{1b}'), "{line}");
     }
+}
+
+/// An account of a maildrop, and `more` from line 7 on.
+fn pop3(more: &str) -> String {
+    with(&format!("protocol = \"pop3\"\n{more}"))
+}
+
+#[test]
+fn a_maildrop_has_keys_of_its_own() {
+    let account = |text: &str| parse(text).unwrap().accounts.remove(0);
+    let plain = account(&pop3(""));
+    let inbox = MailboxName::new("INBOX");
+    let expected = Maildrop {
+        mailbox: inbox.clone(),
+        owner: None,
+        keep: Keep::Forever,
+        deliver_command: Vec::new(),
+        token: false,
+    };
+    assert_eq!((plain.port, plain.maildrop), (995, Some(expected.clone())));
+    assert_eq!(plain.maildir, Path::new("/home/me/Mail"));
+    let more = "tls = \"starttls\"\nauth = \"oauthbearer\"\nkeep = \"30d\"\n\
+                deliver_to = { mailbox = \"Old/Mail\" }";
+    let other = account(&pop3(more));
+    let mailbox = MailboxName::new("Old/Mail");
+    let keep = Keep::Days(30);
+    assert_eq!(other.port, 110);
+    assert_eq!(other.maildrop, Some(Maildrop { mailbox, keep, token: true, ..expected.clone() }));
+    let handed = pop3("deliver_command = [\"~/bin/mda\", \"-x\"]\nkeep = \"until_pulled\"");
+    let handed = account(&handed.replace("maildir = \"~/Mail\"\n", ""));
+    assert_eq!(handed.maildir, Path::new("/home/me/.local/state/mailtide/me.spool"));
+    let (deliver_command, keep) =
+        (vec!["/home/me/bin/mda".to_owned(), "-x".to_owned()], Keep::UntilPulled);
+    assert_eq!(handed.maildrop, Some(Maildrop { deliver_command, keep, ..expected }));
+}
+
+#[test]
+fn a_guest_has_the_maildir_of_its_owner() {
+    let owner = with("layout = \"maildir++\"\ninfo_separator = \"!\"");
+    let guest = |to: &str| {
+        let guest = pop3(&format!("deliver_to = {{ account = \"{to}\" }}"));
+        guest.replace(".me]", ".you]").replace("maildir = \"~/Mail\"\n", "")
+    };
+    // In either order.
+    for text in [owner.clone() + &guest("me"), guest("me") + &owner] {
+        let config = parse(&text).unwrap();
+        let you = config.account("you").unwrap();
+        assert_eq!(you.maildir, Path::new("/home/me/Mail"));
+        assert_eq!((you.layout, you.info_separator), (Layout::MaildirPlusPlus, '!'));
+        assert_eq!(you.maildrop.as_ref().unwrap().owner.as_deref(), Some("me"));
+    }
+    for nobody in ["nobody", "you"] {
+        let told = error(&(owner.clone() + &guest(nobody)));
+        let expected =
+            format!("{nobody:?} in \"deliver_to\" is no account with a Maildir of its own");
+        assert_eq!(told, format!("config.toml:13: {expected}"));
+    }
+}
+
+#[test]
+fn each_mistake_of_a_maildrop_is_told_with_its_line() {
+    let table = [
+        ("direction = \"pull\"", "\"direction\" means nothing with protocol = \"pop3\""),
+        ("mailboxes = {}", "\"mailboxes\" means nothing with protocol = \"pop3\""),
+        ("guard = {}", "\"guard\" means nothing with protocol = \"pop3\""),
+        (
+            "keep = \"30h\"",
+            "\"keep\" must be \"forever\", \"until_pulled\" or a number of days, like \"30d\", \
+             not \"30h\"",
+        ),
+        ("keep = \"0d\"", "\"keep\" must be "),
+        ("keep = 30", "\"keep\" must be a string in quotes, not a number"),
+        ("deliver_to = \"x\"", "\"deliver_to\" must be a table, like { … }, not a string"),
+        (
+            "deliver_to = { mailbx = \"x\" }",
+            "unknown key \"mailbx\" in deliver_to; did you mean \"mailbox\"?",
+        ),
+        ("deliver_to = { mailbox = \"../x\" }", "\"../x\" cannot be the name of a mailbox"),
+        ("deliver_command = []", "\"deliver_command\" is empty"),
+        ("auth = \"cram\"", "\"auth\" must be \"password\", \"xoauth2\" or \"oauthbearer\", "),
+    ];
+    for (line, expected) in table {
+        let shown = error(&pop3(line));
+        let expected = format!("{PATH}:7: {expected}");
+        assert!(shown.lines().any(|shown| shown.starts_with(&expected)), "{line}: {shown}");
+    }
+    let both = error(&pop3("deliver_command = [\"x\"]"));
+    assert_eq!(both, "config.toml:5: \"maildir\" means nothing with \"deliver_command\": keep one");
+    let both = error(&pop3("deliver_to = { account = \"me\" }"));
+    assert!(both.contains("\"maildir\" means nothing here"), "{both}");
+    // What [defaults] say of mirrors is for those.
+    let text = "[defaults]\nconnections = 2\nkeep = \"30d\"\n".to_owned();
+    parse(&(text.clone() + &with(""))).unwrap();
+    parse(&(text + &pop3(""))).unwrap();
 }
 
 #[test]
