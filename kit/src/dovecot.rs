@@ -26,6 +26,8 @@ pub struct Options {
     pub without: Vec<&'static str>,
     /// A Maildir++ that the account `me` has a copy of, read by Dovecot's own driver for it.
     pub maildir: Option<PathBuf>,
+    /// The INBOX of each account is a maildrop as well (POP3).
+    pub pop3: bool,
 }
 
 /// A running server; dropped, it is stopped and its directory removed.
@@ -36,6 +38,8 @@ pub struct Dovecot {
     pub port: u16,
     /// IMAP with TLS from the start; 0 on a server without TLS.
     pub tls_port: u16,
+    /// POP3 on the loopback interface, without TLS or with STLS; 0 where it is not served.
+    pub pop3_port: u16,
 }
 
 impl Dovecot {
@@ -61,7 +65,8 @@ impl Dovecot {
         assert!(Path::new(PROGRAM).exists(), "Dovecot is not installed: run tests/run once");
         let dir = tempfile::Builder::new().prefix("mailtide-dovecot-").tempdir().expect("temp dir");
         let (port, tls_port) = (free_port(), identity.map_or(0, |_| free_port()));
-        let server = Self { dir, port, tls_port };
+        let pop3_port = if options.pop3 { free_port() } else { 0 };
+        let server = Self { dir, port, tls_port, pop3_port };
         server.write_config(options, identity);
         server.begin();
         server
@@ -153,20 +158,22 @@ impl Dovecot {
         };
         let mut text = format!(
             "base_dir = {base}/run\nstate_dir = {base}/state\nlog_path = {base}/log\n\
-             protocols = imap\nlisten = 127.0.0.1\ndisable_plaintext_auth = no\n\
+             protocols = {protocols}\nlisten = 127.0.0.1\ndisable_plaintext_auth = no\n\
              auth_mechanisms = plain\nfirst_valid_uid = 1\nmail_location = {location}\n\
              mail_fsync = never\nmail_max_userip_connections = 100\n\
              passdb {{\n  driver = static\n  args = password={PASSWORD}\n}}\n\
              userdb {{\n  driver = static\n  args = uid={users} gid={group} \
              home={base}/mail/%u\n}}\n",
             base = base.display(),
+            protocols = if options.pop3 { "imap pop3" } else { "imap" },
         );
         if !root {
             let _ = write!(
                 text,
                 "default_internal_user = {users}\ndefault_internal_group = {group}\n\
                  default_login_user = {users}\n\
-                 service anvil {{\n  chroot =\n}}\nservice imap-login {{\n  chroot =\n}}\n"
+                 service anvil {{\n  chroot =\n}}\nservice imap-login {{\n  chroot =\n}}\n\
+                 service pop3-login {{\n  chroot =\n}}\n"
             );
         }
         let _ = write!(
@@ -175,6 +182,14 @@ impl Dovecot {
              \n  inet_listener imaps {{\n    port = {}\n    ssl = yes\n  }}\n}}\n",
             self.port, self.tls_port
         );
+        if options.pop3 {
+            let _ = write!(
+                text,
+                "service pop3-login {{\n  inet_listener pop3 {{\n    port = {}\n  }}\n\
+                 \n  inet_listener pop3s {{\n    port = 0\n  }}\n}}\n",
+                self.pop3_port
+            );
+        }
         text += &self.tls_config(identity);
         text.push_str("namespace inbox {\n  inbox = yes\n  separator = /\n");
         for name in ["Drafts", "Sent", "Trash", "Junk", "Archive"] {

@@ -169,14 +169,17 @@ impl Pull {
             crate::config::Keep::Days(_) => Some(self.today()),
             _ => None,
         };
-        let before = self.store.drop_listed()?;
         let limit = self.settings.max_message_size;
-        let named = |name: &Name| match name {
-            Name::Uidl(uidl) => self.store.drop_rows_called(uidl),
-            Name::Header(header) => self.store.drop_rows_headed(header),
-            Name::None => Ok(Vec::new()),
-        };
-        Ok(sort::sort(entries, &before, limit, today, &named)?)
+        // Of one and the same state, and without a lock for each question.
+        Ok(self.store.snapshot(|view| {
+            let before = view.drop_listed()?;
+            let named = |name: &Name| match name {
+                Name::Uidl(uidl) => view.drop_rows_called(uidl),
+                Name::Header(header) => view.drop_rows_headed(header),
+                Name::None => Ok(Vec::new()),
+            };
+            sort::sort(entries, &before, limit, today, &named)
+        })?)
     }
 
     /// A name was that of two messages: from here on headers tell them apart.

@@ -3,6 +3,7 @@
 mod daemon;
 mod days;
 mod kills;
+mod maildrop;
 mod names;
 mod sign_in;
 
