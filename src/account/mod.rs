@@ -114,7 +114,7 @@ pub async fn sync(
 ) -> (Report, Result<(), AccountError>) {
     const CAUSE: &str = "command";
     if let Some(terms) = settings.maildrop.clone() {
-        return maildrop::pull(settings, terms, outside, &wish, CAUSE).await;
+        return Box::pin(maildrop::pull(settings, terms, outside, &wish, CAUSE)).await;
     }
     let mut run = match Run::open(settings, outside, &wish, CAUSE).await {
         Ok(run) => run,

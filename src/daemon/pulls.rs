@@ -61,7 +61,7 @@ impl Task {
         let progress = progress::onto(&self.board, &self.account.name);
         let outside = Outside { progress, stop: Arc::clone(&stop), ..self.outside.clone() };
         let (started, words, wish) = (Instant::now(), cause::words(causes), Wish::default());
-        let pull = maildrop::pull(settings, terms.clone(), outside, &wish, &words);
+        let pull = Box::pin(maildrop::pull(settings, terms.clone(), outside, &wish, &words));
         let (report, result) = tokio::select! {
             done = self.alive(pull) => done,
             () = self.must_end(&stop) => {

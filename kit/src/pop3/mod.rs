@@ -19,10 +19,12 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mailtide::remote::{BoxStream, Connecting, Connector};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 pub use crate::imap::{Injected, When, certificate};
@@ -168,6 +170,26 @@ impl Server {
     #[must_use]
     pub fn tls_connector(&self) -> Dialler {
         Dialler { server: self.clone(), encrypted: true }
+    }
+
+    /// Listens on a free loopback port on a thread of its own, for clients that are other
+    /// processes. Gives the port.
+    ///
+    /// # Errors
+    /// When no port or thread can be had.
+    pub fn listen_on_thread(&self) -> std::io::Result<u16> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
+        let (port, server) = (listener.local_addr()?.port(), self.clone());
+        let accept = async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(server.serve(stream));
+            }
+        };
+        std::thread::Builder::new()
+            .name("maildrop".to_owned())
+            .spawn(move || runtime.block_on(accept))?;
+        Ok(port)
     }
 
     /// Ends all connections at once, without a word.

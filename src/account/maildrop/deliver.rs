@@ -197,7 +197,7 @@ impl Run {
                         pulled.push(Removable::of(body.entry.number, id, 0));
                     }
                     Err((why, code)) => {
-                        self.report.skip("deliver_command", why);
+                        self.report.skip(body.entry.title(), why);
                         later = code == Some(TEMPFAIL);
                         all = false;
                     }

@@ -48,6 +48,16 @@ pub(super) struct Entry {
     pub(super) tried: Option<(i64, u32)>,
 }
 
+impl Entry {
+    /// What it is called in a message to a person.
+    pub(super) fn title(&self) -> String {
+        match &self.name {
+            Name::Uidl(uidl) => format!("UIDL {uidl}"),
+            _ => format!("message {}", self.number),
+        }
+    }
+}
+
 /// A message that needs not be fetched.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Known {

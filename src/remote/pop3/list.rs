@@ -123,12 +123,15 @@ fn united(ids: Entries<String>, sizes: Entries<u64>) -> Vec<Listed> {
 mod tests {
     use super::*;
 
+    /// A line, and what it says.
+    type Case<'a> = (&'a [u8], Option<(u32, Option<String>)>);
+
     #[test]
     fn lines_of_every_make() {
         let text = |text: &str| Some(text.to_owned());
         let long = "x".repeat(ID);
         let (kept, over) = (format!("3 {long}"), format!("3 {long}y"));
-        let table: [(&[u8], Option<(u32, Option<String>)>); 13] = [
+        let table: [Case<'_>; 13] = [
             (b"1 a", Some((1, text("a")))),
             (b"  2   b  ", Some((2, text("b")))),
             (b"2\tb c", Some((2, text("b c")))),

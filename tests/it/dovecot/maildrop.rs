@@ -166,7 +166,6 @@ fn awkward_mail_comes_as_it_is_and_once() {
 /// Killed at random moments: every message is here exactly once, and none has left the server
 /// that is not here.
 #[test]
-#[expect(clippy::print_stdout, reason = "the seed")]
 fn killed_at_any_moment() {
     let seed = fastrand::u64(..);
     println!("seed {seed}");

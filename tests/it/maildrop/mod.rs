@@ -2,6 +2,7 @@
 //! sync` and the daemon call.
 
 mod crash;
+mod daemon;
 mod guest;
 mod keep;
 mod limits;

@@ -12,11 +12,14 @@ fn listed(number: u32, uidl: Option<&str>, size: u64) -> Listed {
     Listed { number, uidl: uidl.map(str::to_owned), size: Some(size) }
 }
 
+/// What it is called, what is done to the server, and what it lists then.
+type Case = (&'static str, fn(&Server), Vec<Listed>);
+
 #[tokio::test(start_paused = true)]
 async fn oddities() {
     let usual = || vec![listed(1, Some("a"), 1), listed(2, Some("b"), 2), listed(3, Some("c"), 3)];
     let long = "x".repeat(1_000);
-    let table: [(&str, fn(&Server), Vec<Listed>); 11] = [
+    let table: [Case; 11] = [
         ("nothing odd", |_| {}, usual()),
         ("not pipelined", |server| server.configure(|p| p.pipelining = false), usual()),
         (

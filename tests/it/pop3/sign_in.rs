@@ -32,6 +32,9 @@ async fn tried(profile: Profile, auth: Auth, right: bool) -> (Vec<String>, Optio
     (commands.filter(|line| line != "CAPA").collect(), result.err())
 }
 
+/// What it is called, what the server is, and with which code it refuses.
+type Case = (&'static str, fn(&mut Profile), Option<Code>);
+
 #[tokio::test(start_paused = true)]
 async fn every_way_is_taken_and_refused() {
     let table: [(&str, Profile, Auth, &[&str]); 9] = [
@@ -121,7 +124,7 @@ async fn a_long_secret_goes_in_a_line_of_its_own() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lock_is_no_wrong_password() {
-    let table: [(&str, fn(&mut Profile), Option<Code>); 4] = [
+    let table: [Case; 4] = [
         ("locked", |profile| profile.locked = true, Some(Code::InUse)),
         ("too soon", |profile| profile.too_soon = true, Some(Code::LoginDelay(None))),
         (

@@ -4,6 +4,7 @@ mod daemon;
 mod ends;
 mod full;
 mod limits;
+mod maildrop;
 mod modes;
 mod planted;
 mod scale;
