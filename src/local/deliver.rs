@@ -26,6 +26,8 @@ use super::name::FileName;
 use super::read::CHUNK;
 use super::root::{Root, make_dirs};
 
+/// Octets of a page of memory, on most machines.
+const PAGE: usize = 4096;
 /// Batches larger than this are made durable by one `syncfs`.
 const SYNC_EACH_MAX: usize = 100;
 /// So many `fsync` at a time: they share the journal's commit, where one after another would
@@ -328,7 +330,8 @@ impl Delivery {
                 }
             }
             if self.pending.len() >= CHUNK {
-                self.flush()?;
+                // Whole pages: one that is written in two parts costs the system twice.
+                self.flush_up_to(self.pending.len() / PAGE * PAGE)?;
             }
         }
         Ok(())
@@ -354,11 +357,16 @@ impl Delivery {
     }
 
     fn flush(&mut self) -> Result<(), LocalError> {
-        if !self.pending.is_empty() {
-            let wrote = self.file.write_at(&self.pending, self.written);
+        self.flush_up_to(self.pending.len())
+    }
+
+    /// Writes so many of the bytes that are pending.
+    fn flush_up_to(&mut self, end: usize) -> Result<(), LocalError> {
+        if end > 0 {
+            let wrote = self.file.write_at(&self.pending[..end], self.written);
             wrote.at(Scope::Message, "write", &self.path)?;
-            self.written += self.pending.len() as u64;
-            self.pending.clear();
+            self.written += end as u64;
+            self.pending.drain(..end);
         }
         Ok(())
     }

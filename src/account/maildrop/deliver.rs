@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
+use super::Through;
 use super::fetch::Body;
 use super::remove::Removable;
+use super::shelf::Shelf;
 use super::sort::{Entry, Name};
 use crate::account::maildrop::Pull as Run;
 use crate::account::{AccountError, restate};
@@ -25,22 +27,30 @@ const LIMIT: Duration = Duration::from_secs(600);
 const TEMPFAIL: i32 = 75;
 
 impl Run {
-    /// Delivers a batch. Gives whether all of it is delivered; what is not stays on the server.
+    /// Delivers a batch. Gives whether that was all of it; what is not delivered stays on the
+    /// server.
     pub(super) async fn deliver(
         &mut self,
-        bodies: Vec<Body>,
+        shelf: Shelf,
         pulled: &mut Vec<Removable>,
-    ) -> Result<bool, AccountError> {
+    ) -> Result<Through, AccountError> {
+        let (bodies, synced) = shelf.take();
         if bodies.is_empty() {
-            return Ok(true);
+            return Ok(Through::All);
+        }
+        if let Err(error) = synced {
+            // Asking the system a second time proves nothing: they are fetched once more.
+            self.report.skip(self.terms.mailbox.to_string(), error.to_string());
+            return Ok(Through::Enough);
         }
         self.mark()?;
         let bodies = self.recognize(bodies, pulled)?;
-        if self.terms.deliver_command.is_empty() {
-            self.place(bodies, pulled)
+        let all = if self.terms.deliver_command.is_empty() {
+            self.place(&bodies, pulled)?
         } else {
-            self.hand_over(bodies, pulled).await
-        }
+            self.hand_over(bodies, pulled).await?
+        };
+        Ok(if all { Through::All } else { Through::Enough })
     }
 
     /// Advances the counter of marker and store, once a pull, before its first effect.
@@ -62,8 +72,8 @@ impl Run {
         let mut given_again = false;
         self.store.transaction(|tx| {
             for body in bodies {
-                let content = body.delivered.summary.content;
-                let found = alike.row(tx, &body.entry, &content, body.text.as_ref())?;
+                let content = body.read.delivered.summary.content;
+                let found = alike.row(tx, &body.entry, &content, body.read.text.as_ref())?;
                 let row = match found {
                     Some(row) => {
                         let same = row.content == Some(content) && row.pull != Pull::Alike;
@@ -86,7 +96,7 @@ impl Run {
                 if row.pull == Pull::Pulled {
                     pulled.push(Removable::of(body.entry.number, id, row.days));
                 }
-                seen.push(body.delivered);
+                seen.push(body.read.delivered);
                 known += 1;
             }
             Ok(())
@@ -108,26 +118,16 @@ impl Run {
 
     fn place(
         &mut self,
-        bodies: Vec<Body>,
+        bodies: &[Body],
         pulled: &mut Vec<Removable>,
     ) -> Result<bool, AccountError> {
         if bodies.is_empty() {
             return Ok(true);
         }
-        let files: Vec<&Delivered> = bodies.iter().map(|body| &body.delivered).collect();
-        let synced = self.root.sync_many(&files).and_then(|done| match done {
-            true => Ok(()),
-            false => self.root.sync_deliveries(&files),
-        });
-        if let Err(error) = synced {
-            // Asking the system a second time proves nothing: they are fetched once more.
-            self.report.skip(self.terms.mailbox.to_string(), error.to_string());
-            return Ok(false);
-        }
         let today = self.today();
         let placing = self.store.transaction(|tx| {
             let mut rows = Vec::with_capacity(bodies.len());
-            for body in &bodies {
+            for body in bodies {
                 let mut row = row_of(body, today);
                 row.id = tx.put_drop_row(&row)?;
                 rows.push((body.entry.number, row));
@@ -189,7 +189,7 @@ impl Run {
         let (mut all, mut later) = (true, false);
         for body in bodies {
             if !later && !self.outside.is_stopping() {
-                match self.give(&body.delivered).await {
+                match self.give(&body.read.delivered).await {
                     Ok(()) => {
                         let row = DropRow { pull: Pull::Pulled, ..row_of(&body, today) };
                         let id = self.store.transaction(|tx| tx.put_drop_row(&row))?;
@@ -205,7 +205,7 @@ impl Run {
             } else {
                 all = false;
             }
-            let Delivered { mailbox, stem, .. } = &body.delivered;
+            let Delivered { mailbox, stem, .. } = &body.read.delivered;
             if let Err(error) = self.root.discard(mailbox, stem) {
                 tracing::debug!(%error, "a body that was handed over stays in tmp");
             }
@@ -280,11 +280,11 @@ fn row_named(entry: &Entry, today: i64) -> DropRow {
 
 /// The row of a body that is to be placed.
 fn row_of(body: &Body, today: i64) -> DropRow {
-    let Delivered { mailbox, stem, summary, .. } = &body.delivered;
+    let Delivered { mailbox, stem, summary, .. } = &body.read.delivered;
     DropRow {
         header: Some(body.named_header()),
         content: Some(summary.content),
-        text: body.text,
+        text: body.read.text,
         pull: Pull::Placing(mailbox.clone(), stem.clone()),
         ..row_named(&body.entry, today)
     }
@@ -301,7 +301,7 @@ impl Body {
     fn named_header(&self) -> [u8; 32] {
         match self.entry.name {
             Name::Header(hash) => hash,
-            _ => self.header,
+            _ => self.read.header,
         }
     }
 }

@@ -1,36 +1,28 @@
 //! Bodies from the maildrop into `tmp/`, batch by batch.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
 
+use super::read::Read;
 use super::remove::Removable;
-use super::sort::{Entry, TRIES, header_hash};
+use super::shelf::Shelf;
+use super::sink::{Sink, Taken};
+use super::sort::{Entry, TRIES};
 use super::{Pull, Through, totals};
 use crate::account::AccountError;
-use crate::account::progress::{Event, Progress, Way};
-use crate::local::{Delivered, Delivery, LocalError, Root};
-use crate::reconcile::types::MailboxName;
-use crate::remote::pop3::{BodySink, HEADER, Session};
-use crate::remote::{Code, RemoteError, date};
+use crate::account::progress::{Event, Way};
+use crate::local::LocalError;
+use crate::remote::pop3::Session;
+use crate::remote::{Code, RemoteError};
 
 /// A batch is placed when it holds this many messages or octets.
-const BATCH: (usize, u64) = (1_000, 32 << 20);
+const BATCH: (usize, u64) = (4_000, 64 << 20);
 /// The same where a program takes them one by one.
-const HANDED: (usize, u64) = (50, 32 << 20);
-/// How much of a header is read, as TOP gives it.
-const HEADER_MAX: usize = HEADER;
-/// A date may be so many seconds in the future: clocks differ.
-const AHEAD: i64 = 86_400;
-
+const HANDED: (usize, u64) = (50, 64 << 20);
 /// A body in `tmp/`, whole and hashed, not yet durable.
 #[derive(Debug)]
 pub(super) struct Body {
     pub(super) entry: Entry,
-    pub(super) delivered: Delivered,
-    /// Hash of its header.
-    pub(super) header: [u8; 32],
-    /// Hash of its body and of what its author wrote into the header.
-    pub(super) text: Option<[u8; 32]>,
+    pub(super) read: Read,
 }
 
 /// Why a batch came to no good end.
@@ -66,42 +58,52 @@ impl Pull {
         Ok((result?, pulled))
     }
 
+    /// Batch by batch; one is made durable while the next one comes.
     async fn batches(
         &mut self,
         session: &mut Session,
         mut todo: VecDeque<Entry>,
         pulled: &mut Vec<Removable>,
     ) -> Result<Through, AccountError> {
-        let mut through = Through::All;
-        while !todo.is_empty() {
+        let (mut through, mut shelf) = (Through::All, Shelf::as_they_are(Vec::new()));
+        while !todo.is_empty() && through == Through::All {
             if self.outside.is_stopping() {
-                return Ok(Through::Enough);
+                through = Through::Enough;
+                break;
             }
             let batch = next_batch(&mut todo, self.batch_size());
             if let Some(why) = self.disk_is_full(&batch) {
                 self.report.skip(self.terms.mailbox.to_string(), why);
-                return Ok(Through::Enough);
+                through = Through::Enough;
+                break;
             }
             let (bodies, left, cut) = self.batch(session, batch).await?;
-            let all_here = left.is_empty();
-            let delivered = self.deliver(bodies, pulled).await?;
-            if !delivered {
-                through = Through::Enough;
-            }
+            let next = match self.terms.deliver_command.is_empty() {
+                true => Shelf::sync(&self.root, bodies),
+                false => Shelf::as_they_are(bodies),
+            };
+            through = self.deliver(std::mem::replace(&mut shelf, next), pulled).await?;
             match cut {
-                None if all_here => {}
+                None if left.is_empty() => {}
                 // It answered, and not to what it was asked.
                 None => through = Through::Enough,
-                Some(Cut::Lost(error)) => return Err(error.into()),
+                Some(Cut::Lost(error)) => {
+                    self.deliver(shelf, pulled).await?;
+                    return Err(error.into());
+                }
                 Some(Cut::Disk(error)) => {
                     self.report.skip(self.terms.mailbox.to_string(), error.to_string());
-                    return Ok(Through::Enough);
+                    through = Through::Enough;
                 }
-                Some(Cut::Large) if session.is_over() => return Ok(Through::Part),
+                Some(Cut::Large) if session.is_over() => {
+                    self.deliver(shelf, pulled).await?;
+                    return Ok(Through::Part);
+                }
                 Some(Cut::Large) => left.into_iter().rev().for_each(|one| todo.push_front(one)),
             }
         }
-        Ok(through)
+        let last = self.deliver(shelf, pulled).await?;
+        Ok(if through == Through::All { last } else { through })
     }
 
     fn batch_size(&self) -> (usize, u64) {
@@ -130,18 +132,12 @@ impl Pull {
             progress: &self.outside.progress,
             limit: self.settings.max_message_size,
             now: self.outside.clock.now(),
+            taken: Taken::default(),
             open: None,
-            done: Vec::new(),
-            refused: Vec::new(),
-            large: None,
-            failure: None,
         };
         let result = session.retrieve(&numbers, &mut sink).await;
-        let Sink { done, refused, large, failure, .. } = sink;
-        let body = |Done { number, delivered, header, text }| {
-            let entry = entries.remove(&number)?;
-            Some(Body { entry, delivered, header, text })
-        };
+        let Taken { done, failure, refused, large } = sink.taken;
+        let body = |read: Read| Some(Body { entry: entries.remove(&read.number)?, read });
         let bodies: Vec<Body> = done.into_iter().filter_map(body).collect();
         for (number, error) in refused {
             if let Some(entry) = entries.remove(&number) {
@@ -197,142 +193,4 @@ fn next_batch(todo: &mut VecDeque<Entry>, size: (usize, u64)) -> Vec<Entry> {
         batch.push(entry);
     }
     batch
-}
-
-/// Streams bodies into `tmp/`.
-struct Sink<'a> {
-    root: &'a Root,
-    mailbox: &'a MailboxName,
-    progress: &'a Progress,
-    limit: u64,
-    now: i64,
-    open: Option<Reading>,
-    done: Vec<Done>,
-    refused: Vec<(u32, RemoteError)>,
-    /// The message that turned out too large.
-    large: Option<u32>,
-    failure: Option<LocalError>,
-}
-
-/// A body that came.
-struct Done {
-    number: u32,
-    delivered: Delivered,
-    header: [u8; 32],
-    text: Option<[u8; 32]>,
-}
-
-/// A body that is coming.
-struct Reading {
-    number: u32,
-    delivery: Delivery,
-    octets: u64,
-    head: Vec<u8>,
-    /// Of what follows the header.
-    rest: blake3::Hasher,
-    in_body: bool,
-}
-
-impl Reading {
-    fn take(&mut self, bytes: &[u8]) -> Result<(), LocalError> {
-        self.octets += bytes.len() as u64;
-        if self.in_body {
-            self.rest.update(bytes);
-        } else {
-            self.take_head(bytes);
-        }
-        self.delivery.write(bytes)
-    }
-
-    /// Collects the header; one that is too long counts as its beginning.
-    fn take_head(&mut self, bytes: &[u8]) {
-        let from = self.head.len().saturating_sub(3);
-        self.head.extend_from_slice(bytes);
-        let end = memchr::memmem::find(&self.head[from..], b"\r\n\r\n").map(|at| from + at + 4);
-        let end = end.unwrap_or(self.head.len());
-        if end < self.head.len() || self.head.len() > HEADER_MAX {
-            self.rest.update(&self.head[end..]);
-            self.head.truncate(end);
-            self.in_body = true;
-        }
-    }
-
-    fn finish(self, now: i64) -> Result<Done, LocalError> {
-        let date = date::of_header(&self.head).filter(|date| *date < now + AHEAD);
-        let delivered = self.delivery.finish(date.unwrap_or(now))?;
-        let keys = delivered.summary.header;
-        let text = keys.has_message_id.then(|| {
-            let mut hasher = blake3::Hasher::new();
-            hasher.update(&keys.loose).update(self.rest.finalize().as_bytes());
-            *hasher.finalize().as_bytes()
-        });
-        let head = &self.head[..self.head.len().min(HEADER_MAX)];
-        Ok(Done { number: self.number, delivered, header: header_hash(head), text })
-    }
-}
-
-impl Sink<'_> {
-    /// Keeps the reason; the stream only learns that it has to stop.
-    fn fail(&mut self, error: LocalError) -> io::Error {
-        self.open = None;
-        self.failure = Some(error);
-        io::Error::other("the Maildir cannot be written")
-    }
-}
-
-impl BodySink for Sink<'_> {
-    fn begin(&mut self, number: u32, _size: Option<u64>) -> io::Result<()> {
-        match self.root.begin(self.mailbox, &self.root.new_stem()) {
-            Ok(delivery) => {
-                let (head, rest) = (Vec::new(), blake3::Hasher::new());
-                let in_body = false;
-                self.open = Some(Reading { number, delivery, octets: 0, head, rest, in_body });
-                Ok(())
-            }
-            Err(error) => Err(self.fail(error)),
-        }
-    }
-
-    fn chunk(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let Some(open) = self.open.as_mut() else { return Ok(()) };
-        if open.octets.saturating_add(bytes.len() as u64) > self.limit {
-            self.large = Some(open.number);
-            self.open = None;
-            return Err(io::Error::other("the message is too large"));
-        }
-        open.take(bytes).map_err(|error| self.fail(error))?;
-        let (mailbox, way, count) = (self.mailbox, Way::Down, bytes.len() as u64);
-        self.progress.tell(Event::Octets { mailbox, way, count });
-        Ok(())
-    }
-
-    fn end(&mut self, number: u32) -> io::Result<()> {
-        let Some(open) = self.open.take() else { return Ok(()) };
-        let (mailbox, way) = (self.mailbox, Way::Down);
-        self.progress.tell(Event::Message { mailbox, way });
-        if open.octets == 0 {
-            // An empty file is no message: readers pass over it, or remove it.
-            let words = "the server says OK and gives no message".to_owned();
-            let doing = format!("RETR {number}");
-            self.refused.push((number, RemoteError::Garbled { doing, what: words }));
-            return Ok(());
-        }
-        match open.finish(self.now) {
-            Ok(done) => {
-                self.done.push(done);
-                Ok(())
-            }
-            Err(error) => Err(self.fail(error)),
-        }
-    }
-
-    fn discard(&mut self) {
-        self.open = None;
-    }
-
-    fn refused(&mut self, number: u32, error: RemoteError) {
-        let (mailbox, way) = (self.mailbox, Way::Down);
-        self.progress.tell(Event::Message { mailbox, way });
-        self.refused.push((number, error));
-    }
 }

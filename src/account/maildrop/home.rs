@@ -6,6 +6,7 @@
 //! remembers whose marker it found there.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::Pull as Run;
 use super::alike::{Alike, Files};
@@ -64,7 +65,7 @@ impl Run {
             terms,
             outside,
             store,
-            root,
+            root: Arc::new(root),
             home,
             alike: Alike::default(),
             report: Report::default(),

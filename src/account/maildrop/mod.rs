@@ -13,10 +13,14 @@ mod alike;
 mod deliver;
 mod fetch;
 mod home;
+mod read;
 mod remove;
+mod shelf;
+mod sink;
 mod sort;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use self::alike::Alike;
 use self::home::Home;
@@ -31,8 +35,9 @@ use crate::state::{Presence, Store};
 
 /// Sessions of one pull: some servers show a part of the maildrop at a time.
 const SESSIONS_MAX: u32 = 200;
-/// A session that brings so many, and shows nothing else, may have shown only a part.
-const PART: usize = 100;
+/// A session that brings so many, and shows nothing else, may have shown only a part: Gmail shows
+/// about 250 at a time.
+const PART: std::ops::Range<usize> = 100..1_000;
 /// Set where the server's names are not believed.
 const DOUBTED: &str = "uidl_doubted";
 /// Seconds of a day.
@@ -45,7 +50,7 @@ struct Pull {
     terms: Maildrop,
     outside: Outside,
     store: Store,
-    root: Root,
+    root: Arc<Root>,
     home: Home,
     /// What was pulled and is not in the listing under its name, and files that are nobody's.
     alike: Alike,
@@ -141,7 +146,7 @@ impl Pull {
         }
         self.note(&sorted)?;
         self.alike = Alike::new(&sorted, self.alike.take_files());
-        let may_be_part = sorted.known.is_empty() && sorted.new.len() >= PART;
+        let may_be_part = sorted.known.is_empty() && PART.contains(&sorted.new.len());
         let new = std::mem::take(&mut sorted.new);
         let (through, pulled) = self.fetch(session, new).await?;
         if through == Through::All {

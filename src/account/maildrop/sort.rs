@@ -140,6 +140,7 @@ pub(super) type Named<'a> = &'a dyn Fn(&Name) -> Result<Vec<DropRow>, StateError
 struct Book<'a> {
     named: Named<'a>,
     several: HashMap<Name, VecDeque<DropRow>>,
+    taken: HashSet<i64>,
 }
 
 impl Book<'_> {
@@ -147,17 +148,19 @@ impl Book<'_> {
     fn take(&mut self, entry: &Entry) -> Result<(Option<DropRow>, bool), StateError> {
         let fits = |row: &DropRow| is_same(entry, row);
         if let Some(rows) = self.several.get_mut(&entry.name) {
-            let taken = !rows.is_empty();
+            let is_taken = !rows.is_empty();
             let row = rows.iter().position(fits).and_then(|at| rows.remove(at));
-            return Ok((row, taken));
+            return Ok((row, is_taken));
         }
         let mut rows = VecDeque::from((self.named)(&entry.name)?);
-        let taken = !rows.is_empty();
+        rows.retain(|row| !self.taken.contains(&row.id));
+        let is_taken = !rows.is_empty();
         let row = rows.iter().position(fits).and_then(|at| rows.remove(at));
-        if taken {
+        self.taken.extend(row.as_ref().map(|row| row.id));
+        if !rows.is_empty() {
             self.several.insert(entry.name.clone(), rows);
         }
-        Ok((row, taken))
+        Ok((row, is_taken))
     }
 }
 
@@ -172,7 +175,7 @@ pub(super) fn sort(
 ) -> Result<Sorted, StateError> {
     let may_be_had =
         |times: u32, entry: &Entry| times < TRIES && entry.size.is_none_or(|size| size <= limit);
-    let mut book = Book { named, several: HashMap::new() };
+    let mut book = Book { named, several: HashMap::new(), taken: HashSet::new() };
     let mut sorted = Sorted::default();
     for mut entry in entries {
         let (row, taken) = book.take(&entry)?;

@@ -8,7 +8,10 @@ use crate::remote::RemoteError;
 
 /// How many commands may wait for their answers at a time.
 pub(crate) const WINDOW: usize = 16;
-/// How many octets of bodies may be under way at a time; a larger one goes alone.
+/// How many octets of bodies may be under way behind the one that is being read; a larger one
+/// goes alone there. Without any the server would have nothing more to say at its end: it may
+/// then hold the last octets back until all before are acknowledged (RFC 896), and an
+/// acknowledgement takes its time (RFC 1122 §4.2.3.2).
 pub(crate) const OCTETS: u64 = 1 << 20;
 /// What a body counts whose size was not announced.
 const UNKNOWN: u64 = OCTETS / 4;
@@ -40,7 +43,10 @@ impl<'a> Ahead<'a> {
     }
 
     fn has_room(&self, window: usize, octets: u64) -> bool {
-        self.under_way.is_empty() || self.under_way.len() < window && self.octets + octets <= OCTETS
+        let Some((_, first)) = self.under_way.front() else { return true };
+        let is_next = self.under_way.len() == 1;
+        let fits = is_next || self.octets - first + octets <= OCTETS;
+        self.under_way.len() < window && fits
     }
 }
 

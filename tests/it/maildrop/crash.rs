@@ -21,17 +21,15 @@ fn prepared(profile: &Profile, keep: Keep, pulled: u32) -> (Server, World) {
     (server, world)
 }
 
-/// Nothing is lost now, and all is well after two pulls.
+/// Nothing is lost now, and all is well after one more pull.
 fn check(server: &Server, world: &World, what: &str) {
     let (here, there) = (inbox(world), of(server.bodies()));
     for wanted in of(messages(1..=COUNT)) {
         assert!(here.contains(&wanted) || there.contains(&wanted), "lost: {what}");
     }
     server.heal();
-    for _ in 0..2 {
-        world.wait();
-        world.sync().1.unwrap_or_else(|error| panic!("{what}: {error}"));
-    }
+    world.wait();
+    world.sync().1.unwrap_or_else(|error| panic!("{what}: {error}"));
     assert_eq!(inbox(world), of(messages(1..=COUNT)), "{what}");
     world.wait();
     let (report, result) = world.sync();
