@@ -7,6 +7,7 @@ mod guest;
 mod keep;
 mod limits;
 mod names;
+mod worlds;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
