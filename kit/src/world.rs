@@ -251,6 +251,7 @@ impl World {
             info_separator: b':',
             machine: "test".to_owned(),
             maildrop: None,
+            secret_variable: None,
         };
         self.changes.iter().for_each(|change| change(&mut settings));
         settings

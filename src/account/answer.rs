@@ -42,6 +42,8 @@ pub fn adopt(settings: &Settings, fs: Arc<dyn Fs>) -> Result<(), AccountError> {
         layout: settings.layout,
         ..RootOptions::new(&id, &settings.machine)
     };
+    let is_guest = settings.maildrop.as_ref().is_some_and(|drop| drop.owner.is_some());
+    let options = if is_guest { super::maildrop::guest_options(options) } else { options };
     let root = Root::open(fs, &settings.maildir, options)?;
     // Any other trouble with the marker is what this replaces.
     if let Err(error @ AccountError::Layout { .. }) = super::restate::check_layout(settings, &root)

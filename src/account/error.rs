@@ -1,5 +1,7 @@
 //! What ends the run of an account, and what a person can do about it.
 
+use std::time::Duration;
+
 use crate::local::LocalError;
 use crate::remote::{Code, RemoteError};
 use crate::state::StateError;
@@ -66,6 +68,13 @@ pub enum Trouble {
     Person,
 }
 
+/// A rest that a server asks for; no longer than a day.
+#[must_use]
+pub fn rest(seconds: u64) -> Duration {
+    const MOST: u64 = 24 * 60 * 60;
+    Duration::from_secs(seconds.min(MOST))
+}
+
 impl AccountError {
     /// What kind of trouble it is.
     #[must_use]
@@ -93,10 +102,10 @@ impl AccountError {
 
     /// How long the server wants to be left alone, where it says so in seconds.
     #[must_use]
-    pub fn wait(&self) -> Option<std::time::Duration> {
+    pub fn wait(&self) -> Option<Duration> {
         match self {
             Self::Remote(error) => match error.code()? {
-                Code::LoginDelay(seconds) => seconds.map(std::time::Duration::from_secs),
+                Code::LoginDelay(seconds) => seconds.map(rest),
                 _ => None,
             },
             _ => None,

@@ -50,6 +50,8 @@ pub(super) fn check(
         if tx.meta("limits")?.as_deref() != Some(limits.as_str()) {
             try_again(tx, settings)?;
         }
+        // Should it pull again one day, it will not know what came meanwhile.
+        tx.delete_meta(super::maildrop::PULLS)?;
         tx.set_meta("identity", &identity)?;
         tx.set_meta("limits", &limits)?;
         tx.set_meta("scope", &settings.scope)

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Progress;
-use crate::config::{self, Account, Direction, Maildrop};
+use crate::config::{self, Account, Direction, Maildrop, SecretSource};
 use crate::local::Layout;
 use crate::local::fs::{Fs, RealFs};
 use crate::reconcile::types::{MailboxName, SpecialUse};
@@ -58,6 +58,8 @@ pub struct Settings {
     pub machine: String,
     /// What is pulled how, where the account is one of a maildrop.
     pub maildrop: Option<Maildrop>,
+    /// The environment variable that the password is in: no other program gets it.
+    pub secret_variable: Option<String>,
 }
 
 impl Settings {
@@ -113,6 +115,10 @@ impl Settings {
             info_separator: u8::try_from(account.info_separator).unwrap_or(b':'),
             machine: machine(),
             maildrop: account.maildrop.clone(),
+            secret_variable: match &account.secret {
+                SecretSource::Env(name) => Some(name.clone()),
+                _ => None,
+            },
         }
     }
 }

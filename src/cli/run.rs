@@ -258,6 +258,11 @@ fn drop_view(account: &Account, store: &Store) -> Result<StatusView, StateError>
     });
     let set_aside = left.collect();
     let kept = format!("{} of them are still on the server", counts.kept);
+    let alike = format!(
+        "{} of these are not what was pulled, but say the same: they are not deleted there",
+        counts.alike
+    );
+    let notes = [(counts.kept, kept), (counts.alike, alike)];
     let (last_run, skipped) = last_run(store)?.unzip();
     Ok(StatusView {
         last_run,
@@ -265,7 +270,7 @@ fn drop_view(account: &Account, store: &Store) -> Result<StatusView, StateError>
         messages: counts.pulled,
         set_aside,
         problems: skipped.unwrap_or_default(),
-        notes: (counts.kept > 0).then_some(kept).into_iter().collect(),
+        notes: notes.into_iter().filter(|(n, _)| *n > 0).map(|(_, note)| note).collect(),
         ..empty_view(account)
     })
 }
@@ -406,10 +411,6 @@ pub(super) fn adopt(config: &Config, account: &str) -> Result<String, Failure> {
     let Some(account) = config.account(account) else {
         return Err(Failure::new(Exit::Usage, "there is no such account"));
     };
-    if let Some(owner) = account.maildrop.as_ref().and_then(|drop| drop.owner.as_ref()) {
-        let text = format!("{} has no Maildir of its own: adopt {owner}", account.name);
-        return Err(Failure::new(Exit::Usage, text));
-    }
     let settings = Settings::of(account, &config.state_dir, "");
     account::adopt(&settings, Arc::new(RealFs)).map_err(|error| failure(&error))?;
     Ok(format!(

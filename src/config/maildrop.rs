@@ -47,7 +47,9 @@ pub(super) fn read(s: Section<'_>, env: &Env, token: bool, c: &mut Complaints<'_
         c.at(s.place("deliver_command"), "\"deliver_command\" is empty".to_owned());
     }
     let (mut mailbox, mut owner) = (inbox, None);
-    if let Some(table) = s.table("deliver_to", c) {
+    // [defaults] may say where mail of the others goes.
+    let place = if deliver_command.is_empty() { s.table("deliver_to", c) } else { None };
+    if let Some(table) = place {
         table.only(&["account", "mailbox"], &[], c);
         owner = table.string("account", c).map(|item| item.value.to_owned());
         if let Some(item) = table.string("mailbox", c) {

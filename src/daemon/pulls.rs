@@ -10,7 +10,7 @@ use super::cause::{self, Cause, Merged};
 use super::hook::Hooks;
 use super::progress;
 use super::state::State;
-use super::task::{End, Task, Wanted, skipped};
+use super::task::{End, Failure, Task, Wanted, skipped};
 use crate::account::{Outside, Report, Settings, Wish, maildrop};
 use crate::config::{Maildrop, Secret};
 
@@ -71,7 +71,7 @@ impl Task {
         };
         self.tell(&words, &report, started.elapsed());
         hooks.tell(&report);
-        result?;
+        result.map_err(|error| End::Trouble(Failure::from(error).no_earlier(report.rest)))?;
         Ok(Some(report).filter(|_| !stop.load(Ordering::Relaxed)))
     }
 

@@ -81,6 +81,13 @@ pub(super) struct Failure {
     wait: Option<Duration>,
 }
 
+impl Failure {
+    /// The same, and nobody is to ask earlier than that.
+    pub(super) fn no_earlier(self, rest: Option<Duration>) -> Self {
+        Self { wait: self.wait.max(rest), ..self }
+    }
+}
+
 impl From<AccountError> for Failure {
     fn from(error: AccountError) -> Self {
         let words = error.words().map(str::to_owned);
@@ -157,7 +164,11 @@ impl Task {
         }
         tracing::warn!("{why}; tried again in {seconds} s");
         self.board.update(&self.account.name, |view| view.runs += 1);
-        self.state(state, Some(now() + i64::try_from(seconds).unwrap_or(0)), Some(why));
+        self.state(
+            state,
+            Some(now().saturating_add(i64::try_from(seconds).unwrap_or(0))),
+            Some(why),
+        );
         let now = [Cause::Asked, Cause::Resumed, Cause::Network];
         let waited = async {
             tokio::select! {

@@ -4,7 +4,7 @@ use crate::reconcile::types::printable;
 
 use super::error::{LocalError, Scope};
 use super::layout::Layout;
-use super::root::{OWN, Root};
+use super::root::{MARKER, OWN, Root};
 
 const FIRST_LINE: &str = "mailtide 1";
 const MARKER_MAX: u64 = 16 * 1024;
@@ -74,7 +74,19 @@ impl Root {
     /// # Errors
     /// A marker that cannot be read or understood is an error, not a missing one.
     pub fn marker(&self) -> Result<Option<Marker>, LocalError> {
-        let path = self.path.join(OWN).join("marker");
+        self.marker_in(&self.options.marker)
+    }
+
+    /// The marker of the account whose root it is; a guest has another of its own.
+    ///
+    /// # Errors
+    /// As for [`Self::marker`].
+    pub fn owner_marker(&self) -> Result<Option<Marker>, LocalError> {
+        self.marker_in(MARKER)
+    }
+
+    fn marker_in(&self, file: &str) -> Result<Option<Marker>, LocalError> {
+        let path = self.path.join(OWN).join(file);
         let Some(text) = self.read_small(&path, MARKER_MAX, Scope::Root)? else {
             return Ok(None);
         };
@@ -88,7 +100,7 @@ impl Root {
     /// # Errors
     /// As the system says; the old one stays then.
     pub fn write_marker(&self, marker: &Marker) -> Result<(), LocalError> {
-        self.write_own("marker", marker.print().as_bytes())
+        self.write_own(&self.options.marker, marker.print().as_bytes())
     }
 }
 

@@ -18,6 +18,8 @@ use super::spelling::Spelling;
 pub(super) const OWN: &str = ".mailtide";
 /// The lock of the account whose root it is.
 const LOCK: &str = "lock";
+/// Its marker.
+pub(super) const MARKER: &str = "marker";
 
 /// How a root is opened.
 #[derive(Debug, Clone)]
@@ -28,6 +30,8 @@ pub struct RootOptions {
     /// The lock that is taken, by the name of its file in our own directory; none for who only
     /// looks. A guest, which places files in the root of another account, has one of its own.
     pub lock: Option<String>,
+    /// The name of our marker's file in our own directory.
+    pub marker: String,
     /// Who we are, for whoever finds the root locked: `pid@host`.
     pub holder: String,
     /// Host name, as a part of new file names.
@@ -51,6 +55,7 @@ impl RootOptions {
         Self {
             create: false,
             lock: Some(LOCK.to_owned()),
+            marker: MARKER.to_owned(),
             holder: format!("{}@{host}", std::process::id()),
             host: host.to_owned(),
             store_id: store_id.to_owned(),
@@ -80,8 +85,16 @@ impl Root {
     /// # Errors
     /// [`LocalError::NoRoot`] when it is missing, [`LocalError::Locked`] when another has it.
     pub fn open(fs: Arc<dyn Fs>, path: &Path, options: RootOptions) -> Result<Self, LocalError> {
+        let own = path.join(OWN);
         match if_there(fs.stat(path)).at(Scope::Root, "look at", path)? {
-            Some(meta) if meta.kind == Kind::Dir => {}
+            Some(meta) if meta.kind == Kind::Dir => {
+                let is_new = if_there(fs.lstat(&own)).at(Scope::Root, "look at", &own)?.is_none();
+                if let Some(parent) = path.parent().filter(|_| is_new) {
+                    // If we made it, and were killed before it was durable; not everybody may
+                    // do this to the parent of a directory that was there before.
+                    let _ = fs.sync_dir(parent);
+                }
+            }
             Some(_) => {
                 let error = io::ErrorKind::NotADirectory;
                 return Err(error.into()).at(Scope::Root, "open the Maildir root", path);
@@ -89,7 +102,6 @@ impl Root {
             None if options.create => make_dirs(fs.as_ref(), path, Scope::Root)?,
             None => return Err(LocalError::NoRoot { path: path.to_owned() }),
         }
-        let own = path.join(OWN);
         let lock = if let Some(name) = &options.lock {
             make_dirs(fs.as_ref(), &own, Scope::Root)?;
             let file = own.join(name);
@@ -214,10 +226,10 @@ pub(super) fn make_dirs(fs: &dyn Fs, path: &Path, scope: Scope) -> Result<(), Lo
     match fs.create_dir(path) {
         Ok(()) => {}
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-            return match fs.stat(path).at(scope, "look at", path)?.kind {
-                Kind::Dir => Ok(()),
-                _ => Err(e).at(scope, "make the directory", path),
-            };
+            if fs.stat(path).at(scope, "look at", path)?.kind != Kind::Dir {
+                return Err(e).at(scope, "make the directory", path);
+            }
+            // Whoever made it may have been killed before it was durable.
         }
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             let Some(parent) = path.parent() else { return Err(e).at(scope, "make", path) };

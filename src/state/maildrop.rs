@@ -41,10 +41,9 @@ pub struct DropRow {
     pub header: Option<[u8; 32]>,
     /// Its octets as the server announces them; none where it does not.
     pub size: Option<u64>,
-    /// BLAKE3 of it.
+    /// BLAKE3 of what was delivered.
     pub content: Option<ContentId>,
-    /// BLAKE3 of its body and of the header fields that its author wrote; none without a
-    /// Message-ID.
+    /// BLAKE3 of its body and of the header fields that its author wrote.
     pub text: Option<[u8; 32]>,
     /// How far it has come.
     pub pull: Pull,
@@ -63,6 +62,8 @@ pub struct DropCounts {
     pub pulled: u64,
     /// Those of them that the server still has.
     pub kept: u64,
+    /// Those of these that only say the same as one that was pulled.
+    pub alike: u64,
 }
 
 const COLUMNS: &str = "id, uidl, header, size, content, text, state, mailbox, stem, words, times, \
@@ -117,25 +118,31 @@ impl View {
         self.all("find a message of the maildrop", &sql, [&header[..]], decode)
     }
 
-    /// Rows of messages with this content, or else with this text, the earliest first.
+    /// Rows of messages with this content, the earliest first.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn drop_rows_alike(
-        &self,
-        content: &ContentId,
-        text: Option<&[u8; 32]>,
-    ) -> Result<Vec<DropRow>> {
-        const DOING: &str = "find what was pulled";
+    pub fn drop_rows_of(&self, content: &ContentId) -> Result<Vec<DropRow>> {
         let sql = format!("SELECT {COLUMNS} FROM maildrop WHERE content = ?1 ORDER BY id");
-        let mut rows = self.all(DOING, &sql, [&content.0[..]], decode)?;
-        if let Some(text) = text {
-            let sql = format!(
-                "SELECT {COLUMNS} FROM maildrop WHERE text = ?1 AND content <> ?2 ORDER BY id"
-            );
-            rows.extend(self.all(DOING, &sql, (&text[..], &content.0[..]), decode)?);
-        }
-        Ok(rows)
+        self.all("find what was pulled", &sql, [&content.0[..]], decode)
+    }
+
+    /// Rows of messages that say the same, the earliest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn drop_rows_saying(&self, text: &[u8; 32]) -> Result<Vec<DropRow>> {
+        let sql = format!("SELECT {COLUMNS} FROM maildrop WHERE text = ?1 ORDER BY id");
+        self.all("find what was pulled", &sql, [&text[..]], decode)
+    }
+
+    /// Whether a message went without our doing, ever.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn drop_has_vanished(&self) -> Result<bool> {
+        let sql = "SELECT 1 FROM maildrop WHERE presence = 1 LIMIT 1";
+        Ok(self.one("read what vanished", sql, (), |_| Ok(()))?.is_some())
     }
 
     /// One row.
@@ -182,7 +189,7 @@ impl View {
     /// # Errors
     /// When the database cannot be read.
     pub fn drop_contents(&self) -> Result<Vec<(i64, ContentId)>> {
-        let sql = "SELECT id, content FROM maildrop WHERE state <= 1 AND content IS NOT NULL";
+        let sql = "SELECT id, content FROM maildrop WHERE state <= 2 AND content IS NOT NULL";
         let decode = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, ContentId(row.get(1)?)));
         self.all("read what was pulled", sql, (), decode)
     }
@@ -192,10 +199,12 @@ impl View {
     /// # Errors
     /// When the database cannot be read.
     pub fn drop_counts(&self) -> Result<DropCounts> {
-        let sql = "SELECT count(*), ifnull(sum(presence = 0), 0) FROM maildrop WHERE state <> 3";
+        let sql = "SELECT count(*), ifnull(sum(presence = 0), 0), \
+                   ifnull(sum(presence = 0 AND state = 2), 0) FROM maildrop WHERE state <> 3";
         let count = |row: &rusqlite::Row<'_>| {
-            let [pulled, kept]: [i64; 2] = [row.get(0)?, row.get(1)?];
-            Ok(DropCounts { pulled: pulled.cast_unsigned(), kept: kept.cast_unsigned() })
+            let [pulled, kept, alike] =
+                [row.get(0)?, row.get(1)?, row.get(2)?].map(i64::cast_unsigned);
+            Ok(DropCounts { pulled, kept, alike })
         };
         Ok(self.one("count what was pulled", sql, (), count)?.unwrap_or_default())
     }

@@ -163,6 +163,7 @@ CREATE INDEX maildrop_header ON maildrop (header) WHERE header IS NOT NULL;
 CREATE INDEX maildrop_content ON maildrop (content) WHERE content IS NOT NULL;
 CREATE INDEX maildrop_text ON maildrop (text) WHERE text IS NOT NULL;
 CREATE INDEX maildrop_listed ON maildrop (id) WHERE presence = 0;
+CREATE INDEX maildrop_vanished ON maildrop (id) WHERE presence = 1;
 CREATE INDEX maildrop_placing ON maildrop (id) WHERE state = 0;
 ";
 

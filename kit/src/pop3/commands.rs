@@ -52,6 +52,9 @@ impl Session {
                 self.maildrop.iter_mut().flatten().for_each(|held| held.deleted = false);
                 self.say("+OK");
             }
+            "RETR" if arguments.parse().is_ok_and(|n| faults.is(&Fault::CutAtMessage(n))) => {
+                return Ok(Next::End);
+            }
             "UIDL" | "LIST" => self.listing(verb, arguments, faults),
             "RETR" | "TOP" | "DELE" => self.message(verb, arguments, faults),
             _ => self.refuse("", "unknown command"),

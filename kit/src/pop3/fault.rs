@@ -19,6 +19,8 @@ pub enum Fault {
     Refuse(String),
     /// RETR, TOP and DELE of the message with this number are refused.
     RefuseMessage(u32),
+    /// The connection ends at RETR of the message with this number.
+    CutAtMessage(u32),
     /// These octets instead of the command's own answer; it is not carried out.
     Say(Vec<u8>),
     /// Lines that make no sense stand between those of a listing.

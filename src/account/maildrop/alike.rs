@@ -7,7 +7,8 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
-use super::sort::{Entry, Name, Sorted};
+use super::read::Read;
+use super::sort::{Entry, Sorted};
 use crate::reconcile::types::ContentId;
 use crate::state::{DropRow, Presence, Pull, StateError, View};
 
@@ -18,21 +19,39 @@ pub(super) struct Alike {
     claimed: HashSet<i64>,
     /// Rows that left with this listing.
     gone: BTreeSet<i64>,
-    /// The names changed.
+    /// What vanished may be back under another name.
     renamed: bool,
-    /// Rows of contents that several have: asked for once.
-    several: HashMap<ContentId, VecDeque<DropRow>>,
+    /// The names changed: the same text is the same message.
+    surely: bool,
+    /// Rows that several have the content, or the text, of: asked for once.
+    several: HashMap<Key, VecDeque<DropRow>>,
     /// Files that no row accounts for.
     files: Files,
 }
 
+/// By what rows are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Key {
+    Content(ContentId),
+    Text([u8; 32]),
+}
+
+/// A row that is a message of the listing.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// It is the very message.
+    Same(DropRow),
+    /// It says the same.
+    Alike(DropRow),
+}
+
 impl Alike {
     /// What the messages of a listing may be.
-    pub(super) fn new(sorted: &Sorted, files: Files) -> Self {
+    pub(super) fn new(sorted: &Sorted, surely: bool, files: Files) -> Self {
         let claimed = sorted.known.iter().map(|known| known.row).collect();
         let gone = sorted.gone.iter().copied().collect();
-        let (renamed, several) = (sorted.renamed, HashMap::new());
-        Self { claimed, gone, renamed, several, files }
+        let renamed = sorted.renamed || surely;
+        Self { claimed, gone, renamed, surely, several: HashMap::new(), files }
     }
 
     /// Only files.
@@ -54,39 +73,68 @@ impl Alike {
         self.claimed.contains(&row)
     }
 
-    /// The row that a message was pulled by under another name, if there is one; exactly the
-    /// same, or the same text.
+    /// The row that a message was pulled by, under another name or in other words.
     pub(super) fn row(
         &mut self,
         view: &View,
         entry: &Entry,
-        content: &ContentId,
-        text: Option<&[u8; 32]>,
-    ) -> Result<Option<DropRow>, StateError> {
+        body: &Read,
+    ) -> Result<Option<Found>, StateError> {
+        let content = body.delivered.summary.content;
         let in_doubt = entry.doubtful || self.renamed;
+        if let Some(row) = self.free(view, entry, Key::Content(content), in_doubt)? {
+            return Ok(Some(match row.pull {
+                Pull::Alike => Found::Alike(row),
+                _ => Found::Same(row),
+            }));
+        }
+        let may_say = entry.taken || (self.surely || entry.doubtful) && body.has_message_id();
+        if !may_say {
+            return Ok(None);
+        }
+        let row = self.free(view, entry, Key::Text(body.text), in_doubt)?;
+        Ok(row.and_then(|row| {
+            // Under its own name it is the same message, whatever the server wrote into it.
+            let is_named = entry.name.uidl().is_some_and(|uidl| row.uidl == Some(uidl));
+            match (is_named, body.has_message_id()) {
+                (true, _) => Some(Found::Same(row)),
+                (false, true) => Some(Found::Alike(row)),
+                (false, false) => None,
+            }
+        }))
+    }
+
+    /// Takes the first row by this key that may be the message.
+    fn free(
+        &mut self,
+        view: &View,
+        entry: &Entry,
+        key: Key,
+        in_doubt: bool,
+    ) -> Result<Option<DropRow>, StateError> {
+        let (gone, claimed) = (&self.gone, &self.claimed);
         let may_be = |row: &DropRow| {
             let was_here = match row.presence {
                 Presence::Listed => false,
                 Presence::Vanished => true,
                 // We deleted it: only that the server did not is a reason to meet it again.
-                Presence::Deleted => match &entry.name {
-                    Name::Uidl(uidl) => row.uidl.as_ref() == Some(uidl),
-                    Name::Header(_) | Name::None => row.uidl.is_none(),
-                },
+                Presence::Deleted => row.uidl == entry.name.uidl(),
             };
-            self.gone.contains(&row.id) || in_doubt && was_here
+            !claimed.contains(&row.id) && (gone.contains(&row.id) || in_doubt && was_here)
         };
-        let found = match self.several.get_mut(content) {
-            Some(rows) => take(rows, |row| may_be(row) && !self.claimed.contains(&row.id)),
-            None => {
-                let mut rows = VecDeque::from(view.drop_rows_alike(content, text)?);
-                rows.retain(|row| !matches!(row.pull, Pull::Left(..)));
-                let found = take(&mut rows, |row| may_be(row) && !self.claimed.contains(&row.id));
-                if rows.len() > 1 {
-                    self.several.insert(*content, rows);
-                }
-                found
+        let found = if let Some(rows) = self.several.get_mut(&key) {
+            take(rows, may_be)
+        } else {
+            let mut rows = VecDeque::from(match &key {
+                Key::Content(content) => view.drop_rows_of(content)?,
+                Key::Text(text) => view.drop_rows_saying(text)?,
+            });
+            rows.retain(|row| !matches!(row.pull, Pull::Left(..)) && may_be(row));
+            let found = rows.pop_front();
+            if !rows.is_empty() {
+                self.several.insert(key, rows);
             }
+            found
         };
         self.claimed.extend(found.as_ref().map(|row| row.id));
         Ok(found)

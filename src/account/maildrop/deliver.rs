@@ -10,7 +10,8 @@ use std::time::Duration;
 use tokio::process::Command;
 
 use super::Through;
-use super::fetch::Body;
+use super::alike::Found;
+use super::fetch::{Body, Leaving};
 use super::remove::Removable;
 use super::shelf::Shelf;
 use super::sort::{Entry, Name};
@@ -54,8 +55,8 @@ impl Run {
     }
 
     /// Advances the counter of marker and store, once a pull, before its first effect.
-    fn mark(&mut self) -> Result<(), AccountError> {
-        if !std::mem::replace(&mut self.marked, true) && self.is_own() {
+    pub(super) fn mark(&mut self) -> Result<(), AccountError> {
+        if !std::mem::replace(&mut self.marked, true) && self.has_marker() {
             restate::advance(&self.settings, &mut self.store, &self.root)?;
         }
         Ok(())
@@ -73,13 +74,9 @@ impl Run {
         self.store.transaction(|tx| {
             for body in bodies {
                 let content = body.read.delivered.summary.content;
-                let found = alike.row(tx, &body.entry, &content, body.read.text.as_ref())?;
-                let row = match found {
-                    Some(row) => {
-                        let same = row.content == Some(content) && row.pull != Pull::Alike;
-                        let pull = if same { Pull::Pulled } else { Pull::Alike };
-                        renamed(row, &body, pull)
-                    }
+                let row = match alike.row(tx, &body.entry, &body.read)? {
+                    Some(Found::Same(row)) => renamed(row, &body, Pull::Pulled),
+                    Some(Found::Alike(row)) => renamed(row, &body, Pull::Alike),
                     None if alike.file(&content) => {
                         DropRow { pull: Pull::Pulled, ..row_of(&body, today) }
                     }
@@ -179,16 +176,18 @@ impl Run {
         Ok(all)
     }
 
-    /// Gives messages to the user's program, one after the other.
+    /// Gives messages to the user's program, one after the other. One that it does not take is
+    /// tried again; when it says that it takes none for now, the others wait as well.
     async fn hand_over(
         &mut self,
         bodies: Vec<Body>,
         pulled: &mut Vec<Removable>,
     ) -> Result<bool, AccountError> {
         let today = self.today();
-        let (mut all, mut later) = (true, false);
+        let (mut waits, mut leaving) = (false, Vec::new());
         for body in bodies {
-            if !later && !self.outside.is_stopping() {
+            waits |= self.outside.is_stopping();
+            if !waits {
                 match self.give(&body.read.delivered).await {
                     Ok(()) => {
                         let row = DropRow { pull: Pull::Pulled, ..row_of(&body, today) };
@@ -196,30 +195,31 @@ impl Run {
                         self.report.pulled += 1;
                         pulled.push(Removable::of(body.entry.number, id, 0));
                     }
-                    Err((why, code)) => {
-                        self.report.skip(body.entry.title(), why);
-                        later = code == Some(TEMPFAIL);
-                        all = false;
+                    Err(Untaken { why, for_now }) => {
+                        self.report.skip(body.entry.title(), why.clone());
+                        waits |= for_now;
+                        let times = body.entry.tried.map_or(0, |(_, times)| times) + 1;
+                        leaving.extend((!for_now).then(|| (body.entry.clone(), why, times)));
                     }
                 }
-            } else {
-                all = false;
             }
             let Delivered { mailbox, stem, .. } = &body.read.delivered;
             if let Err(error) = self.root.discard(mailbox, stem) {
                 tracing::debug!(%error, "a body that was handed over stays in tmp");
             }
         }
-        Ok(all)
+        self.leave(leaving)?;
+        Ok(!waits)
     }
 
     /// Runs the program with the message as its input.
-    async fn give(&self, delivered: &Delivered) -> Result<(), (String, Option<i32>)> {
+    async fn give(&self, delivered: &Delivered) -> Result<(), Untaken> {
         let Some((program, arguments)) = self.terms.deliver_command.split_first() else {
             return Ok(());
         };
-        let say = |what: String| (format!("{}: {what}", printable(program)), None);
-        let input = std::fs::File::open(delivered.path()).map_err(|e| say(e.to_string()))?;
+        let shown = printable(program);
+        let failed = |why: String| Untaken { why: format!("{shown}: {why}"), for_now: true };
+        let input = std::fs::File::open(delivered.path()).map_err(|e| failed(e.to_string()))?;
         let mut command = Command::new(program);
         command
             .args(arguments)
@@ -227,37 +227,48 @@ impl Run {
             .stdin(Stdio::from(input))
             .stdout(Stdio::null())
             .kill_on_drop(true);
-        let ended = tokio::time::timeout(LIMIT, command.status()).await;
-        let status = match ended {
-            Ok(Ok(status)) => status,
-            Ok(Err(error)) => return Err(say(error.to_string())),
-            Err(_) => return Err(say(format!("took over {} s", LIMIT.as_secs()))),
-        };
-        match status.code() {
-            Some(0) => Ok(()),
-            code => Err((format!("{}: {status}; tried again later", printable(program)), code)),
+        if let Some(name) = &self.settings.secret_variable {
+            // The password is nobody else's business.
+            command.env_remove(name);
+        }
+        match tokio::time::timeout(LIMIT, command.status()).await {
+            Ok(Ok(status)) if status.success() => Ok(()),
+            Ok(Ok(status)) => Err(Untaken {
+                why: format!("{shown}: {status}; tried again later"),
+                for_now: status.code() == Some(TEMPFAIL),
+            }),
+            Ok(Err(error)) => Err(failed(error.to_string())),
+            Err(_) => Err(failed(format!("took over {} s", LIMIT.as_secs()))),
         }
     }
 
-    /// Notes why a message stays on the server.
-    pub(super) fn leave(
-        &mut self,
-        entry: Entry,
-        words: String,
-        times: u32,
-    ) -> Result<(), AccountError> {
-        if entry.name == Name::None {
+    /// Notes why messages stay on the server.
+    pub(super) fn leave(&mut self, leaving: Vec<Leaving>) -> Result<(), AccountError> {
+        let today = self.today();
+        let (named, nameless): (Vec<Leaving>, Vec<Leaving>) =
+            leaving.into_iter().partition(|(entry, ..)| entry.name != Name::None);
+        for (entry, words, _) in nameless {
             // It would not be known again.
+            self.report.skip(entry.title(), words);
+        }
+        if named.is_empty() {
             return Ok(());
         }
-        let row = DropRow {
-            id: entry.tried.map_or(0, |(id, _)| id),
-            pull: Pull::Left(words, times),
-            ..row_named(&entry, self.today())
-        };
-        self.store.transaction(|tx| tx.put_drop_row(&row))?;
+        self.store.transaction(|tx| {
+            named.into_iter().try_for_each(|(entry, words, times)| {
+                let pull = Pull::Left(words, times);
+                tx.put_drop_row(&DropRow { pull, ..row_named(&entry, today) }).map(drop)
+            })
+        })?;
         Ok(())
     }
+}
+
+/// A message that the user's program did not take.
+struct Untaken {
+    why: String,
+    /// It would take none.
+    for_now: bool,
 }
 
 fn row_named(entry: &Entry, today: i64) -> DropRow {
@@ -284,7 +295,7 @@ fn row_of(body: &Body, today: i64) -> DropRow {
     DropRow {
         header: Some(body.named_header()),
         content: Some(summary.content),
-        text: body.read.text,
+        text: Some(body.read.text),
         pull: Pull::Placing(mailbox.clone(), stem.clone()),
         ..row_named(&body.entry, today)
     }

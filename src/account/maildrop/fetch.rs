@@ -33,6 +33,8 @@ enum Cut {
     Disk(LocalError),
     /// The rest of a message that is too large was not waited for.
     Large,
+    /// The disk became full.
+    Full,
 }
 
 impl Pull {
@@ -89,7 +91,11 @@ impl Pull {
                 None => through = Through::Enough,
                 Some(Cut::Lost(error)) => {
                     self.deliver(shelf, pulled).await?;
-                    return Err(error.into());
+                    return self.lost(left, error);
+                }
+                Some(Cut::Full) => {
+                    self.report.skip(self.terms.mailbox.to_string(), self.too_full());
+                    through = Through::Enough;
                 }
                 Some(Cut::Disk(error)) => {
                     self.report.skip(self.terms.mailbox.to_string(), error.to_string());
@@ -114,7 +120,26 @@ impl Pull {
         let (_, octets) = totals(batch);
         let limit = self.settings.min_free;
         let full = self.root.free_octets()? < limit.saturating_add(octets);
-        full.then(|| format!("the disk would have less than min_free ({limit} bytes) left"))
+        full.then(|| self.too_full())
+    }
+
+    fn too_full(&self) -> String {
+        let limit = self.settings.min_free;
+        format!("the disk would have less than min_free ({limit} bytes) left")
+    }
+
+    /// The connection was lost at a message: next time it is asked for last, and where it was so
+    /// once more it is let be for now, so that it holds up nothing else.
+    fn lost(&mut self, left: Vec<Entry>, error: RemoteError) -> Result<Through, AccountError> {
+        let Some(entry) = left.into_iter().next() else { return Err(error.into()) };
+        let (title, tried) = (entry.title(), entry.tried);
+        self.leave(vec![(entry, error.to_string(), tried.map_or(0, |(_, times)| times))])?;
+        if tried.is_none() || self.spares {
+            return Err(error.into());
+        }
+        self.report.skip(title, error.to_string());
+        self.spares = true;
+        Ok(Through::Part)
     }
 
     /// One RETR for each. Gives what came, what was not answered, and why.
@@ -131,25 +156,29 @@ impl Pull {
             mailbox: &self.terms.mailbox,
             progress: &self.outside.progress,
             limit: self.settings.max_message_size,
+            min_free: self.settings.min_free,
             now: self.outside.clock.now(),
             taken: Taken::default(),
             open: None,
+            unmeasured: 0,
         };
         let result = session.retrieve(&numbers, &mut sink).await;
-        let Taken { done, failure, refused, large } = sink.taken;
+        let Taken { done, failure, refused, large, full } = sink.taken;
         let body = |read: Read| Some(Body { entry: entries.remove(&read.number)?, read });
         let bodies: Vec<Body> = done.into_iter().filter_map(body).collect();
+        let mut leaving = Vec::new();
         for (number, error) in refused {
-            if let Some(entry) = entries.remove(&number) {
-                self.refused(entry, &error)?;
-            }
+            let entry = entries.remove(&number);
+            leaving.extend(entry.and_then(|entry| self.refused(entry, &error)));
         }
         if let Some(entry) = large.and_then(|number| entries.remove(&number)) {
-            self.leave(entry, self.too_large(), TRIES)?;
+            leaving.push((entry, self.too_large(), TRIES));
         }
+        self.leave(leaving)?;
         let cut = match (result, failure, large) {
-            (Ok(()), None, None) => None,
             (_, Some(error), _) => Some(Cut::Disk(error)),
+            _ if full => Some(Cut::Full),
+            (Ok(()), None, None) => None,
             (_, None, Some(_)) => Some(Cut::Large),
             (Err(error), None, None) => Some(Cut::Lost(error)),
         };
@@ -167,23 +196,22 @@ impl Pull {
         let fits = |entry: &Entry| entry.size.is_none_or(|size| size <= limit);
         let (new, large): (Vec<Entry>, Vec<Entry>) = new.into_iter().partition(fits);
         let words = self.too_large();
-        for entry in large {
-            self.leave(entry, words.clone(), TRIES)?;
-        }
+        self.leave(large.into_iter().map(|entry| (entry, words.clone(), TRIES)).collect())?;
         Ok(new)
     }
 
     /// The server does not give a message. What it says is for the moment is not counted.
-    fn refused(&mut self, entry: Entry, error: &RemoteError) -> Result<(), AccountError> {
-        let (mailbox, words) = (self.terms.mailbox.to_string(), error.to_string());
-        self.report.skip(mailbox, words.clone());
-        if matches!(error.code(), Some(Code::Unavailable | Code::InUse)) {
-            return Ok(());
-        }
+    fn refused(&mut self, entry: Entry, error: &RemoteError) -> Option<Leaving> {
+        let words = error.to_string();
+        self.report.skip(self.terms.mailbox.to_string(), words.clone());
+        let is_for_now = matches!(error.code(), Some(Code::Unavailable | Code::InUse));
         let times = entry.tried.map_or(0, |(_, times)| times) + 1;
-        self.leave(entry, words, times)
+        (!is_for_now).then_some((entry, words, times))
     }
 }
+
+/// A message that stays on the server: why, and after how many attempts.
+pub(super) type Leaving = (Entry, String, u32);
 
 fn next_batch(todo: &mut VecDeque<Entry>, size: (usize, u64)) -> Vec<Entry> {
     let (mut batch, mut octets) = (Vec::new(), 0_u64);

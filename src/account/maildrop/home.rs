@@ -2,8 +2,8 @@
 //! crash left in it.
 //!
 //! An account with a Maildir of its own keeps its marker, as one that mirrors does. A guest
-//! places files in that of another account: it has a lock and names in `tmp/` of its own, and
-//! remembers whose marker it found there.
+//! places files in that of another account: it has a lock, names in `tmp/` and a marker of its
+//! own there, since that of the owner says nothing of what the guest put into it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,15 +13,15 @@ use super::alike::{Alike, Files};
 use crate::account::{AccountError, Outside, Report, Settings, Wish, record, recover, restate};
 use crate::config::Maildrop;
 use crate::local::name::FileName;
-use crate::local::{Examined, Listed, Placed, RootOptions};
-use crate::reconcile::types::MailboxName;
+use crate::local::{Examined, Listed, LocalError, Placed, RootOptions};
+use crate::reconcile::types::{ContentId, Journal, MailboxName, Stem};
 use crate::state::{Pull, Store};
 
 /// Set while files are to be told from what was not pulled yet: in a new store, in a Maildir
 /// that is not as it was left.
 pub(super) const UNITING: &str = "uniting";
-/// The identity of the store whose marker a guest found.
-const OWNER: &str = "owner";
+/// Set by the first pull, and taken away by whatever else the store is used for.
+pub(in crate::account) const PULLS: &str = "pulls";
 
 /// Whose Maildir it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub(super) enum Home {
     Own,
     /// That of another account.
     Guest,
+    /// None: a program takes the messages, and they lie in ours only until it has.
+    Spool,
 }
 
 /// How the Maildir was found.
@@ -53,12 +55,15 @@ impl Run {
         cause: &str,
     ) -> Result<Self, AccountError> {
         let store = recover::open_store(&settings, &outside, wish)?;
-        let home = if terms.owner.is_some() { Home::Guest } else { Home::Own };
+        let home = match (&terms.owner, terms.deliver_command.is_empty()) {
+            (_, false) => Home::Spool,
+            (Some(_), true) => Home::Guest,
+            (None, true) => Home::Own,
+        };
         let options = options(&settings, &store, home, wish)?;
         let root = recover::open_root(&settings, &outside, wish, options).map_err(|error| {
-            let missing =
-                matches!(&error, AccountError::Local(crate::local::LocalError::NoRoot { .. }));
-            if missing { gone(&settings, &terms) } else { error }
+            let missing = matches!(&error, AccountError::Local(LocalError::NoRoot { .. }));
+            if missing { gone(&settings) } else { error }
         })?;
         let mut run = Self {
             settings,
@@ -72,6 +77,7 @@ impl Run {
             number: 0,
             dry_run: wish.dry_run,
             marked: false,
+            spares: false,
         };
         let now = run.outside.clock.now();
         run.number = run.store.transaction(|tx| tx.begin_run(now, cause))?;
@@ -85,16 +91,13 @@ impl Run {
         }
     }
 
-    /// Whether the Maildir is the account's own.
-    pub(super) fn is_own(&self) -> bool {
-        self.home == Home::Own
+    /// Whether what was delivered stays where it was put.
+    pub(super) fn has_marker(&self) -> bool {
+        self.home != Home::Spool
     }
 
     async fn enter(&mut self) -> Result<(), AccountError> {
-        let found = match self.home {
-            Home::Own => self.find_own()?,
-            Home::Guest => self.find_owner()?,
-        };
+        let found = self.find()?;
         self.remember(found)?;
         if self.dry_run {
             return Ok(());
@@ -107,7 +110,10 @@ impl Run {
         Ok(())
     }
 
-    fn find_own(&self) -> Result<Found, AccountError> {
+    fn find(&self) -> Result<Found, AccountError> {
+        if !self.has_marker() {
+            return Ok(Found::AsLeft);
+        }
         restate::check_layout(&self.settings, &self.root)?;
         let ours = restate::is_our_root(&self.settings, &self.store, &self.root)?;
         let is_marked = self.root.marker()?.is_some();
@@ -120,27 +126,8 @@ impl Run {
             (false, false) if self.dry_run => Ok(Found::Changed),
             // Most likely its disk is not mounted. What is pulled into its place would be hidden
             // by it, and gone from the server.
-            (false, false) => Err(gone(&self.settings, &self.terms)),
+            (false, false) => Err(gone(&self.settings)),
         }
-    }
-
-    fn find_owner(&self) -> Result<Found, AccountError> {
-        restate::check_layout(&self.settings, &self.root)?;
-        let known = self.store.meta(OWNER)?;
-        let there = self.root.marker()?.map(|marker| marker.store_id);
-        match (known, there) {
-            (None, _) => Ok(Found::First),
-            (Some(known), Some(there)) if known == there => Ok(Found::AsLeft),
-            (Some(_), Some(_)) => Ok(Found::Changed),
-            (Some(_), None) if self.dry_run => Ok(Found::Changed),
-            (Some(_), None) => Err(gone(&self.settings, &self.terms)),
-        }
-    }
-
-    /// Whether the owner's marker is the one that is remembered.
-    pub(super) fn home_is_known(&self) -> Result<bool, AccountError> {
-        let there = self.root.marker()?.map(|marker| marker.store_id);
-        Ok(there.is_some() && there == self.store.meta(OWNER)?)
     }
 
     /// Writes down whose mail is pulled, to where and by which limits, and what follows from
@@ -148,15 +135,14 @@ impl Run {
     fn remember(&mut self, found: Found) -> Result<(), AccountError> {
         let identity = restate::identity(&self.settings);
         let limits = self.settings.max_message_size.to_string();
-        let owner = match self.home {
-            Home::Guest => self.root.marker()?.map(|marker| marker.store_id),
-            Home::Own => None,
-        };
-        let unites = found == Found::Changed || found == Found::First && self.store.is_fresh()?;
+        let is_new = self.store.meta(PULLS)?.is_none();
+        let unites = self.has_marker() && (found == Found::Changed || is_new);
         self.store.transaction(|tx| {
             if tx.meta("identity")?.is_some_and(|known| known != identity) {
                 tracing::info!("another server or user than before: content tells what is new");
                 tx.forget_drop_names()?;
+                tx.delete_meta(super::DOUBTED)?;
+                tx.set_meta(super::RENAMED, "1")?;
             }
             if tx.meta("limits")?.is_some_and(|known| known != limits) {
                 tx.retry_drop_rows()?;
@@ -164,9 +150,7 @@ impl Run {
             if unites {
                 tx.set_meta(UNITING, "1")?;
             }
-            if let Some(owner) = &owner {
-                tx.set_meta(OWNER, owner)?;
-            }
+            tx.set_meta(PULLS, "1")?;
             tx.set_meta("identity", &identity)?;
             tx.set_meta("limits", &limits)
         })?;
@@ -186,11 +170,12 @@ impl Run {
                 let path = || self.root.path_of(&mailbox, &name);
                 self.report.arrivals.note(&mailbox, path);
                 self.report.pulled += 1;
-                touched.insert(mailbox);
-            } else if found == Found::Changed {
+            } else if found == Found::Changed || placed == Placed::Exists {
                 settled.push((row, false));
                 continue;
             }
+            // Also where it had its name already: whoever gave it may not have made that last.
+            touched.insert(mailbox);
             row.pull = Pull::Pulled;
             settled.push((row, true));
         }
@@ -206,14 +191,28 @@ impl Run {
                 })
             })?;
         }
-        self.root.clean_tmp(&self.terms.mailbox, &BTreeSet::new())?;
+        self.root.clean_tmp(&self.terms.mailbox, &self.others_stems()?)?;
         Ok(())
+    }
+
+    /// What lies in `tmp/` of this store since it mirrored the mailbox.
+    fn others_stems(&self) -> Result<BTreeSet<Stem>, AccountError> {
+        let mut stems = BTreeSet::new();
+        for mailbox in self.store.mailboxes()? {
+            stems.extend(self.store.placing(mailbox.id)?.into_iter().filter_map(|row| {
+                match row.journal {
+                    Journal::Placing { stem, .. } => Some(stem),
+                    _ => None,
+                }
+            }));
+        }
+        Ok(stems)
     }
 
     /// Reads what lies in the Maildir: what was pulled and is not there is pulled once more,
     /// and what is there and was never pulled is not, should it come.
     async fn unite(&mut self, found: Found) -> Result<(), AccountError> {
-        let mut files = self.read_files(found).await?;
+        let (mut files, all) = self.read_files(found).await?;
         let missing: Vec<i64> = self
             .store
             .drop_contents()?
@@ -221,48 +220,73 @@ impl Run {
             .filter(|(_, content)| !files.take(content))
             .map(|(row, _)| row)
             .collect();
-        if found == Found::Changed && !missing.is_empty() {
+        // Of what cannot be read nobody knows what it is: nothing is taken for missing.
+        if found == Found::Changed && all {
             tracing::info!("{} messages are not in the Maildir any more", missing.len());
             self.store
                 .transaction(|tx| missing.iter().try_for_each(|row| tx.forget_drop_row(*row)))?;
+            // What is deleted from here on is deleted by somebody.
+            self.mark()?;
         }
         self.alike = Alike::of_files(files);
         Ok(())
     }
 
     /// The contents of all files; of a Maildir that is only visited, at first, those of the
-    /// mailbox that is delivered into.
-    async fn read_files(&self, found: Found) -> Result<Files, AccountError> {
-        let mut files = Files::default();
-        let only =
-            (self.home == Home::Guest && found == Found::First).then_some(&self.terms.mailbox);
+    /// mailbox that is delivered into. And whether all could be read.
+    async fn read_files(&self, found: Found) -> Result<(Files, bool), AccountError> {
+        let (mut files, mut all) = (Files::default(), true);
+        let only = self.home == Home::Guest && found == Found::First;
         for mailbox in self.root.mailboxes()?.found {
-            if only.is_some_and(|only| *only != mailbox.name) {
+            if only && self.terms.mailbox != mailbox.name {
                 continue;
             }
-            for listed in self.list(&mailbox.name)? {
-                match self.root.examine(&mailbox.name, &listed)? {
-                    Examined::Message { summary, .. } => files.add(&summary.content),
-                    _ => tracing::debug!(mailbox = %mailbox.name, "a file is no message"),
+            let listing = self.root.list(&mailbox.name)?;
+            for entry in listing.messages() {
+                match self.content(&mailbox.name, entry.to_listed()) {
+                    Ok(content) => content.iter().for_each(|content| files.add(content)),
+                    Err(error) => {
+                        tracing::warn!(%error, "not read");
+                        all = false;
+                    }
                 }
                 // Others have their turn.
                 tokio::task::yield_now().await;
             }
         }
-        Ok(files)
+        Ok((files, all))
     }
 
-    fn list(&self, mailbox: &MailboxName) -> Result<Vec<Listed>, AccountError> {
-        let listing = self.root.list(mailbox)?;
-        Ok(listing.messages().map(|entry| entry.to_listed()).collect())
+    /// The content of a file, if it is a message; also of one that got another name meanwhile.
+    fn content(
+        &self,
+        mailbox: &MailboxName,
+        listed: Listed,
+    ) -> Result<Option<ContentId>, LocalError> {
+        let mut now = Some(listed);
+        for _ in 0..5 {
+            let Some(listed) = now else { break };
+            match self.root.examine(mailbox, &listed)? {
+                Examined::Message { summary, .. } => return Ok(Some(summary.content)),
+                Examined::Gone | Examined::Changing => {}
+                _ => return Ok(None),
+            }
+            now = self.root.find(mailbox, &BTreeSet::from([listed.stem]))?.pop();
+        }
+        Ok(None)
     }
 }
 
-fn gone(settings: &Settings, terms: &Maildrop) -> AccountError {
-    AccountError::Gone {
-        maildir: settings.maildir.display().to_string(),
-        account: terms.owner.clone().unwrap_or_else(|| settings.name.clone()),
-    }
+fn gone(settings: &Settings) -> AccountError {
+    let maildir = settings.maildir.display().to_string();
+    AccountError::Gone { maildir, account: settings.name.clone() }
+}
+
+/// How the root of an account that pulls is opened, to be adopted, too.
+pub(in crate::account) fn guest_options(usual: RootOptions) -> RootOptions {
+    let (lock, marker) =
+        (format!("guest-{}", usual.store_id), format!("guest-{}.marker", usual.store_id));
+    RootOptions { lock: usual.lock.map(|_| lock), marker, ..usual }
 }
 
 /// How the root is opened: made only where there was none before.
@@ -273,12 +297,7 @@ fn options(
     wish: &Wish,
 ) -> Result<RootOptions, AccountError> {
     let usual = recover::options(settings, store, wish);
-    let (was_there, lock) = match home {
-        Home::Own => (restate::counter(store, "marker")? > 0, usual.lock.clone()),
-        Home::Guest => {
-            let lock = usual.lock.as_ref().map(|_| format!("guest-{}", usual.store_id));
-            (store.meta(OWNER)?.is_some(), lock)
-        }
-    };
-    Ok(RootOptions { create: usual.create && !was_there, lock, ..usual })
+    let was_there = home != Home::Spool && restate::counter(store, "marker")? > 0;
+    let options = if home == Home::Guest { guest_options(usual) } else { usual };
+    Ok(RootOptions { create: options.create && !was_there, ..options })
 }

@@ -24,11 +24,12 @@ use std::sync::Arc;
 
 use self::alike::Alike;
 use self::home::Home;
+pub(super) use self::home::{PULLS, guest_options};
 use self::remove::Removable;
-use self::sort::{Entry, Name, Sorted, Trust};
+use self::sort::{Entry, Name, Sorted, Terms, Trust};
 use super::progress::Event;
-use super::{AccountError, Outside, Report, Settings, Wish, record};
-use crate::config::Maildrop;
+use super::{AccountError, Outside, Report, Settings, Wish, error, record};
+use crate::config::{Keep, Maildrop};
 use crate::local::Root;
 use crate::remote::pop3::{Auth, Listed, Session};
 use crate::state::{Presence, Store};
@@ -40,6 +41,8 @@ const SESSIONS_MAX: u32 = 200;
 const PART: std::ops::Range<usize> = 100..1_000;
 /// Set where the server's names are not believed.
 const DOUBTED: &str = "uidl_doubted";
+/// Set while names that changed are not all told from new ones.
+const RENAMED: &str = "uidl_renamed";
 /// Seconds of a day.
 const DAY: i64 = 86_400;
 
@@ -59,6 +62,8 @@ struct Pull {
     dry_run: bool,
     /// The marker was advanced by this pull.
     marked: bool,
+    /// What failed before is let be for the rest of this pull.
+    spares: bool,
 }
 
 /// What became of a session.
@@ -118,7 +123,7 @@ impl Pull {
     /// One session. What goes over the connection is counted however it ends.
     async fn session(&mut self, mut session: Session) -> Result<Through, AccountError> {
         let worked = self.work(&mut session).await;
-        let rest = session.capabilities().login_delay().map(std::time::Duration::from_secs);
+        let rest = session.capabilities().login_delay().map(error::rest);
         self.report.rest = rest.filter(|rest| !rest.is_zero());
         let ended = match worked {
             Ok((through, removable)) => {
@@ -145,16 +150,19 @@ impl Pull {
             return Ok((Through::All, Vec::new()));
         }
         self.note(&sorted)?;
-        self.alike = Alike::new(&sorted, self.alike.take_files());
-        let may_be_part = sorted.known.is_empty() && PART.contains(&sorted.new.len());
-        let new = std::mem::take(&mut sorted.new);
+        let surely = self.store.meta(RENAMED)?.is_some();
+        self.alike = Alike::new(&sorted, surely, self.alike.take_files());
+        let (may_be_part, before) = (PART.contains(&sorted.new.len()), self.report.pulled);
+        let may_be_part = may_be_part && sorted.known.is_empty();
+        let mut new = std::mem::take(&mut sorted.new);
+        new.retain(|entry| !self.spares || entry.tried.is_none());
         let (through, pulled) = self.fetch(session, new).await?;
         if through == Through::All {
             self.close_listing(&sorted)?;
         }
         let known = sorted.known.iter().filter_map(Removable::of_known);
         let removable = known.chain(pulled).collect();
-        let part = through == Through::All && may_be_part;
+        let part = through == Through::All && may_be_part && self.report.pulled > before;
         Ok((if part { Through::Part } else { through }, removable))
     }
 
@@ -168,13 +176,11 @@ impl Pull {
         }
         let doubted = self.store.meta(DOUBTED)?.is_some();
         let trust = if doubted { Trust::Headers } else { Trust::Names };
-        let headers = self.headers(session, &sort::unnamed(listed, trust)).await?;
+        let (headers, _) = self.headers(session, &sort::unnamed(listed, trust)).await?;
         let entries = sort::entries(listed, &headers, trust);
-        let today = match self.terms.keep {
-            crate::config::Keep::Days(_) => Some(self.today()),
-            _ => None,
-        };
+        let counts = matches!(self.terms.keep, Keep::Days(_));
         let limit = self.settings.max_message_size;
+        let terms = Terms { limit, today: self.today(), counts };
         // Of one and the same state, and without a lock for each question.
         Ok(self.store.snapshot(|view| {
             let before = view.drop_listed()?;
@@ -183,7 +189,7 @@ impl Pull {
                 Name::Header(header) => view.drop_rows_headed(header),
                 Name::None => Ok(Vec::new()),
             };
-            sort::sort(entries, &before, limit, today, &named)
+            sort::sort(entries, &before, terms, &named)
         })?)
     }
 
@@ -196,33 +202,41 @@ impl Pull {
         Ok(())
     }
 
-    /// Hashes of the headers of messages that the server has no name for.
+    /// Hashes of the headers of messages, of those that the server gives; and whether it gives
+    /// any.
     async fn headers(
         &mut self,
         session: &mut Session,
         numbers: &[u32],
-    ) -> Result<BTreeMap<u32, [u8; 32]>, AccountError> {
-        let mut names = BTreeMap::new();
-        if !numbers.is_empty() {
+    ) -> Result<(BTreeMap<u32, [u8; 32]>, bool), AccountError> {
+        let mut hashes = BTreeMap::new();
+        if !numbers.is_empty() && !session.capabilities().is_disabled("TOP") {
             session
                 .top(numbers, 0, &mut |number, header| {
                     // Without it the message is fetched, and known by its content.
                     if let Ok(header) = header {
-                        names.insert(number, sort::header_hash(header));
+                        hashes.insert(number, sort::header_hash(header));
                     }
                 })
                 .await?;
         }
-        Ok(names)
+        let any = !hashes.is_empty();
+        Ok((hashes, any))
     }
 
     /// Writes down what the listing shows of what is known.
     fn note(&mut self, sorted: &Sorted) -> Result<(), AccountError> {
         let changed = sorted.known.iter().filter_map(|known| known.changed.as_deref());
         let mut changed = changed.peekable();
-        if changed.peek().is_some() {
-            self.store
-                .transaction(|tx| changed.try_for_each(|row| tx.put_drop_row(row).map(drop)))?;
+        // Should this pull be cut off, the next one would see only some of it.
+        let renamed = sorted.surely || sorted.renamed && self.store.drop_has_vanished()?;
+        if changed.peek().is_some() || renamed {
+            self.store.transaction(|tx| {
+                if renamed {
+                    tx.set_meta(RENAMED, "1")?;
+                }
+                changed.try_for_each(|row| tx.put_drop_row(row).map(drop))
+            })?;
         }
         Ok(())
     }
@@ -239,6 +253,7 @@ impl Pull {
                     tx.put_drop_row(&row)?;
                 }
             }
+            tx.delete_meta(RENAMED)?;
             tx.delete_meta(home::UNITING).map(drop)
         })?;
         self.alike.forget_files();

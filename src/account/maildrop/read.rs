@@ -18,8 +18,15 @@ pub(super) struct Read {
     /// Hash of its header.
     pub(super) header: [u8; 32],
     /// Hash of the beginning of what follows, its length, and what its author wrote into the
-    /// header; none without a Message-ID.
-    pub(super) text: Option<[u8; 32]>,
+    /// header.
+    pub(super) text: [u8; 32],
+}
+
+impl Read {
+    /// Whether its author gave it a name of its own.
+    pub(super) fn has_message_id(&self) -> bool {
+        self.delivered.summary.header.has_message_id
+    }
 }
 
 /// A body that is coming.
@@ -68,13 +75,10 @@ impl Reading {
         let header = self.header.text;
         let date = date::of_header(&header).filter(|date| *date < now + AHEAD);
         let delivered = self.delivery.finish(date.unwrap_or(now))?;
-        let keys = delivered.summary.header;
-        let text = keys.has_message_id.then(|| {
-            let mut hasher = blake3::Hasher::new();
-            hasher.update(&keys.loose).update(&self.length.to_le_bytes());
-            hasher.update(self.beginning.finalize().as_bytes());
-            *hasher.finalize().as_bytes()
-        });
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&delivered.summary.header.loose).update(&self.length.to_le_bytes());
+        hasher.update(self.beginning.finalize().as_bytes());
+        let text = *hasher.finalize().as_bytes();
         Ok(Read { number: self.number, delivered, header: header_hash(&header), text })
     }
 }

@@ -16,16 +16,19 @@ pub(super) struct Removable {
     row: i64,
     /// On how many days it was seen since.
     days: u32,
+    /// The header that it had when it was pulled, where it is known by its UIDL alone.
+    header: Option<[u8; 32]>,
 }
 
 impl Removable {
+    /// One that was fetched in this session.
     pub(super) fn of(number: u32, row: i64, days: u32) -> Self {
-        Self { number, row, days }
+        Self { number, row, days, header: None }
     }
 
     pub(super) fn of_known(known: &Known) -> Option<Self> {
-        let Known { number, row, days, .. } = *known;
-        known.pulled.then_some(Self { number, row, days })
+        let Known { number, row, days, header, .. } = *known;
+        known.pulled.then_some(Self { number, row, days, header })
     }
 }
 
@@ -55,6 +58,7 @@ impl Run {
         let due = due(self.terms.keep, removable.into_iter().map(Some));
         let mut marked = Vec::new();
         if !due.is_empty() && !self.dry_run && !self.outside.is_stopping() && self.may_remove()? {
+            let due = self.still_the_same(session, due).await?;
             let numbers: Vec<u32> = due.iter().map(|one| one.number).collect();
             let answers = session.delete(&numbers).await?;
             for (one, (_, answer)) in due.into_iter().zip(answers) {
@@ -79,6 +83,29 @@ impl Run {
         }
     }
 
+    /// Looks at the headers of messages that only a name says were pulled: some servers give a
+    /// name to another message when the first is gone.
+    async fn still_the_same(
+        &mut self,
+        session: &mut Session,
+        mut due: Vec<Removable>,
+    ) -> Result<Vec<Removable>, AccountError> {
+        let asked = due.iter().filter(|one| one.header.is_some());
+        let numbers: Vec<u32> = asked.map(|one| one.number).collect();
+        let (headers, answers) = self.headers(session, &numbers).await?;
+        let before = due.len();
+        due.retain(|one| match (one.header, headers.get(&one.number)) {
+            (Some(then), Some(now)) => then == *now,
+            // Without TOP the name has to do.
+            (Some(_), None) => !answers,
+            (None, _) => true,
+        });
+        if due.len() < before {
+            self.doubt_names()?;
+        }
+        Ok(due)
+    }
+
     /// The server has deleted them.
     fn removed(&mut self, rows: &[i64]) -> Result<(), AccountError> {
         if rows.is_empty() {
@@ -99,12 +126,10 @@ impl Run {
 
     /// Whether the Maildir is, at this moment, the one that was delivered into (hazard 15).
     fn may_remove(&mut self) -> Result<bool, AccountError> {
-        let is_there = if self.is_own() {
-            restate::is_our_root(&self.settings, &self.store, &self.root)?
+        let is_there = !self.has_marker()
+            || restate::is_our_root(&self.settings, &self.store, &self.root)?
                 && self.root.marker()?.is_some()
-        } else {
-            self.home_is_known()?
-        };
+                && self.root.owner_marker()?.is_some();
         if !is_there {
             let why = "the Maildir is not as it was left: nothing is deleted from the server";
             self.report.skip(self.terms.mailbox.to_string(), why);

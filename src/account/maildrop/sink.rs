@@ -9,6 +9,9 @@ use crate::reconcile::types::MailboxName;
 use crate::remote::RemoteError;
 use crate::remote::pop3::BodySink;
 
+/// So many octets may come before the disk is looked at again.
+const MEASURED: u64 = 64 << 20;
+
 /// Takes the bodies of a batch.
 #[derive(Debug)]
 pub(super) struct Sink<'a> {
@@ -17,6 +20,10 @@ pub(super) struct Sink<'a> {
     pub(super) progress: &'a Progress,
     /// Larger ones are not taken.
     pub(super) limit: u64,
+    /// Nothing more is taken when the disk has fewer octets left.
+    pub(super) min_free: u64,
+    /// Octets since it was looked at last.
+    pub(super) unmeasured: u64,
     /// What counts as the date of those that have none.
     pub(super) now: i64,
     /// What came of it so far.
@@ -34,6 +41,8 @@ pub(super) struct Taken {
     pub(super) large: Option<u32>,
     /// Why the Maildir cannot be written.
     pub(super) failure: Option<LocalError>,
+    /// The disk became full.
+    pub(super) full: bool,
 }
 
 impl Sink<'_> {
@@ -42,6 +51,20 @@ impl Sink<'_> {
         self.open = None;
         self.taken.failure = Some(error);
         io::Error::other("the Maildir cannot be written")
+    }
+
+    /// Looks at the disk now and then: what a server announces may be anything.
+    fn measure(&mut self, count: u64) -> io::Result<()> {
+        self.unmeasured += count;
+        if self.unmeasured < MEASURED {
+            return Ok(());
+        }
+        self.unmeasured = 0;
+        if self.root.free_octets().is_some_and(|free| free < self.min_free) {
+            (self.taken.full, self.open) = (true, None);
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
     }
 
     fn one_more(&self) {
@@ -69,6 +92,7 @@ impl BodySink for Sink<'_> {
             return Err(io::Error::other("the message is too large"));
         }
         open.take(bytes).map_err(|error| self.fail(error))?;
+        self.measure(count)?;
         self.progress.tell(Event::Octets { mailbox: self.mailbox, way: Way::Down, count });
         Ok(())
     }

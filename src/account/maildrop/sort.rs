@@ -12,6 +12,9 @@ use crate::state::{DropRow, Presence, Pull, StateError};
 /// Refusals after which a message is not asked for again.
 pub(super) const TRIES: u32 = 3;
 
+/// Fewer departures than this say nothing of the names of all.
+const FEW: usize = 3;
+
 /// What a message of the maildrop is known by.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Name {
@@ -69,6 +72,8 @@ pub(super) struct Known {
     pub(super) pulled: bool,
     /// On how many days it was seen since.
     pub(super) days: u32,
+    /// The hash of its header, where that is what its name does not say.
+    pub(super) header: Option<[u8; 32]>,
     /// The row as it is to be, where the listing says something else.
     pub(super) changed: Option<Box<DropRow>>,
 }
@@ -82,8 +87,10 @@ pub(super) struct Sorted {
     pub(super) new: Vec<Entry>,
     /// Rows of the last listing that are not in this one.
     pub(super) gone: Vec<i64>,
-    /// The names seem to be other ones since then, all of them.
+    /// Nothing new has a name that is known: what vanished may be back.
     pub(super) renamed: bool,
+    /// So many left, and as many came, that it is most likely so.
+    pub(super) surely: bool,
 }
 
 /// How far the names of a server can be believed.
@@ -164,29 +171,43 @@ impl Book<'_> {
     }
 }
 
-/// Sorts a listing. `before` are the rows of the last one; above `limit` octets nothing is
-/// fetched; with `today` days are counted.
+/// By what a listing is sorted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    /// Above so many octets nothing is fetched.
+    pub(super) limit: u64,
+    /// Days since 1970.
+    pub(super) today: i64,
+    /// Days are counted.
+    pub(super) counts: bool,
+}
+
+/// Sorts a listing; `before` are the rows of the last one.
 pub(super) fn sort(
     entries: Vec<Entry>,
     before: &[i64],
-    limit: u64,
-    today: Option<i64>,
+    terms: Terms,
     named: Named<'_>,
 ) -> Result<Sorted, StateError> {
-    let may_be_had =
-        |times: u32, entry: &Entry| times < TRIES && entry.size.is_none_or(|size| size <= limit);
+    // What was refused too often is asked for once a day: maybe it was not the message's fault.
+    let may_be_had = |times: u32, last: i64, entry: &Entry| {
+        let is_due = times < TRIES || terms.today > last;
+        is_due && entry.size.is_none_or(|size| size <= terms.limit)
+    };
     let mut book = Book { named, several: HashMap::new(), taken: HashSet::new() };
     let mut sorted = Sorted::default();
     for mut entry in entries {
         let (row, taken) = book.take(&entry)?;
         match row {
-            Some(DropRow { id, pull: Pull::Left(_, times), .. }) if may_be_had(times, &entry) => {
+            Some(DropRow { id, pull: Pull::Left(_, times), last_day, .. })
+                if may_be_had(times, last_day, &entry) =>
+            {
                 entry.tried = Some((id, times));
                 sorted.new.push(entry);
             }
             // A name that was away and is back may have been given to another message.
             Some(row) if row.presence == Presence::Listed => {
-                sorted.known.push(Known::new(&entry, row, today));
+                sorted.known.push(Known::new(&entry, row, terms));
             }
             _ => {
                 entry.doubtful |= taken;
@@ -202,6 +223,9 @@ pub(super) fn sort(
     let (left, came) = (sorted.gone.len(), sorted.new.len());
     let most = left * 2 > before.len() && came * 2 >= left;
     sorted.renamed = came > 0 && (sorted.known.is_empty() || most);
+    sorted.surely = came > 0 && most && left >= FEW;
+    // What failed before comes last, so that it holds up no other.
+    sorted.new.sort_by_key(|entry| entry.tried.is_some());
     Ok(sorted)
 }
 
@@ -214,18 +238,20 @@ fn is_same(entry: &Entry, row: &DropRow) -> bool {
 }
 
 impl Known {
-    fn new(entry: &Entry, mut row: DropRow, today: Option<i64>) -> Self {
+    fn new(entry: &Entry, mut row: DropRow, terms: Terms) -> Self {
         let before = (row.presence, row.size, row.days, row.last_day);
         row.presence = Presence::Listed;
         row.size = entry.size.or(row.size);
-        if let Some(today) = today {
-            // A clock that jumps counts as one day at most, and back as none.
-            row.days = row.days.saturating_add(u32::from(today > row.last_day));
-            row.last_day = today;
+        if terms.counts && !matches!(row.pull, Pull::Left(..)) {
+            // A clock that jumps ahead counts as one day, and back as none.
+            row.days = row.days.saturating_add(u32::from(terms.today > row.last_day));
+            row.last_day = terms.today;
         }
         let (days, pulled) = (row.days, row.pull == Pull::Pulled);
         let is_changed = before != (row.presence, row.size, row.days, row.last_day);
         let (number, id) = (entry.number, row.id);
-        Self { number, row: id, pulled, days, changed: is_changed.then(|| Box::new(row)) }
+        let header = row.header.filter(|_| matches!(entry.name, Name::Uidl(_)));
+        let changed = is_changed.then(|| Box::new(row));
+        Self { number, row: id, pulled, days, header, changed }
     }
 }

@@ -2,10 +2,13 @@
 
 use super::answer::Refusal;
 use super::session::Session;
+use crate::remote::broken::Broken;
 use crate::remote::{Code, RemoteError};
 
 /// How long a listing may be: a million messages with ids of 200 octets fit.
 const LISTING: u64 = 256 << 20;
+/// How many messages it may have.
+const MOST: usize = 2_000_000;
 /// The longest id that is taken. RFC 1939 §7 allows 70 octets; not all keep to it.
 const ID: usize = 1_000;
 
@@ -69,7 +72,15 @@ impl Session {
             return Ok(Err(refusal));
         }
         let mut entries = Vec::new();
-        self.lines(doing, LISTING, &mut |line| entries.extend(entry(line, read))).await?;
+        self.lines(doing, LISTING, &mut |line| {
+            if entries.len() <= MOST {
+                entries.extend(entry(line, read));
+            }
+        })
+        .await?;
+        if entries.len() > MOST {
+            return Err(self.broken(doing, Broken::Limit("a listing", MOST as u64)));
+        }
         entries.sort_by_key(|(number, _)| *number);
         // Of a number that is listed twice nothing is known but that it is there.
         entries.dedup_by(|later, first| {

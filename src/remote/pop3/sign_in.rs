@@ -92,8 +92,11 @@ pub(crate) fn refused(
     // An unknown code could repeat what we said as well.
     let code = refusal.code.filter(|code| !matches!(code, Code::Other(_)));
     // Servers older than the codes have RFC 1939 §7's own example.
-    let locked = words.to_ascii_lowercase();
-    let locked = locked.contains("maildrop") && locked.contains("lock");
+    let said = words.to_ascii_lowercase();
+    let has = |word: &str| said.contains(word);
+    let locked = (has("maildrop") || has("mailbox") || has("pop")) && has("lock")
+        || has("mailbox in use")
+        || has("another session");
     match code {
         Some(Code::InUse | Code::LoginDelay(_) | Code::Unavailable) => {
             RemoteError::Busy { code, words }
@@ -156,7 +159,9 @@ impl Attempt<'_> {
             Way::Apop => self.apop().await,
             Way::Plain => {
                 let message = STANDARD.encode(sasl::plain(user, secret));
-                self.message("PLAIN", message, true, "*").await
+                // Who answers one command after the other may be Microsoft's.
+                let at_once = self.session.capabilities.pipelining();
+                self.message("PLAIN", message, at_once, "*").await
             }
             Way::User => self.user_and_pass().await,
             // Microsoft takes the token only in a line of its own, and ends an exchange that

@@ -129,6 +129,17 @@ fn a_server_that_wants_a_rest_gets_it() {
     });
 }
 
+/// No server is obeyed for longer than a day.
+#[test]
+fn a_rest_beyond_all_bounds() {
+    let profile = Profile { login_delay: Some(u64::MAX), ..Profile::default() };
+    keep(profile, async |kept| {
+        kept.until("it begins", || in_step(kept)).await;
+        sleep(25 * 60 * MINUTE).await;
+        assert_eq!(kept.sessions(), 2);
+    });
+}
+
 #[test]
 fn a_locked_maildrop_is_waited_for() {
     keep(Profile { locked: true, ..Profile::default() }, async |kept| {

@@ -6,6 +6,7 @@ mod daemon;
 mod guest;
 mod keep;
 mod limits;
+mod mishaps;
 mod names;
 mod worlds;
 
