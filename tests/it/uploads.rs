@@ -2,6 +2,7 @@
 
 use kit::imap::{Fault, Profile, When};
 use kit::world::World;
+use mailtide::local::fs::Fs as _;
 
 use crate::scenarios::{Mail, recover, write};
 
@@ -167,4 +168,19 @@ fn a_crash_at_any_point_loses_and_doubles_nothing() {
             recover(&world, &expected, &format!("crash at {end} of {points}, {multiappend}"));
         }
     }
+}
+
+/// A program gave it the date of its message, and that one lies: it goes up all the same.
+#[test]
+fn a_file_from_the_future_is_not_taken_for_one_that_is_being_written() {
+    let world = World::new(Profile::qresync());
+    world.sync().1.expect("the first run");
+    write(&world, "INBOX/new/1.future", &text(1));
+    let mut file = world.fs.open(&world.dir_of("INBOX").join("new/1.future")).expect("the file");
+    file.set_mtime(world.fs.clock() / 1_000_000_000 + 86_400).expect("a date");
+    world.fs.settle();
+    world.wait();
+    let (report, result) = world.sync();
+    result.expect("a run");
+    assert_eq!((report.pushed, report.skipped), (1, Vec::new()));
 }

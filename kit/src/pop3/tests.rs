@@ -68,7 +68,7 @@ async fn one_holder_and_ids_that_change() {
     let server = Server::with(Profile { lock: true, ..Profile::default() }, ["a"]);
     let mut first = server.connect();
     first.write_all(b"USER u\r\nPASS p\r\n").await.unwrap();
-    let mut got = [0; 48];
+    let mut got = [0; "+OK simulated, ready \r\n+OK\r\n+OK welcome\r\n".len()];
     first.read_exact(&mut got).await.unwrap();
     let second = "USER u\nPASS p\nQUIT\n";
     assert!(ask(&server, second).await.contains("-ERR [IN-USE] unable to lock maildrop\n"));

@@ -9,13 +9,12 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use super::Through;
 use super::alike::Found;
 use super::fetch::{Body, Leaving};
 use super::remove::Removable;
 use super::shelf::Shelf;
 use super::sort::{Entry, Name};
-use crate::account::maildrop::Pull as Run;
+use super::{Run, Through};
 use crate::account::{AccountError, restate};
 use crate::local::name::FileName;
 use crate::local::{Delivered, Placed};

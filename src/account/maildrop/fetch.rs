@@ -7,7 +7,7 @@ use super::remove::Removable;
 use super::shelf::Shelf;
 use super::sink::{Sink, Taken};
 use super::sort::{Entry, TRIES};
-use super::{Pull, Through, totals};
+use super::{Run, Through, totals};
 use crate::account::AccountError;
 use crate::account::progress::{Event, Way};
 use crate::local::LocalError;
@@ -37,7 +37,7 @@ enum Cut {
     Full,
 }
 
-impl Pull {
+impl Run {
     /// Fetches and delivers what is new. Gives how far it came, and what was pulled.
     pub(super) async fn fetch(
         &mut self,

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::Pull as Run;
+use super::Run;
 use super::alike::{Alike, Files};
 use crate::account::{AccountError, Outside, Report, Settings, Wish, record, recover, restate};
 use crate::config::Maildrop;

@@ -48,7 +48,7 @@ const DAY: i64 = 86_400;
 
 /// Everything that a pull works with.
 #[derive(Debug)]
-struct Pull {
+struct Run {
     settings: Settings,
     terms: Maildrop,
     outside: Outside,
@@ -87,7 +87,7 @@ pub async fn pull(
     wish: &Wish,
     cause: &str,
 ) -> (Report, Result<(), AccountError>) {
-    let mut pull = match Pull::open(settings, terms, outside, wish, cause).await {
+    let mut pull = match Run::open(settings, terms, outside, wish, cause).await {
         Ok(pull) => pull,
         Err(error) => return (Report::default(), Err(error)),
     };
@@ -95,7 +95,7 @@ pub async fn pull(
     pull.end(result)
 }
 
-impl Pull {
+impl Run {
     async fn sessions(&mut self) -> Result<(), AccountError> {
         for _ in 0..SESSIONS_MAX {
             self.report.rounds += 1;

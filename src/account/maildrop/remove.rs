@@ -1,6 +1,6 @@
 //! What may leave the server: by the user's word, and only what is safe here.
 
-use super::Pull as Run;
+use super::Run;
 use super::sort::Known;
 use crate::account::{AccountError, restate};
 use crate::config::Keep;
@@ -93,14 +93,17 @@ impl Run {
         let asked = due.iter().filter(|one| one.header.is_some());
         let numbers: Vec<u32> = asked.map(|one| one.number).collect();
         let (headers, answers) = self.headers(session, &numbers).await?;
-        let before = due.len();
+        let mut given_away = false;
         due.retain(|one| match (one.header, headers.get(&one.number)) {
-            (Some(then), Some(now)) => then == *now,
-            // Without TOP the name has to do.
+            (Some(then), Some(now)) => {
+                given_away |= then != *now;
+                then == *now
+            }
+            // Where there is no TOP the name has to do.
             (Some(_), None) => !answers,
             (None, _) => true,
         });
-        if due.len() < before {
+        if given_away {
             self.doubt_names()?;
         }
         Ok(due)

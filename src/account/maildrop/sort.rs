@@ -255,3 +255,94 @@ impl Known {
         Self { number, row: id, pulled, days, header, changed }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(all: &[(Option<&str>, u64)]) -> Vec<Listed> {
+        let one = |(number, (uidl, size)): (u32, &(Option<&str>, u64))| Listed {
+            number,
+            uidl: uidl.map(str::to_owned),
+            size: Some(*size),
+        };
+        (1..).zip(all).map(one).collect()
+    }
+
+    fn row(id: i64, uidl: &str, size: u64, pull: Pull, presence: Presence) -> DropRow {
+        DropRow {
+            id,
+            uidl: Some(uidl.to_owned()),
+            header: None,
+            size: Some(size),
+            content: None,
+            text: None,
+            pull,
+            days: 0,
+            last_day: 7,
+            presence,
+        }
+    }
+
+    fn sorted(all: &[(Option<&str>, u64)], rows: &[DropRow], limit: u64, today: i64) -> Sorted {
+        let entries = entries(&listed(all), &BTreeMap::new(), Trust::Names);
+        let before: Vec<i64> =
+            rows.iter().filter(|row| row.presence == Presence::Listed).map(|row| row.id).collect();
+        let named = |name: &Name| {
+            let uidl = name.uidl();
+            Ok(rows
+                .iter()
+                .rev()
+                .filter(|row| uidl.is_some() && row.uidl == uidl)
+                .cloned()
+                .collect())
+        };
+        sort(entries, &before, Terms { limit, today, counts: true }, &named).unwrap()
+    }
+
+    fn numbers(entries: &[Entry]) -> Vec<u32> {
+        entries.iter().map(|entry| entry.number).collect()
+    }
+
+    #[test]
+    fn what_has_to_be_asked_for_by_its_header() {
+        let plain = listed(&[(Some("a"), 1), (None, 1), (Some("3"), 1)]);
+        assert_eq!(unnamed(&plain, Trust::Names), [2]);
+        assert_eq!(unnamed(&plain, Trust::Headers), [1, 2, 3]);
+        assert_eq!(unnamed(&listed(&[(Some("1"), 1), (Some("2"), 1)]), Trust::Names), [1, 2]);
+        assert!(has_twins(&listed(&[(Some("a"), 1), (Some("a"), 2)])) && !has_twins(&plain));
+    }
+
+    #[test]
+    fn names_tell_what_is_known() {
+        let rows = [
+            row(1, "a", 1, Pull::Pulled, Presence::Listed),
+            row(2, "b", 2, Pull::Pulled, Presence::Listed),
+            row(3, "away", 3, Pull::Pulled, Presence::Vanished),
+            row(4, "other size", 4, Pull::Pulled, Presence::Listed),
+        ];
+        let here = [(Some("b"), 2), (Some("new"), 9), (Some("away"), 3), (Some("other size"), 5)];
+        let sorted = sorted(&here, &rows, 100, 8);
+        let known: Vec<(u32, i64)> = sorted.known.iter().map(|one| (one.number, one.row)).collect();
+        assert_eq!((known, numbers(&sorted.new)), (vec![(1, 2)], vec![2, 3, 4]));
+        let doubtful: Vec<bool> = sorted.new.iter().map(|entry| entry.doubtful).collect();
+        assert_eq!((doubtful, sorted.gone), (vec![false, true, true], vec![1, 4]));
+        assert_eq!(sorted.known[0].days, 1);
+    }
+
+    #[test]
+    fn what_was_left_is_tried_again_and_last() {
+        let left = |times| Pull::Left("no".to_owned(), times);
+        let rows = [
+            row(1, "twice", 1, left(2), Presence::Listed),
+            row(2, "often", 1, left(TRIES), Presence::Listed),
+            row(3, "large", 900, left(TRIES), Presence::Listed),
+        ];
+        let here = [(Some("twice"), 1), (Some("often"), 1), (Some("large"), 900), (Some("new"), 1)];
+        let same_day = sorted(&here, &rows, 100, 7);
+        assert_eq!(numbers(&same_day.new), [4, 1]);
+        assert_eq!(same_day.new[1].tried, Some((1, 2)));
+        assert_eq!(numbers(&sorted(&here, &rows, 100, 8).new), [4, 1, 2]);
+        assert_eq!(numbers(&sorted(&here, &rows, 1_000, 8).new), [4, 1, 2, 3]);
+    }
+}

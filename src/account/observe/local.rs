@@ -274,9 +274,10 @@ fn examine_one(
 ) -> Result<Examined, LocalError> {
     let examined = run.root.examine(&mailbox.name, listed)?;
     match &examined {
-        // A rename moves the change time past the last write: such a file came whole.
+        // A rename moves the change time past the last write: such a file came whole. A time in
+        // the future was given to it, and not by writing.
         Examined::Message { stamp, ctime_ns, .. }
-            if stamp.mtime_ns > now_ns - QUIET_NS
+            if stamp.mtime_ns.min(*ctime_ns) > now_ns - QUIET_NS
                 && *ctime_ns <= stamp.mtime_ns
                 && !run.hints.arrived.contains(&run.root.path_of(&mailbox.name, &listed.name)) =>
         {
