@@ -13,7 +13,7 @@ use super::alike::{Alike, Files};
 use crate::account::{AccountError, Outside, Report, Settings, Wish, record, recover, restate};
 use crate::config::Maildrop;
 use crate::local::name::FileName;
-use crate::local::{Examined, Listed, LocalError, Placed, RootOptions};
+use crate::local::{Examined, Listed, LocalError, Placed, Root, RootOptions};
 use crate::reconcile::types::{ContentId, Journal, MailboxName, Stem};
 use crate::state::{Pull, Store};
 
@@ -54,37 +54,39 @@ impl Run {
         wish: &Wish,
         cause: &str,
     ) -> Result<Self, AccountError> {
-        let store = recover::open_store(&settings, &outside, wish)?;
+        let mut store = recover::open_store(&settings, &outside, wish)?;
+        let now = outside.clock.now();
+        let number = store.transaction(|tx| tx.begin_run(now, cause))?;
         let home = match (&terms.owner, terms.deliver_command.is_empty()) {
             (_, false) => Home::Spool,
             (Some(_), true) => Home::Guest,
             (None, true) => Home::Own,
         };
-        let options = options(&settings, &store, home, wish)?;
-        let root = recover::open_root(&settings, &outside, wish, options).map_err(|error| {
-            let missing = matches!(&error, AccountError::Local(LocalError::NoRoot { .. }));
-            if missing { gone(&settings) } else { error }
-        })?;
+        let root = match open_root(&settings, &outside, &store, home, wish) {
+            Ok(root) => Arc::new(root),
+            Err(error) => {
+                record::end_failed(&mut store, number, outside.clock.now(), &error)?;
+                return Err(error);
+            }
+        };
         let mut run = Self {
             settings,
             terms,
             outside,
             store,
-            root: Arc::new(root),
+            root,
             home,
             alike: Alike::default(),
             report: Report::default(),
-            number: 0,
+            number,
             dry_run: wish.dry_run,
             marked: false,
             spares: false,
         };
-        let now = run.outside.clock.now();
-        run.number = run.store.transaction(|tx| tx.begin_run(now, cause))?;
         match run.enter().await {
             Ok(()) => Ok(run),
             Err(error) => {
-                let (number, now) = (run.number, run.outside.clock.now());
+                let now = run.outside.clock.now();
                 record::end_failed(&mut run.store, number, now, &error)?;
                 Err(error)
             }
@@ -99,11 +101,10 @@ impl Run {
     async fn enter(&mut self) -> Result<(), AccountError> {
         let found = self.find()?;
         self.remember(found)?;
-        if self.dry_run {
-            return Ok(());
+        if !self.dry_run {
+            self.root.create_mailbox(&self.terms.mailbox)?;
+            self.settle(found)?;
         }
-        self.root.create_mailbox(&self.terms.mailbox)?;
-        self.settle(found)?;
         if self.store.meta(UNITING)?.is_some() {
             self.unite(found).await?;
         }
@@ -123,7 +124,6 @@ impl Run {
             (false, true) => Ok(Found::Changed),
             // It was to be written for the first time.
             (false, false) if restate::counter(&self.store, "marker")? == 0 => Ok(Found::First),
-            (false, false) if self.dry_run => Ok(Found::Changed),
             // Most likely its disk is not mounted. What is pulled into its place would be hidden
             // by it, and gone from the server.
             (false, false) => Err(gone(&self.settings)),
@@ -225,8 +225,10 @@ impl Run {
             tracing::info!("{} messages are not in the Maildir any more", missing.len());
             self.store
                 .transaction(|tx| missing.iter().try_for_each(|row| tx.forget_drop_row(*row)))?;
-            // What is deleted from here on is deleted by somebody.
-            self.mark()?;
+            if !self.dry_run {
+                // What is deleted from here on is deleted by somebody.
+                self.mark()?;
+            }
         }
         self.alike = Alike::of_files(files);
         Ok(())
@@ -289,15 +291,20 @@ pub(in crate::account) fn guest_options(usual: RootOptions) -> RootOptions {
     RootOptions { lock: usual.lock.map(|_| lock), marker, ..usual }
 }
 
-/// How the root is opened: made only where there was none before.
-fn options(
+/// Opens the root: it is made only where there was none before.
+fn open_root(
     settings: &Settings,
+    outside: &Outside,
     store: &Store,
     home: Home,
     wish: &Wish,
-) -> Result<RootOptions, AccountError> {
+) -> Result<Root, AccountError> {
     let usual = recover::options(settings, store, wish);
     let was_there = home != Home::Spool && restate::counter(store, "marker")? > 0;
     let options = if home == Home::Guest { guest_options(usual) } else { usual };
-    Ok(RootOptions { create: options.create && !was_there, ..options })
+    let options = RootOptions { create: options.create && !was_there, ..options };
+    recover::open_root(settings, outside, wish, options).map_err(|error| match error {
+        AccountError::Local(LocalError::NoRoot { .. }) => gone(settings),
+        error => error,
+    })
 }

@@ -123,6 +123,20 @@ fn nothing_is_deleted_while_the_maildir_is_another() {
     assert_eq!(pull(&world).removed_remote, 3);
 }
 
+/// What a dry run says of a Maildir that lacks something is what a run does.
+#[test]
+fn a_dry_run_of_a_maildir_that_was_restored() {
+    let (server, mut world) = drop_of(Profile::default(), 3, Keep::Forever);
+    brings(&world, 3);
+    let backup = world.fs.tree();
+    server.deliver(message(4).as_bytes());
+    brings(&world, 1);
+    world.fs = restored(&backup, world.fs.clock());
+    assert_eq!(world.dry_run(), ["      1  fetch into INBOX, 1 MB"]);
+    assert_eq!(inbox(&world).len(), 3);
+    brings(&world, 1);
+}
+
 /// A backup of the Maildir is brought back: what it lacks is pulled once more.
 #[test]
 fn what_a_restored_maildir_lacks_is_pulled_again() {

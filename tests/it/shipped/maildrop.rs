@@ -115,7 +115,9 @@ fn trouble_has_its_code_and_its_words() {
     fs::rename(&mail, drop.dir.path().join("elsewhere")).unwrap();
     drop.run(&["sync"]).expect(2, &["is its disk mounted?", "mailtide adopt old"]);
     assert!(!mail.exists());
+    drop.run(&["status"]).expect(0, &["failed:", "is its disk mounted?"]);
     drop.run(&["adopt", "old"]).expect(0, &[]);
+    drop.run(&["sync", "--dry-run"]).expect(0, &["2  fetch into INBOX"]);
     drop.run(&["sync"]).expect(0, &["pulled 2"]);
 }
 
