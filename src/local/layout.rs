@@ -9,6 +9,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -163,8 +164,8 @@ fn nested_name_of(path: &Path) -> Option<MailboxName> {
 /// A name as one file name, for the places that are flat.
 pub(super) fn flat(mailbox: &MailboxName) -> Vec<u8> {
     const ROOM: usize = 200;
-    let level = escape(&mailbox.as_str().replace('%', "%25").replace('/', "%2F"), Escape::Odd);
-    let mut bytes: Vec<u8> = level.concat().into_bytes();
+    let level = mailbox.as_str().replace('%', "%25").replace('/', "%2F");
+    let mut bytes = escape(&level, Escape::Odd).collect::<String>().into_bytes();
     if bytes.len() > ROOM {
         let hash = blake3::hash(mailbox.as_str().as_bytes()).to_hex();
         bytes.truncate(ROOM);
@@ -185,10 +186,10 @@ enum Escape {
 }
 
 /// The characters of a level, escaped where they need it.
-fn escape(level: &str, what: Escape) -> Vec<String> {
+fn escape(level: &str, what: Escape) -> impl Iterator<Item = Unit> {
     let reserved = RESERVED.contains(&level);
     let last = level.chars().count().saturating_sub(1);
-    percent_encoded(level, |(i, c)| {
+    percent_encoded(level, move |(i, c)| {
         let first = i == 0 && (reserved || c == '.');
         let end = i == last && matches!(c, ' ' | '.');
         let odd = first || end || c == '/' || c.is_control();
@@ -196,17 +197,43 @@ fn escape(level: &str, what: Escape) -> Vec<String> {
     })
 }
 
-/// The characters of a text, those that need it as the `%XX` of their UTF-8.
-pub(super) fn percent_encoded(text: &str, needs: impl Fn((usize, char)) -> bool) -> Vec<String> {
-    let unit = |(i, c): (usize, char)| {
-        let mut buf = [0; 4];
-        let plain = c.encode_utf8(&mut buf);
-        match needs((i, c)) {
-            true => plain.bytes().map(|b| format!("%{b:02X}")).collect(),
-            false => plain.to_owned(),
+/// A character as it is spelled: itself, or the `%XX` of its UTF-8.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Unit {
+    c: char,
+    escaped: bool,
+}
+
+impl Unit {
+    /// Bytes of its spelling.
+    fn len(self) -> usize {
+        self.c.len_utf8() * if self.escaped { 3 } else { 1 }
+    }
+}
+
+impl FromIterator<Unit> for String {
+    fn from_iter<I: IntoIterator<Item = Unit>>(units: I) -> Self {
+        let mut text = Self::new();
+        for Unit { c, escaped } in units {
+            if escaped {
+                for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+                    // Writing to a string cannot fail.
+                    let _ = write!(text, "%{byte:02X}");
+                }
+            } else {
+                text.push(c);
+            }
         }
-    };
-    text.chars().enumerate().map(unit).collect()
+        text
+    }
+}
+
+/// The characters of a text, those that need it escaped.
+pub(super) fn percent_encoded(
+    text: &str,
+    needs: impl Fn((usize, char)) -> bool,
+) -> impl Iterator<Item = Unit> {
+    text.chars().enumerate().map(move |(i, c)| Unit { c, escaped: needs((i, c)) })
 }
 
 fn push_level(path: &mut PathBuf, level: &str, whole: bool) {
@@ -215,8 +242,8 @@ fn push_level(path: &mut PathBuf, level: &str, whole: bool) {
         path.push(EMPTY);
         return;
     }
-    if escape(level, what).iter().map(String::len).sum::<usize>() <= NAME_MAX {
-        path.push(escape(level, what).concat());
+    if escape(level, what).map(Unit::len).sum::<usize>() <= NAME_MAX {
+        path.push(escape(level, what).collect::<String>());
         return;
     }
     // Room is left for the mark and for escapes that the cut itself makes necessary.
@@ -226,14 +253,14 @@ fn push_level(path: &mut PathBuf, level: &str, whole: bool) {
         let mut len = 0;
         // More does not fit into a part, and a name may be a megabyte long.
         let near = rest.char_indices().nth(NAME_MAX).map_or(rest, |(at, _)| &rest[..at]);
-        for (unit, c) in escape(near, what).iter().zip(near.chars()) {
+        for unit in escape(near, what) {
             if len + unit.len() > NAME_MAX - 8 {
                 break;
             }
             len += unit.len();
-            taken += c.len_utf8();
+            taken += unit.c.len_utf8();
         }
-        let mut part = escape(&rest[..taken], what).concat().into_bytes();
+        let mut part = escape(&rest[..taken], what).collect::<String>().into_bytes();
         rest = &rest[taken..];
         if !rest.is_empty() {
             part.push(GOES_ON);

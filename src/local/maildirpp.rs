@@ -54,7 +54,7 @@ pub(super) fn spell(level: &str, whole: bool) -> String {
     let needs = |(i, c): (usize, char)| {
         whole || matches!(c, '.' | '/' | '%') || c.is_control() || (c == ' ' && i == last)
     };
-    encode_utf7(&percent_encoded(level, needs).concat())
+    encode_utf7(&percent_encoded(level, needs).collect::<String>())
 }
 
 fn read(level: &[u8]) -> Option<String> {

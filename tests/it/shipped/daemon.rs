@@ -39,6 +39,12 @@ fn leaves(mirror: &Mirror, subject: &str) {
     until("it goes up", || mirror.server.list("Work").len() > before);
 }
 
+/// What came or went is dealt with: a run that is cut off in its middle is a failure more, after
+/// which the next attempt is later.
+fn in_step(mirror: &Mirror) {
+    until("it is in step", || now(mirror).contains("in step"));
+}
+
 #[test]
 fn a_lost_connection_is_made_again_and_nothing_is_missed() {
     let (mirror, running) = running();
@@ -46,6 +52,7 @@ fn a_lost_connection_is_made_again_and_nothing_is_missed() {
         mirror.server.drop_connections();
         arrives(&mirror, &format!("down {n}"));
         leaves(&mirror, &format!("up {n}"));
+        in_step(&mirror);
     }
     for fault in [Fault::Bye("going down".to_owned()), Fault::CutBefore, Fault::CutAfter] {
         let struck = mirror.server.inject(fault, When::verb("LIST").nth(1));
@@ -53,6 +60,7 @@ fn a_lost_connection_is_made_again_and_nothing_is_missed() {
         until("the fault struck", || struck.hits() == 1);
         mirror.server.withdraw(&struck);
         arrives(&mirror, "after a fault");
+        in_step(&mirror);
     }
     assert_eq!(running.end().0.code(), Some(0));
     mirror.agree();
