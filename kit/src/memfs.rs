@@ -231,6 +231,18 @@ impl MemFs {
         (node.mtime_ns, node.ctime_ns) = (now, now);
     }
 
+    /// The disk gives back another octet than was written, and no time tells.
+    ///
+    /// # Panics
+    /// When there is no such file, or nothing in it.
+    pub fn rot(&self, path: impl AsRef<Path>) {
+        let mut inner = self.lock_inner();
+        let ino = inner.resolve(path.as_ref()).expect("a file");
+        let node = inner.nodes.get_mut(&ino).expect("resolved");
+        let Body::File { data, .. } = &mut node.body else { panic!("a directory") };
+        *Arc::make_mut(data).last_mut().expect("something to rot") ^= 1;
+    }
+
     /// The bytes of a file.
     #[must_use]
     pub fn read_file(&self, path: impl AsRef<Path>) -> Option<Vec<u8>> {

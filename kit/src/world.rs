@@ -13,7 +13,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use mailtide::account::{self, AccountError, Clock, Outside, Progress, Report, Settings, Wish};
+use mailtide::account::{
+    self, AccountError, Clock, Depth, Outside, Progress, Report, Settings, Wish,
+};
 use mailtide::config::{Keep, Maildrop};
 use mailtide::local::Layout;
 use mailtide::reconcile::types::{MailboxName, SetAsideKind};
@@ -303,10 +305,25 @@ impl World {
     /// Where it cannot say.
     #[must_use]
     pub fn dry_run(&self) -> Vec<String> {
-        let (report, result) =
-            self.go(Arc::new(|| true), Wish { dry_run: true, ..Wish::default() });
+        let (report, result) = self.go(Arc::new(|| true), Wish::dry_run());
         result.expect("a plan");
         report.plan
+    }
+
+    /// What a verification reports.
+    ///
+    /// # Panics
+    /// Where it cannot be done.
+    #[must_use]
+    pub fn verify(&self, depth: Depth) -> Report {
+        let (report, result) = self.try_verify(depth);
+        result.expect("a look at everything");
+        report
+    }
+
+    /// A verification, however it ends.
+    pub fn try_verify(&self, depth: Depth) -> Outcome {
+        self.go(Arc::new(|| true), Wish::verify(depth))
     }
 
     /// One run that dies at the n-th point (0: it lives). Gives what it reported and how many

@@ -19,6 +19,7 @@ mod renames;
 pub mod report;
 pub mod restate;
 pub mod settings;
+pub mod verify;
 pub mod world;
 
 use std::collections::BTreeSet;
@@ -36,8 +37,9 @@ pub use error::{AccountError, Trouble};
 pub use listen::{Listener, Listens};
 pub use live::{Hints, Live};
 pub use progress::Progress;
-pub use report::{Report, Skip};
+pub use report::{Report, Skip, Verified};
 pub use settings::{Clock, Outside, Settings};
+pub use verify::Depth;
 
 /// Rounds after which a run gives up: something changes as fast as it is mirrored.
 const ROUNDS_MAX: u32 = 8;
@@ -100,11 +102,27 @@ pub struct Run {
 pub struct Wish {
     /// Observe and plan, then say what would be done.
     pub dry_run: bool,
+    /// Look whether everything is as it should be. That is a dry run, too.
+    pub verify: Option<Depth>,
     /// Look only at these mailboxes. What could have gone elsewhere is not removed then.
     pub focus: Option<BTreeSet<MailboxName>>,
 }
 
-/// Brings both sides of an account in step, once.
+impl Wish {
+    /// To see what a run would do.
+    #[must_use]
+    pub fn dry_run() -> Self {
+        Self { dry_run: true, ..Self::default() }
+    }
+
+    /// To see whether everything is as it should be.
+    #[must_use]
+    pub fn verify(depth: Depth) -> Self {
+        Self { verify: Some(depth), ..Self::dry_run() }
+    }
+}
+
+/// Brings both sides of an account in step, once; or only looks, as it is wished.
 ///
 /// The report is given even where the run failed, since what was done is done.
 pub async fn sync(
@@ -176,6 +194,9 @@ impl Run {
     }
 
     async fn rounds(&mut self, wish: &Wish) -> Result<(), AccountError> {
+        if let Some(depth) = wish.verify {
+            return self.verify(depth).await;
+        }
         for _ in 0..ROUNDS_MAX {
             self.report.rounds += 1;
             self.tried.clear();

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use crate::reconcile::types::{MailboxName, printable};
 
+/// What a report lists of one kind at most.
+const LISTED_MAX: usize = 1000;
+
 /// Counts of what a run did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
@@ -50,6 +53,8 @@ pub struct Report {
     pub rounds: u32,
     /// For how long the server wants no other sign-in.
     pub rest: Option<Duration>,
+    /// What a verification found; none of a run.
+    pub verified: Option<Verified>,
 }
 
 impl Report {
@@ -69,6 +74,11 @@ impl Report {
             + self.noted
     }
 
+    /// What a verification has found so far.
+    pub(super) fn verified(&mut self) -> &mut Verified {
+        self.verified.get_or_insert_default()
+    }
+
     /// Notes that files of a mailbox changed.
     pub fn touch(&mut self, mailbox: &MailboxName) {
         if !self.touched.contains(mailbox) {
@@ -81,7 +91,7 @@ impl Report {
         let skip = Skip { what: what.into(), why: why.into() };
         tracing::warn!(what = %printable(&skip.what), why = %printable(&skip.why), "skipped");
         // A server that refuses everything must not fill the memory with its refusals.
-        if self.skipped.len() < 1000 && !self.skipped.contains(&skip) {
+        if self.skipped.len() < LISTED_MAX && !self.skipped.contains(&skip) {
             self.skipped.push(skip);
         }
     }
@@ -108,6 +118,35 @@ impl fmt::Display for Report {
         };
         write!(f, "{count} {what}")?;
         parts.try_for_each(|(count, what)| write!(f, ", {count} {what}"))
+    }
+}
+
+/// What a verification found, beside the plan of what a sync would mend.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Files that hold what was recorded of them.
+    pub files: u64,
+    /// Bodies of the server that are what was recorded of them.
+    pub bodies: u64,
+    /// Messages that each side keeps in its own words, so that they were not compared.
+    pub reworded: u64,
+    /// Messages that were pulled from a maildrop, and that no file holds any more.
+    pub left: u64,
+    /// How many of those the server still has.
+    pub left_there: u64,
+    /// How many messages are not what they should be.
+    pub differing: u64,
+    /// Which, and how; a thousand at most.
+    pub differs: Vec<Skip>,
+}
+
+impl Verified {
+    /// A message is not what it should be.
+    pub(super) fn differs(&mut self, what: impl Into<String>, why: impl Into<String>) {
+        self.differing += 1;
+        if self.differs.len() < LISTED_MAX {
+            self.differs.push(Skip { what: what.into(), why: why.into() });
+        }
     }
 }
 

@@ -69,6 +69,21 @@ pub enum Command {
         #[arg(long, short = 'n')]
         dry_run: bool,
     },
+    /// Look whether everything is as it should be; change nothing.
+    ///
+    /// Reads every file again, asks the server for all it has, and says what differs: files that
+    /// do not hold what came or went any more, and what a sync would mend.
+    #[command(after_help = "Examples:\n  mailtide verify                all accounts\n  \
+                            mailtide verify work/Archive   one mailbox\n  \
+                            mailtide verify --bodies work  and fetch each message to compare it")]
+    Verify {
+        /// Accounts or single mailboxes; all accounts if none is given.
+        #[arg(value_name = "ACCOUNT[/MAILBOX]")]
+        targets: Vec<Target>,
+        /// Fetch every message from the server and compare it, too.
+        #[arg(long)]
+        bodies: bool,
+    },
     /// Keep all accounts in step until stopped: what happens on one side shows on the other.
     ///
     /// Stays in the foreground and logs to stderr, as service managers want it. SIGTERM or

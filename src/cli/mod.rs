@@ -11,6 +11,7 @@ pub mod progress;
 pub mod report;
 mod run;
 mod service;
+pub mod verified;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -25,6 +26,7 @@ use self::interrupt::Interrupt;
 use self::output::Style;
 use self::progress::Audience;
 use self::report::{Decision, Failure, HoldView};
+use crate::account::{Depth, Wish};
 use crate::config::{Config, Env};
 use crate::reconcile::types::printable;
 
@@ -92,7 +94,7 @@ fn fail(failure: &Failure, command: &Command, global: &Global) -> Exit {
     }
     if global.json {
         let value = serde_json::json!({ "error": failure, "exit": failure.exit });
-        let event = matches!(command, Command::Sync { .. });
+        let event = matches!(command, Command::Sync { .. } | Command::Verify { .. });
         let _ = json(&value, event).and_then(|text| output::print(&text));
     }
     failure.exit
@@ -109,7 +111,16 @@ fn execute(command: &Command, global: &Global, style: Style) -> Result<Answer, F
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let now = i64::try_from(now).unwrap_or(i64::MAX);
     match command {
-        Command::Sync { targets, dry_run } => sync(&config, targets, *dry_run, global, style),
+        Command::Sync { targets, dry_run: false } => {
+            sync(&config, targets, &Wish::default(), global, style)
+        }
+        Command::Sync { targets, dry_run: true } => {
+            sync(&config, targets, &Wish::dry_run(), global, style)
+        }
+        Command::Verify { targets, bodies } => {
+            let depth = if *bodies { Depth::Bodies } else { Depth::Files };
+            sync(&config, targets, &Wish::verify(depth), global, style)
+        }
         Command::Run => {
             daemon::run(&config, global)?;
             answer(String::new(), "accounts", &[(); 0], Exit::Agreed)
@@ -169,10 +180,11 @@ fn watch(config: &Config, global: &Global) -> Result<Answer, Failure> {
     answer(String::new(), "accounts", &[(); 0], Exit::Agreed)
 }
 
+/// Syncs, or only looks: by what is wished.
 fn sync(
     config: &Config,
     targets: &[Target],
-    dry_run: bool,
+    wish: &Wish,
     global: &Global,
     style: Style,
 ) -> Result<Answer, Failure> {
@@ -180,7 +192,9 @@ fn sync(
     if !wrong.is_empty() {
         return Err(Failure::new(Exit::Usage, wrong.join("\n")));
     }
-    if !dry_run && let Some(asked) = daemon::sync(config, targets) {
+    if !wish.dry_run
+        && let Some(asked) = daemon::sync(config, targets)
+    {
         let views = asked?;
         let text = if global.quiet { String::new() } else { daemon::after_run(&views) };
         let exit = daemon::exit(&views);
@@ -188,7 +202,7 @@ fn sync(
     }
     let interrupt = Interrupt::install()
         .map_err(|e| Failure::new(Exit::Skipped, format!("cannot listen for signals: {e}")))?;
-    let outcomes = run::sync(config, targets, dry_run, Audience::of(global), &interrupt)?;
+    let outcomes = run::sync(config, targets, wish, Audience::of(global), &interrupt)?;
     let exit = Exit::gravest(outcomes.iter().map(report::AccountOutcome::exit));
     let text = report::outcomes(&outcomes, global.quiet, style);
     Ok(Answer { event: true, ..answer(text, "accounts", &outcomes, exit)? })

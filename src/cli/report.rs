@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 
 use super::exit::Exit;
 use super::output::{Style, ago, bytes, counted, grouped, took};
+use super::verified::VerifiedView;
 use crate::daemon::state::View;
 use crate::reconcile::types::printable;
 
@@ -150,6 +151,9 @@ pub struct AccountOutcome {
     pub holds: Vec<HoldView>,
     /// What a dry run would do, line by line.
     pub plan: Vec<String>,
+    /// What a verification found; none of a run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verified: Option<VerifiedView>,
     /// How long it took; in JSON in seconds.
     #[serde(rename = "seconds", serialize_with = "seconds")]
     pub duration: Duration,
@@ -171,9 +175,14 @@ impl AccountOutcome {
         let failure = self.failure.as_ref().map(|failure| failure.exit);
         let held = self.holds.iter().any(|h| h.decided.is_none()).then_some(Exit::Held);
         // A dry run agrees to nothing, and that is no failure.
-        let unsettled = self.skipped > 0 || !(self.agreed || self.dry_run);
+        let unsettled = self.skipped > 0 || !(self.agreed || self.dry_run) || self.differs();
         let skipped = unsettled.then_some(Exit::Skipped);
         Exit::gravest([failure, held, skipped].into_iter().flatten())
+    }
+
+    /// Whether a verification found that something is not as it should be.
+    fn differs(&self) -> bool {
+        self.verified.as_ref().is_some_and(|found| found.differing > 0 || !self.plan.is_empty())
     }
 
     /// The line that says how it went, without the account's name.
@@ -187,6 +196,17 @@ impl AccountOutcome {
             return text;
         }
         let exit = self.exit();
+        if let Some(found) = &self.verified {
+            let head = match exit {
+                Exit::Agreed => style.green("verified"),
+                _ => style.yellow("differs"),
+            };
+            let mut text = format!("{head}: {}", found.words());
+            if !self.plan.is_empty() {
+                text += "; a sync would do this";
+            }
+            return text + &self.costs();
+        }
         let mut text = match exit {
             _ if self.dry_run => style.bold("dry run"),
             Exit::Agreed => style.green("agreed"),
@@ -205,6 +225,10 @@ impl AccountOutcome {
         if self.skipped > 0 {
             let _ = write!(text, ", skipped {}", grouped(self.skipped));
         }
+        text + &self.costs()
+    }
+
+    fn costs(&self) -> String {
         let mut cost = Vec::new();
         if self.bytes_down > 0 {
             cost.push(format!("{} down", bytes(self.bytes_down)));
@@ -213,8 +237,7 @@ impl AccountOutcome {
             cost.push(format!("{} up", bytes(self.bytes_up)));
         }
         cost.push(took(self.duration));
-        let _ = write!(text, "  ({})", cost.join(", "));
-        text
+        format!("  ({})", cost.join(", "))
     }
 }
 
@@ -281,6 +304,7 @@ pub fn outcomes(list: &[AccountOutcome], quiet: bool, style: Style) -> String {
         outcome.plan.iter().for_each(|line| {
             let _ = writeln!(out, "  {}", printable(line));
         });
+        outcome.verified.iter().for_each(|found| found.write(&mut out));
         outcome.holds.iter().for_each(|hold| write_hold(&mut out, hold, None, style));
         outcome.problems.iter().for_each(|named| write_named(&mut out, "problem", named));
         outcome.set_aside.iter().for_each(|named| write_named(&mut out, "set aside", named));
@@ -325,9 +349,7 @@ pub fn status(list: &[StatusView], now: i64, style: Style) -> String {
             let _ = write!(out, ", {} waiting for the next run", grouped(view.waiting));
         }
         out.push('\n');
-        view.notes.iter().for_each(|note| {
-            let _ = writeln!(out, "  note       {}", printable(note));
-        });
+        view.notes.iter().for_each(|note| write_note(&mut out, note));
         view.holds.iter().for_each(|hold| write_hold(&mut out, hold, Some(now), style));
         view.problems.iter().for_each(|named| write_named(&mut out, "problem", named));
         view.set_aside.iter().for_each(|named| write_named(&mut out, "set aside", named));
@@ -371,6 +393,10 @@ fn write_hold(out: &mut String, hold: &HoldView, now: Option<i64>, style: Style)
             writeln!(out, "             rejected: the next sync brings them back")
         }
     };
+}
+
+pub(super) fn write_note(out: &mut String, note: &str) {
+    let _ = writeln!(out, "  note       {}", printable(note));
 }
 
 fn write_named(out: &mut String, label: &str, named: &Named) {

@@ -25,12 +25,12 @@ use crate::state::{Hold, HoldState, Pull, StateError, Store};
 /// Messages that one account's report names; the rest are counted.
 const NAMED_MAX: usize = 1000;
 
-/// Brings both sides into step; `targets` are known to the config, none means all accounts.
+/// Brings both sides into step, or only looks; `targets` are known to the config, none means all.
 /// Each account runs on a thread of its own, so that none waits for another's disk or server.
 pub(super) fn sync(
     config: &Config,
     targets: &[Target],
-    dry_run: bool,
+    wish: &Wish,
     audience: Audience,
     interrupt: &Interrupt,
 ) -> Result<Vec<AccountOutcome>, Failure> {
@@ -46,9 +46,9 @@ pub(super) fn sync(
             .iter()
             .enumerate()
             .map(|(n, account)| {
-                let wish = Wish { dry_run, focus: focus(account, targets) };
+                let wish = Wish { focus: focus(account, targets), ..wish.clone() };
                 let run = move || {
-                    let progress = watch.account(n, dry_run);
+                    let progress = watch.account(n, wish.dry_run);
                     let outcome = sync_one(config, account, wish, progress, interrupt);
                     watch.end(n, &outcome);
                     outcome
@@ -192,6 +192,7 @@ fn outcome(
         },
         skipped: report.skipped.len() as u64,
         plan: report.plan.clone(),
+        verified: report.verified.as_ref().map(Into::into),
         bytes_down: report.received,
         bytes_up: report.sent,
         ..AccountOutcome::default()

@@ -40,7 +40,7 @@ mod walk;
 mod tests;
 
 pub use change::{Changed, NowNamed};
-pub use content::Summary;
+pub use content::{Digest, Summary};
 pub use copy::Copied;
 pub use deliver::{Delivered, Delivery, Placed};
 pub use error::{LocalError, Scope};

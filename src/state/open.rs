@@ -63,7 +63,7 @@ impl Store {
     /// As `open`, and when no copy can be made.
     pub fn open_scratch(path: &Path) -> Result<Self> {
         let fail = |source| StateError::from_sql(path, "copy the state store", source);
-        let mut db = Connection::open_in_memory().map_err(fail)?;
+        let mut db = Connection::open("").map_err(fail)?;
         if let Some(existing) = Self::open_existing_readonly(path)? {
             let copy = Backup::new(&existing.db, &mut db).map_err(fail)?;
             copy.run_to_completion(1000, Duration::ZERO, None).map_err(fail)?;

@@ -24,3 +24,4 @@ mod service;
 mod shipped;
 mod tidy;
 mod uploads;
+mod verify;

@@ -54,6 +54,14 @@ impl Server {
         })
     }
 
+    /// Gives a message another body, under the same UID, as no server may (RFC 9051 §2.3.1.1).
+    pub fn alter(&self, mailbox: &str, uid: u32, body: &[u8]) -> bool {
+        self.change(|state| {
+            let message = state.get_mut(mailbox).and_then(|m| m.messages.get_mut(&uid));
+            message.map(|message| Arc::make_mut(message).body = Arc::from(body)).is_some()
+        })
+    }
+
     /// Copies a message; gives the new UID.
     pub fn copy(&self, from: &str, uid: u32, to: &str) -> Option<u32> {
         self.change(|state| copy(state, from, uid, to))

@@ -212,7 +212,8 @@ impl Run {
     /// Reads what lies in the Maildir: what was pulled and is not there is pulled once more,
     /// and what is there and was never pulled is not, should it come.
     async fn unite(&mut self, found: Found) -> Result<(), AccountError> {
-        let (mut files, all) = self.read_files(found).await?;
+        let visits = self.home == Home::Guest && found == Found::First;
+        let (mut files, all) = self.read_files(visits).await?;
         let missing: Vec<i64> = self
             .store
             .drop_contents()?
@@ -236,11 +237,10 @@ impl Run {
 
     /// The contents of all files; of a Maildir that is only visited, at first, those of the
     /// mailbox that is delivered into. And whether all could be read.
-    async fn read_files(&self, found: Found) -> Result<(Files, bool), AccountError> {
+    pub(super) async fn read_files(&self, visits: bool) -> Result<(Files, bool), AccountError> {
         let (mut files, mut all) = (Files::default(), true);
-        let only = self.home == Home::Guest && found == Found::First;
         for mailbox in self.root.mailboxes()?.found {
-            if only && self.terms.mailbox != mailbox.name {
+            if visits && self.terms.mailbox != mailbox.name {
                 continue;
             }
             let listing = self.root.list(&mailbox.name)?;

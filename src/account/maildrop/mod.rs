@@ -18,6 +18,7 @@ mod remove;
 mod shelf;
 mod sink;
 mod sort;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -77,7 +78,7 @@ enum Through {
     Enough,
 }
 
-/// Pulls what is new, once.
+/// Pulls what is new, once; or only looks, as it is wished.
 ///
 /// The report is given even where the pull failed, since what was done is done.
 pub async fn pull(
@@ -91,7 +92,10 @@ pub async fn pull(
         Ok(pull) => pull,
         Err(error) => return (Report::default(), Err(error)),
     };
-    let result = pull.sessions().await;
+    let result = match wish.verify {
+        Some(depth) => pull.verify(depth).await,
+        None => pull.sessions().await,
+    };
     pull.end(result)
 }
 

@@ -97,6 +97,30 @@ fn what_is_said_of_a_pull() {
 }
 
 #[test]
+fn what_is_verified() {
+    let drop = Drop::new(3, MAILDIR);
+    drop.run(&["verify"]).expect(1, &["no file to read; a sync would do this", "3  fetch into"]);
+    drop.run(&["sync"]).expect(0, &["pulled 3"]);
+    drop.run(&["verify", "old"]).expect(0, &["verified: 3 files are as recorded  ("]);
+    let new = drop.dir.path().join("Mail/INBOX/new");
+    let file = fs::read_dir(&new).unwrap().next().unwrap().unwrap().path();
+    fs::remove_file(file).unwrap();
+    drop.run(&["verify", "--bodies"]).expect(
+        0,
+        &[
+            "verified: 2 files are as recorded, and 3 messages on the server",
+            "note       pulled once, and not here as it came: 1 message (deleted,",
+            "the server still has 1",
+        ],
+    );
+    assert_eq!(drop.server.counters().verb("DELE"), 0);
+    // Should that have been no wish:
+    drop.run(&["adopt", "old"]).expect(0, &[]);
+    drop.run(&["sync"]).expect(0, &["pulled 1"]);
+    drop.run(&["verify"]).expect(0, &["verified: 3 files"]);
+}
+
+#[test]
 fn trouble_has_its_code_and_its_words() {
     let drop = Drop::new(2, MAILDIR);
     drop.server.configure(|profile| profile.locked = true);

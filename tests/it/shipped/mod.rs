@@ -9,6 +9,7 @@ mod modes;
 mod planted;
 mod scale;
 mod told;
+mod verify;
 mod words;
 
 use std::fs;
