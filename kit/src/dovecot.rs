@@ -249,7 +249,7 @@ fn capabilities(without: &[&str]) -> String {
 }
 
 /// A port that nobody listens on; whoever asks next gets another one.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     listener.local_addr().expect("its address").port()
 }

@@ -3,6 +3,7 @@
 pub mod certificate;
 pub mod compare;
 pub mod corpus;
+pub mod courier;
 pub mod dovecot;
 pub mod fuzz;
 pub mod imap;

@@ -4,6 +4,7 @@
 
 mod config;
 mod conform;
+mod courier;
 mod crash;
 mod demo;
 mod dovecot;
@@ -18,6 +19,7 @@ mod names;
 mod plans;
 mod pop3;
 mod progress;
+mod puller;
 mod running;
 mod scenarios;
 mod service;

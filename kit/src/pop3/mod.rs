@@ -10,6 +10,7 @@
 mod commands;
 mod fault;
 mod log;
+pub mod plain;
 mod profile;
 mod sasl;
 mod session;

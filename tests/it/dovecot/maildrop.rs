@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Deref;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use kit::compare::content;
 use kit::corpus::corpus;
-use kit::dovecot::{Client, Dovecot, Options, PASSWORD};
+use kit::dovecot::{Client, Dovecot, Options};
+use kit::pop3::plain;
+
+use crate::puller::{Puller, census};
 
 /// Runs are killed so often with each policy; `MAILTIDE_FULL=1` tries a hundred.
 const KILLS: usize = 20;
@@ -29,52 +31,28 @@ const CALLS: [&str; 10] = [
 /// A maildrop, the account that pulls from it and, maybe, one that takes it on.
 struct Drop {
     server: Dovecot,
-    dir: tempfile::TempDir,
+    puller: Puller,
+}
+
+impl Deref for Drop {
+    type Target = Puller;
+
+    fn deref(&self) -> &Puller {
+        &self.puller
+    }
 }
 
 impl Drop {
     fn new() -> Self {
         let server = Dovecot::start(&Options { pop3: true, ..Options::default() });
-        let dir = tempfile::Builder::new().prefix("mailtide-it-").tempdir().unwrap();
-        Self { server, dir }
-    }
-
-    /// Writes the config: `more` of the account that pulls, and whole accounts behind it.
-    fn configure(&self, more: &str, accounts: &str) {
-        let text = format!(
-            "state_dir = {:?}\n[defaults]\nhost = \"127.0.0.1\"\ntls = \"none\"\n\
-             password_env = \"MAIL_PASSWORD\"\n[accounts.old]\nprotocol = \"pop3\"\nport = {}\n\
-             user = \"old\"\n{more}\n{accounts}",
-            self.dir.path().join("state"),
-            self.server.pop3_port,
-        );
-        fs::write(self.dir.path().join("config.toml"), text).unwrap();
-    }
-
-    /// The account has a Maildir of its own.
-    fn own(&self, more: &str) {
-        self.configure(&format!("maildir = {:?}\n{more}", self.root()), "");
-    }
-
-    fn root(&self) -> PathBuf {
-        self.dir.path().join("Mail")
-    }
-
-    fn arm(&self, command: &mut Command) {
-        command.env("MAIL_PASSWORD", PASSWORD).env_remove("RUST_LOG");
-        command.env("MAILTIDE_CONFIG", self.dir.path().join("config.toml"));
+        let puller = Puller::new(server.pop3_port);
+        Self { server, puller }
     }
 
     /// A run that ends with 0; gives what it said.
     #[track_caller]
     fn agree(&self) -> String {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mailtide"));
-        self.arm(&mut command);
-        let output = command.arg("sync").output().unwrap();
-        let text =
-            String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(0), "{text}\n{}", self.server.log());
-        text.into_owned()
+        self.run(&["sync"], &|| self.server.log())
     }
 
     /// Kills a run at the n-th call of a kind. Gives whether it came that far.
@@ -107,28 +85,6 @@ impl Drop {
         let messages = self.server.client(user).messages(mailbox);
         census(messages.into_iter().map(|message| message.bytes))
     }
-
-    /// What lies in the INBOX on disk, by content.
-    fn here(&self) -> BTreeMap<String, usize> {
-        census(files(&self.root().join("INBOX")).iter().map(|file| fs::read(file).unwrap()))
-    }
-}
-
-fn files(mailbox: &Path) -> Vec<PathBuf> {
-    let entries = ["cur", "new"].map(|sub| fs::read_dir(mailbox.join(sub)));
-    entries.into_iter().flatten().flatten().map(|entry| entry.unwrap().path()).collect()
-}
-
-/// How often each content is there. POP3 gives every message an end of its last line.
-fn census(bodies: impl IntoIterator<Item = Vec<u8>>) -> BTreeMap<String, usize> {
-    let mut census = BTreeMap::new();
-    for mut body in bodies {
-        if !body.ends_with(b"\n") {
-            body.extend_from_slice(b"\r\n");
-        }
-        *census.entry(content(&body)).or_default() += 1;
-    }
-    census
 }
 
 fn fill(client: &mut Client, seed: u64, count: usize) {
@@ -157,10 +113,14 @@ fn awkward_mail_comes_as_it_is_and_once() {
     let told = drop.agree();
     assert!(told.contains("pulled 300"), "{told}");
     assert_eq!(drop.here(), drop.there("old", "INBOX"));
+    assert_eq!(drop.here(), census(plain::bodies(drop.server.pop3_port, "old")));
     assert!(drop.agree().contains("nothing to do"));
     fill(&mut drop.server.client("old"), 4, 5);
     assert!(drop.agree().contains("pulled 5"));
     assert_eq!(drop.here(), drop.there("old", "INBOX"));
+    let told = drop.run(&["verify", "--bodies"], &|| drop.server.log());
+    let expected = "verified: 305 files are as recorded, and 305 messages on the server";
+    assert!(told.contains(expected), "{told}");
 }
 
 /// Killed at random moments: every message is here exactly once, and none has left the server
