@@ -6,6 +6,7 @@ mod alter;
 mod double;
 mod holds;
 mod loss;
+mod pull;
 
 use std::path::Path;
 

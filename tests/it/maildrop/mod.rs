@@ -21,10 +21,10 @@ use mailtide::config::Keep;
 use mailtide::reconcile::types::MailboxName;
 
 /// A day in nanoseconds.
-const DAY: i64 = 86_400_000_000_000;
+pub(crate) const DAY: i64 = 86_400_000_000_000;
 
 /// A message as a server has it; no two numbers give the same.
-fn message(n: u32) -> String {
+pub(crate) fn message(n: u32) -> String {
     format!(
         "Received: from a by b with ESMTP id {n};\r\n\tThu, 01 Jan 1970 00:{:02}:00 +0000\r\n\
          Message-ID: <{n}@x>\r\nDate: Thu, 01 Jan 1970 00:00:00 +0000\r\nFrom: a@x\r\n\
@@ -33,37 +33,37 @@ fn message(n: u32) -> String {
     )
 }
 
-fn messages(numbers: impl IntoIterator<Item = u32>) -> Vec<String> {
+pub(crate) fn messages(numbers: impl IntoIterator<Item = u32>) -> Vec<String> {
     numbers.into_iter().map(message).collect()
 }
 
-fn server(count: u32) -> Server {
+pub(crate) fn server(count: u32) -> Server {
     Server::new(messages(1..=count))
 }
 
 /// A server and an account that pulls from it.
-fn drop_of(profile: Profile, count: u32, keep: Keep) -> (Server, World) {
+pub(crate) fn drop_of(profile: Profile, count: u32, keep: Keep) -> (Server, World) {
     let server = Server::with(profile, messages(1..=count));
     let world = World::of_maildrop(&server, keep);
     (server, world)
 }
 
 /// What lies in the INBOX on disk, sorted.
-fn inbox(world: &World) -> Vec<String> {
+pub(crate) fn inbox(world: &World) -> Vec<String> {
     let mut local = world.local();
     let inbox = local.remove(MailboxName::INBOX).unwrap_or_default();
     inbox.into_iter().map(|(content, _)| content).collect()
 }
 
 /// Messages as [`inbox`] gives them.
-fn of<B: AsRef<[u8]>>(bodies: impl IntoIterator<Item = B>) -> Vec<String> {
+pub(crate) fn of<B: AsRef<[u8]>>(bodies: impl IntoIterator<Item = B>) -> Vec<String> {
     let mut all: Vec<String> = bodies.into_iter().map(|body| content(body.as_ref())).collect();
     all.sort();
     all
 }
 
 /// The same disk as it was then, brought back from a backup.
-fn restored(tree: &BTreeMap<PathBuf, Option<Vec<u8>>>, clock: i64) -> MemFs {
+pub(crate) fn restored(tree: &BTreeMap<PathBuf, Option<Vec<u8>>>, clock: i64) -> MemFs {
     let fs = MemFs::new();
     fs.set_clock(clock);
     for (path, bytes) in tree {
@@ -76,13 +76,13 @@ fn restored(tree: &BTreeMap<PathBuf, Option<Vec<u8>>>, clock: i64) -> MemFs {
 }
 
 /// A disk with nothing on it, where another one was.
-fn unmounted(clock: i64) -> MemFs {
+pub(crate) fn unmounted(clock: i64) -> MemFs {
     restored(&BTreeMap::new(), clock)
 }
 
 /// One pull that goes well.
 #[track_caller]
-fn pull(world: &World) -> mailtide::account::Report {
+pub(crate) fn pull(world: &World) -> mailtide::account::Report {
     let (report, result) = world.sync();
     result.unwrap();
     world.wait();
@@ -91,7 +91,7 @@ fn pull(world: &World) -> mailtide::account::Report {
 
 /// A pull that brings so many and finds nothing to complain about.
 #[track_caller]
-fn brings(world: &World, count: u64) {
+pub(crate) fn brings(world: &World, count: u64) {
     let report = pull(world);
     assert_eq!((report.pulled, report.skipped), (count, Vec::new()));
 }
