@@ -125,8 +125,10 @@ impl Inner {
     fn known_as(&self, dir: u64, name: &[u8]) -> io::Result<Option<&Name>> {
         let entries = self.entries(dir)?;
         let exact = entries.get_key_value(name).map(|(name, _)| name);
-        let same = |known: &&Name| self.folds && fold(known) == fold(name);
-        Ok(exact.or_else(|| entries.keys().find(same)))
+        if exact.is_some() || !self.folds {
+            return Ok(exact);
+        }
+        Ok(entries.keys().find(|known| fold(known) == fold(name)))
     }
 
     pub(super) fn resolve(&self, path: &Path) -> io::Result<u64> {
