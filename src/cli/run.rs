@@ -263,7 +263,11 @@ fn drop_view(account: &Account, store: &Store) -> Result<StatusView, StateError>
         "{} of these are not what was pulled, but say the same: they are not deleted there",
         counts.alike
     );
-    let notes = [(counts.kept, kept), (counts.alike, alike)];
+    let undeletable = format!(
+        "{} of these were deleted again and again, and the server has kept them",
+        counts.undeletable
+    );
+    let notes = [(counts.kept, kept), (counts.alike, alike), (counts.undeletable, undeletable)];
     let (last_run, skipped) = last_run(store)?.unzip();
     Ok(StatusView {
         last_run,

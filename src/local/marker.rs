@@ -2,7 +2,7 @@
 
 use crate::reconcile::types::printable;
 
-use super::error::{LocalError, Scope};
+use super::error::{At as _, LocalError, Scope, if_there};
 use super::layout::Layout;
 use super::root::{MARKER, OWN, Root};
 
@@ -83,6 +83,24 @@ impl Root {
     /// As for [`Self::marker`].
     pub fn owner_marker(&self) -> Result<Option<Marker>, LocalError> {
         self.marker_in(MARKER)
+    }
+
+    /// The markers of all guests; what cannot be read is nobody's.
+    ///
+    /// # Errors
+    /// Where our own directory cannot be read.
+    pub fn guest_markers(&self) -> Result<Vec<Marker>, LocalError> {
+        let own = self.path.join(OWN);
+        let mut names = Vec::new();
+        let read = self.fs.read_dir(&own, &mut |name, _, _| {
+            let text = String::from_utf8_lossy(name);
+            names.extend(
+                (text.starts_with("guest-") && text.ends_with(".marker"))
+                    .then(|| text.into_owned()),
+            );
+        });
+        if_there(read).at(Scope::Root, "read", &own)?;
+        Ok(names.iter().filter_map(|name| self.marker_in(name).ok().flatten()).collect())
     }
 
     fn marker_in(&self, file: &str) -> Result<Option<Marker>, LocalError> {

@@ -144,6 +144,27 @@ impl Root {
         self.path.join(self.spelling.with(|escaped| self.options.layout.spell(mailbox, escaped)))
     }
 
+    /// Whether a mailbox has its directory.
+    ///
+    /// # Errors
+    /// As the system says: not knowing is not "no".
+    pub fn has_dir(&self, mailbox: &MailboxName) -> Result<bool, LocalError> {
+        let path = self.dir_of(mailbox).join("cur");
+        Ok(if_there(self.fs.lstat(&path)).at(Scope::Mailbox, "look at", &path)?.is_some())
+    }
+
+    /// Whether a mailbox is a directory with nothing in it.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn is_hollow(&self, mailbox: &MailboxName) -> Result<bool, LocalError> {
+        let dir = self.dir_of(mailbox);
+        let mut empty = true;
+        let read = self.fs.read_dir(&dir, &mut |_, _, _| empty = false);
+        let is_there = if_there(read).at(Scope::Mailbox, "read", &dir)?.is_some();
+        Ok(is_there && empty)
+    }
+
     /// The path of a message.
     #[must_use]
     pub fn path_of(&self, mailbox: &MailboxName, name: &FileName) -> PathBuf {

@@ -17,6 +17,35 @@ pub enum Pull {
     Alike,
     /// It stays on the server: why, and how often it was asked for.
     Left(String, u32),
+    /// It lay in the Maildir before anything was pulled: the first that comes and is the same is
+    /// that.
+    Found,
+    /// As pulled, and the server still had it so often after it said that it was deleted.
+    Kept(u32),
+}
+
+impl Pull {
+    /// How often a deletion has to be in vain before the server is left its message.
+    const DELETIONS: u32 = 5;
+
+    /// Whether the server's copy may go.
+    #[must_use]
+    pub fn may_go(&self) -> bool {
+        match self {
+            Self::Pulled => true,
+            Self::Kept(times) => *times < Self::DELETIONS,
+            Self::Placing(..) | Self::Alike | Self::Left(..) | Self::Found => false,
+        }
+    }
+
+    /// What it is when it is met again after it was deleted.
+    #[must_use]
+    pub fn met_again(&self) -> Self {
+        match self {
+            Self::Kept(times) => Self::Kept(times.saturating_add(1)),
+            _ => Self::Kept(1),
+        }
+    }
 }
 
 /// Whether the server still has a message.
@@ -26,6 +55,10 @@ pub enum Presence {
     Listed,
     /// It went without our doing, or got another name.
     Vanished,
+    /// It went when names changed: it may be back under any.
+    Renamed,
+    /// We deleted it, and the server has not said so yet.
+    Deleting,
     /// We deleted it, and the server said so.
     Deleted,
 }
@@ -64,6 +97,8 @@ pub struct DropCounts {
     pub kept: u64,
     /// Those of these that only say the same as one that was pulled.
     pub alike: u64,
+    /// Those of these that the server has kept though we deleted them.
+    pub undeletable: u64,
 }
 
 const COLUMNS: &str = "id, uidl, header, size, content, text, state, mailbox, stem, words, times, \
@@ -77,6 +112,8 @@ fn decode(row: &rusqlite::Row<'_>) -> rusqlite::Result<DropRow> {
         }
         1 => Pull::Pulled,
         2 => Pull::Alike,
+        4 => Pull::Found,
+        5 => Pull::Kept(row.get(10)?),
         _ => Pull::Left(row.get(9)?, row.get(10)?),
     };
     Ok(DropRow {
@@ -92,6 +129,8 @@ fn decode(row: &rusqlite::Row<'_>) -> rusqlite::Result<DropRow> {
         presence: match row.get::<_, i64>(13)? {
             0 => Presence::Listed,
             1 => Presence::Vanished,
+            3 => Presence::Renamed,
+            4 => Presence::Deleting,
             _ => Presence::Deleted,
         },
     })
@@ -141,7 +180,7 @@ impl View {
     /// # Errors
     /// When the database cannot be read.
     pub fn drop_has_vanished(&self) -> Result<bool> {
-        let sql = "SELECT 1 FROM maildrop WHERE presence = 1 LIMIT 1";
+        let sql = "SELECT 1 FROM maildrop WHERE presence IN (1, 3) LIMIT 1";
         Ok(self.one("read what vanished", sql, (), |_| Ok(()))?.is_some())
     }
 
@@ -161,6 +200,15 @@ impl View {
     pub fn drop_listed(&self) -> Result<Vec<i64>> {
         let sql = "SELECT id FROM maildrop WHERE presence = 0 ORDER BY id";
         self.all("read the last listing", sql, (), |row| row.get(0))
+    }
+
+    /// The rows of messages whose deletion was not answered, by identity.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn drop_deleting(&self) -> Result<Vec<i64>> {
+        let sql = "SELECT id FROM maildrop WHERE presence = 4 ORDER BY id";
+        self.all("read what is being deleted", sql, (), |row| row.get(0))
     }
 
     /// Rows that are *placing*.
@@ -189,9 +237,20 @@ impl View {
     /// # Errors
     /// When the database cannot be read.
     pub fn drop_contents(&self) -> Result<Vec<(i64, ContentId)>> {
-        let sql = "SELECT id, content FROM maildrop WHERE state <= 2 AND content IS NOT NULL";
+        let sql =
+            "SELECT id, content FROM maildrop WHERE state IN (0, 1, 2, 5) AND content IS NOT NULL";
         let decode = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, ContentId(row.get(1)?)));
         self.all("read what was pulled", sql, (), decode)
+    }
+
+    /// The contents of what lay in the Maildir before anything was pulled, with their rows.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn drop_found(&self) -> Result<Vec<(i64, ContentId)>> {
+        let sql = "SELECT id, content FROM maildrop WHERE state = 4 AND content IS NOT NULL";
+        let decode = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, ContentId(row.get(1)?)));
+        self.all("read what was found", sql, (), decode)
     }
 
     /// How many messages were pulled.
@@ -199,12 +258,14 @@ impl View {
     /// # Errors
     /// When the database cannot be read.
     pub fn drop_counts(&self) -> Result<DropCounts> {
-        let sql = "SELECT count(*), ifnull(sum(presence = 0), 0), \
-                   ifnull(sum(presence = 0 AND state = 2), 0) FROM maildrop WHERE state <> 3";
+        let sql = "SELECT count(*), ifnull(sum(presence IN (0, 4)), 0), \
+                   ifnull(sum(presence = 0 AND state = 2), 0), \
+                   ifnull(sum(presence = 0 AND state = 5), 0) \
+                   FROM maildrop WHERE state IN (0, 1, 2, 5)";
         let count = |row: &rusqlite::Row<'_>| {
-            let [pulled, kept, alike] =
-                [row.get(0)?, row.get(1)?, row.get(2)?].map(i64::cast_unsigned);
-            Ok(DropCounts { pulled, kept, alike })
+            let [pulled, kept, alike, undeletable] =
+                [row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?].map(i64::cast_unsigned);
+            Ok(DropCounts { pulled, kept, alike, undeletable })
         };
         Ok(self.one("count what was pulled", sql, (), count)?.unwrap_or_default())
     }
@@ -228,11 +289,15 @@ impl Tx<'_> {
             Pull::Pulled => (1, None, None, None, None),
             Pull::Alike => (2, None, None, None, None),
             Pull::Left(words, times) => (3, None, None, Some(words.as_str()), Some(*times)),
+            Pull::Found => (4, None, None, None, None),
+            Pull::Kept(times) => (5, None, None, None, Some(*times)),
         };
         let presence = match row.presence {
             Presence::Listed => 0,
             Presence::Vanished => 1,
             Presence::Deleted => 2,
+            Presence::Renamed => 3,
+            Presence::Deleting => 4,
         };
         self.execute(
             "write a message of the maildrop",
@@ -257,6 +322,16 @@ impl Tx<'_> {
         Ok(if row.id == 0 { self.db.last_insert_rowid() } else { row.id })
     }
 
+    /// What was *placing* is pulled. Touches nothing else of the row, and no index but one.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn drop_row_is_pulled(&self, id: i64) -> Result<()> {
+        const SQL: &str =
+            "UPDATE maildrop SET state = 1, mailbox = NULL, stem = NULL WHERE id = ?1";
+        self.execute("write that a message was pulled", SQL, [id]).map(drop)
+    }
+
     /// Names mean nothing any more: the server is another one. What was pulled is known by its
     /// content; what was left there is not known at all.
     ///
@@ -265,7 +340,9 @@ impl Tx<'_> {
     pub fn forget_drop_names(&self) -> Result<()> {
         const DOING: &str = "forget the names of the maildrop";
         self.execute(DOING, "DELETE FROM maildrop WHERE state = 3", ())?;
-        self.execute(DOING, "UPDATE maildrop SET uidl = NULL, presence = 1", ()).map(drop)
+        self.execute(DOING, "UPDATE maildrop SET uidl = NULL", ())?;
+        // What was deleted there is not to be met here.
+        self.execute(DOING, "UPDATE maildrop SET presence = 3 WHERE presence <> 2", ()).map(drop)
     }
 
     /// What was left on the server is asked for as if it never had been.

@@ -149,21 +149,22 @@ CREATE TABLE maildrop (
     size     INTEGER,
     content  BLOB,
     text     BLOB,
-    state    INTEGER NOT NULL,  -- 0 placing, 1 pulled, 2 alike, 3 left
+    state    INTEGER NOT NULL,  -- 0 placing, 1 pulled, 2 alike, 3 left, 4 found, 5 kept
     mailbox  TEXT,              -- of 0
     stem     BLOB,
     words    TEXT,              -- of 3
-    times    INTEGER,
+    times    INTEGER,           -- of 3 and 5
     days     INTEGER NOT NULL,
     last_day INTEGER NOT NULL,
-    presence INTEGER NOT NULL   -- 0 listed, 1 vanished, 2 deleted
+    presence INTEGER NOT NULL   -- 0 listed, 1 vanished, 2 deleted, 3 renamed, 4 deleting
 ) STRICT;
 CREATE INDEX maildrop_uidl ON maildrop (uidl) WHERE uidl IS NOT NULL;
 CREATE INDEX maildrop_header ON maildrop (header) WHERE header IS NOT NULL;
 CREATE INDEX maildrop_content ON maildrop (content) WHERE content IS NOT NULL;
 CREATE INDEX maildrop_text ON maildrop (text) WHERE text IS NOT NULL;
 CREATE INDEX maildrop_listed ON maildrop (id) WHERE presence = 0;
-CREATE INDEX maildrop_vanished ON maildrop (id) WHERE presence = 1;
+CREATE INDEX maildrop_vanished ON maildrop (id) WHERE presence IN (1, 3);
+CREATE INDEX maildrop_deleting ON maildrop (id) WHERE presence = 4;
 CREATE INDEX maildrop_placing ON maildrop (id) WHERE state = 0;
 ";
 

@@ -55,6 +55,15 @@ impl Session {
             "RETR" if arguments.parse().is_ok_and(|n| faults.is(&Fault::CutAtMessage(n))) => {
                 return Ok(Next::End);
             }
+            "TOP"
+                if arguments
+                    .split(' ')
+                    .next()
+                    .and_then(|n| n.parse().ok())
+                    .is_some_and(|n| faults.is(&Fault::CutAtMessage(n))) =>
+            {
+                return Ok(Next::End);
+            }
             "UIDL" | "LIST" => self.listing(verb, arguments, faults),
             "RETR" | "TOP" | "DELE" => self.message(verb, arguments, faults),
             _ => self.refuse("", "unknown command"),
@@ -125,7 +134,18 @@ impl Session {
             }
             "TOP" => {
                 let lines = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
-                let top = top(&held.message.body, lines).to_vec();
+                let whole = faults.is(&Fault::TopIsWhole);
+                let mut top = if whole {
+                    held.message.body.to_vec()
+                } else {
+                    top(&held.message.body, lines).to_vec()
+                };
+                if faults.is(&Fault::AddHeader) {
+                    let counters = &mut self.shared.lock().log.counters;
+                    counters.bodies_sent += 1;
+                    let add = format!("X-Retrieved: {}\r\n", counters.bodies_sent);
+                    top.splice(0..0, add.into_bytes());
+                }
                 self.body(&top);
             }
             _ => {

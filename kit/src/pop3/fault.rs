@@ -31,6 +31,8 @@ pub enum Fault {
     SizeLie(i64),
     /// The body of a RETR gets a header on top that is another one each time.
     AddHeader,
+    /// TOP gives the whole message.
+    TopIsWhole,
     /// `+OK` to QUIT, but what was to be deleted stays.
     KeepDeleted,
 }

@@ -1,9 +1,9 @@
 //! Content decides where names do not: what comes under a new name and was pulled under
 //! another is not delivered once more.
 //!
-//! Each row is one message, and each file: two equal ones are two. A name that is merely new is
-//! a new message, equal or not; what it could be instead is a row that left the listing at the
-//! same time or, where all names changed, one that left it without our doing before.
+//! Each row is one message: two equal ones are two. A name that is merely new is a new message,
+//! equal or not; what it could be instead is a row that left the listing at the same time or,
+//! where all names changed, one that left it without our doing before.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
@@ -12,7 +12,7 @@ use super::sort::{Entry, Sorted};
 use crate::reconcile::types::ContentId;
 use crate::state::{DropRow, Presence, Pull, StateError, View};
 
-/// Rows and files that may be found to be what comes.
+/// Rows that may be found to be what comes.
 #[derive(Debug, Default)]
 pub(super) struct Alike {
     /// Rows that are in the listing, by their name or since they were found.
@@ -25,8 +25,18 @@ pub(super) struct Alike {
     surely: bool,
     /// Rows that several have the content, or the text, of: asked for once.
     several: HashMap<Key, VecDeque<DropRow>>,
-    /// Files that no row accounts for.
-    files: Files,
+}
+
+/// What a row has to be, beside nobody else's.
+#[derive(Debug, Clone, Copy)]
+enum Must {
+    /// Not in the listing, or not in the last one.
+    BeAway {
+        /// The name of what comes says nothing for certain.
+        in_doubt: bool,
+    },
+    /// In the last listing and not in this one, and of as many octets.
+    HaveLeftNow,
 }
 
 /// By what rows are found.
@@ -47,25 +57,18 @@ pub(super) enum Found {
 
 impl Alike {
     /// What the messages of a listing may be.
-    pub(super) fn new(sorted: &Sorted, surely: bool, files: Files) -> Self {
+    pub(super) fn new(sorted: &Sorted, surely: bool) -> Self {
         let claimed = sorted.known.iter().map(|known| known.row).collect();
         let gone = sorted.gone.iter().copied().collect();
         let renamed = sorted.renamed || surely;
-        Self { claimed, gone, renamed, surely, several: HashMap::new(), files }
+        Self { claimed, gone, renamed, surely, several: HashMap::new() }
     }
 
-    /// Only files.
-    pub(super) fn of_files(files: Files) -> Self {
-        Self { files, ..Self::default() }
-    }
-
-    pub(super) fn take_files(&mut self) -> Files {
-        std::mem::take(&mut self.files)
-    }
-
-    /// From here on no file is nobody's.
-    pub(super) fn forget_files(&mut self) {
-        self.files = Files::default();
+    /// The same for a further part of a maildrop of which the server shows a part at a time: what
+    /// was in the one before did not leave.
+    pub(super) fn of_part(sorted: &Sorted) -> Self {
+        let claimed = sorted.known.iter().map(|known| known.row).collect();
+        Self { claimed, ..Self::default() }
     }
 
     /// Whether a row is a message of the listing.
@@ -80,19 +83,20 @@ impl Alike {
         entry: &Entry,
         body: &Read,
     ) -> Result<Option<Found>, StateError> {
-        let content = body.delivered.summary.content;
-        let in_doubt = entry.doubtful || self.renamed;
-        if let Some(row) = self.free(view, entry, Key::Content(content), in_doubt)? {
+        let content = Key::Content(body.delivered.summary.content);
+        let must = Must::BeAway { in_doubt: entry.doubtful || self.renamed };
+        if let Some(row) = self.free(view, entry, content, must)? {
             return Ok(Some(match row.pull {
                 Pull::Alike => Found::Alike(row),
                 _ => Found::Same(row),
             }));
         }
+        let text = Key::Text(body.text);
         let may_say = entry.taken || (self.surely || entry.doubtful) && body.has_message_id();
         if !may_say {
-            return Ok(None);
+            return Ok(self.free(view, entry, text, Must::HaveLeftNow)?.map(Found::Alike));
         }
-        let row = self.free(view, entry, Key::Text(body.text), in_doubt)?;
+        let row = self.free(view, entry, text, must)?;
         Ok(row.and_then(|row| {
             // Under its own name it is the same message, whatever the server wrote into it.
             let is_named = entry.name.uidl().is_some_and(|uidl| row.uidl == Some(uidl));
@@ -110,39 +114,54 @@ impl Alike {
         view: &View,
         entry: &Entry,
         key: Key,
-        in_doubt: bool,
+        must: Must,
     ) -> Result<Option<DropRow>, StateError> {
-        let (gone, claimed) = (&self.gone, &self.claimed);
-        let may_be = |row: &DropRow| {
-            let was_here = match row.presence {
-                Presence::Listed => false,
-                Presence::Vanished => true,
-                // We deleted it: only that the server did not is a reason to meet it again.
-                Presence::Deleted => row.uidl == entry.name.uidl(),
+        let Self { gone, claimed, several, .. } = self;
+        if matches!(must, Must::HaveLeftNow) && gone.is_empty() {
+            return Ok(None);
+        }
+        let fits = |row: &DropRow| {
+            let left = gone.contains(&row.id);
+            let may_be = match must {
+                Must::HaveLeftNow => left && entry.size.is_some() && row.size == entry.size,
+                Must::BeAway { in_doubt } => left || was_away(row, entry, in_doubt),
             };
-            !claimed.contains(&row.id) && (gone.contains(&row.id) || in_doubt && was_here)
+            may_be && !claimed.contains(&row.id)
         };
-        let found = if let Some(rows) = self.several.get_mut(&key) {
-            take(rows, may_be)
+        let found = if let Some(rows) = several.get_mut(&key) {
+            while rows.front().is_some_and(|row| claimed.contains(&row.id)) {
+                rows.pop_front();
+            }
+            take(rows, fits)
         } else {
             let mut rows = VecDeque::from(match &key {
                 Key::Content(content) => view.drop_rows_of(content)?,
                 Key::Text(text) => view.drop_rows_saying(text)?,
             });
-            rows.retain(|row| !matches!(row.pull, Pull::Left(..)) && may_be(row));
-            let found = rows.pop_front();
-            if !rows.is_empty() {
-                self.several.insert(key, rows);
+            let are_several = rows.len() > 1;
+            rows.retain(|row| {
+                let is_here = row.presence == Presence::Listed && !gone.contains(&row.id);
+                !is_here && !matches!(row.pull, Pull::Left(..))
+            });
+            let found = take(&mut rows, fits);
+            if are_several {
+                several.insert(key, rows);
             }
             found
         };
-        self.claimed.extend(found.as_ref().map(|row| row.id));
+        claimed.extend(found.as_ref().map(|row| row.id));
         Ok(found)
     }
+}
 
-    /// A file with this content that is nobody's: from here on it is this message's.
-    pub(super) fn file(&mut self, content: &ContentId) -> bool {
-        self.files.take(content)
+/// Whether a row that did not leave with this listing may be what comes.
+fn was_away(row: &DropRow, entry: &Entry, in_doubt: bool) -> bool {
+    match row.presence {
+        Presence::Listed => false,
+        Presence::Renamed => true,
+        Presence::Vanished => in_doubt,
+        // We deleted it: only that the server did not is a reason to meet it again.
+        Presence::Deleting | Presence::Deleted => in_doubt && row.uidl == entry.name.uidl(),
     }
 }
 
@@ -152,28 +171,26 @@ fn take(rows: &mut VecDeque<DropRow>, fits: impl Fn(&DropRow) -> bool) -> Option
     rows.remove(at)
 }
 
-/// Contents of files, each as often as there are files of it. 16 bytes a file.
+/// Contents of files, each as often as there are files of it.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Files(HashMap<u128, u32>);
+pub(super) struct Files(HashMap<ContentId, u32>);
 
 impl Files {
-    fn key(content: &ContentId) -> u128 {
-        let mut half = [0; 16];
-        half.copy_from_slice(&content.0[..16]);
-        u128::from_le_bytes(half)
-    }
-
-    pub(super) fn add(&mut self, content: &ContentId) {
-        *self.0.entry(Self::key(content)).or_default() += 1;
+    pub(super) fn add(&mut self, content: ContentId) {
+        *self.0.entry(content).or_default() += 1;
     }
 
     /// Takes one of this content out; whether there was one.
     pub(super) fn take(&mut self, content: &ContentId) -> bool {
-        let Some(count) = self.0.get_mut(&Self::key(content)) else { return false };
-        if *count == 0 {
+        let Some(count) = self.0.get_mut(content).filter(|count| **count > 0) else {
             return false;
-        }
+        };
         *count -= 1;
         true
+    }
+
+    /// What was not taken, as often as it is there.
+    pub(super) fn left(&self) -> impl Iterator<Item = ContentId> {
+        self.0.iter().flat_map(|(content, count)| (0..*count).map(|_| *content))
     }
 }

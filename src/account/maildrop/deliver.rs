@@ -12,7 +12,7 @@ use tokio::process::Command;
 use super::alike::Found;
 use super::fetch::{Body, Leaving};
 use super::remove::Removable;
-use super::shelf::Shelf;
+use super::shelf::{Behind, Naming, Shelf};
 use super::sort::{Entry, Name};
 use super::{Run, Through};
 use crate::account::{AccountError, restate};
@@ -27,30 +27,49 @@ const LIMIT: Duration = Duration::from_secs(600);
 const TEMPFAIL: i32 = 75;
 
 impl Run {
-    /// Delivers a batch. Gives whether that was all of it; what is not delivered stays on the
-    /// server.
-    pub(super) async fn deliver(
+    /// Puts a batch behind those that are under way, each of which comes a step further. Gives
+    /// whether all went well; what is not delivered stays on the server.
+    pub(super) async fn put_behind(
         &mut self,
-        shelf: Shelf,
+        behind: &mut Behind,
+        next: Shelf,
         pulled: &mut Vec<Removable>,
     ) -> Result<Through, AccountError> {
+        let shelf = std::mem::replace(&mut behind.shelf, next);
         let (bodies, synced) = shelf.take();
-        if bodies.is_empty() {
-            return Ok(Through::All);
-        }
-        if let Err(error) = synced {
-            // Asking the system a second time proves nothing: they are fetched once more.
-            self.report.skip(self.terms.mailbox.to_string(), error.to_string());
-            return Ok(Through::Enough);
-        }
-        self.mark()?;
-        let bodies = self.recognize(bodies, pulled)?;
-        let all = if self.terms.deliver_command.is_empty() {
-            self.place(&bodies, pulled)?
-        } else {
-            self.hand_over(bodies, pulled).await?
+        let named = self.names_of(std::mem::take(&mut behind.naming));
+        let mut all = named.all;
+        let bodies = match synced {
+            Ok(()) => bodies,
+            Err(error) => {
+                // Asking the system a second time proves nothing: they are fetched once more.
+                self.report.skip(self.terms.mailbox.to_string(), error.to_string());
+                all = false;
+                Vec::new()
+            }
         };
+        if !bodies.is_empty() {
+            self.mark()?;
+        }
+        let bodies = self.recognize(bodies, pulled)?;
+        if self.terms.deliver_command.is_empty() {
+            let placing = self.record(named, &bodies, pulled)?;
+            behind.naming = Naming::begin(&self.root, &self.terms.mailbox, placing);
+        } else {
+            all &= self.hand_over(bodies, pulled).await?;
+        }
         Ok(if all { Through::All } else { Through::Enough })
+    }
+
+    /// Brings all that is under way to its end.
+    pub(super) async fn finish(
+        &mut self,
+        behind: &mut Behind,
+        pulled: &mut Vec<Removable>,
+    ) -> Result<Through, AccountError> {
+        let first = self.put_behind(behind, Shelf::default(), pulled).await?;
+        let last = self.put_behind(behind, Shelf::default(), pulled).await?;
+        Ok(if first == Through::All { last } else { first })
     }
 
     /// Advances the counter of marker and store, once a pull, before its first effect.
@@ -67,18 +86,20 @@ impl Run {
         bodies: Vec<Body>,
         pulled: &mut Vec<Removable>,
     ) -> Result<Vec<Body>, AccountError> {
-        let (today, alike) = (self.today(), &mut self.alike);
+        if bodies.is_empty() {
+            return Ok(bodies);
+        }
+        let alike = &mut self.alike;
         let (mut new, mut seen, mut known) = (Vec::new(), Vec::new(), 0_u64);
         let mut given_again = false;
         self.store.transaction(|tx| {
             for body in bodies {
-                let content = body.read.delivered.summary.content;
                 let row = match alike.row(tx, &body.entry, &body.read)? {
-                    Some(Found::Same(row)) => renamed(row, &body, Pull::Pulled),
-                    Some(Found::Alike(row)) => renamed(row, &body, Pull::Alike),
-                    None if alike.file(&content) => {
-                        DropRow { pull: Pull::Pulled, ..row_of(&body, today) }
+                    Some(Found::Same(row)) => {
+                        let pull = as_pulled(&row);
+                        renamed(row, &body, pull)
                     }
+                    Some(Found::Alike(row)) => renamed(row, &body, Pull::Alike),
                     None => {
                         given_again |= body.entry.taken;
                         new.push(body);
@@ -89,7 +110,7 @@ impl Run {
                     tx.forget_drop_row(tried)?;
                 }
                 let id = tx.put_drop_row(&row)?;
-                if row.pull == Pull::Pulled {
+                if row.pull.may_go() {
                     pulled.push(Removable::of(body.entry.number, id, row.days));
                 }
                 seen.push(body.read.delivered);
@@ -112,16 +133,48 @@ impl Run {
         Ok(new)
     }
 
-    fn place(
+    /// What became of names. What has none stays *placing*, and the next pull settles it.
+    fn names_of(&mut self, naming: Naming) -> Names {
+        let mailbox = self.terms.mailbox.clone();
+        let (results, synced) = naming.take();
+        let mut names = Names { placed: Vec::new(), lost: Vec::new(), all: true };
+        if let Err(error) = synced {
+            self.report.skip(mailbox.to_string(), error.to_string());
+            return Names { all: false, ..names };
+        }
+        for ((number, row), name) in results {
+            match name {
+                Ok(Placed::Placed(_)) => names.placed.push((number, row)),
+                // Nobody else knows of it: the file is lost, and is fetched once more.
+                Ok(Placed::NotInTmp | Placed::Exists) => {
+                    names.lost.push(row.id);
+                    names.all = false;
+                }
+                Err(error) => {
+                    self.report.skip(mailbox.to_string(), error.to_string());
+                    names.all = false;
+                }
+            }
+        }
+        names
+    }
+
+    /// Records in one go what has got its name and, as *placing*, what is to get one. Gives the
+    /// latter.
+    fn record(
         &mut self,
+        names: Names,
         bodies: &[Body],
         pulled: &mut Vec<Removable>,
-    ) -> Result<bool, AccountError> {
-        if bodies.is_empty() {
-            return Ok(true);
+    ) -> Result<Vec<(u32, DropRow)>, AccountError> {
+        let Names { placed, lost, .. } = names;
+        if placed.is_empty() && lost.is_empty() && bodies.is_empty() {
+            return Ok(Vec::new());
         }
-        let today = self.today();
+        let (mailbox, today) = (self.terms.mailbox.clone(), self.today());
         let placing = self.store.transaction(|tx| {
+            lost.iter().try_for_each(|row| tx.forget_drop_row(*row))?;
+            placed.iter().try_for_each(|(_, row)| tx.drop_row_is_pulled(row.id))?;
             let mut rows = Vec::with_capacity(bodies.len());
             for body in bodies {
                 let mut row = row_of(body, today);
@@ -130,49 +183,18 @@ impl Run {
             }
             Ok(rows)
         })?;
-        self.name_all(placing, pulled)
-    }
-
-    /// Gives bodies their names; those that get none stay *placing*, and the next pull settles
-    /// them.
-    fn name_all(
-        &mut self,
-        placing: Vec<(u32, DropRow)>,
-        pulled: &mut Vec<Removable>,
-    ) -> Result<bool, AccountError> {
-        let mailbox = self.terms.mailbox.clone();
-        let (mut placed, mut all) = (Vec::new(), true);
-        for (number, row) in placing {
-            let Pull::Placing(_, stem) = &row.pull else { continue };
-            match self.root.place(&mailbox, stem, true, "") {
-                Ok(Placed::Placed(_)) => {
-                    let name = FileName::build(stem, true, "", self.settings.info_separator);
-                    let path = || self.root.path_of(&mailbox, &name);
-                    self.report.arrivals.note(&mailbox, path);
-                    placed.push((number, DropRow { pull: Pull::Pulled, ..row }));
-                }
-                Ok(Placed::NotInTmp | Placed::Exists) => {
-                    // Nobody else knows of it: the file is lost, and is fetched once more.
-                    self.store.transaction(|tx| tx.forget_drop_row(row.id))?;
-                    all = false;
-                }
-                Err(error) => {
-                    self.report.skip(mailbox.to_string(), error.to_string());
-                    all = false;
-                }
+        for (number, row) in &placed {
+            if let Pull::Placing(_, stem) = &row.pull {
+                let name = FileName::build(stem, true, "", self.settings.info_separator);
+                self.report.arrivals.note(&mailbox, || self.root.path_of(&mailbox, &name));
             }
+            pulled.push(Removable::of(*number, row.id, 0));
         }
-        if let Err(error) = self.root.sync_dirs(&mailbox) {
-            self.report.skip(mailbox.to_string(), error.to_string());
-            return Ok(false);
+        if !placed.is_empty() {
+            self.report.pulled += placed.len() as u64;
+            self.report.touch(&mailbox);
         }
-        self.store.transaction(|tx| {
-            placed.iter().try_for_each(|(_, row)| tx.put_drop_row(row).map(drop))
-        })?;
-        self.report.pulled += placed.len() as u64;
-        self.report.touch(&mailbox);
-        pulled.extend(placed.iter().map(|(number, row)| Removable::of(*number, row.id, 0)));
-        Ok(all)
+        Ok(placing)
     }
 
     /// Gives messages to the user's program, one after the other. One that it does not take is
@@ -197,8 +219,9 @@ impl Run {
                     Err(Untaken { why, for_now }) => {
                         self.report.skip(body.entry.title(), why.clone());
                         waits |= for_now;
-                        let times = body.entry.tried.map_or(0, |(_, times)| times) + 1;
-                        leaving.extend((!for_now).then(|| (body.entry.clone(), why, times)));
+                        // Next time the others come first: it may be this one's fault.
+                        let times = body.entry.tried.map_or(0, |(_, times)| times);
+                        leaving.push((body.entry.clone(), why, times + u32::from(!for_now)));
                     }
                 }
             }
@@ -246,9 +269,9 @@ impl Run {
         let today = self.today();
         let (named, nameless): (Vec<Leaving>, Vec<Leaving>) =
             leaving.into_iter().partition(|(entry, ..)| entry.name != Name::None);
-        for (entry, words, _) in nameless {
-            // It would not be known again.
+        for (entry, words, times) in nameless {
             self.report.skip(entry.title(), words);
+            self.note_trouble((entry.number, entry.size), times)?;
         }
         if named.is_empty() {
             return Ok(());
@@ -261,6 +284,15 @@ impl Run {
         })?;
         Ok(())
     }
+}
+
+/// What became of a batch that was given its names.
+struct Names {
+    placed: Vec<(u32, DropRow)>,
+    /// Rows whose file is lost.
+    lost: Vec<i64>,
+    /// Whether all went well.
+    all: bool,
 }
 
 /// A message that the user's program did not take.
@@ -297,6 +329,16 @@ fn row_of(body: &Body, today: i64) -> DropRow {
         text: Some(body.read.text),
         pull: Pull::Placing(mailbox.clone(), stem.clone()),
         ..row_named(&body.entry, today)
+    }
+}
+
+/// What a row is whose very message was met. One that was deleted, as the server said, and is still
+/// there may be one that it keeps for ever.
+fn as_pulled(row: &DropRow) -> Pull {
+    match (row.presence, &row.pull) {
+        (Presence::Deleted, pull) => pull.met_again(),
+        (_, Pull::Kept(times)) => Pull::Kept(*times),
+        _ => Pull::Pulled,
     }
 }
 

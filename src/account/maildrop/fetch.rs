@@ -4,18 +4,19 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::read::Read;
 use super::remove::Removable;
-use super::shelf::Shelf;
+use super::shelf::{Behind, Shelf};
 use super::sink::{Sink, Taken};
 use super::sort::{Entry, TRIES};
 use super::{Run, Through, totals};
 use crate::account::AccountError;
-use crate::account::progress::{Event, Way};
-use crate::local::LocalError;
+use crate::account::progress::{Event, Progress, Way};
+use crate::account::verify::{Comparison, Expected};
+use crate::local::{Delivered, LocalError};
 use crate::remote::pop3::Session;
 use crate::remote::{Code, RemoteError};
 
 /// A batch is placed when it holds this many messages or octets.
-const BATCH: (usize, u64) = (4_000, 64 << 20);
+const BATCH: (usize, u64) = (2_000, 24 << 20);
 /// The same where a program takes them one by one.
 const HANDED: (usize, u64) = (50, 64 << 20);
 /// A body in `tmp/`, whole and hashed, not yet durable.
@@ -23,6 +24,16 @@ const HANDED: (usize, u64) = (50, 64 << 20);
 pub(super) struct Body {
     pub(super) entry: Entry,
     pub(super) read: Read,
+}
+
+/// What came of a batch.
+struct Batch {
+    bodies: Vec<Body>,
+    /// What was not answered.
+    left: Vec<Entry>,
+    cut: Option<Cut>,
+    /// The last body of the batch before was none.
+    torn: bool,
 }
 
 /// Why a batch came to no good end.
@@ -60,37 +71,42 @@ impl Run {
         Ok((result?, pulled))
     }
 
-    /// Batch by batch; one is made durable while the next one comes.
+    /// Batch by batch; the former ones are made durable and named while the next one comes.
     async fn batches(
         &mut self,
         session: &mut Session,
         mut todo: VecDeque<Entry>,
         pulled: &mut Vec<Removable>,
     ) -> Result<Through, AccountError> {
-        let (mut through, mut shelf) = (Through::All, Shelf::as_they_are(Vec::new()));
-        while !todo.is_empty() && through == Through::All {
-            if self.outside.is_stopping() {
-                through = Through::Enough;
-                break;
+        let (mut through, mut behind) = (Through::All, Behind::default());
+        let mut next = self.next(&mut todo, &mut through);
+        while let Some(batch) = next.take() {
+            let Batch { bodies, left, cut, torn } =
+                self.batch(session, batch, todo.is_empty()).await?;
+            if cut.is_none() && left.is_empty() {
+                // It is on its way while this one is recorded.
+                next = self.next(&mut todo, &mut through);
+                if let Some(next) = &next {
+                    let numbers: Vec<u32> = next.iter().map(|entry| entry.number).collect();
+                    session.begin_retrieve(&numbers).await?;
+                }
             }
-            let batch = next_batch(&mut todo, self.batch_size());
-            if let Some(why) = self.disk_is_full(&batch) {
-                self.report.skip(self.terms.mailbox.to_string(), why);
-                through = Through::Enough;
-                break;
+            if torn {
+                behind.shelf.drop_last();
             }
-            let (bodies, left, cut) = self.batch(session, batch).await?;
-            let next = match self.terms.deliver_command.is_empty() {
+            let shelf = match self.terms.deliver_command.is_empty() {
                 true => Shelf::sync(&self.root, bodies),
                 false => Shelf::as_they_are(bodies),
             };
-            through = self.deliver(std::mem::replace(&mut shelf, next), pulled).await?;
+            if self.put_behind(&mut behind, shelf, pulled).await? != Through::All {
+                through = Through::Enough;
+            }
             match cut {
                 None if left.is_empty() => {}
                 // It answered, and not to what it was asked.
                 None => through = Through::Enough,
                 Some(Cut::Lost(error)) => {
-                    self.deliver(shelf, pulled).await?;
+                    self.finish(&mut behind, pulled).await?;
                     return self.lost(left, error);
                 }
                 Some(Cut::Full) => {
@@ -102,14 +118,38 @@ impl Run {
                     through = Through::Enough;
                 }
                 Some(Cut::Large) if session.is_over() => {
-                    self.deliver(shelf, pulled).await?;
+                    self.finish(&mut behind, pulled).await?;
                     return Ok(Through::Part);
                 }
-                Some(Cut::Large) => left.into_iter().rev().for_each(|one| todo.push_front(one)),
+                Some(Cut::Large) => {
+                    left.into_iter().rev().for_each(|one| todo.push_front(one));
+                    next = self.next(&mut todo, &mut through);
+                }
+            }
+            if through != Through::All && next.take().is_some() {
+                session.abandon();
             }
         }
-        let last = self.deliver(shelf, pulled).await?;
+        let last = self.finish(&mut behind, pulled).await?;
         Ok(if through == Through::All { last } else { through })
+    }
+
+    /// What is to be fetched next; nothing where that was all, or has to be.
+    fn next(&mut self, todo: &mut VecDeque<Entry>, through: &mut Through) -> Option<Vec<Entry>> {
+        if todo.is_empty() {
+            return None;
+        }
+        if self.outside.is_stopping() {
+            *through = Through::Enough;
+            return None;
+        }
+        let batch = next_batch(todo, self.batch_size());
+        if let Some(why) = self.disk_is_full(&batch) {
+            self.report.skip(self.terms.mailbox.to_string(), why);
+            *through = Through::Enough;
+            return None;
+        }
+        Some(batch)
     }
 
     fn batch_size(&self) -> (usize, u64) {
@@ -133,7 +173,8 @@ impl Run {
     fn lost(&mut self, left: Vec<Entry>, error: RemoteError) -> Result<Through, AccountError> {
         let Some(entry) = left.into_iter().next() else { return Err(error.into()) };
         let (title, tried) = (entry.title(), entry.tried);
-        self.leave(vec![(entry, error.to_string(), tried.map_or(0, |(_, times)| times))])?;
+        let times = tried.map_or(0, |(_, times)| times);
+        self.leave(vec![(entry, error.to_string(), times)])?;
         if tried.is_none() || self.spares {
             return Err(error.into());
         }
@@ -142,12 +183,13 @@ impl Run {
         Ok(Through::Part)
     }
 
-    /// One RETR for each. Gives what came, what was not answered, and why.
+    /// One RETR for each; `last` where no other batch follows in this session.
     async fn batch(
         &mut self,
         session: &mut Session,
         batch: Vec<Entry>,
-    ) -> Result<(Vec<Body>, Vec<Entry>, Option<Cut>), AccountError> {
+        last: bool,
+    ) -> Result<Batch, AccountError> {
         let numbers: Vec<u32> = batch.iter().map(|entry| entry.number).collect();
         let mut entries: BTreeMap<u32, Entry> =
             batch.into_iter().map(|entry| (entry.number, entry)).collect();
@@ -163,10 +205,28 @@ impl Run {
             unmeasured: 0,
         };
         let result = session.retrieve(&numbers, &mut sink).await;
-        let Taken { done, failure, refused, large, full } = sink.taken;
+        let Taken { mut done, failure, refused, large, full } = sink.taken;
+        let short = short(session, &done);
+        let mut doubted = Vec::new();
+        let result = match result {
+            Ok(()) if !short.contents.is_empty() => self.again(session, short, &mut doubted).await,
+            // What follows the last body says whether that was its end.
+            Ok(()) if last => session.noop().await.or_else(pass_refusal),
+            result => result,
+        };
+        // A server that stuffs no dots ends a body too early, and goes on with the rest of it.
+        let is_torn = matches!(result, Err(RemoteError::Protocol { .. }));
+        let torn = is_torn && done.pop().is_none();
+        let mut leaving = Vec::new();
+        let (doubted, done): (Vec<Read>, Vec<Read>) =
+            done.into_iter().partition(|read| doubted.contains(&read.number));
+        for read in doubted {
+            self.forget(&read);
+            let entry = entries.remove(&read.number);
+            leaving.extend(entry.map(|entry| self.doubted(entry)));
+        }
         let body = |read: Read| Some(Body { entry: entries.remove(&read.number)?, read });
         let bodies: Vec<Body> = done.into_iter().filter_map(body).collect();
-        let mut leaving = Vec::new();
         for (number, error) in refused {
             let entry = entries.remove(&number);
             leaving.extend(entry.and_then(|entry| self.refused(entry, &error)));
@@ -182,21 +242,63 @@ impl Run {
             (_, None, Some(_)) => Some(Cut::Large),
             (Err(error), None, None) => Some(Cut::Lost(error)),
         };
-        let left = numbers.into_iter().filter_map(|number| entries.remove(&number));
-        Ok((bodies, left.collect(), cut))
+        let left = numbers.into_iter().filter_map(|number| entries.remove(&number)).collect();
+        Ok(Batch { bodies, left, cut, torn })
+    }
+
+    /// Asks once more for bodies that are shorter than was announced: what comes twice is what
+    /// the server has. Gives those of which something else came into `doubted`.
+    async fn again(
+        &mut self,
+        session: &mut Session,
+        short: Expected,
+        doubted: &mut Vec<u32>,
+    ) -> Result<(), RemoteError> {
+        let mut numbers: Vec<u32> = short.contents.keys().copied().collect();
+        numbers.sort_unstable();
+        tracing::debug!("{} bodies are shorter than was announced", numbers.len());
+        let nobody = Progress::default();
+        let mut comparison = Comparison::new(short, &self.terms.mailbox, &nobody);
+        let result = session.retrieve(&numbers, &mut comparison).await;
+        *doubted = comparison.not_the_same();
+        result
+    }
+
+    fn doubted(&mut self, entry: Entry) -> Leaving {
+        let words = "it came shorter than announced, and otherwise when asked for again";
+        self.report.skip(entry.title(), words);
+        let times = entry.tried.map_or(0, |(_, times)| times) + 1;
+        (entry, words.to_owned(), times)
+    }
+
+    /// A body in `tmp/` is of no use.
+    fn forget(&self, read: &Read) {
+        let Delivered { mailbox, stem, .. } = &read.delivered;
+        if let Err(error) = self.root.discard(mailbox, stem) {
+            tracing::debug!(%error, "a body that is not believed stays in tmp");
+        }
     }
 
     fn too_large(&self) -> String {
         format!("larger than max_message_size ({} bytes)", self.settings.max_message_size)
     }
 
-    /// Messages above the limit stay on the server. Gives the others.
+    /// Messages above the limit stay on the server, and for now those that the disk has no room
+    /// for. Gives the others.
     fn leave_large(&mut self, new: Vec<Entry>) -> Result<Vec<Entry>, AccountError> {
         let limit = self.settings.max_message_size;
-        let fits = |entry: &Entry| entry.size.is_none_or(|size| size <= limit);
-        let (new, large): (Vec<Entry>, Vec<Entry>) = new.into_iter().partition(fits);
+        let fits = |entry: &Entry, most: u64| entry.size.is_none_or(|size| size <= most);
+        let (mut new, large): (Vec<Entry>, Vec<Entry>) =
+            new.into_iter().partition(|entry| fits(entry, limit));
         let words = self.too_large();
         self.leave(large.into_iter().map(|entry| (entry, words.clone(), TRIES)).collect())?;
+        if let Some(free) = self.root.free_octets() {
+            let room = free.saturating_sub(self.settings.min_free);
+            let why = self.too_full();
+            for entry in new.extract_if(.., |entry| room > 0 && !fits(entry, room)) {
+                self.report.skip(entry.title(), why.clone());
+            }
+        }
         Ok(new)
     }
 
@@ -210,12 +312,35 @@ impl Run {
     }
 }
 
+/// Bodies that are shorter than was announced, by more than servers miscount by.
+fn short(session: &Session, done: &[Read]) -> Expected {
+    const MISCOUNTED: u64 = 64;
+    let mut short = Expected::default();
+    for Read { number, delivered, .. } in done {
+        let (size, summary) = (session.size_of(*number).unwrap_or(0), &delivered.summary);
+        if summary.wire_size.saturating_add(MISCOUNTED) < size {
+            short.add(*number, summary.content, size);
+        }
+    }
+    short
+}
+
+/// That a command is refused says that it was understood.
+fn pass_refusal(error: RemoteError) -> Result<(), RemoteError> {
+    if error.ends_session() { Err(error) } else { Ok(()) }
+}
+
 /// A message that stays on the server: why, and after how many attempts.
 pub(super) type Leaving = (Entry, String, u32);
 
+/// Takes the next batch: `size` messages or octets at most, and towards the end no more than a
+/// third of what is left, so that little is to be waited for behind the last body.
 fn next_batch(todo: &mut VecDeque<Entry>, size: (usize, u64)) -> Vec<Entry> {
+    const LEAST: (usize, u64) = (50, 1 << 20);
+    let left = todo.iter().filter_map(|entry| entry.size).fold(0, u64::saturating_add);
+    let most = (size.0.min((todo.len() / 3).max(LEAST.0)), size.1.min((left / 3).max(LEAST.1)));
     let (mut batch, mut octets) = (Vec::new(), 0_u64);
-    while batch.len() < size.0 && octets < size.1 {
+    while batch.len() < most.0 && octets < most.1 {
         let Some(entry) = todo.pop_front() else { break };
         octets = octets.saturating_add(entry.size.unwrap_or_default());
         batch.push(entry);

@@ -5,21 +5,24 @@
 //! places files in that of another account: it has a lock, names in `tmp/` and a marker of its
 //! own there, since that of the owner says nothing of what the guest put into it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::Run;
 use super::alike::{Alike, Files};
+use super::trouble::{self, Troubles};
 use crate::account::{AccountError, Outside, Report, Settings, Wish, record, recover, restate};
 use crate::config::Maildrop;
 use crate::local::name::FileName;
 use crate::local::{Examined, Listed, LocalError, Placed, Root, RootOptions};
-use crate::reconcile::types::{ContentId, Journal, MailboxName, Stem};
-use crate::state::{Pull, Store};
+use crate::reconcile::types::{ContentId, DirStamps, Journal, MailboxName, Reach, Stem};
+use crate::state::{DropRow, Presence, Pull, Store};
 
 /// Set while files are to be told from what was not pulled yet: in a new store, in a Maildir
 /// that is not as it was left.
-pub(super) const UNITING: &str = "uniting";
+const UNITING: &str = "uniting";
+/// What it is set to in a Maildir that is not as it was left.
+const CHANGED: &str = "changed";
 /// Set by the first pull, and taken away by whatever else the store is used for.
 pub(in crate::account) const PULLS: &str = "pulls";
 
@@ -69,6 +72,7 @@ impl Run {
                 return Err(error);
             }
         };
+        let troubles = Troubles::parse(&store.meta(trouble::KEY)?.unwrap_or_default());
         let mut run = Self {
             settings,
             terms,
@@ -77,11 +81,14 @@ impl Run {
             root,
             home,
             alike: Alike::default(),
+            troubles,
             report: Report::default(),
             number,
             dry_run: wish.dry_run,
             marked: false,
+            all_read: true,
             spares: false,
+            in_parts: false,
         };
         match run.enter().await {
             Ok(()) => Ok(run),
@@ -102,11 +109,28 @@ impl Run {
         let found = self.find()?;
         self.remember(found)?;
         if !self.dry_run {
-            self.root.create_mailbox(&self.terms.mailbox)?;
             self.settle(found)?;
+            self.make_mailbox()?;
+            self.root.clean_tmp(&self.terms.mailbox, &self.others_stems()?)?;
         }
         if self.store.meta(UNITING)?.is_some() {
             self.unite(found).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes the mailbox that is delivered into. One that was there and is an empty directory now
+    /// is a disk of its own that is not mounted.
+    fn make_mailbox(&mut self) -> Result<(), AccountError> {
+        const KEY: &str = "mailbox";
+        let mailbox = self.terms.mailbox.clone();
+        let is_known = self.store.meta(KEY)?.is_some_and(|known| known == mailbox.as_str());
+        if is_known && self.has_marker() && self.root.is_hollow(&mailbox)? {
+            return Err(gone(&self.settings));
+        }
+        self.root.create_mailbox(&mailbox)?;
+        if !is_known {
+            self.store.transaction(|tx| tx.set_meta(KEY, mailbox.as_str()))?;
         }
         Ok(())
     }
@@ -148,7 +172,9 @@ impl Run {
                 tx.retry_drop_rows()?;
             }
             if unites {
-                tx.set_meta(UNITING, "1")?;
+                let is_changed =
+                    found == Found::Changed || tx.meta(UNITING)?.as_deref() == Some(CHANGED);
+                tx.set_meta(UNITING, if is_changed { CHANGED } else { "new" })?;
             }
             tx.set_meta(PULLS, "1")?;
             tx.set_meta("identity", &identity)?;
@@ -164,7 +190,13 @@ impl Run {
         let mut settled = Vec::new();
         for mut row in self.store.drop_placing()? {
             let Pull::Placing(mailbox, stem) = row.pull.clone() else { continue };
+            // A directory that has another name now took what lay in its tmp along.
+            let is_gone = self.home == Home::Spool || !self.root.has_dir(&mailbox)?;
             let placed = self.root.place(&mailbox, &stem, true, "")?;
+            if is_gone && placed == Placed::NotInTmp {
+                settled.push((row, false));
+                continue;
+            }
             if matches!(placed, Placed::Placed(_)) {
                 let name = FileName::build(&stem, true, "", self.settings.info_separator);
                 let path = || self.root.path_of(&mailbox, &name);
@@ -191,7 +223,6 @@ impl Run {
                 })
             })?;
         }
-        self.root.clean_tmp(&self.terms.mailbox, &self.others_stems()?)?;
         Ok(())
     }
 
@@ -209,54 +240,108 @@ impl Run {
         Ok(stems)
     }
 
-    /// Reads what lies in the Maildir: what was pulled and is not there is pulled once more,
-    /// and what is there and was never pulled is not, should it come.
+    /// Reads what lies in the Maildir: what was pulled and is not there is pulled once more, and
+    /// what is there and was never pulled is not, should it come.
     async fn unite(&mut self, found: Found) -> Result<(), AccountError> {
-        let visits = self.home == Home::Guest && found == Found::First;
+        let visits = self.home == Home::Guest && found == Found::First && !self.was_here()?;
         let (mut files, all) = self.read_files(visits).await?;
-        let missing: Vec<i64> = self
-            .store
-            .drop_contents()?
-            .into_iter()
-            .filter(|(_, content)| !files.take(content))
-            .map(|(row, _)| row)
-            .collect();
+        let mut missing = |rows: Vec<(i64, ContentId)>| -> Vec<i64> {
+            let lacks = rows.into_iter().filter(|(_, content)| !files.take(content));
+            lacks.map(|(row, _)| row).collect()
+        };
+        let (pulled, others) =
+            (missing(self.store.drop_contents()?), missing(self.store.drop_found()?));
+        let is_changed = self.store.meta(UNITING)?.as_deref() == Some(CHANGED);
+        self.all_read = all;
         // Of what cannot be read nobody knows what it is: nothing is taken for missing.
-        if found == Found::Changed && all {
-            tracing::info!("{} messages are not in the Maildir any more", missing.len());
-            self.store
-                .transaction(|tx| missing.iter().try_for_each(|row| tx.forget_drop_row(*row)))?;
-            if !self.dry_run {
-                // What is deleted from here on is deleted by somebody.
-                self.mark()?;
-            }
+        let forgotten = if is_changed && all { pulled } else { Vec::new() };
+        if is_changed && all {
+            tracing::info!("{} messages are not in the Maildir any more", forgotten.len());
         }
-        self.alike = Alike::of_files(files);
+        self.store.transaction(|tx| {
+            forgotten.iter().chain(&others).try_for_each(|row| tx.forget_drop_row(*row))?;
+            for content in files.left() {
+                tx.put_drop_row(&found_row(content))?;
+            }
+            if all { tx.delete_meta(UNITING).map(drop) } else { Ok(()) }
+        })?;
+        if is_changed && all && !self.dry_run {
+            // What is deleted from here on is deleted by somebody.
+            self.mark()?;
+        }
         Ok(())
     }
 
-    /// The contents of all files; of a Maildir that is only visited, at first, those of the
-    /// mailbox that is delivered into. And whether all could be read.
-    pub(super) async fn read_files(&self, visits: bool) -> Result<(Files, bool), AccountError> {
-        let (mut files, mut all) = (Files::default(), true);
-        for mailbox in self.root.mailboxes()?.found {
-            if visits && self.terms.mailbox != mailbox.name {
+    /// Whether a store of this account that is lost was a guest here: then its mail may have been
+    /// filed anywhere.
+    fn was_here(&self) -> Result<bool, AccountError> {
+        let account = restate::identity(&self.settings);
+        Ok(self.root.guest_markers()?.iter().any(|marker| marker.account == account))
+    }
+
+    /// The contents of all files; of a Maildir that is only visited those of the mailbox that is
+    /// delivered into. And whether all could be read.
+    pub(super) async fn read_files(&mut self, visits: bool) -> Result<(Files, bool), AccountError> {
+        let mut reading = Reading::default();
+        // What is moved meanwhile is met where it went to; thrice at most.
+        for _ in 0..3 {
+            if !self.read_once(visits, &mut reading).await? {
+                break;
+            }
+        }
+        Ok((reading.files, !reading.failed))
+    }
+
+    /// Reads what was not read yet in directories that changed. Gives whether there were any.
+    async fn read_once(
+        &mut self,
+        visits: bool,
+        reading: &mut Reading,
+    ) -> Result<bool, AccountError> {
+        let mut any = false;
+        reading.failed = false;
+        let walk = self.root.mailboxes()?;
+        for problem in walk.problems.iter().filter(|_| walk.reach == Reach::Partial) {
+            reading.fail(&mut self.report, problem);
+        }
+        for mailbox in walk.found {
+            let is_ours = !visits || self.terms.mailbox == mailbox.name;
+            if !is_ours || reading.stamps.get(&mailbox.name) == Some(&mailbox.stamps) {
                 continue;
             }
-            let listing = self.root.list(&mailbox.name)?;
+            any = true;
+            let listing = match self.root.list(&mailbox.name) {
+                Ok(listing) => listing,
+                Err(error) => {
+                    reading.fail(&mut self.report, &error);
+                    continue;
+                }
+            };
+            let mut whole = true;
             for entry in listing.messages() {
+                let stem = half(&blake3::hash(entry.stem));
+                if reading.stems.contains(&stem) {
+                    continue;
+                }
                 match self.content(&mailbox.name, entry.to_listed()) {
-                    Ok(content) => content.iter().for_each(|content| files.add(content)),
+                    Ok(Some(content)) => {
+                        reading.files.add(content);
+                        reading.stems.insert(stem);
+                    }
+                    Ok(None) => {}
                     Err(error) => {
-                        tracing::warn!(%error, "not read");
-                        all = false;
+                        reading.fail(&mut self.report, &error);
+                        whole = false;
                     }
                 }
                 // Others have their turn.
                 tokio::task::yield_now().await;
             }
+            if whole {
+                reading.stamps.insert(mailbox.name, mailbox.stamps);
+            }
         }
-        Ok((files, all))
+        Ok(any)
     }
 
     /// The content of a file, if it is a message; also of one that got another name meanwhile.
@@ -276,6 +361,47 @@ impl Run {
             now = self.root.find(mailbox, &BTreeSet::from([listed.stem]))?.pop();
         }
         Ok(None)
+    }
+}
+
+/// What is known of the files of a Maildir while they are read.
+#[derive(Debug, Default)]
+struct Reading {
+    files: Files,
+    /// Hashes of the stems of those that were read.
+    stems: HashSet<u128>,
+    /// Directories that were read as they are.
+    stamps: BTreeMap<MailboxName, DirStamps>,
+    failed: bool,
+}
+
+impl Reading {
+    fn fail(&mut self, report: &mut Report, error: &LocalError) {
+        report.skip(error.path().display().to_string(), error.to_string());
+        self.failed = true;
+    }
+}
+
+/// Enough of a hash to tell a million names apart.
+fn half(hash: &blake3::Hash) -> u128 {
+    let mut half = [0; 16];
+    half.copy_from_slice(&hash.as_bytes()[..16]);
+    u128::from_le_bytes(half)
+}
+
+/// The row of a file that nobody pulled.
+fn found_row(content: ContentId) -> DropRow {
+    DropRow {
+        id: 0,
+        uidl: None,
+        header: None,
+        size: None,
+        content: Some(content),
+        text: None,
+        pull: Pull::Found,
+        days: 0,
+        last_day: 0,
+        presence: Presence::Renamed,
     }
 }
 

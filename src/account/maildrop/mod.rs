@@ -18,6 +18,7 @@ mod remove;
 mod shelf;
 mod sink;
 mod sort;
+mod trouble;
 mod verify;
 
 use std::collections::BTreeMap;
@@ -28,12 +29,13 @@ use self::home::Home;
 pub(super) use self::home::{PULLS, guest_options};
 use self::remove::Removable;
 use self::sort::{Entry, Name, Sorted, Terms, Trust};
+use self::trouble::Troubles;
 use super::progress::Event;
 use super::{AccountError, Outside, Report, Settings, Wish, error, record};
 use crate::config::{Keep, Maildrop};
 use crate::local::Root;
-use crate::remote::pop3::{Auth, Listed, Session};
-use crate::state::{Presence, Store};
+use crate::remote::pop3::{Auth, Header, Listed, Session};
+use crate::state::{DropRow, Presence, Store};
 
 /// Sessions of one pull: some servers show a part of the maildrop at a time.
 const SESSIONS_MAX: u32 = 200;
@@ -56,15 +58,28 @@ struct Run {
     store: Store,
     root: Arc<Root>,
     home: Home,
-    /// What was pulled and is not in the listing under its name, and files that are nobody's.
+    /// What was pulled and is not in the listing under its name.
     alike: Alike,
+    /// Messages without a name at which the server failed us.
+    troubles: Troubles,
     report: Report,
     number: i64,
     dry_run: bool,
     /// The marker was advanced by this pull.
     marked: bool,
+    /// All files could be read, where they had to be.
+    all_read: bool,
     /// What failed before is let be for the rest of this pull.
     spares: bool,
+    /// The server shows a part of the maildrop at a time.
+    in_parts: bool,
+}
+
+/// What the server said of headers.
+struct Headers {
+    hashes: BTreeMap<u32, [u8; 32]>,
+    /// It gives some: what it does not give now it may give another time.
+    offered: bool,
 }
 
 /// What became of a session.
@@ -153,9 +168,16 @@ impl Run {
             self.describe(&sorted);
             return Ok((Through::All, Vec::new()));
         }
+        if self.in_parts {
+            // What was in the part before did not leave, and no name changed.
+            (sorted.renamed, sorted.surely) = (false, false);
+        }
         self.note(&sorted)?;
         let surely = self.store.meta(RENAMED)?.is_some();
-        self.alike = Alike::new(&sorted, surely, self.alike.take_files());
+        self.alike = match self.in_parts {
+            true => Alike::of_part(&sorted),
+            false => Alike::new(&sorted, surely),
+        };
         let (may_be_part, before) = (PART.contains(&sorted.new.len()), self.report.pulled);
         let may_be_part = may_be_part && sorted.known.is_empty();
         let mut new = std::mem::take(&mut sorted.new);
@@ -167,6 +189,7 @@ impl Run {
         let known = sorted.known.iter().filter_map(Removable::of_known);
         let removable = known.chain(pulled).collect();
         let part = through == Through::All && may_be_part && self.report.pulled > before;
+        self.in_parts |= part;
         Ok((if part { Through::Part } else { through }, removable))
     }
 
@@ -178,23 +201,52 @@ impl Run {
         if sort::has_twins(listed) {
             self.doubt_names()?;
         }
+        self.troubles.retain(listed);
         let doubted = self.store.meta(DOUBTED)?.is_some();
         let trust = if doubted { Trust::Headers } else { Trust::Names };
-        let (headers, _) = self.headers(session, &sort::unnamed(listed, trust)).await?;
+        let headers = self.headers(session, &sort::unnamed(listed, trust)).await?.hashes;
         let entries = sort::entries(listed, &headers, trust);
         let counts = matches!(self.terms.keep, Keep::Days(_));
         let limit = self.settings.max_message_size;
         let terms = Terms { limit, today: self.today(), counts };
         // Of one and the same state, and without a lock for each question.
-        Ok(self.store.snapshot(|view| {
-            let before = view.drop_listed()?;
+        let sorted = self.store.snapshot(|view| {
+            let (before, deleting) = (view.drop_listed()?, view.drop_deleting()?);
             let named = |name: &Name| match name {
                 Name::Uidl(uidl) => view.drop_rows_called(uidl),
                 Name::Header(header) => view.drop_rows_headed(header),
                 Name::None => Ok(Vec::new()),
             };
-            sort::sort(entries, &before, terms, &named)
-        })?)
+            sort::sort(entries, (&before, &deleting), terms, &named)
+        })?;
+        Ok(self.without_troubles(sorted))
+    }
+
+    /// What has no name and was in vain before comes last, and not too often a day.
+    fn without_troubles(&mut self, mut sorted: Sorted) -> Sorted {
+        let today = self.today();
+        let (troubles, report) = (&self.troubles, &mut self.report);
+        sorted.new.retain_mut(|entry| {
+            let which = (entry.number, entry.size);
+            if entry.name != Name::None || troubles.times(which).is_none() {
+                return true;
+            }
+            if troubles.rests(which, today) {
+                report.skip(entry.title(), "asked for too often in vain today");
+                return false;
+            }
+            entry.tried = Some((0, troubles.times(which).unwrap_or_default()));
+            true
+        });
+        sorted.new.sort_by_key(|entry| entry.tried.is_some());
+        sorted
+    }
+
+    /// Notes that a message without a name was in vain.
+    fn note_trouble(&mut self, which: (u32, Option<u64>), least: u32) -> Result<(), AccountError> {
+        self.troubles.note(which, least, self.today());
+        let text = self.troubles.print();
+        Ok(self.store.transaction(|tx| tx.set_meta(trouble::KEY, &text))?)
     }
 
     /// A name was that of two messages: from here on headers tell them apart.
@@ -206,26 +258,44 @@ impl Run {
         Ok(())
     }
 
-    /// Hashes of the headers of messages, of those that the server gives; and whether it gives
-    /// any.
+    /// Hashes of the headers of messages, of those that the server gives.
     async fn headers(
         &mut self,
         session: &mut Session,
         numbers: &[u32],
-    ) -> Result<(BTreeMap<u32, [u8; 32]>, bool), AccountError> {
-        let mut hashes = BTreeMap::new();
-        if !numbers.is_empty() && !session.capabilities().is_disabled("TOP") {
-            session
-                .top(numbers, 0, &mut |number, header| {
-                    // Without it the message is fetched, and known by its content.
-                    if let Ok(header) = header {
-                        hashes.insert(number, sort::header_hash(header));
-                    }
-                })
-                .await?;
+    ) -> Result<Headers, AccountError> {
+        let capabilities = session.capabilities();
+        let mut headers = Headers { hashes: BTreeMap::new(), offered: capabilities.has("TOP") };
+        if capabilities.is_disabled("TOP") {
+            return Ok(headers);
         }
-        let any = !hashes.is_empty();
-        Ok((hashes, any))
+        let which = |session: &Session, number: u32| (number, session.size_of(number));
+        let asked: Vec<u32> = numbers
+            .iter()
+            .copied()
+            .filter(|number| !self.troubles.is_mute(which(session, *number)))
+            .collect();
+        let mut answered = 0;
+        let mut take = |number: u32, header: Header<'_>| {
+            answered += 1;
+            match header {
+                Ok(header) => {
+                    headers.hashes.extend(read::header_of(header).map(|hash| (number, hash)));
+                    headers.offered = true;
+                }
+                // Without it the message is fetched, and known by its content.
+                Err(error) => headers.offered |= error.code().is_some(),
+            }
+        };
+        match session.top(&asked, 0, &mut take).await {
+            Ok(()) => Ok(headers),
+            Err(error) => {
+                if let Some(number) = asked.get(answered) {
+                    self.note_trouble(which(session, *number), 1)?;
+                }
+                Err(error.into())
+            }
+        }
     }
 
     /// Writes down what the listing shows of what is known.
@@ -249,18 +319,19 @@ impl Run {
     /// something that is.
     fn close_listing(&mut self, sorted: &Sorted) -> Result<(), AccountError> {
         let alike = &self.alike;
-        let gone = sorted.gone.iter().filter(|row| !alike.is_claimed(**row));
+        let renamed = sorted.renamed || self.store.meta(RENAMED)?.is_some();
+        let left = if renamed { Presence::Renamed } else { Presence::Vanished };
+        let gone = sorted.gone.iter().map(|row| (*row, left));
+        let deleted = sorted.deleted.iter().map(|row| (*row, Presence::Deleted));
+        let all = gone.chain(deleted).filter(|(row, _)| !alike.is_claimed(*row));
         self.store.transaction(|tx| {
-            for row in gone {
-                if let Some(mut row) = tx.drop_row(*row)? {
-                    row.presence = Presence::Vanished;
-                    tx.put_drop_row(&row)?;
+            for (row, presence) in all {
+                if let Some(row) = tx.drop_row(row)? {
+                    tx.put_drop_row(&DropRow { presence, ..row })?;
                 }
             }
-            tx.delete_meta(RENAMED)?;
-            tx.delete_meta(home::UNITING).map(drop)
+            tx.delete_meta(RENAMED).map(drop)
         })?;
-        self.alike.forget_files();
         Ok(())
     }
 
@@ -288,6 +359,9 @@ impl Run {
 
     /// Writes down how it ended.
     fn end(mut self, result: Result<(), AccountError>) -> (Report, Result<(), AccountError>) {
+        // A backup of the middle of this pull is not what it left.
+        let marked = if std::mem::take(&mut self.marked) { self.mark() } else { Ok(()) };
+        let result = result.and(marked);
         let outcome = record::outcome(&self.report, &result);
         let (number, now) = (self.number, self.outside.clock.now());
         let recorded = self.store.transaction(|tx| tx.end_run(number, now, &outcome));

@@ -83,6 +83,14 @@ impl Reading {
     }
 }
 
+/// What an answer to TOP says of a message: the hash of its header. Some servers send the text as
+/// well, and a header that is blank says nothing.
+pub(super) fn header_of(answer: &[u8]) -> Option<[u8; 32]> {
+    let mut header = Header::default();
+    header.take(answer);
+    (!header.text.trim_ascii().is_empty()).then(|| header_hash(&header.text))
+}
+
 /// The lines up to the first empty one, as TOP gives them; of more than [`HEADER`] octets the
 /// first.
 #[derive(Debug, Default)]

@@ -1,11 +1,11 @@
 //! What may leave the server: by the user's word, and only what is safe here.
 
-use super::Run;
 use super::sort::Known;
+use super::{Headers, Run};
 use crate::account::{AccountError, restate};
 use crate::config::Keep;
 use crate::remote::pop3::Session;
-use crate::state::Presence;
+use crate::state::{DropRow, Presence};
 
 /// A message of the listing that was recorded as pulled, byte for byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ impl Removable {
 
     pub(super) fn of_known(known: &Known) -> Option<Self> {
         let Known { number, row, days, header, .. } = *known;
-        known.pulled.then_some(Self { number, row, days, header })
+        known.may_go.then_some(Self { number, row, days, header })
     }
 }
 
@@ -67,6 +67,8 @@ impl Run {
                     Err(error) => self.report.skip("the server", error.to_string()),
                 }
             }
+            // Should QUIT not be answered, they are gone or not; the next listing says.
+            self.now_are(&marked, Presence::Deleting)?;
         }
         match session.quit().await {
             Ok(()) => self.removed(&marked),
@@ -92,17 +94,24 @@ impl Run {
     ) -> Result<Vec<Removable>, AccountError> {
         let asked = due.iter().filter(|one| one.header.is_some());
         let numbers: Vec<u32> = asked.map(|one| one.number).collect();
-        let (headers, answers) = self.headers(session, &numbers).await?;
-        let mut given_away = false;
-        due.retain(|one| match (one.header, headers.get(&one.number)) {
+        let Headers { hashes, offered } = self.headers(session, &numbers).await?;
+        let (mut given_away, mut unseen) = (false, 0_u64);
+        due.retain(|one| match (one.header, hashes.get(&one.number)) {
             (Some(then), Some(now)) => {
                 given_away |= then != *now;
                 then == *now
             }
             // Where there is no TOP the name has to do.
-            (Some(_), None) => !answers,
+            (Some(_), None) => {
+                unseen += u64::from(offered);
+                !offered
+            }
             (None, _) => true,
         });
+        if unseen > 0 {
+            let why = format!("{unseen} messages stay: it does not show their headers now");
+            self.report.skip("the server", why);
+        }
         if given_away {
             self.doubt_names()?;
         }
@@ -111,26 +120,31 @@ impl Run {
 
     /// The server has deleted them.
     fn removed(&mut self, rows: &[i64]) -> Result<(), AccountError> {
+        self.now_are(rows, Presence::Deleted)?;
+        self.report.removed_remote += rows.len() as u64;
+        Ok(())
+    }
+
+    fn now_are(&mut self, rows: &[i64], presence: Presence) -> Result<(), AccountError> {
         if rows.is_empty() {
             return Ok(());
         }
         self.store.transaction(|tx| {
             for row in rows {
-                if let Some(mut row) = tx.drop_row(*row)? {
-                    row.presence = Presence::Deleted;
-                    tx.put_drop_row(&row)?;
+                if let Some(row) = tx.drop_row(*row)? {
+                    tx.put_drop_row(&DropRow { presence, ..row })?;
                 }
             }
             Ok(())
         })?;
-        self.report.removed_remote += rows.len() as u64;
         Ok(())
     }
 
     /// Whether the Maildir is, at this moment, the one that was delivered into (hazard 15).
     fn may_remove(&mut self) -> Result<bool, AccountError> {
         let is_there = !self.has_marker()
-            || restate::is_our_root(&self.settings, &self.store, &self.root)?
+            || self.all_read
+                && restate::is_our_root(&self.settings, &self.store, &self.root)?
                 && self.root.marker()?.is_some()
                 && self.root.owner_marker()?.is_some();
         if !is_there {

@@ -1,62 +1,91 @@
-//! A batch in `tmp/` that is made durable while the next one comes.
+//! What is done to a batch while the next ones come: its bodies are made durable, and get their
+//! names. Both wait for the disk, so each has a thread; what the store has to know in between is
+//! written by who waits for them.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use super::fetch::Body;
-use crate::local::{Delivered, LocalError, Root};
+use crate::local::{Delivered, LocalError, Placed, Root};
+use crate::reconcile::types::{MailboxName, Stem};
+use crate::state::{DropRow, Pull};
+
+/// Work that goes on, or its result.
+#[derive(Debug)]
+enum Work<T> {
+    Thread(JoinHandle<T>),
+    /// Where no thread can be had, it is done at once.
+    Done(T),
+}
+
+impl<T: Send + 'static> Work<T> {
+    fn begin(name: &str, work: impl Fn() -> T + Clone + Send + 'static) -> Self {
+        let again = work.clone();
+        match std::thread::Builder::new().name(name.to_owned()).spawn(work) {
+            Ok(thread) => Self::Thread(thread),
+            Err(_) => Self::Done(again()),
+        }
+    }
+
+    /// Waits for it; none where it died.
+    fn wait(self) -> Option<T> {
+        match self {
+            Self::Thread(thread) => thread.join().ok(),
+            Self::Done(result) => Some(result),
+        }
+    }
+}
+
+/// What is under way behind the batch that comes.
+#[derive(Debug, Default)]
+pub(super) struct Behind {
+    pub(super) shelf: Shelf,
+    pub(super) naming: Naming,
+}
 
 /// Bodies that are on their way to be durable.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Shelf {
     bodies: Vec<Body>,
-    syncing: Option<JoinHandle<Result<(), LocalError>>>,
-    /// Where no thread is at it.
-    synced: Option<LocalError>,
+    /// None where they need not be.
+    syncing: Option<Work<Result<(), LocalError>>>,
 }
 
 impl Shelf {
     /// Bodies that need not be durable.
     pub(super) fn as_they_are(bodies: Vec<Body>) -> Self {
-        Self { bodies, syncing: None, synced: None }
+        Self { bodies, syncing: None }
     }
 
     /// Begins to make bodies durable.
     pub(super) fn sync(root: &Arc<Root>, bodies: Vec<Body>) -> Self {
-        let mut shelf = Self::as_they_are(bodies);
-        if shelf.bodies.is_empty() {
-            return shelf;
+        if bodies.is_empty() {
+            return Self::default();
         }
-        let files = || -> Vec<Delivered> {
-            shelf.bodies.iter().map(|body| body.read.delivered.clone()).collect()
-        };
-        let (theirs, batch) = (Arc::clone(root), files());
-        let work = move || sync(&theirs, &batch);
-        match std::thread::Builder::new().name("sync".to_owned()).spawn(work) {
-            Ok(thread) => shelf.syncing = Some(thread),
-            Err(_) => shelf.synced = sync(root, &files()).err(),
-        }
-        shelf
+        let batch: Vec<Delivered> = bodies.iter().map(|body| body.read.delivered.clone()).collect();
+        let (root, batch) = (Arc::clone(root), Arc::new(batch));
+        let syncing = Some(Work::begin("sync", move || sync(&root, &batch)));
+        Self { bodies, syncing }
+    }
+
+    /// The last of the bodies is none.
+    pub(super) fn drop_last(&mut self) {
+        self.bodies.pop();
     }
 
     /// Waits for it. Gives the bodies, and why they are not durable, if so.
     pub(super) fn take(mut self) -> (Vec<Body>, Result<(), LocalError>) {
         let bodies = std::mem::take(&mut self.bodies);
-        let result = match self.syncing.take() {
-            Some(thread) => thread.join().unwrap_or_else(|_| Err(died(&bodies))),
-            None => self.synced.take().map_or(Ok(()), Err),
-        };
-        (bodies, result)
+        let result = self.syncing.take().map_or(Some(Ok(())), Work::wait);
+        (bodies, result.unwrap_or_else(|| Err(died())))
     }
 }
 
 impl Drop for Shelf {
     /// Whoever opens the Maildir next finds nobody at work in it.
     fn drop(&mut self) {
-        if let Some(thread) = self.syncing.take() {
-            // What it found out is of no use any more.
-            let _ = thread.join();
-        }
+        // What it found out is of no use any more.
+        self.syncing.take().map(Work::wait);
     }
 }
 
@@ -65,7 +94,62 @@ fn sync(root: &Root, batch: &[Delivered]) -> Result<(), LocalError> {
     if root.sync_many(&files)? { Ok(()) } else { root.sync_deliveries(&files) }
 }
 
-fn died(bodies: &[Body]) -> LocalError {
-    let path = bodies.first().map(|body| body.read.delivered.path().to_owned());
-    LocalError::Malformed { path: path.unwrap_or_default(), why: "the thread that syncs it died" }
+fn died() -> LocalError {
+    LocalError::Malformed { path: "tmp".into(), why: "the thread that syncs it died" }
+}
+
+/// What became of each name, and whether the names are durable.
+type Names = (Vec<Result<Placed, LocalError>>, Result<(), LocalError>);
+
+/// A row with its number in the session, and what became of its name.
+pub(super) type Named = ((u32, DropRow), Result<Placed, LocalError>);
+
+/// Bodies that get their names, each recorded as *placing*, with its number in the session.
+#[derive(Debug, Default)]
+pub(super) struct Naming {
+    rows: Vec<(u32, DropRow)>,
+    work: Option<Work<Names>>,
+}
+
+impl Naming {
+    /// Begins to give names.
+    pub(super) fn begin(
+        root: &Arc<Root>,
+        mailbox: &MailboxName,
+        rows: Vec<(u32, DropRow)>,
+    ) -> Self {
+        if rows.is_empty() {
+            return Self::default();
+        }
+        let stem = |(_, row): &(u32, DropRow)| match &row.pull {
+            Pull::Placing(_, stem) => stem.clone(),
+            _ => Stem(Vec::new()),
+        };
+        let stems: Arc<Vec<Stem>> = Arc::new(rows.iter().map(stem).collect());
+        let (root, mailbox) = (Arc::clone(root), mailbox.clone());
+        let name = move || {
+            let place = |stem: &Stem| root.place(&mailbox, stem, true, "");
+            let placed = stems.iter().map(place).collect();
+            (placed, root.sync_dirs(&mailbox))
+        };
+        Self { rows, work: Some(Work::begin("name", name)) }
+    }
+
+    /// Waits for it. Gives each row with what became of its name, and whether the names are
+    /// durable.
+    pub(super) fn take(mut self) -> (Vec<Named>, Result<(), LocalError>) {
+        let rows = std::mem::take(&mut self.rows);
+        let Some(work) = self.work.take() else { return (Vec::new(), Ok(())) };
+        match work.wait() {
+            Some((placed, synced)) => (rows.into_iter().zip(placed).collect(), synced),
+            // They stay *placing*, and the next pull settles them.
+            None => (Vec::new(), Err(died())),
+        }
+    }
+}
+
+impl Drop for Naming {
+    fn drop(&mut self) {
+        self.work.take().map(Work::wait);
+    }
 }

@@ -68,8 +68,8 @@ pub(super) struct Known {
     pub(super) number: u32,
     /// Its row.
     pub(super) row: i64,
-    /// It was delivered as it is.
-    pub(super) pulled: bool,
+    /// It was delivered as it is, so that the server's copy may go.
+    pub(super) may_go: bool,
     /// On how many days it was seen since.
     pub(super) days: u32,
     /// The hash of its header, where that is what its name does not say.
@@ -87,6 +87,8 @@ pub(super) struct Sorted {
     pub(super) new: Vec<Entry>,
     /// Rows of the last listing that are not in this one.
     pub(super) gone: Vec<i64>,
+    /// Rows that we deleted without an answer, and that are not in this one.
+    pub(super) deleted: Vec<i64>,
     /// Nothing new has a name that is known: what vanished may be back.
     pub(super) renamed: bool,
     /// So many left, and as many came, that it is most likely so.
@@ -151,24 +153,40 @@ struct Book<'a> {
 }
 
 impl Book<'_> {
+    /// Whether rows of this name were left.
+    fn has_more(&self, name: &Name) -> bool {
+        self.several.get(name).is_some_and(|rows| !rows.is_empty())
+    }
+
     /// Takes the row of a message, if there is one, and says whether its name is another's.
     fn take(&mut self, entry: &Entry) -> Result<(Option<DropRow>, bool), StateError> {
-        let fits = |row: &DropRow| is_same(entry, row);
         if let Some(rows) = self.several.get_mut(&entry.name) {
             let is_taken = !rows.is_empty();
-            let row = rows.iter().position(fits).and_then(|at| rows.remove(at));
+            let row = take_first(rows, entry);
             return Ok((row, is_taken));
         }
         let mut rows = VecDeque::from((self.named)(&entry.name)?);
         rows.retain(|row| !self.taken.contains(&row.id));
         let is_taken = !rows.is_empty();
-        let row = rows.iter().position(fits).and_then(|at| rows.remove(at));
+        let row = take_first(&mut rows, entry);
         self.taken.extend(row.as_ref().map(|row| row.id));
         if !rows.is_empty() {
             self.several.insert(entry.name.clone(), rows);
         }
         Ok((row, is_taken))
     }
+}
+
+/// Takes the latest row of a UIDL that may be the message: it was given to another before. Of a
+/// header it is the earliest, as listings begin with the earliest: so the first that is looked at
+/// is the one, however many have that header.
+fn take_first(rows: &mut VecDeque<DropRow>, entry: &Entry) -> Option<DropRow> {
+    let fits = |row: &DropRow| is_same(entry, row);
+    let at = match entry.name {
+        Name::Header(_) => rows.iter().rposition(fits),
+        _ => rows.iter().position(fits),
+    };
+    rows.remove(at?)
 }
 
 /// By what a listing is sorted.
@@ -182,16 +200,17 @@ pub(super) struct Terms {
     pub(super) counts: bool,
 }
 
-/// Sorts a listing; `before` are the rows of the last one.
+/// Sorts a listing; `before` are the rows of the last one, `deleting` those that we deleted and
+/// had no answer for.
 pub(super) fn sort(
     entries: Vec<Entry>,
-    before: &[i64],
+    (before, deleting): (&[i64], &[i64]),
     terms: Terms,
     named: Named<'_>,
 ) -> Result<Sorted, StateError> {
     // What was refused too often is asked for once a day: maybe it was not the message's fault.
     let may_be_had = |times: u32, last: i64, entry: &Entry| {
-        let is_due = times < TRIES || terms.today > last;
+        let is_due = times < TRIES || terms.today != last;
         is_due && entry.size.is_none_or(|size| size <= terms.limit)
     };
     let mut book = Book { named, several: HashMap::new(), taken: HashSet::new() };
@@ -203,10 +222,13 @@ pub(super) fn sort(
                 if may_be_had(times, last_day, &entry) =>
             {
                 entry.tried = Some((id, times));
+                let others = book.has_more(&entry.name);
+                entry.doubtful |= others;
+                entry.taken |= others;
                 sorted.new.push(entry);
             }
             // A name that was away and is back may have been given to another message.
-            Some(row) if row.presence == Presence::Listed => {
+            Some(row) if matches!(row.presence, Presence::Listed | Presence::Deleting) => {
                 sorted.known.push(Known::new(&entry, row, terms));
             }
             _ => {
@@ -219,7 +241,8 @@ pub(super) fn sort(
     let known = sorted.known.iter().map(|known| known.row);
     let tried = sorted.new.iter().filter_map(|entry| Some(entry.tried?.0));
     let there: BTreeSet<i64> = known.chain(tried).collect();
-    sorted.gone = before.iter().copied().filter(|row| !there.contains(row)).collect();
+    let away = |rows: &[i64]| rows.iter().copied().filter(|row| !there.contains(row)).collect();
+    (sorted.gone, sorted.deleted) = (away(before), away(deleting));
     let (left, came) = (sorted.gone.len(), sorted.new.len());
     let most = left * 2 > before.len() && came * 2 >= left;
     sorted.renamed = came > 0 && (sorted.known.is_empty() || most);
@@ -247,12 +270,12 @@ impl Known {
             row.days = row.days.saturating_add(u32::from(terms.today > row.last_day));
             row.last_day = terms.today;
         }
-        let (days, pulled) = (row.days, row.pull == Pull::Pulled);
+        let (days, may_go) = (row.days, row.pull.may_go());
         let is_changed = before != (row.presence, row.size, row.days, row.last_day);
         let (number, id) = (entry.number, row.id);
         let header = row.header.filter(|_| matches!(entry.name, Name::Uidl(_)));
         let changed = is_changed.then(|| Box::new(row));
-        Self { number, row: id, pulled, days, header, changed }
+        Self { number, row: id, may_go, days, header, changed }
     }
 }
 
@@ -297,7 +320,7 @@ mod tests {
                 .cloned()
                 .collect())
         };
-        sort(entries, &before, Terms { limit, today, counts: true }, &named).unwrap()
+        sort(entries, (&before, &[]), Terms { limit, today, counts: true }, &named).unwrap()
     }
 
     fn numbers(entries: &[Entry]) -> Vec<u32> {

@@ -8,6 +8,7 @@ use crate::account::progress::Way;
 use crate::account::verify::{Comparison, Depth, Expected};
 use crate::account::{AccountError, report::Verified};
 use crate::remote::pop3::Session;
+use crate::state::Pull;
 
 impl Run {
     /// Reads every file, lists the maildrop and, where that is wished, compares what is in it
@@ -107,7 +108,7 @@ impl Run {
         for one in known {
             let Some(row) = self.store.drop_row(one.row)? else { continue };
             match row.content {
-                Some(content) if one.pulled => {
+                Some(content) if row.pull != Pull::Alike => {
                     expected.add(one.number, content, row.size.unwrap_or_default());
                 }
                 Some(_) => self.report.verified().reworded += 1,

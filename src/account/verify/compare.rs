@@ -74,6 +74,11 @@ impl<'a> Comparison<'a> {
         }
     }
 
+    /// Those that are not what was expected, or did not come.
+    pub(in crate::account) fn not_the_same(self) -> Vec<u32> {
+        self.expected.into_keys().chain(self.differing).collect()
+    }
+
     /// Says what came of it; `whole` where everything was answered, so that what did not come is
     /// not to be had. `called` is what a number is called.
     pub(in crate::account) fn conclude(

@@ -17,8 +17,9 @@ pub(crate) const OCTETS: u64 = 1 << 20;
 const UNKNOWN: u64 = OCTETS / 4;
 
 /// Messages that a command goes out for, some ahead of their answers.
-pub(crate) struct Ahead<'a> {
-    rest: &'a [u32],
+#[derive(Debug)]
+pub(crate) struct Ahead {
+    rest: VecDeque<u32>,
     /// Messages and their octets, in the order of the commands.
     under_way: VecDeque<(u32, u64)>,
     octets: u64,
@@ -26,20 +27,21 @@ pub(crate) struct Ahead<'a> {
     bodies: bool,
 }
 
-impl<'a> Ahead<'a> {
+impl Ahead {
     /// Commands with short answers.
-    pub(crate) fn short(numbers: &'a [u32]) -> Self {
-        Self { rest: numbers, under_way: VecDeque::new(), octets: 0, bodies: false }
+    pub(crate) fn short(numbers: &[u32]) -> Self {
+        let rest = numbers.iter().copied().collect();
+        Self { rest, under_way: VecDeque::new(), octets: 0, bodies: false }
     }
 
     /// Commands that are answered by whole messages.
-    pub(crate) fn bodies(numbers: &'a [u32]) -> Self {
+    pub(crate) fn bodies(numbers: &[u32]) -> Self {
         Self { bodies: true, ..Self::short(numbers) }
     }
 
     /// Sends no further commands.
     pub(crate) fn stop(&mut self) {
-        self.rest = &[];
+        self.rest.clear();
     }
 
     fn has_room(&self, window: usize, octets: u64) -> bool {
@@ -51,15 +53,15 @@ impl<'a> Ahead<'a> {
 }
 
 impl Session {
-    /// Sends what may be sent, and gives the message whose answer comes next.
-    pub(crate) fn advance(
+    /// Sends what may be sent now.
+    pub(crate) fn send_ahead(
         &mut self,
-        ahead: &mut Ahead<'_>,
+        ahead: &mut Ahead,
         doing: &str,
         command: &dyn Fn(u32) -> String,
-    ) -> Result<Option<u32>, RemoteError> {
+    ) -> Result<(), RemoteError> {
         let window = if self.capabilities.pipelining() { WINDOW } else { 1 };
-        while let Some((&number, rest)) = ahead.rest.split_first() {
+        while let Some(number) = ahead.rest.front().copied() {
             // A server may announce what it likes.
             let size = || self.sizes.get(&number).map_or(UNKNOWN, |size| (*size).min(OCTETS));
             let octets = if ahead.bodies { size() } else { 0 };
@@ -73,8 +75,19 @@ impl Session {
             }
             ahead.under_way.push_back((number, octets));
             ahead.octets += octets;
-            ahead.rest = rest;
+            ahead.rest.pop_front();
         }
+        Ok(())
+    }
+
+    /// Sends what may be sent, and gives the message whose answer comes next.
+    pub(crate) fn advance(
+        &mut self,
+        ahead: &mut Ahead,
+        doing: &str,
+        command: &dyn Fn(u32) -> String,
+    ) -> Result<Option<u32>, RemoteError> {
+        self.send_ahead(ahead, doing, command)?;
         let Some((number, octets)) = ahead.under_way.pop_front() else { return Ok(None) };
         ahead.octets -= octets;
         Ok(Some(number))

@@ -1,6 +1,6 @@
 //! UIDL and LIST: what lies in the maildrop.
 
-use super::answer::Refusal;
+use super::answer::{Answer, Refusal};
 use super::session::Session;
 use crate::remote::broken::Broken;
 use crate::remote::{Code, RemoteError};
@@ -49,18 +49,43 @@ impl Session {
         if with_ids && together {
             ids = Some(self.entries("UIDL", id).await?);
         }
-        let sizes = self.entries("LIST", size).await?.map_err(|refusal| refusal.of("LIST"))?;
+        let sizes = match self.entries("LIST", size).await? {
+            Ok(sizes) => sizes,
+            // Some have nothing to list in an empty maildrop.
+            Err(refusal) => match self.is_empty().await? {
+                true => Vec::new(),
+                false => return Err(refusal.of("LIST")),
+            },
+        };
         let ids = match ids {
             Some(Ok(ids)) => ids,
             Some(Err(Refusal { code: Some(Code::Unavailable | Code::InUse), words })) => {
                 let doing = "UIDL".to_owned();
                 return Err(RemoteError::No { doing, code: Some(Code::Unavailable), words });
             }
+            // It has it, and in another session will give it again.
+            Some(Err(refusal)) if self.capabilities.has("UIDL") && !sizes.is_empty() => {
+                return Err(refusal.of("UIDL"));
+            }
             Some(Err(_)) | None => Vec::new(),
         };
         let listed = united(ids, sizes);
         self.sizes = listed.iter().filter_map(|one| Some((one.number, one.size?))).collect();
         Ok(listed)
+    }
+
+    /// Whether STAT says that there is no message.
+    async fn is_empty(&mut self) -> Result<bool, RemoteError> {
+        self.start("STAT", "STAT")?;
+        let answer = self.status("STAT").await?;
+        match answer {
+            Answer::Ok(words) => {
+                self.settled();
+                Ok(words.split_ascii_whitespace().next() == Some("0"))
+            }
+            Answer::Err(_) => Ok(false),
+            Answer::Challenge(_) => Err(self.lost("STAT", "it asks for something")),
+        }
     }
 
     async fn entries<T: PartialEq>(

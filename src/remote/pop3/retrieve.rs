@@ -46,6 +46,8 @@ pub const HEADER: usize = 64 << 10;
 /// How long an answer to TOP may be: some servers send the message as well.
 const HEADER_DRAIN: u64 = 256 << 20;
 
+const RETR: &str = "RETR";
+
 /// What is delivered, to whom.
 struct Delivery<'a> {
     sink: &'a mut dyn BodySink,
@@ -103,6 +105,20 @@ impl Drop for Delivery<'_> {
 }
 
 impl Session {
+    /// Asks for messages that [`Self::retrieve`] is called for next, and for nothing else before:
+    /// so the server is at it while something else is done here.
+    ///
+    /// # Errors
+    /// What ends the session.
+    pub async fn begin_retrieve(&mut self, numbers: &[u32]) -> Result<(), RemoteError> {
+        let mut ahead = Ahead::bodies(numbers);
+        let command = |number: u32| format!("{RETR} {number}");
+        self.send_ahead(&mut ahead, RETR, &command)?;
+        self.wire.send().await;
+        self.begun = Some(ahead);
+        Ok(())
+    }
+
     /// Gets whole messages, in the order of `numbers`, several under way where the server
     /// allows it. One that it refuses is told to the sink, and the others come.
     ///
@@ -114,9 +130,9 @@ impl Session {
         numbers: &[u32],
         sink: &mut dyn BodySink,
     ) -> Result<(), RemoteError> {
-        const DOING: &str = "RETR";
+        const DOING: &str = RETR;
         let mut delivery = Delivery { sink, failed: None, drained: 0, open: false };
-        let mut ahead = Ahead::bodies(numbers);
+        let mut ahead = self.begun.take().unwrap_or_else(|| Ahead::bodies(numbers));
         let command = |number: u32| format!("{DOING} {number}");
         while let Some(number) = self.advance(&mut ahead, DOING, &command)? {
             let read = self.body(DOING, number, &mut delivery).await;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::ahead::Ahead;
 use super::answer::{Answer, Refusal};
 use super::capabilities::Capabilities;
 use super::wire::Wire;
@@ -19,13 +20,15 @@ pub struct Session {
     pub(crate) capabilities: Capabilities,
     /// The sizes that the last listing announced.
     pub(crate) sizes: HashMap<u32, u64>,
+    /// Messages that were asked for already.
+    pub(crate) begun: Option<Ahead>,
     /// Commands whose answers were not wholly read yet.
     awaited: usize,
 }
 
 impl Session {
     pub(crate) fn new(wire: Wire, capabilities: Capabilities) -> Self {
-        Self { wire, capabilities, sizes: HashMap::new(), awaited: 0 }
+        Self { wire, capabilities, sizes: HashMap::new(), begun: None, awaited: 0 }
     }
 
     /// What the server says it can do.
@@ -34,10 +37,21 @@ impl Session {
         &self.capabilities
     }
 
+    /// The octets of a message, as the last listing announced them.
+    #[must_use]
+    pub fn size_of(&self, number: u32) -> Option<u64> {
+        self.sizes.get(&number).copied()
+    }
+
     /// Bytes and commands so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.wire.counters
+    }
+
+    /// Nothing more is said: what was asked for is of no use any more. Nothing is deleted then.
+    pub fn abandon(&mut self) {
+        self.wire.finish();
     }
 
     /// Whether nothing more can be said.

@@ -103,6 +103,15 @@ impl Wire {
         self.out.extend_from_slice(b"\r\n");
     }
 
+    /// Sends of what is queued as much as goes out at once.
+    pub(crate) async fn send(&mut self) {
+        poll_fn(|cx| {
+            self.poll_write_out(cx);
+            Poll::Ready(())
+        })
+        .await;
+    }
+
     /// The line in hand, without its end.
     pub(crate) fn in_hand(&self) -> &[u8] {
         &self.line

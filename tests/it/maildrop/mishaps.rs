@@ -398,10 +398,14 @@ fn a_file_that_cannot_be_read_stops_nothing() {
         .into_keys()
         .find(|p| p.parent().is_some_and(|d| d.ends_with("INBOX/new")))
         .unwrap();
-    world.fs.deny(file);
-    brings(&world, 0);
+    world.fs.deny(&file);
+    let report = pull(&world);
+    assert_eq!((report.pulled, report.skipped.len()), (0, 1), "nobody knows what is missing");
     server.deliver(message(5).as_bytes());
+    assert_eq!(pull(&world).pulled, 1);
+    world.fs.allow(&file);
     brings(&world, 1);
+    assert_eq!(inbox(&world), of(messages(1..=5)));
 }
 
 /// A message at which the server hangs up holds up neither what lies behind it nor deletions.

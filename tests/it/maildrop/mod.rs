@@ -4,10 +4,13 @@
 mod crash;
 mod daemon;
 mod guest;
+mod held_up;
 mod keep;
 mod limits;
 mod mishaps;
 mod names;
+mod once;
+mod safe;
 mod worlds;
 
 use std::collections::BTreeMap;

@@ -172,6 +172,20 @@ fn a_program_takes_each_message() {
 }
 
 #[test]
+fn a_program_that_says_not_now_to_one_message() {
+    let drop = Drop::new(4, "deliver_command = [\"DIR/mda\"]\nkeep = \"until_pulled\"");
+    drop.script(
+        "dir=$(dirname \"$0\"); text=$(cat)\n\
+         case \"$text\" in *\"number 2\"*) exit 75;; esac\n\
+         mkdir -p \"$dir/out\"; printf '%s\\n' \"$text\" > \"$dir/out/$$\"",
+    );
+    for _ in 0..2 {
+        drop.run(&["sync"]).expect(1, &["exit status: 75"]);
+    }
+    assert_eq!((drop.files("out").len(), drop.server.messages().len()), (3, 1));
+}
+
+#[test]
 fn the_daemon_pulls_and_hooks_are_told() {
     let more = format!("{MAILDIR}\nnew_mail = [\"DIR/mda\"]\nkeep = \"until_pulled\"");
     let drop = Drop::new(2, &more);
