@@ -27,17 +27,45 @@ const LIMIT: Duration = Duration::from_secs(600);
 const TEMPFAIL: i32 = 75;
 
 impl Run {
-    /// Puts a batch behind those that are under way, each of which comes a step further. Gives
-    /// whether all went well; what is not delivered stays on the server.
+    /// Puts a batch behind those that are under way; of these all come a step further that need
+    /// not be waited for. Gives whether all went well; what is not delivered stays on the server.
     pub(super) async fn put_behind(
         &mut self,
         behind: &mut Behind,
         next: Shelf,
         pulled: &mut Vec<Removable>,
     ) -> Result<Through, AccountError> {
-        let shelf = std::mem::replace(&mut behind.shelf, next);
+        behind.put(next);
+        let mut all = true;
+        while behind.is_due() {
+            all &= self.step(behind, pulled).await?;
+        }
+        Ok(if all { Through::All } else { Through::Enough })
+    }
+
+    /// Brings all that is under way to its end.
+    pub(super) async fn finish(
+        &mut self,
+        behind: &mut Behind,
+        pulled: &mut Vec<Removable>,
+    ) -> Result<Through, AccountError> {
+        let mut all = true;
+        while !behind.is_empty() {
+            all &= self.step(behind, pulled).await?;
+        }
+        Ok(if all { Through::All } else { Through::Enough })
+    }
+
+    /// Records what has got its names, and what is durable by now and gets them next. Gives
+    /// whether all went well.
+    async fn step(
+        &mut self,
+        behind: &mut Behind,
+        pulled: &mut Vec<Removable>,
+    ) -> Result<bool, AccountError> {
+        let (naming, shelf) = behind.take();
         let (bodies, synced) = shelf.take();
-        let named = self.names_of(std::mem::take(&mut behind.naming));
+        let named = self.names_of(naming);
         let mut all = named.all;
         let bodies = match synced {
             Ok(()) => bodies,
@@ -54,22 +82,11 @@ impl Run {
         let bodies = self.recognize(bodies, pulled)?;
         if self.terms.deliver_command.is_empty() {
             let placing = self.record(named, &bodies, pulled)?;
-            behind.naming = Naming::begin(&self.root, &self.terms.mailbox, placing);
+            behind.name(Naming::begin(&self.root, &self.terms.mailbox, placing));
         } else {
             all &= self.hand_over(bodies, pulled).await?;
         }
-        Ok(if all { Through::All } else { Through::Enough })
-    }
-
-    /// Brings all that is under way to its end.
-    pub(super) async fn finish(
-        &mut self,
-        behind: &mut Behind,
-        pulled: &mut Vec<Removable>,
-    ) -> Result<Through, AccountError> {
-        let first = self.put_behind(behind, Shelf::default(), pulled).await?;
-        let last = self.put_behind(behind, Shelf::default(), pulled).await?;
-        Ok(if first == Through::All { last } else { first })
+        Ok(all)
     }
 
     /// Advances the counter of marker and store, once a pull, before its first effect.

@@ -16,7 +16,7 @@ use crate::remote::pop3::Session;
 use crate::remote::{Code, RemoteError};
 
 /// A batch is placed when it holds this many messages or octets.
-const BATCH: (usize, u64) = (2_000, 24 << 20);
+const BATCH: (usize, u64) = (1_000, 8 << 20);
 /// The same where a program takes them one by one.
 const HANDED: (usize, u64) = (50, 64 << 20);
 /// A body in `tmp/`, whole and hashed, not yet durable.
@@ -92,7 +92,7 @@ impl Run {
                 }
             }
             if torn {
-                behind.shelf.drop_last();
+                behind.drop_last();
             }
             let shelf = match self.terms.deliver_command.is_empty() {
                 true => Shelf::sync(&self.root, bodies),

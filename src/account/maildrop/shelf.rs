@@ -2,6 +2,7 @@
 //! names. Both wait for the disk, so each has a thread; what the store has to know in between is
 //! written by who waits for them.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -27,6 +28,13 @@ impl<T: Send + 'static> Work<T> {
         }
     }
 
+    fn is_over(&self) -> bool {
+        match self {
+            Self::Thread(thread) => thread.is_finished(),
+            Self::Done(_) => true,
+        }
+    }
+
     /// Waits for it; none where it died.
     fn wait(self) -> Option<T> {
         match self {
@@ -36,11 +44,49 @@ impl<T: Send + 'static> Work<T> {
     }
 }
 
-/// What is under way behind the batch that comes.
+/// So many batches may be on their way to the disk.
+const MOST: usize = 4;
+
+/// What is under way behind the batch that comes, in order.
 #[derive(Debug, Default)]
 pub(super) struct Behind {
-    pub(super) shelf: Shelf,
-    pub(super) naming: Naming,
+    shelves: VecDeque<Shelf>,
+    naming: Naming,
+}
+
+impl Behind {
+    pub(super) fn put(&mut self, shelf: Shelf) {
+        self.shelves.push_back(shelf);
+    }
+
+    /// Whether nothing is left to be done.
+    pub(super) fn is_empty(&self) -> bool {
+        self.shelves.is_empty() && self.naming.work.is_none()
+    }
+
+    /// Whether there is something to be done now. The last batch always waits for another: only
+    /// what comes next says whether its last body was whole.
+    pub(super) fn is_due(&self) -> bool {
+        let is_ready = || {
+            let first = self.shelves.front().and_then(|shelf| shelf.syncing.as_ref());
+            self.naming.work.as_ref().is_none_or(Work::is_over) && first.is_none_or(Work::is_over)
+        };
+        self.shelves.len() > MOST || self.shelves.len() > 1 && is_ready()
+    }
+
+    /// Takes what is done next.
+    pub(super) fn take(&mut self) -> (Naming, Shelf) {
+        (std::mem::take(&mut self.naming), self.shelves.pop_front().unwrap_or_default())
+    }
+
+    pub(super) fn name(&mut self, naming: Naming) {
+        self.naming = naming;
+    }
+
+    /// The last of all bodies is none.
+    pub(super) fn drop_last(&mut self) {
+        self.shelves.back_mut().map(|shelf| shelf.bodies.pop());
+    }
 }
 
 /// Bodies that are on their way to be durable.
@@ -66,11 +112,6 @@ impl Shelf {
         let (root, batch) = (Arc::clone(root), Arc::new(batch));
         let syncing = Some(Work::begin("sync", move || sync(&root, &batch)));
         Self { bodies, syncing }
-    }
-
-    /// The last of the bodies is none.
-    pub(super) fn drop_last(&mut self) {
-        self.bodies.pop();
     }
 
     /// Waits for it. Gives the bodies, and why they are not durable, if so.

@@ -7,14 +7,14 @@ use super::session::Session;
 use crate::remote::RemoteError;
 
 /// How many commands may wait for their answers at a time.
-pub(crate) const WINDOW: usize = 16;
+pub(crate) const WINDOW: usize = 64;
 /// How many octets of bodies may be under way behind the one that is being read; a larger one
 /// goes alone there. Without any the server would have nothing more to say at its end: it may
 /// then hold the last octets back until all before are acknowledged (RFC 896), and an
 /// acknowledgement takes its time (RFC 1122 §4.2.3.2).
-pub(crate) const OCTETS: u64 = 1 << 20;
+pub(crate) const OCTETS: u64 = 4 << 20;
 /// What a body counts whose size was not announced.
-const UNKNOWN: u64 = OCTETS / 4;
+const UNKNOWN: u64 = OCTETS / 16;
 
 /// Messages that a command goes out for, some ahead of their answers.
 #[derive(Debug)]

@@ -74,10 +74,10 @@ async fn no_more_is_under_way_than_was_agreed() {
     let small = |count: usize| vec![b"small\r\n".to_vec(); count];
     let large = |count: usize| vec![b"x".repeat(600 << 10); count];
     let table = [
-        ("small ones", true, small(100), true, 16),
-        ("small ones that were not listed", true, small(100), false, 5),
-        ("large ones", true, large(6), true, 2),
-        ("a large one among small ones", true, [small(3), large(2), small(3)].concat(), true, 6),
+        ("small ones", true, small(200), true, 64),
+        ("small ones that were not listed", true, small(100), false, 17),
+        ("large ones", true, large(12), true, 7),
+        ("a large one among small ones", true, [small(3), large(2), small(3)].concat(), true, 8),
         ("without PIPELINING", false, small(10), true, 1),
     ];
     for (what, pipelining, messages, listed, most) in table {
