@@ -337,7 +337,9 @@ pub(super) type Leaving = (Entry, String, u32);
 /// third of what is left, so that little is to be waited for behind the last body.
 fn next_batch(todo: &mut VecDeque<Entry>, size: (usize, u64)) -> Vec<Entry> {
     const LEAST: (usize, u64) = (50, 1 << 20);
-    let left = todo.iter().filter_map(|entry| entry.size).fold(0, u64::saturating_add);
+    // Of more than three batches it is no end.
+    let last = todo.iter().take(size.0.saturating_mul(3));
+    let left = last.filter_map(|entry| entry.size).fold(0, u64::saturating_add);
     let most = (size.0.min((todo.len() / 3).max(LEAST.0)), size.1.min((left / 3).max(LEAST.1)));
     let (mut batch, mut octets) = (Vec::new(), 0_u64);
     while batch.len() < most.0 && octets < most.1 {

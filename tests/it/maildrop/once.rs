@@ -25,12 +25,14 @@ fn day(world: &World) {
     world.fs.set_clock(world.fs.clock() + DAY);
 }
 
-/// RETR adds a header, TOP does not; no Message-ID; names are good.
-#[test]
-fn a_header_that_retr_adds_and_keep_in_days() {
+/// These commands add a header that is another one each time; no Message-ID; names are good.
+#[track_caller]
+fn added_by(verbs: &[&'static str]) {
     let server = Server::new((1..=4).map(bare));
     let world = World::of_maildrop(&server, Keep::Days(1));
-    server.inject(Fault::AddHeader, When::verb("RETR"));
+    for verb in verbs {
+        server.inject(Fault::AddHeader, When::verb(verb));
+    }
     brings(&world, 4);
     let mut told = Vec::new();
     for _ in 0..4 {
@@ -41,21 +43,14 @@ fn a_header_that_retr_adds_and_keep_in_days() {
     assert_eq!(inbox(&world).len(), 4, "{told:?}, {} on the server", server.messages().len());
 }
 
-/// Both add a header that is another one each time; names are good.
+#[test]
+fn a_header_that_retr_adds_and_keep_in_days() {
+    added_by(&["RETR"]);
+}
+
 #[test]
 fn a_header_that_top_adds_too() {
-    let server = Server::new((1..=4).map(bare));
-    let world = World::of_maildrop(&server, Keep::Days(1));
-    server.inject(Fault::AddHeader, When::verb("RETR"));
-    server.inject(Fault::AddHeader, When::verb("TOP"));
-    brings(&world, 4);
-    let mut told = Vec::new();
-    for _ in 0..4 {
-        day(&world);
-        let report = pull(&world);
-        told.push((report.pulled, report.removed_remote));
-    }
-    assert_eq!(inbox(&world).len(), 4, "{told:?}, {} on the server", server.messages().len());
+    added_by(&["RETR", "TOP"]);
 }
 
 /// The same with Message-IDs: is `keep` obeyed, and how much comes each day?
@@ -77,56 +72,39 @@ fn a_header_that_top_adds_too_with_message_ids() {
     assert!(retr <= 4, "(pulled, removed, RETR): {told:?}");
 }
 
-/// One refusal of UIDL without a code, where RETR adds a header.
+/// Where RETR adds a header, something happens once all are here; they stay as many.
+#[track_caller]
+fn stay_as_many(server: &Server, count: usize, happens: impl Fn(&World)) {
+    let world = World::of_maildrop(server, Keep::Forever);
+    server.inject(Fault::AddHeader, When::verb("RETR"));
+    brings(&world, count as u64);
+    happens(&world);
+    assert_eq!(inbox(&world).len(), count);
+}
+
+/// One refusal of UIDL without a code, of messages with and without Message-ID.
 #[test]
 fn uidl_refused_once() {
-    let server = Server::new((1..=4).map(bare));
-    let world = World::of_maildrop(&server, Keep::Forever);
-    server.inject(Fault::AddHeader, When::verb("RETR"));
-    brings(&world, 4);
-    let refused = server.inject(Fault::Refuse("busy".to_owned()), When::verb("UIDL"));
-    let _ = world.sync();
-    world.wait();
-    server.withdraw(&refused);
-    let _ = world.sync();
-    assert_eq!(inbox(&world).len(), 4);
+    for (server, count) in [(Server::new((1..=4).map(bare)), 4), (server(2), 2)] {
+        stay_as_many(&server, count, |world| {
+            let refused = server.inject(Fault::Refuse("busy".to_owned()), When::verb("UIDL"));
+            let _ = world.sync();
+            world.wait();
+            server.withdraw(&refused);
+            let _ = world.sync();
+        });
+    }
 }
 
-/// All names change where RETR adds a header and messages have no Message-ID.
+/// All names change, of messages with and without Message-ID, of few and of more.
 #[test]
-fn other_names_added_headers_no_message_id() {
-    let server = Server::new((1..=4).map(bare));
-    let world = World::of_maildrop(&server, Keep::Forever);
-    server.inject(Fault::AddHeader, When::verb("RETR"));
-    brings(&world, 4);
-    server.renew_uidls();
-    pull(&world);
-    assert_eq!(inbox(&world).len(), 4);
-}
-
-/// Two in all, RETR adds a header, all names change.
-#[test]
-fn two_messages_added_headers_and_other_names() {
-    let (server, world) = drop_of(Profile::default(), 2, Keep::Forever);
-    server.inject(Fault::AddHeader, When::verb("RETR"));
-    brings(&world, 2);
-    server.renew_uidls();
-    pull(&world);
-    assert_eq!(inbox(&world).len(), 2);
-}
-
-/// UIDL is refused once, where RETR adds a header and messages have Message-IDs.
-#[test]
-fn uidl_refused_once_with_message_ids() {
-    let (server, world) = drop_of(Profile::default(), 2, Keep::Forever);
-    server.inject(Fault::AddHeader, When::verb("RETR"));
-    brings(&world, 2);
-    let refused = server.inject(Fault::Refuse("busy".to_owned()), When::verb("UIDL"));
-    let _ = world.sync();
-    world.wait();
-    server.withdraw(&refused);
-    let _ = world.sync();
-    assert_eq!(inbox(&world).len(), 2);
+fn other_names_where_headers_are_added() {
+    for (server, count) in [(Server::new((1..=4).map(bare)), 4), (server(2), 2)] {
+        stay_as_many(&server, count, |world| {
+            server.renew_uidls();
+            pull(world);
+        });
+    }
 }
 
 /// A guest loses its store; its mail was filed elsewhere.

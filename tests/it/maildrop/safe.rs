@@ -85,24 +85,26 @@ fn a_crash_and_then_a_program() {
     assert!(lost.is_empty(), "of {points}: {lost:?}");
 }
 
+/// An account in step, a maildrop, and a guest that pulls from that into "Old".
+fn a_guest_of_old() -> (World, Server, World) {
+    let owner = World::new(Imap::qresync());
+    owner.server.create("Old");
+    let drop = server(3);
+    let guest = World::guest_of(&owner, &drop, Keep::UntilPulled, "Old");
+    for _ in 0..2 {
+        owner.sync().1.unwrap();
+        owner.wait();
+    }
+    (owner, drop, guest)
+}
+
 /// A crash, and then the directory has another name (the owner renamed the mailbox).
 #[test]
 fn a_crash_and_then_another_name_for_the_mailbox() {
-    let prepared = || {
-        let owner = World::new(Imap::qresync());
-        owner.server.create("Old");
-        let drop = server(3);
-        let guest = World::guest_of(&owner, &drop, Keep::UntilPulled, "Old");
-        for _ in 0..2 {
-            owner.sync().1.unwrap();
-            owner.wait();
-        }
-        (owner, drop, guest)
-    };
-    let points = prepared().2.run_until(0).1;
+    let points = a_guest_of_old().2.run_until(0).1;
     let mut lost = Vec::new();
     for point in 1..=points {
-        let (owner, drop, guest) = prepared();
+        let (owner, drop, guest) = a_guest_of_old();
         let _ = guest.run_until(point);
         guest.fs.restart();
         guest.wait();
@@ -137,21 +139,10 @@ fn a_crash_and_then_another_name_for_the_mailbox() {
 /// before.
 #[test]
 fn a_crash_and_then_the_mailbox_is_deleted() {
-    let prepared = || {
-        let owner = World::new(Imap::qresync());
-        owner.server.create("Old");
-        let drop = server(3);
-        let guest = World::guest_of(&owner, &drop, Keep::UntilPulled, "Old");
-        for _ in 0..2 {
-            owner.sync().1.unwrap();
-            owner.wait();
-        }
-        (owner, drop, guest)
-    };
-    let points = prepared().2.run_until(0).1;
+    let points = a_guest_of_old().2.run_until(0).1;
     let mut lost = Vec::new();
     for point in 1..=points {
-        let (owner, drop, guest) = prepared();
+        let (owner, drop, guest) = a_guest_of_old();
         let _ = guest.run_until(point);
         guest.fs.restart();
         guest.wait();
