@@ -1,4 +1,4 @@
-//! A real Courier POP3 server with one maildrop, private to one test.
+//! A real Courier, POP3 or IMAP, with one user, private to one test.
 //!
 //! Where it was not unpacked yet, starting it fails and names `tests/run`, which does that.
 
@@ -22,7 +22,7 @@ pub const USER: &str = "old";
 pub struct Courier {
     dir: tempfile::TempDir,
     family: Child,
-    /// POP3 on the loopback interface, without TLS.
+    /// POP3 or IMAP on the loopback interface, without TLS.
     pub port: u16,
 }
 
@@ -45,11 +45,24 @@ impl Courier {
     /// If Courier was not unpacked or does not start.
     #[must_use]
     pub fn start() -> Self {
+        Self::serve("serve")
+    }
+
+    /// The same by IMAP.
+    ///
+    /// # Panics
+    /// If Courier was not unpacked or does not start.
+    #[must_use]
+    pub fn start_imap() -> Self {
+        Self::serve("serve_imap")
+    }
+
+    fn serve(how: &str) -> Self {
         let dir = tempfile::Builder::new().prefix("mailtide-courier-").tempdir().expect("temp dir");
         let port = free_port();
         let log = fs::File::create(dir.path().join("start.log")).expect("a file");
         let mut command = Command::new(SCRIPT);
-        command.arg("serve").arg(dir.path()).arg(port.to_string());
+        command.arg(how).arg(dir.path()).arg(port.to_string());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let family = command.spawn().expect("bash");
         let mut server = Self { dir, family, port };
@@ -64,6 +77,17 @@ impl Courier {
             std::thread::sleep(Duration::from_millis(20));
         }
         server
+    }
+
+    /// All mail goes, as for a new user.
+    ///
+    /// # Panics
+    /// Where it cannot be removed.
+    pub fn clear(&self) {
+        fs::remove_dir_all(self.maildir()).expect("a Maildir");
+        for sub in ["", "cur", "new", "tmp"] {
+            fs::create_dir(self.maildir().join(sub)).expect("room");
+        }
     }
 
     fn maildir(&self) -> PathBuf {

@@ -28,6 +28,8 @@ pub struct Options {
     pub maildir: Option<PathBuf>,
     /// The INBOX of each account is a maildrop as well (POP3).
     pub pop3: bool,
+    /// Where and in which format mail lies (`mdbox:~/mdbox`); none for sdbox.
+    pub location: Option<&'static str>,
 }
 
 /// A running server; dropped, it is stopped and its directory removed.
@@ -154,7 +156,7 @@ impl Dovecot {
         }
         let location = match options.maildir {
             Some(_) => "maildir:~/Maildir",
-            None => "sdbox:~/sdbox",
+            None => options.location.unwrap_or("sdbox:~/sdbox"),
         };
         let mut text = format!(
             "base_dir = {base}/run\nstate_dir = {base}/state\nlog_path = {base}/log\n\
@@ -266,7 +268,8 @@ fn output(program: &str, argument: &str) -> String {
 /// Whether the tests run as root.
 #[must_use]
 pub fn is_root() -> bool {
-    output("id", "-u") == "0"
+    static ROOT: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    *ROOT.get_or_init(|| output("id", "-u") == "0")
 }
 
 fn user_name() -> String {

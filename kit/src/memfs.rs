@@ -15,7 +15,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use disk::{Body, Entries, Inner, close_backwards, torn};
+use mailtide::local::fs::Refused;
+
+use disk::{Body, Inner, close_backwards, torn};
 
 mod calls;
 mod disk;
@@ -32,6 +34,12 @@ pub const ENOSPC: i32 = 28;
 pub const EIO: i32 = 5;
 /// Raw number of "permission denied".
 pub const EACCES: i32 = 13;
+/// Raw number of "device or resource busy".
+const EBUSY: i32 = 16;
+/// Raw number of "invalid cross-device link".
+const EXDEV: i32 = 18;
+/// Raw number of "too many levels of symbolic links".
+const ELOOP: i32 = 40;
 
 const ROOT: u64 = 1;
 /// Each mutating call takes this long by the file system's clock (nanoseconds).
@@ -43,6 +51,9 @@ const CRASH: &str = "the simulated machine is down";
 pub struct MemFs {
     inner: Arc<Mutex<Inner>>,
     fault: Arc<Mutex<Option<Fault>>>,
+    /// Below it the rule for paths holds, and no other path is served.
+    root: Option<PathBuf>,
+    refused: Arc<Refused>,
 }
 
 impl fmt::Debug for MemFs {
@@ -64,9 +75,13 @@ impl MemFs {
     pub fn new() -> Self {
         let mut inner = Inner {
             nodes: BTreeMap::new(),
-            next_ino: ROOT,
+            last_ino: BTreeMap::new(),
+            mounts: BTreeMap::new(),
+            last_mount: 0,
+            disks: BTreeMap::new(),
             pending: Vec::new(),
             now_ns: 1_700_000_000_000_000_000,
+            user: rustix::process::geteuid().as_raw(),
             order: 0,
             steps: 0,
             crash_at: None,
@@ -77,8 +92,19 @@ impl MemFs {
             guards: 0,
             folds: false,
         };
-        inner.add(Body::Dir { entries: Entries::new(), durable: Entries::new() }, 0o700);
-        Self { inner: Arc::new(Mutex::new(inner)), fault: Arc::new(Mutex::new(None)) }
+        inner.add(Body::dir(), 0o700, 1);
+        let fault = Arc::new(Mutex::new(None));
+        Self { inner: Arc::new(Mutex::new(inner)), fault, root: None, refused: Arc::default() }
+    }
+
+    /// A disk of its own with the same content, and no faults or locks.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        let mut inner = self.lock_inner().clone();
+        inner.locks.clear();
+        let fork = Self::new();
+        *fork.lock_inner() = inner;
+        fork
     }
 
     fn lock_inner(&self) -> MutexGuard<'_, Inner> {
@@ -148,6 +174,7 @@ impl MemFs {
                     }
                     *durable = Some((Arc::clone(data), node.mtime_ns));
                 }
+                Body::Link(_) | Body::Fifo => {}
             }
         }
         inner.forget_unreachable();
@@ -158,7 +185,7 @@ impl MemFs {
 
     /// Everything so far is durable.
     pub fn settle(&self) {
-        self.lock_inner().sync_everything();
+        self.lock_inner().sync_devices(|_| true);
     }
 
     /// Installs a rule by which calls fail. It is asked before each call and may itself change
@@ -200,8 +227,7 @@ impl MemFs {
         for part in path.as_ref().components().skip(1) {
             at.push(part);
             if inner.resolve(&at).is_err() {
-                let body = Body::Dir { entries: Entries::new(), durable: Entries::new() };
-                inner.put(&at, body, 0o700).expect("the parent was made");
+                inner.put(&at, Body::dir(), 0o700).expect("the parent was made");
                 inner.settle_last();
             }
         }
@@ -250,8 +276,75 @@ impl MemFs {
         let ino = inner.resolve(path.as_ref()).ok()?;
         match &inner.nodes.get(&ino)?.body {
             Body::File { data, .. } => Some(data.to_vec()),
-            Body::Dir { .. } => None,
+            _ => None,
         }
+    }
+
+    /// Another program makes a symbolic link; `target` is taken as it stands, there or not.
+    ///
+    /// # Panics
+    /// When the name is taken, or its directory is not there.
+    pub fn symlink(&self, target: impl AsRef<Path>, path: impl AsRef<Path>) {
+        let body = Body::Link(target.as_ref().to_owned());
+        self.plant(path.as_ref(), body).expect("a free name in a directory");
+    }
+
+    /// Another program makes a named pipe.
+    ///
+    /// # Panics
+    /// As [`MemFs::symlink`].
+    pub fn mkfifo(&self, path: impl AsRef<Path>) {
+        self.plant(path.as_ref(), Body::Fifo).expect("a free name in a directory");
+    }
+
+    /// Gives a file or a directory to a user; this process is another.
+    ///
+    /// # Panics
+    /// When it is not there.
+    pub fn chown(&self, path: impl AsRef<Path>, owner: u32) {
+        let mut inner = self.lock_inner();
+        let node = inner.resolve(path.as_ref()).expect("it is there");
+        inner.nodes.get_mut(&node).expect("resolved").owner = owner;
+    }
+
+    fn plant(&self, path: &Path, body: Body) -> io::Result<()> {
+        let mut inner = self.lock_inner();
+        inner.now_ns += TICK_NS;
+        inner.put(path, body, 0o700)?;
+        inner.settle_last();
+        Ok(())
+    }
+
+    /// Mounts a device over a directory, which is made if need be. What was written to the
+    /// device is there again when it is mounted again. The disk of `/` is 1; others are 2 and
+    /// more, and their inode numbers begin anew.
+    ///
+    /// # Panics
+    /// When the path is no directory.
+    pub fn mount(&self, dir: impl AsRef<Path>, dev: u64) {
+        self.mkdir_all(dir.as_ref());
+        let mut inner = self.lock_inner();
+        let root = inner.disk(dev);
+        inner.do_mount(dir.as_ref(), Some(root)).expect("a directory");
+    }
+
+    /// Makes a directory be seen at another place too (`mount --bind`).
+    ///
+    /// # Panics
+    /// When one of the paths is no directory.
+    pub fn bind(&self, dir: impl AsRef<Path>, at: impl AsRef<Path>) {
+        self.mkdir_all(at.as_ref());
+        let mut inner = self.lock_inner();
+        let root = inner.resolve(dir.as_ref()).expect("a directory");
+        inner.do_mount(at.as_ref(), Some(root)).expect("a directory");
+    }
+
+    /// Takes [`MemFs::mount`] or [`MemFs::bind`] back: what was covered is seen again.
+    ///
+    /// # Panics
+    /// When the path is no directory.
+    pub fn unmount(&self, dir: impl AsRef<Path>) {
+        self.lock_inner().do_mount(dir.as_ref(), None).expect("a directory");
     }
 
     /// Another program renames; it replaces what is there.
@@ -265,7 +358,7 @@ impl MemFs {
         inner.settle_last();
     }
 
-    /// Another program removes a file.
+    /// Another program removes a file, a link or a pipe.
     ///
     /// # Panics
     /// When it is not there.
@@ -276,27 +369,42 @@ impl MemFs {
         inner.settle_last();
     }
 
+    /// Another program removes an empty directory.
+    ///
+    /// # Panics
+    /// When it is not there, or not empty.
+    pub fn delete_dir(&self, path: impl AsRef<Path>) {
+        let mut inner = self.lock_inner();
+        inner.now_ns += TICK_NS;
+        inner.do_unlink(path.as_ref(), true).expect("the test removes what is there");
+        inner.settle_last();
+    }
+
     /// From now on names are folded, as on the disks of other systems.
     pub fn fold_names(&self) {
         self.lock_inner().folds = true;
     }
 
-    /// Every path with its content (`None` for a directory), in order.
+    /// Every path with its content (`None` for a directory), in order; what is mounted is shown
+    /// where it is, and neither links nor pipes are.
     #[must_use]
     pub fn tree(&self) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
         let inner = self.lock_inner();
         let mut tree = BTreeMap::new();
-        let mut todo = vec![(PathBuf::from("/"), ROOT)];
-        while let Some((path, ino)) = todo.pop() {
-            let Body::Dir { entries, .. } = &inner.nodes[&ino].body else { continue };
-            for (name, ino) in entries {
-                let path = path.join(std::ffi::OsStr::from_bytes(name));
-                match &inner.nodes[ino].body {
+        let mut todo = vec![PathBuf::from("/")];
+        while let Some(dir) = todo.pop() {
+            let Ok(entries) = inner.resolve(&dir).and_then(|node| inner.entries(node)) else {
+                continue;
+            };
+            for (name, node) in entries {
+                let path = dir.join(std::ffi::OsStr::from_bytes(name));
+                match &inner.nodes[node].body {
                     Body::File { data, .. } => tree.insert(path, Some(data.to_vec())),
                     Body::Dir { .. } => {
-                        todo.push((path.clone(), *ino));
+                        todo.push(path.clone());
                         tree.insert(path, None)
                     }
+                    Body::Link(_) | Body::Fifo => None,
                 };
             }
         }
@@ -329,6 +437,13 @@ impl MemFs {
         let denied = |p: &Path| inner.denied.iter().any(|d| p.starts_with(d));
         if denied(path) || to.is_some_and(denied) {
             return Err(io::Error::from_raw_os_error(EACCES));
+        }
+        if let Some(root) = &self.root {
+            let is_dir = matches!(call, "readdir" | "stat" | "syncfs" | "fsync");
+            self.refused.check(path)?;
+            to.map_or(Ok(()), |to| self.refused.check(to))?;
+            inner.obey(root, path, is_dir)?;
+            to.map_or(Ok(()), |to| inner.obey(root, to, false))?;
         }
         failed.map_or(Ok(inner), Err)
     }

@@ -42,6 +42,14 @@ pub fn give(path: &Path) {
     }
 }
 
+/// Gives the unprivileged user one file or directory, where that is another than we are.
+pub fn give_one(path: &Path) {
+    if is_root() {
+        // It may have gone meanwhile.
+        let _ = chown(path, Some(NOBODY), Some(NOBODY));
+    }
+}
+
 /// A command that runs a program as the unprivileged user, without root's groups. A program
 /// where only root can reach it is first copied into `dir`, which that user can.
 ///

@@ -5,7 +5,7 @@
 //! system, commits of the store, commands to the server. At the chosen point nothing works any
 //! more, for good: whatever a destructor still tries comes too late. The next run is a new one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,10 +24,15 @@ use mailtide::remote::imap::{Endpoint, Tls};
 use mailtide::remote::{BoxStream, Connecting, Connector};
 use mailtide::state::{StateError, Store};
 
-use crate::compare::content;
 use crate::imap::{Action, Profile, Server};
 use crate::memfs::MemFs;
 use crate::pop3;
+
+pub use moment::{Ending, Hand, Moment};
+pub use sides::{Mail, Sides};
+
+mod moment;
+mod sides;
 
 /// Where the Maildir lies in the simulated file system.
 pub const ROOT: &str = "/mail";
@@ -74,7 +79,7 @@ pub struct World {
     others: Others,
 }
 
-type Change = Box<dyn Fn(&mut Settings) + Send + Sync>;
+type Change = Arc<dyn Fn(&mut Settings) + Send + Sync>;
 type OnCommand = Box<dyn FnMut(&str) + Send>;
 type OnCall = Arc<dyn Fn(&str, &Path) + Send + Sync>;
 
@@ -197,7 +202,7 @@ impl World {
 
     /// The same, beside what was changed before.
     pub fn also(&mut self, change: impl Fn(&mut Settings) + Send + Sync + 'static) {
-        self.changes.push(Box::new(change));
+        self.changes.push(Arc::new(change));
     }
 
     /// Before each command of later runs, as another client may act in that moment.
@@ -299,6 +304,17 @@ impl World {
         self.run_until(0).0
     }
 
+    /// One run over these mailboxes only.
+    pub fn sync_only(&self, mailboxes: &[&str]) -> Outcome {
+        let focus = Some(mailboxes.iter().map(|name| MailboxName::new(name)).collect());
+        self.go(Arc::new(|| true), Wish { focus, ..Wish::default() })
+    }
+
+    /// One run of this kind, to its end.
+    pub fn run(&self, wish: Wish) -> Outcome {
+        self.go(Arc::new(|| true), wish)
+    }
+
     /// What a run would do.
     ///
     /// # Panics
@@ -397,6 +413,14 @@ impl World {
         })
     }
 
+    /// A person has the account take over its Maildir.
+    ///
+    /// # Panics
+    /// Where that fails.
+    pub fn adopt(&self) {
+        account::adopt(&self.settings(), Arc::new(self.fs.clone())).expect("it is taken over");
+    }
+
     /// The store is gone, as on a new machine.
     ///
     /// # Panics
@@ -418,84 +442,52 @@ impl World {
         Path::new(ROOT).join(self.settings().layout.path_of(&MailboxName::new(mailbox)))
     }
 
-    /// Messages of the server: mailbox (with `/` between its levels) → content and flags,
-    /// sorted.
+    /// Both sides, to look at while a run is on.
     #[must_use]
-    pub fn remote(&self) -> BTreeMap<String, Vec<(String, Vec<String>)>> {
-        let mut out = BTreeMap::new();
-        let delimiter = self.server.profile().delimiter;
-        for mailbox in self.server.mailboxes() {
-            let mut messages: Vec<_> = self
-                .server
-                .list(&mailbox)
-                .iter()
-                .map(|message| {
-                    let flags = message.flag_set();
-                    let mut names: Vec<String> =
-                        flags.imap_names().iter().map(|n| n.to_ascii_lowercase()).collect();
-                    names.sort();
-                    (content(&message.body), names)
-                })
-                .collect();
-            messages.sort();
-            out.insert(mailbox.replace(delimiter, "/"), messages);
-        }
-        out
-    }
-
-    /// The same of the Maildir; a directory that stands for no name is called as it is.
-    #[must_use]
-    pub fn local(&self) -> BTreeMap<String, Vec<(String, Vec<String>)>> {
-        let mut out: BTreeMap<String, Vec<(String, Vec<String>)>> = BTreeMap::new();
-        let tree = self.fs.tree();
+    pub fn sides(&self) -> Sides {
         let layout = self.settings().layout;
-        for (path, bytes) in &tree {
-            let Ok(relative) = path.strip_prefix(ROOT) else { continue };
-            let text = relative.to_string_lossy().into_owned();
-            if text.starts_with(".mailtide") {
-                continue;
-            }
-            let parts: Vec<&str> = text.split('/').collect();
-            let Some(at) = parts.iter().position(|part| *part == "cur" || *part == "new") else {
-                continue;
-            };
-            let dir: PathBuf = parts[..at].iter().collect();
-            let name = layout.read(&dir).map(|(name, _)| name.as_str().to_owned());
-            let name = name.unwrap_or_else(|| dir.to_string_lossy().into_owned());
-            let messages = out.entry(name).or_default();
-            let (Some(bytes), Some(name)) = (bytes, parts.get(at + 1)) else { continue };
-            let info = name.rsplit_once(":2,").map_or("", |(_, info)| info);
-            let table = Path::new(ROOT).join(&dir).join("dovecot-keywords");
-            let table = tree.get(&table).and_then(Option::as_deref).unwrap_or_default();
-            let mut flags: Vec<String> = info
-                .chars()
-                .filter_map(|letter| flag(letter).or_else(|| keyword(table, letter)))
-                .collect();
-            flags.sort();
-            messages.push((content(bytes), flags));
-        }
-        out.values_mut().for_each(|messages| messages.sort());
-        out
+        Sides { server: self.server.clone(), fs: self.fs.clone(), layout, links: Vec::new() }
     }
-}
 
-/// The keyword that a letter stands for, by its mailbox's `dovecot-keywords`.
-fn keyword(table: &[u8], letter: char) -> Option<String> {
-    let number = u32::from(letter).checked_sub(u32::from('a'))?.to_string();
-    let text = String::from_utf8_lossy(table);
-    let mut lines = text.lines().filter_map(|line| line.split_once(' '));
-    lines.find(|(n, _)| *n == number).map(|(_, name)| name.to_ascii_lowercase())
-}
+    /// A world of its own with the same server, disk, store and settings, and nobody else in it.
+    /// (A maildrop is shared.)
+    ///
+    /// # Panics
+    /// Without a place for temporary files.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        let state = quick_dir();
+        for entry in std::fs::read_dir(self.state.path()).expect("a directory").flatten() {
+            std::fs::copy(entry.path(), state.path().join(entry.file_name())).expect("a copy");
+        }
+        let fs = self.fs.fork();
+        // The mark in the root names the place of the store.
+        let (old, new) = (self.state.path().to_string_lossy(), state.path().to_string_lossy());
+        for (path, body) in fs.tree() {
+            let text = body.and_then(|body| String::from_utf8(body).ok()).unwrap_or_default();
+            if path.starts_with(Path::new(ROOT).join(".mailtide")) && text.contains(&*old) {
+                fs.write_file(path, text.replace(&*old, &new).as_bytes());
+            }
+        }
+        Self {
+            server: self.server.fork(),
+            fs,
+            drop: self.drop.clone(),
+            state,
+            changes: self.changes.clone(),
+            others: Others::default(),
+        }
+    }
 
-fn flag(letter: char) -> Option<String> {
-    let name = match letter {
-        'D' => "\\draft",
-        'F' => "\\flagged",
-        'P' => "$forwarded",
-        'R' => "\\answered",
-        'S' => "\\seen",
-        'T' => "\\deleted",
-        _ => return None,
-    };
-    Some(name.to_owned())
+    /// As [`Sides::remote`].
+    #[must_use]
+    pub fn remote(&self) -> Mail {
+        self.sides().remote()
+    }
+
+    /// As [`Sides::local`].
+    #[must_use]
+    pub fn local(&self) -> Mail {
+        self.sides().local()
+    }
 }

@@ -5,27 +5,51 @@ use std::sync::Arc;
 use super::{AccountError, Settings};
 use crate::local::fs::Fs;
 use crate::local::{Root, RootOptions};
-use crate::reconcile::types::{Row, RowId};
-use crate::state::{StateError, Store, Tx};
+use crate::reconcile::guard::{Direction, Kind};
+use crate::reconcile::pairing::{Class, class};
+use crate::reconcile::types::{Base, Journal, Row, SetAside, SetAsideKind};
+use crate::state::{Hold, StateError, Store, Tx};
 
-/// Brings back what was to be removed: the departed side of these rows counts as never
-/// having been there, so the next run copies it from the side that still has it.
+/// Undoes what was held: the next run brings back what one side lost. A row that changed since
+/// it was held is left as it is.
 ///
 /// # Errors
 /// Where the store cannot be written.
-pub fn bring_back(tx: &Tx<'_>, rows: &[RowId]) -> Result<(), StateError> {
-    for id in rows {
+pub fn bring_back(tx: &Tx<'_>, hold: &Hold) -> Result<(), StateError> {
+    for id in &hold.rows {
         let Some(row) = tx.row(*id)? else { continue };
-        let departed = row.local.is_some() != row.remote.is_some();
-        if departed {
-            tx.update_row(&Row { base: None, ..row }, false)?;
-        } else if row.local.is_some() {
-            // Flags would have been removed from one side: as if there were no past, both
-            // sides get what either has.
-            tx.update_row(&Row { base: None, ..row }, false)?;
-        }
+        let kept = match (hold.reason.kind(), hold.direction, class(&row)) {
+            // As if the side that lost it had never had it.
+            (Kind::Removal, Direction::FromRemote, Class::LocalGone)
+            | (Kind::Removal, Direction::FromLocal, Class::RemoteGone) => {
+                Row { base: None, journal: Journal::Idle, set_aside: None, ..row }
+            }
+            (Kind::Flags, direction, Class::Paired) => with_flags(row, direction),
+            // The file stays here, and here alone.
+            (Kind::Copies, _, Class::LocalNew) => {
+                let words = "you rejected the copy on the server".to_owned();
+                let set_aside = Some(SetAside { kind: SetAsideKind::Kept, words, times: 1 });
+                tx.update_row(&Row { set_aside, ..row }, true)?;
+                continue;
+            }
+            _ => continue,
+        };
+        tx.update_row(&kept, false)?;
     }
     Ok(())
+}
+
+/// As if the flags that one side lost had never been agreed on: they are new on the other one.
+fn with_flags(row: Row, direction: Direction) -> Row {
+    let (Some(base), Some(local), Some(remote)) = (&row.base, &row.local, &row.remote) else {
+        return row;
+    };
+    let lost = match direction {
+        Direction::FromRemote => remote.flags.difference(&local.flags),
+        Direction::FromLocal => local.flags.difference(&remote.flags),
+    };
+    let base = Some(Base { flags: base.flags.difference(&lost) });
+    Row { base, ..row }
 }
 
 /// Makes the Maildir of an account that of its own store, whoever kept it before. Nothing

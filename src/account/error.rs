@@ -76,6 +76,23 @@ pub fn rest(seconds: u64) -> Duration {
 }
 
 impl AccountError {
+    /// What a run that it ended is remembered as: `unreachable`, `locked`, `config` or `failed`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Remote(
+                RemoteError::Connect { .. }
+                | RemoteError::Tls { .. }
+                | RemoteError::Cleartext { .. }
+                | RemoteError::SignIn { .. },
+            ) => "unreachable",
+            Self::Remote(error) if error.ends_session() => "unreachable",
+            Self::Local(LocalError::Locked { .. }) => "locked",
+            Self::Foreign { .. } | Self::Gone { .. } | Self::Layout { .. } => "config",
+            _ => "failed",
+        }
+    }
+
     /// What kind of trouble it is.
     #[must_use]
     pub fn trouble(&self) -> Trouble {

@@ -7,7 +7,6 @@ use std::time::Duration;
 use super::{
     AccountError, Outside, Report, Run, Settings, Wish, apply, observe, restate, say_goodbye,
 };
-use crate::state::{Hold, HoldState};
 
 /// A server that does not answer a NOOP for so long, where it would have done so before, is taken
 /// for gone.
@@ -149,8 +148,7 @@ impl Live {
     /// # Errors
     /// The store cannot be read.
     pub fn held(&self) -> Result<u64, AccountError> {
-        let pending = |hold: &Hold| hold.state == HoldState::Pending;
-        Ok(self.run.store.holds()?.iter().filter(|hold| pending(hold)).count() as u64)
+        Ok(self.run.pending_holds()?.len() as u64)
     }
 
     /// Lets go of memory that only a run needs.
@@ -183,11 +181,14 @@ impl Run {
         self.renames.clear();
         self.dry_run = wish.dry_run;
         self.unseen = false;
+        self.absent.clear();
+        self.unread_tables.clear();
         self.growing = false;
         self.skips_told = 0;
         self.marked = false;
         self.focus.clone_from(&wish.focus);
         self.traffic = self.session.counters();
+        self.headless.clear();
         self.lanes = apply::Lanes::new(&self.settings, &self.outside);
     }
 }

@@ -18,8 +18,10 @@ pub mod recover;
 mod renames;
 pub mod report;
 pub mod restate;
+pub mod samples;
 pub mod settings;
 pub mod verify;
+mod whatif;
 pub mod world;
 
 use std::collections::BTreeSet;
@@ -27,7 +29,7 @@ use std::sync::Arc;
 
 use crate::local::Root;
 use crate::reconcile::plan::MailboxStep;
-use crate::reconcile::types::{Journal, Mailbox, MailboxId, MailboxName, Row, RowId};
+use crate::reconcile::types::{Journal, Mailbox, MailboxId, MailboxName, Row, RowId, Uid};
 use crate::reconcile::{self, Plan, Step};
 use crate::remote::imap::{Counters, Session};
 use crate::state::Store;
@@ -75,12 +77,21 @@ pub struct Run {
     asked: BTreeSet<MailboxId>,
     /// Names that a mailbox was to be given in this run: not tried again before the next one.
     renamed: BTreeSet<MailboxName>,
+    /// Mailboxes of which it is not known which directory is theirs.
+    doubtful: BTreeSet<MailboxName>,
+    /// What a dry run would do with files that share a unique name.
+    twins: Vec<String>,
     /// What a dry run would rename.
     renames: Vec<String>,
     /// Nothing is changed on either side.
     dry_run: bool,
     /// Something was done whose fact only the next look can see.
     unseen: bool,
+    /// Messages that a command was to change and that the server did not show: one more look
+    /// in this run tells what became of them.
+    absent: BTreeSet<RowId>,
+    /// Mailboxes whose keyword table could not be read: no letter is given there (hazard 58).
+    unread_tables: BTreeSet<MailboxId>,
     /// How many of the report's skips whoever watches knows of.
     skips_told: usize,
     /// The marker was advanced by this run.
@@ -95,6 +106,8 @@ pub struct Run {
     growing: bool,
     /// What had gone over the connection when the run began.
     traffic: Counters,
+    /// Messages whose headers do not come as announced: nothing is paired by them.
+    headless: BTreeSet<(MailboxId, Uid)>,
 }
 
 /// What a run is asked to do.
@@ -150,13 +163,15 @@ impl Run {
         wish: &Wish,
         cause: &str,
     ) -> Result<Self, AccountError> {
-        let place = recover::Place::open(&settings, &outside, wish)?;
-        let recover::Place { mut store, root } = place;
+        let mut store = recover::open_store(&settings, &outside, wish)?;
         let number = store.transaction(|tx| tx.begin_run(outside.clock.now(), cause))?;
-        restate::check(&settings, &mut store, &root)?;
-        if !wish.dry_run {
-            recover::settle(&settings, &mut store, &root)?;
-        }
+        let root = match recover::open_place(&settings, &outside, &mut store, wish) {
+            Ok(root) => root,
+            Err(error) => {
+                record::end_failed(&mut store, number, outside.clock.now(), &error)?;
+                return Err(error);
+            }
+        };
         outside.progress.tell(progress::Event::Connecting);
         let session = match Session::connect(&settings.endpoint, &*outside.connector).await {
             Ok(session) => session,
@@ -180,9 +195,13 @@ impl Run {
             copied: BTreeSet::new(),
             asked: BTreeSet::new(),
             renamed: BTreeSet::new(),
+            doubtful: BTreeSet::new(),
+            twins: Vec::new(),
             renames: Vec::new(),
             dry_run: wish.dry_run,
             unseen: false,
+            absent: BTreeSet::new(),
+            unread_tables: BTreeSet::new(),
             skips_told: 0,
             marked: false,
             focus: wish.focus.clone(),
@@ -190,6 +209,7 @@ impl Run {
             waits: true,
             growing: false,
             traffic: Counters::default(),
+            headless: BTreeSet::new(),
         })
     }
 
@@ -197,20 +217,23 @@ impl Run {
         if let Some(depth) = wish.verify {
             return self.verify(depth).await;
         }
+        self.look_at_all_in_doubt()?;
+        if !wish.dry_run {
+            apply::take_back(self).await?;
+        }
         for _ in 0..ROUNDS_MAX {
             self.report.rounds += 1;
             self.tried.clear();
             observe::observe(self).await?;
             self.tell_skips();
             if wish.dry_run {
-                let plan = self.plan()?;
-                self.report.plan = world::describe(self, &plan)?;
-                self.describe_renames();
-                return Ok(());
+                return whatif::describe(self).await;
             }
             if !self.apply_all().await? {
                 self.name_lost_copies()?;
                 self.name_unlisted()?;
+                self.finish_change()?;
+                apply::name_parents(self)?;
                 return self.finish_restated();
             }
             if self.outside.is_stopping() {
@@ -223,9 +246,35 @@ impl Run {
         Ok(())
     }
 
+    /// Where rows are in doubt, a look at some mailboxes is a look at all: what one of them lacks
+    /// may be in another (hazard 54).
+    fn look_at_all_in_doubt(&mut self) -> Result<(), AccountError> {
+        if self.focus.is_some() && self.store.has_restated()? {
+            tracing::info!("not all is known of what was there: all mailboxes are looked at");
+            self.focus = None;
+        }
+        Ok(())
+    }
+
+    /// Reports what a run would do and what it would hold; a dry run has a store of its own.
+    fn describe(&mut self, plan: &Plan) -> Result<(), AccountError> {
+        let lines = world::describe(self, plan)?;
+        self.report_plan(lines, plan)
+    }
+
+    /// Reports a plan in these lines, with what it holds.
+    fn report_plan(&mut self, lines: Vec<String>, plan: &Plan) -> Result<(), AccountError> {
+        self.report.plan = lines;
+        self.record_holds(plan)?;
+        self.report.holds = self.pending_holds()?;
+        self.describe_renames();
+        Ok(())
+    }
+
     /// What a dry run says where a mailbox got another name: its messages would be seen there
     /// only once it is renamed, so the rest of the plan is not what would come.
     fn describe_renames(&mut self) {
+        self.report.plan.append(&mut self.twins);
         if !self.renames.is_empty() {
             self.report.plan = std::mem::take(&mut self.renames);
             self.report.plan.push("whatever else there is, once that is done".to_owned());
@@ -248,7 +297,9 @@ impl Run {
             plan.mailboxes.retain(|step| {
                 !matches!(step, MailboxStep::CreateRemote(mailbox) if asked.contains(mailbox))
             });
+            apply::leave_parents(self, &mut plan)?;
             self.record_holds(&plan)?;
+            samples::look(self).await?;
             if plan.is_idle() || self.outside.is_stopping() {
                 return Ok(worked);
             }
@@ -273,6 +324,17 @@ impl Run {
             self.report.skip(mailbox.name.to_string(), why);
         }
         Ok(())
+    }
+
+    /// A command met none of these messages: they may have been moved or removed since the look.
+    /// One more look in this run finds out; what it still shows is named.
+    fn look_again_for(&mut self, mailbox: &Mailbox, rows: &[RowId]) {
+        let known = rows.iter().filter(|row| !self.absent.insert(**row)).count();
+        self.unseen |= known < rows.len();
+        if known > 0 {
+            let why = format!("the server names {known} messages and shows nothing of them");
+            self.report.skip(mailbox.name.to_string(), why);
+        }
     }
 
     /// A message that came down is done with: only what was tried in vain is remembered.
@@ -311,7 +373,7 @@ impl Run {
     /// Whether a mailbox is mirrored and looked at in this run.
     fn looks_at(&self, name: &MailboxName) -> bool {
         let in_focus = self.focus.as_ref().is_none_or(|focus| focus.contains(name));
-        in_focus && (self.settings.selects)(name)
+        in_focus && !self.doubtful.contains(name) && (self.settings.selects)(name)
     }
 
     fn plan(&mut self) -> Result<Plan, AccountError> {

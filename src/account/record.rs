@@ -1,13 +1,13 @@
 //! The only writer of the state store: every change of a row or a cursor goes through here.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{AccountError, Report, Run};
 use crate::reconcile::guard::Direction;
 use crate::reconcile::messages::is_settled;
-use crate::reconcile::types::{Mailbox, MailboxId, MailboxName, Row, RowId, SpecialUse};
-use crate::reconcile::{HoldReason, MailboxView, Plan, Policy};
+use crate::reconcile::types::{Mailbox, MailboxId, MailboxName, Reach, Row, RowId, SpecialUse};
+use crate::reconcile::{Hold as PlannedHold, HoldReason, MailboxView, Plan, Policy};
 use crate::state::{Hold, HoldState, StateError, Store, Tx};
 
 /// Where deleted messages go when the server names no \Trash.
@@ -79,18 +79,12 @@ impl<'a> Writer<'a> {
         Ok(id)
     }
 
-    /// Counts removals for the guard.
+    /// Counts the removal of a message for the guard.
     ///
     /// # Errors
     /// Where the store cannot be written.
-    pub fn departed(
-        &self,
-        now: i64,
-        mailbox: MailboxId,
-        direction: Direction,
-        count: u64,
-    ) -> Result<(), StateError> {
-        self.tx.add_departure(now, mailbox, direction, count)
+    pub fn departed(&self, now: i64, row: &Row, direction: Direction) -> Result<(), StateError> {
+        self.tx.add_departed(now, row.mailbox, direction, row.id)
     }
 }
 
@@ -111,6 +105,7 @@ impl Run {
             on_local_delete: self.settings.on_local_delete,
             on_remote_delete: self.settings.on_remote_delete,
             trash: Some(self.trash()),
+            brings_back: false,
             guard: self.settings.guard,
         })
     }
@@ -145,57 +140,77 @@ impl Run {
         Ok(())
     }
 
-    /// Replaces the holds of the last plan by those of this one; a person's answer stays with
-    /// exactly the rows it was given for.
+    /// Stores the holds of a plan. A person may have answered since the plan was made: what was
+    /// answered is left to the next plan.
     pub(super) fn record_holds(&mut self, plan: &Plan) -> Result<(), AccountError> {
-        let old = self.store.holds()?;
-        let known = old.iter().all(|hold| hold.state == HoldState::Pending);
-        if known && old.iter().map(|h| &h.id).eq(plan.holds.iter().map(|h| &h.id)) {
+        if is_recorded(&self.store.holds()?, plan) {
             return Ok(());
-        }
-        let mut open = BTreeSet::new();
-        for row in old.iter().flat_map(|hold| &hold.rows) {
-            if self.store.row(*row)?.is_some_and(|row| row.local.is_some() != row.remote.is_some())
-            {
-                open.insert(*row);
-            }
         }
         let now = self.outside.clock.now();
         let mailboxes = self.store.mailboxes()?;
-        self.record(|w| {
-            for hold in &old {
-                let waits = match hold.state {
-                    HoldState::Pending => plan.holds.iter().any(|new| new.id == hold.id),
-                    // An answer is kept until its last row is done with.
-                    _ => hold.rows.iter().any(|row| open.contains(row)),
+        let new = self.record(|w| {
+            let stored = w.tx().holds()?;
+            let mut new = Vec::new();
+            let pending = |id: &str| {
+                stored.iter().find(|hold| hold.id == id && hold.state == HoldState::Pending)
+            };
+            for hold in &plan.holds {
+                let replaced = hold.replaces.as_deref().map(|id| (id, pending(id)));
+                let known = match (pending(&hold.id), replaced) {
+                    (Some(known), _) | (None, Some((_, Some(known)))) => Some(known),
+                    // Answered meanwhile.
+                    (None, Some((_, None))) => continue,
+                    (None, None) if hold.added == 0 => continue,
+                    (None, None) => None,
                 };
-                if !waits {
-                    w.tx().delete_hold(&hold.id)?;
-                }
+                let hold = stored_hold(hold, known, &mailboxes, now);
+                w.tx().put_hold(&hold)?;
+                new.extend(known.is_none_or(|known| known.id != hold.id).then_some(hold));
             }
             for hold in &plan.holds {
-                if old.iter().any(|known| known.id == hold.id) {
-                    continue;
+                if let Some(old) = hold.replaces.as_deref().filter(|id| pending(id).is_some()) {
+                    w.tx().replace_hold(old, &hold.id, hold.added)?;
                 }
-                let name = mailboxes.iter().find(|m| Some(m.id) == hold.mailbox);
-                w.tx().put_hold(&Hold {
-                    id: hold.id.clone(),
-                    created: now,
-                    mailbox: hold.mailbox,
-                    mailbox_name: name.map_or_else(String::new, |m| m.name.as_str().to_owned()),
-                    direction: hold.direction,
-                    why: why(&hold.reason),
-                    rows: hold.rows.clone(),
-                    state: HoldState::Pending,
-                })?;
             }
-            Ok(())
-        })
+            for hold in &stored {
+                forget_answered(w, plan, hold)?;
+            }
+            Ok(new)
+        })?;
+        self.report.holds.extend(new);
+        Ok(())
+    }
+
+    /// What waits for a person.
+    pub(super) fn pending_holds(&self) -> Result<Vec<Hold>, StateError> {
+        let mut holds = self.store.holds()?;
+        holds.retain(|hold| hold.state == HoldState::Pending);
+        Ok(holds)
+    }
+
+    /// A look at everything, after a change of the settings, has shown what departed before it.
+    pub(super) fn finish_change(&mut self) -> Result<(), AccountError> {
+        let mailboxes = self.store.mailboxes()?;
+        let selects = &self.settings.selects;
+        let whole = mailboxes.iter().filter(|m| selects(&m.name)).all(|m| self.has_seen(m));
+        if whole && self.store.meta(super::restate::UNITES)?.is_some() {
+            self.store.transaction(|tx| tx.delete_meta(super::restate::UNITES))?;
+        }
+        Ok(())
+    }
+
+    /// Whether both sides of a mailbox were looked at, wholly.
+    fn has_seen(&self, mailbox: &Mailbox) -> bool {
+        let sides = [&self.seen.local, &self.seen.remote];
+        sides.iter().all(|side| side.get(&mailbox.id) == Some(&Reach::Complete))
     }
 
     /// A run that identified everything in its restated mailboxes ends their state.
     pub(super) fn finish_restated(&mut self) -> Result<(), AccountError> {
-        for mailbox in self.store.mailboxes()?.into_iter().filter(|m| m.restated) {
+        // Of what was not looked at nothing was identified.
+        let mut restated = self.store.mailboxes()?;
+        restated.retain(|mailbox| mailbox.restated && self.has_seen(mailbox));
+        for mailbox in restated {
             let unknown = self.store.new_remotes_beyond(mailbox.id, 0)?;
             if unknown == 0 && self.store.restated_count(mailbox.id)? == 0 {
                 self.record(|w| w.mailbox(&Mailbox { restated: false, ..mailbox.clone() }))?;
@@ -205,26 +220,96 @@ impl Run {
     }
 }
 
+/// Dissolves a hold that was explained; an answer is kept until its last row is done with, and
+/// for no other row.
+fn forget_answered(w: &Writer<'_>, plan: &Plan, hold: &Hold) -> Result<(), StateError> {
+    if hold.state == HoldState::Pending {
+        let goes_on = plan.holds.iter().any(|planned| {
+            planned.id == hold.id || planned.replaces.as_deref() == Some(hold.id.as_str())
+        });
+        return if goes_on { Ok(()) } else { w.tx().delete_hold(&hold.id).map(drop) };
+    }
+    match plan.approved.iter().find(|planned| planned.id == hold.id) {
+        // Answered since the plan was made.
+        None => Ok(()),
+        Some(planned) if planned.rows.is_empty() => w.tx().delete_hold(&hold.id).map(drop),
+        Some(planned) => w.tx().put_hold(&Hold { rows: planned.rows.clone(), ..hold.clone() }),
+    }
+}
+
+/// Whether the store says of holds what the plan does.
+fn is_recorded(stored: &[Hold], plan: &Plan) -> bool {
+    let same = |state: HoldState, planned: &[PlannedHold]| {
+        let stored: BTreeMap<&str, &[RowId]> = stored
+            .iter()
+            .filter(|hold| hold.state == state)
+            .map(|hold| (hold.id.as_str(), hold.rows.as_slice()))
+            .collect();
+        let planned = planned.iter().map(|hold| (hold.id.as_str(), hold.rows.as_slice()));
+        stored == planned.collect()
+    };
+    same(HoldState::Pending, &plan.holds) && same(HoldState::Approved, &plan.approved)
+}
+
+/// A hold of a plan as it is stored; `known` is what was stored of it, or of the one that it
+/// takes the place of.
+pub(super) fn stored_hold(
+    hold: &PlannedHold,
+    known: Option<&Hold>,
+    mailboxes: &[Mailbox],
+    now: i64,
+) -> Hold {
+    let same = known.filter(|known| known.id == hold.id);
+    let name = mailboxes.iter().find(|m| Some(m.id) == hold.mailbox);
+    Hold {
+        id: hold.id.clone(),
+        created: same.map_or(now, |known| known.created),
+        mailbox: hold.mailbox,
+        mailbox_name: name.map_or_else(String::new, |m| m.name.as_str().to_owned()),
+        direction: hold.direction,
+        why: why(hold.direction, &hold.reason),
+        reason: hold.reason.clone(),
+        rows: hold.rows.clone(),
+        samples: same.and_then(|known| known.samples.clone()),
+        state: HoldState::Pending,
+    }
+}
+
 /// The reason of a hold in words for a person.
 #[must_use]
-pub fn why(reason: &HoldReason) -> String {
+pub fn why(direction: Direction, reason: &HoldReason) -> String {
     match reason {
         HoldReason::TooMany { now, before: 0, limit } => {
-            format!("{now} messages would be removed at once; up to {limit} in 24 hours pass")
+            format!("{} would be removed; up to {limit} in 24 hours pass", messages(*now))
         }
         HoldReason::TooMany { now, before, limit } => format!(
-            "{now} messages would be removed after {before} in the last 24 hours; up to {limit} pass"
+            "{} would be removed after {before} in the last 24 hours; up to {limit} pass",
+            messages(*now)
         ),
-        HoldReason::Emptied { now } => {
-            format!("all {now} messages would be removed and the mailbox left empty")
+        HoldReason::Emptied { now, before: 0 } => {
+            format!("{} would be removed and the mailbox left empty", messages(*now))
         }
+        HoldReason::Emptied { now, before } => format!(
+            "{} would be removed after {before} in the last 24 hours, and nothing would be left \
+             of what the mailbox held",
+            messages(*now)
+        ),
         HoldReason::FlagsRemoved { now, limit } => {
-            format!("flags would be removed from {now} messages at once; up to {limit} pass")
+            let side = match direction {
+                Direction::FromRemote => "on the server",
+                Direction::FromLocal => "of files",
+            };
+            format!("flags {side} would be removed from {}; up to {limit} pass", messages(*now))
         }
-        HoldReason::SurplusCopies { now } => {
-            format!("{now} more copies of messages that the mailbox already holds would be made")
-        }
+        HoldReason::SurplusCopies { now } => format!(
+            "{now} more {} that the mailbox already holds would be made on the server",
+            if *now == 1 { "copy of a message" } else { "copies of messages" }
+        ),
     }
+}
+
+fn messages(count: u64) -> String {
+    format!("{count} message{}", if count == 1 { "" } else { "s" })
 }
 
 /// Writes down a run that ended before anything was looked at.
@@ -234,23 +319,35 @@ pub(super) fn end_failed(
     now: i64,
     error: &AccountError,
 ) -> Result<(), StateError> {
-    let outcome = serde_json::json!({ "failure": error.to_string() }).to_string();
+    let kind = error.kind();
+    let outcome = serde_json::json!({ "failure": error.to_string(), "kind": kind }).to_string();
     store.transaction(|tx| tx.end_run(number, now, &outcome))
 }
 
 /// Writes down how a run ended.
 pub(super) fn end_run(run: &mut Run, result: &Result<(), AccountError>) -> Result<(), StateError> {
-    let outcome = outcome(&run.report, result);
+    let held = !run.pending_holds()?.is_empty();
+    let outcome = outcome(&run.report, result, held);
     let (number, now) = (run.number, run.outside.clock.now());
-    run.store.transaction(|tx| tx.end_run(number, now, &outcome))
+    run.store.transaction(|tx| {
+        tx.prune_departures(now - 2 * super::world::WINDOW_S)?;
+        tx.end_run(number, now, &outcome)
+    })
 }
 
 /// What came of a run, as the store keeps it.
-pub(super) fn outcome(report: &Report, result: &Result<(), AccountError>) -> String {
+pub(super) fn outcome(report: &Report, result: &Result<(), AccountError>, held: bool) -> String {
+    let kind = result.as_ref().err().map(AccountError::kind);
     let failure = result.as_ref().err().map(ToString::to_string);
     let skipped: Vec<_> =
         report.skipped.iter().map(|s| [s.what.as_str(), s.why.as_str()]).collect();
     let interrupted = report.interrupted;
-    serde_json::json!({ "failure": failure, "skipped": skipped, "interrupted": interrupted })
-        .to_string()
+    serde_json::json!({
+        "failure": failure,
+        "kind": kind,
+        "skipped": skipped,
+        "interrupted": interrupted,
+        "held": held,
+    })
+    .to_string()
 }

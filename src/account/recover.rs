@@ -4,33 +4,32 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::apply::Absence;
 use super::record::Writer;
-use super::{AccountError, Outside, Settings, Wish, apply};
+use super::{AccountError, Outside, Run, Settings, Wish, apply};
 use crate::local::fs::Fs;
-use crate::local::{LocalError, Root, RootOptions};
+use crate::local::{Found, LocalError, Root, RootOptions};
 use crate::reconcile::Policy;
-use crate::reconcile::types::{Journal, Mailbox, Row};
+use crate::reconcile::types::{Journal, Mailbox, Row, printable};
 use crate::state::{StateError, Store};
 
-/// The store and the Maildir of an account, opened and locked.
-#[derive(Debug)]
-pub(super) struct Place {
-    pub(super) store: Store,
-    pub(super) root: Root,
-}
-
-impl Place {
-    /// Opens both. A dry run works on a copy of the store and makes no Maildir.
-    pub(super) fn open(
-        settings: &Settings,
-        outside: &Outside,
-        wish: &Wish,
-    ) -> Result<Self, AccountError> {
-        let store = open_store(settings, outside, wish)?;
-        let options = options(settings, &store, wish);
-        let root = open_root(settings, outside, wish, options)?;
-        Ok(Self { store, root })
+/// Opens the Maildir of an account, locked, and settles what a crash left open in it. A dry run
+/// works on a copy of the store and makes no Maildir.
+pub(super) fn open_place(
+    settings: &Settings,
+    outside: &Outside,
+    store: &mut Store,
+    wish: &Wish,
+) -> Result<Root, AccountError> {
+    check_disk(settings, outside, store)?;
+    let options = options(settings, store, wish);
+    let root = open_root(settings, outside, wish, options)?;
+    super::restate::check(settings, store, &root)?;
+    if !wish.dry_run {
+        note_disk(settings, outside, store)?;
+        settle(settings, outside, store, &root)?;
     }
+    Ok(root)
 }
 
 /// Opens the store.
@@ -51,6 +50,42 @@ pub(super) fn open_store(
         })));
     }
     Ok(store)
+}
+
+/// The device that the root lay on when it was last seen.
+const DISK: &str = "root_disk";
+
+/// A root that lay on another disk than what is found in its place now is not mounted: nothing is
+/// put there, and nothing is taken for removed (hazard 64). One that was a directory of the same
+/// disk was removed, and is filled anew.
+fn check_disk(settings: &Settings, outside: &Outside, store: &Store) -> Result<(), AccountError> {
+    let known = store.meta(DISK)?.and_then(|text| text.parse::<u64>().ok());
+    let is_another = known.is_some_and(|known| Some(known) != disk_of(settings, outside));
+    let is_marked = || Root::has_marker(&*outside.fs, &settings.maildir);
+    if is_another && !is_marked()? {
+        let maildir = printable(&settings.maildir.display().to_string());
+        return Err(AccountError::Gone { maildir, account: settings.name.clone() });
+    }
+    Ok(())
+}
+
+/// The device of the root, or of what is left of the way to it.
+fn disk_of(settings: &Settings, outside: &Outside) -> Option<u64> {
+    let metas = settings.maildir.ancestors().map(|path| outside.fs.stat(path));
+    metas.flatten().map(|meta| meta.dev).next()
+}
+
+/// Notes the device that the root, which was found to be the right one, lies on.
+fn note_disk(
+    settings: &Settings,
+    outside: &Outside,
+    store: &mut Store,
+) -> Result<(), AccountError> {
+    let now = disk_of(settings, outside).map(|disk| disk.to_string());
+    if now.is_some() && now != store.meta(DISK)? {
+        store.transaction(|tx| tx.set_meta(DISK, now.as_deref().unwrap_or_default()))?;
+    }
+    Ok(())
 }
 
 /// How the account's own root is opened.
@@ -94,47 +129,103 @@ pub(super) fn tidy_up(settings: &Settings, outside: &Outside, root: &Root) {
     }
 }
 
+/// After so long other programs clean `tmp/` (36 hours by the Maildir specification), in seconds.
+const TMP_IS_CLEANED_S: i64 = 24 * 60 * 60;
+
 /// Settles rows that a crash left *placing*: with its tmp file there the rename is done now;
-/// without it the file was placed, and the scan that follows sees what became of it since.
-pub(super) fn settle(
+/// without it the file was placed, and the scan that follows sees what became of it since. Where
+/// the directory is another one, they wait until it is known what became of it.
+fn settle(
     settings: &Settings,
+    outside: &Outside,
     store: &mut Store,
     root: &Root,
 ) -> Result<(), AccountError> {
-    let policy = Policy { pull_only: settings.pull_only, ..Policy::default() };
     apply::unlock(store, root)?;
-    for mailbox in store.mailboxes()? {
-        let placing: Vec<Row> = store.placing(mailbox.id)?;
-        let mut settled = Vec::new();
-        for row in placing {
-            match apply::settle(root, &mailbox, row) {
-                Ok(row) => settled.push(row),
-                // It stays *placing*, and the next run tries again.
-                Err(error) => tracing::warn!(mailbox = %mailbox.name, %error, "not settled"),
-            }
-        }
-        if !settled.is_empty() {
-            if let Err(error) = root.sync_dirs(&mailbox.name) {
-                // A directory that is gone has nothing to be made durable.
-                tracing::warn!(mailbox = %mailbox.name, %error, "not made durable");
-            }
-            store.transaction(|tx| {
-                let w = Writer::new(tx, &policy);
-                w.mailbox(&Mailbox { stamps: None, ..mailbox.clone() })?;
-                settled.iter().try_for_each(|row| w.update(row))
-            })?;
-        }
-        if mailbox.local {
-            let open = store.placing(mailbox.id)?.into_iter();
-            let keep = open.filter_map(|row| match row.journal {
-                Journal::Placing { stem, .. } => Some(stem),
-                _ => None,
-            });
-            let keep: BTreeSet<_> = keep.collect();
-            if let Err(error) = root.clean_tmp(&mailbox.name, &keep) {
-                tracing::warn!(mailbox = %mailbox.name, %error, "tmp is not cleaned");
-            }
+    let fresh = is_fresh(store, outside)?;
+    let mailboxes = store.mailboxes()?;
+    for mailbox in &mailboxes {
+        settle_in(settings, store, root, mailbox, fresh)?;
+    }
+    let mut keep = BTreeSet::new();
+    for mailbox in &mailboxes {
+        keep.extend(store.placing(mailbox.id)?.into_iter().filter_map(|row| match row.journal {
+            Journal::Placing { stem, .. } => Some(stem),
+            _ => None,
+        }));
+    }
+    for mailbox in mailboxes.iter().filter(|mailbox| mailbox.local) {
+        if let Err(error) = root.clean_tmp(&mailbox.name, &keep) {
+            tracing::warn!(mailbox = %mailbox.name, %error, "tmp is not cleaned");
         }
     }
+    Ok(())
+}
+
+/// The same once it is known which mailboxes have another name now.
+pub(super) fn settle_renamed(run: &mut Run) -> Result<(), AccountError> {
+    let Run { settings, outside, store, root, .. } = run;
+    let fresh = is_fresh(store, outside)?;
+    for mailbox in store.mailboxes()? {
+        settle_in(settings, store, root, &mailbox, fresh)?;
+    }
+    Ok(())
+}
+
+/// What it means in this mailbox that a file is not in `tmp/`.
+pub(super) fn absence(run: &Run, mailbox: &Mailbox) -> Result<Absence, AccountError> {
+    let fresh = is_fresh(&run.store, &run.outside)?;
+    Ok(absence_in(&run.root, mailbox, fresh))
+}
+
+fn absence_in(root: &Root, mailbox: &Mailbox, fresh: bool) -> Absence {
+    let found = root.stamps(&mailbox.name).and_then(|now| root.identify(mailbox, &now, true));
+    match found {
+        Ok(Found::Same | Found::First) if fresh => Absence::Proves,
+        Ok(Found::Same | Found::First) => Absence::IsStale,
+        Ok(Found::Another | Found::Hollow) | Err(_) => Absence::ProvesNothing,
+    }
+}
+
+/// Whether the run before this one is so young that nobody has cleaned `tmp/` since.
+fn is_fresh(store: &Store, outside: &Outside) -> Result<bool, AccountError> {
+    let before = store.last_runs(2)?.into_iter().nth(1).map(|run| run.ended.unwrap_or(run.started));
+    let age = before.map_or(0, |before| outside.clock.now().saturating_sub(before));
+    Ok((0..TMP_IS_CLEANED_S).contains(&age))
+}
+
+fn settle_in(
+    settings: &Settings,
+    store: &mut Store,
+    root: &Root,
+    mailbox: &Mailbox,
+    fresh: bool,
+) -> Result<(), AccountError> {
+    let placing: Vec<Row> = store.placing(mailbox.id)?;
+    if placing.is_empty() {
+        return Ok(());
+    }
+    let policy = Policy { pull_only: settings.pull_only, ..Policy::default() };
+    let absence = absence_in(root, mailbox, fresh);
+    let mut settled = Vec::new();
+    for row in placing {
+        match apply::settle(root, mailbox, row, absence) {
+            Ok(row) => settled.extend(row),
+            // It stays *placing*, and the next run tries again.
+            Err(error) => tracing::warn!(mailbox = %mailbox.name, %error, "not settled"),
+        }
+    }
+    if settled.is_empty() {
+        return Ok(());
+    }
+    if let Err(error) = root.sync_dirs(&mailbox.name) {
+        // A directory that is gone has nothing to be made durable.
+        tracing::warn!(mailbox = %mailbox.name, %error, "not made durable");
+    }
+    store.transaction(|tx| {
+        let w = Writer::new(tx, &policy);
+        w.mailbox(&Mailbox { stamps: None, ..mailbox.clone() })?;
+        settled.iter().try_for_each(|row| w.update(row))
+    })?;
     Ok(())
 }

@@ -70,8 +70,9 @@ pub(super) async fn settle(run: &mut Run) -> Result<Sighting, AccountError> {
 async fn sight(run: &mut Run) -> Result<Sighting, AccountError> {
     let walk = run.root.mailboxes()?;
     // A selected mailbox is blind to what others do: nothing is selected here (hazard 36).
-    let listed = run.session.list_status().await?;
+    let listed = super::observe::listing::list(run).await?;
     run.seen.listed.clone_from(&listed);
+    let walk = super::observe::recognise(run, walk)?;
     Ok(Sighting { walk, listed })
 }
 
@@ -79,8 +80,11 @@ async fn sight(run: &mut Run) -> Result<Sighting, AccountError> {
 async fn compare(run: &mut Run, sighting: &Sighting) -> Result<Trees, AccountError> {
     let known = run.store.mailboxes()?;
     let known: Vec<Mailbox> = known.into_iter().filter(|m| run.looks_at(&m.name)).collect();
+    // What could not be looked at is where it was.
+    let unknown = known.iter().filter(|m| m.local).map(|m| m.name.clone());
+    let unknown = unknown.filter(|name| sighting.walk.is_unknown(&run.root.dir_of(name)));
     let directories: BTreeSet<MailboxName> =
-        sighting.walk.found.iter().map(|found| found.name.clone()).collect();
+        sighting.walk.found.iter().map(|found| found.name.clone()).chain(unknown).collect();
     let listed: BTreeMap<MailboxName, bool> = sighting
         .listed
         .iter()
@@ -141,7 +145,8 @@ fn renamed_directories(
         }
     }
     let mut pairs = Vec::new();
-    for mailbox in known.iter().filter(|m| m.local && (!there(m) || ousted(m))) {
+    let may_move = |m: &&Mailbox| m.local && !m.name.is_inbox();
+    for mailbox in known.iter().filter(may_move).filter(|m| !there(m) || ousted(m)) {
         let Some(id) = &mailbox.local_id else { continue };
         let now = free.iter().filter(|name| ids.get(**name) == Some(id));
         pairs.extend(now.map(|name| (mailbox.id, (*name).clone())));
@@ -466,7 +471,7 @@ fn mark_directories(run: &mut Run, found: &[LocalMailbox]) -> Result<(), Account
     for mailbox in known {
         let agreed = mailbox.base && mailbox.local && there.contains(&mailbox.name);
         let mut marked = mailbox.clone();
-        if agreed && mailbox.local_id.is_none() && !mailbox.name.is_inbox() {
+        if agreed && mailbox.local_id.is_none() {
             match mark(run, &mailbox.name, &taken) {
                 Ok(id) => marked.local_id = Some(id),
                 // Renamed, it would be taken for a new one: nothing is lost by that.

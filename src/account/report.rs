@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::reconcile::types::{MailboxName, printable};
+use crate::state::Hold;
 
 /// What a report lists of one kind at most.
 const LISTED_MAX: usize = 1000;
@@ -41,6 +42,8 @@ pub struct Report {
     pub sent: u64,
     /// What could not be done now and a retry may mend.
     pub skipped: Vec<Skip>,
+    /// What was held first by this run; of a dry run, all that would be held.
+    pub holds: Vec<Hold>,
     /// Mailboxes whose files changed.
     pub touched: BTreeSet<MailboxName>,
     /// Mail that came down and that nobody has read.

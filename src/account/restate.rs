@@ -8,9 +8,12 @@ use super::record::Writer;
 use super::{AccountError, Run, Settings};
 use crate::local::{Marker, Root};
 use crate::reconcile::Policy;
-use crate::reconcile::types::{Journal, Mailbox, Row, SetAsideKind, printable};
+use crate::reconcile::types::{Journal, Mailbox, Row, RowId, SetAsideKind, printable};
 use crate::state::{StateError, Store, Tx};
 
+/// Set from a change of the settings to the end of the first whole look after it: what departed
+/// meanwhile is brought back.
+pub(super) const UNITES: &str = "unites";
 /// Messages that are set aside and looked at again when a limit changed.
 const ASIDE_MAX: usize = 100_000;
 
@@ -33,6 +36,10 @@ pub(super) fn check(
     let new_scope = scope.as_deref().is_some_and(|scope| scope != settings.scope);
     let limits = settings.max_message_size.to_string();
     let root_is_ours = is_our_root(settings, store, root)?;
+    let mut roots = Roots::read(store)?;
+    let is_new = roots.note(counter(store, "marker")?, store.newest_row()?);
+    let marker = if root_is_ours { None } else { root.marker()? };
+    let known = marker.filter(|m| m.store_id == hex(store.id())).map(|m| roots.known_to(m.counter));
     store.transaction(|tx| {
         if moved_server {
             tracing::info!("another server or user than before: both sides are united");
@@ -40,12 +47,15 @@ pub(super) fn check(
         }
         if !root_is_ours || moved_server {
             tracing::info!("the Maildir is not as it was left: both sides are united");
-            restate_root(tx)?;
+            restate_root(tx, known.unwrap_or(EVERY_ROW))?;
         }
         if new_scope {
             tracing::info!("the configuration changed: nothing is removed for that");
             drop_excluded(tx, settings)?;
-            restate_root(tx)?;
+            tx.set_meta(UNITES, "1")?;
+        }
+        if is_new {
+            tx.set_meta(ROOTS, &roots.write())?;
         }
         if tx.meta("limits")?.as_deref() != Some(limits.as_str()) {
             try_again(tx, settings)?;
@@ -57,6 +67,50 @@ pub(super) fn check(
         tx.set_meta("scope", &settings.scope)
     })?;
     Ok(())
+}
+
+/// The last row that there was when the counter of marker and store last stood at a value: a root
+/// with that value knows nothing of later ones.
+const ROOTS: &str = "roots";
+/// So many values are remembered. Of a root that is older nothing is known.
+const ROOTS_MAX: usize = 64;
+/// Rows of any age.
+const EVERY_ROW: RowId = RowId(i64::MAX);
+
+/// Values of the counter, each with the last row of its time, in ascending order.
+struct Roots(Vec<(u64, RowId)>);
+
+impl Roots {
+    fn read(store: &Store) -> Result<Self, StateError> {
+        let text = store.meta(ROOTS)?.unwrap_or_default();
+        let entry = |entry: &str| {
+            let (counter, row) = entry.split_once(':')?;
+            Some((counter.parse().ok()?, RowId(row.parse().ok()?)))
+        };
+        Ok(Self(text.split(' ').filter_map(entry).collect()))
+    }
+
+    fn write(&self) -> String {
+        let entries = self.0.iter().map(|(counter, row)| format!("{counter}:{}", row.0));
+        entries.collect::<Vec<_>>().join(" ")
+    }
+
+    /// Notes the last row of a counter's time; whether that was not known yet.
+    fn note(&mut self, counter: u64, newest: RowId) -> bool {
+        if self.0.last().is_some_and(|(last, _)| *last >= counter) {
+            return false;
+        }
+        self.0.push((counter, newest));
+        let surplus = self.0.len().saturating_sub(ROOTS_MAX);
+        self.0.drain(..surplus);
+        true
+    }
+
+    /// The last row that a root with this counter can know.
+    fn known_to(&self, counter: u64) -> RowId {
+        let before = self.0.iter().rev().find(|(known, _)| *known <= counter);
+        before.map_or(RowId(0), |(_, row)| *row)
+    }
 }
 
 /// Another limit: what did not come down by the old one may.
@@ -157,22 +211,37 @@ fn foreign(settings: &Settings, marker: &Marker) -> AccountError {
 }
 
 /// No directory can be believed: files are found again by the next look and paired by content.
-fn restate_root(tx: &Tx<'_>) -> Result<(), StateError> {
+/// Rows after `known` were agreed on with another root than this one.
+fn restate_root(tx: &Tx<'_>, known: RowId) -> Result<(), StateError> {
     let policy = Policy::default();
     let w = Writer::new(tx, &policy);
     for mailbox in tx.mailboxes()? {
-        let (id, local) = (mailbox.id, false);
-        w.mailbox(&Mailbox { stamps: None, restated: true, base: false, local, ..mailbox })?;
-        tx.for_each_row(id, |row| {
-            if row.remote.is_none() {
-                return w.delete(row.id);
-            }
-            let set_aside = row.set_aside.filter(|_| row.base.is_none());
-            let journal = Journal::Idle;
-            w.update(&Row { local: None, restated: true, set_aside, journal, ..row })
-        })?;
+        restate_local(&w, mailbox, false, known)?;
     }
     Ok(())
+}
+
+/// No file of a mailbox can be believed; `there`: it has a directory.
+fn restate_local(
+    w: &Writer<'_>,
+    mailbox: Mailbox,
+    there: bool,
+    known: RowId,
+) -> Result<Mailbox, StateError> {
+    let (local, base) = (there, there && mailbox.base);
+    let (stamps, home) = (None, None);
+    let mailbox = Mailbox { stamps, home, restated: true, base, local, ..mailbox };
+    w.mailbox(&mailbox)?;
+    w.tx().for_each_row(mailbox.id, |row| {
+        if row.remote.is_none() {
+            return w.delete(row.id);
+        }
+        let set_aside = row.set_aside.filter(|_| row.base.is_none());
+        let journal = Journal::Idle;
+        let base = row.base.filter(|_| row.id <= known);
+        w.update(&Row { local: None, base, restated: true, set_aside, journal, ..row })
+    })?;
+    Ok(mailbox)
 }
 
 /// No UID can be believed, in any mailbox.
@@ -189,7 +258,10 @@ fn restate_remote(w: &Writer<'_>, mailbox: Mailbox) -> Result<Mailbox, StateErro
     let mailbox = Mailbox { cursor: None, restated: true, ..mailbox };
     w.mailbox(&mailbox)?;
     w.tx().for_each_row(mailbox.id, |row| {
-        if row.local.is_none() {
+        // Its file may have been moved, with its message to follow, or a COPY be under way to it
+        // (hazards 55 and 56): the message is found by what the server said of it.
+        let moving = matches!(row.journal, Journal::Moving { .. });
+        if row.local.is_none() && row.base.is_none() && !moving {
             return w.delete(row.id);
         }
         let journal = match row.journal {
@@ -206,6 +278,15 @@ fn restate_remote(w: &Writer<'_>, mailbox: Mailbox) -> Result<Mailbox, StateErro
 /// A mailbox that the server numbered anew.
 pub(super) fn renumbered(run: &mut Run, mailbox: Mailbox) -> Result<Mailbox, AccountError> {
     run.record(|w| restate_remote(w, mailbox))
+}
+
+/// A mailbox in whose place another directory lies: what was known of its files is not known of
+/// these (hazard 63).
+pub(super) fn moved_directory(run: &mut Run, mailbox: Mailbox) -> Result<Mailbox, AccountError> {
+    if let Some(id) = mailbox.local_id.as_ref().filter(|_| !run.dry_run) {
+        run.root.set_mailbox_id(&mailbox.name, id)?;
+    }
+    run.record(|w| restate_local(w, mailbox, true, EVERY_ROW))
 }
 
 /// Mailboxes that are not mirrored any more lose their rows, and nothing else.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Progress;
-use crate::config::{self, Account, Direction, Maildrop, SecretSource};
+use crate::config::{self, Account, Direction, Maildrop, Pattern, SecretSource};
 use crate::local::Layout;
 use crate::local::fs::{Fs, RealFs};
 use crate::reconcile::types::{MailboxName, SpecialUse};
@@ -104,10 +104,7 @@ impl Settings {
                 config::OnRemoteDelete::Remove => OnRemoteDelete::Remove,
                 config::OnRemoteDelete::Keep => OnRemoteDelete::Keep,
             },
-            guard: GuardLimits {
-                percent: u64::from(account.guard.percent),
-                messages: u64::from(account.guard.messages),
-            },
+            guard: account.guard.limits(),
             special_use: account.special_use.iter().map(|(u, n)| (*u, n.clone())).collect(),
             max_message_size: account.max_message_size,
             connections: account.connections,
@@ -123,13 +120,34 @@ impl Settings {
     }
 }
 
-/// What decides which rows exist and what a missing side means: a change of it plans no
-/// removal (hazard 43).
+/// Everything that decides which rows exist and what a missing side means, in a format that is
+/// compared from run to run and hence never changes: a change of the settings removes nothing
+/// (hazard 43).
 fn scope(account: &Account) -> String {
-    format!(
-        "{:?} {:?} {:?} {:?}",
-        account.mailboxes, account.direction, account.on_local_delete, account.on_remote_delete
-    )
+    let patterns =
+        |patterns: &[Pattern]| -> Vec<String> { patterns.iter().map(Pattern::text).collect() };
+    let direction = match account.direction {
+        Direction::Both => "both",
+        Direction::Pull => "pull",
+    };
+    let on_local_delete = match account.on_local_delete {
+        config::OnLocalDelete::Trash => "trash",
+        config::OnLocalDelete::Expunge => "expunge",
+        config::OnLocalDelete::Keep => "keep",
+    };
+    let on_remote_delete = match account.on_remote_delete {
+        config::OnRemoteDelete::Remove => "remove",
+        config::OnRemoteDelete::Keep => "keep",
+    };
+    serde_json::json!({
+        "version": 1,
+        "include": patterns(&account.mailboxes.include),
+        "exclude": patterns(&account.mailboxes.exclude),
+        "direction": direction,
+        "on_local_delete": on_local_delete,
+        "on_remote_delete": on_remote_delete,
+    })
+    .to_string()
 }
 
 fn machine() -> String {
@@ -179,7 +197,7 @@ impl Outside {
     #[must_use]
     pub fn real(progress: Progress, stop: Arc<AtomicBool>) -> Self {
         Self {
-            fs: Arc::new(RealFs),
+            fs: Arc::new(RealFs::default()),
             connector: Arc::new(TcpConnector),
             clock: Clock::system(),
             commits: None,

@@ -1,46 +1,119 @@
 //! Loads what a plan is made from: rows whose columns differ, and what they could match.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
-use super::{AccountError, Run};
+use super::{AccountError, Run, restate};
 use crate::reconcile::pairing::{Class, class};
 use crate::reconcile::plan::MailboxStep;
-use crate::reconcile::types::{Journal, MailboxId, Reach, Row, RowId};
-use crate::reconcile::{MailboxView, Plan, RemoteRemoval, Step, World, guard};
-use crate::state::{HoldState, StateError};
+use crate::reconcile::types::{ContentId, Journal, MailboxId, Reach, Row, RowId};
+use crate::reconcile::{self, MailboxView, Plan, Policy, RemoteRemoval, Step, World, guard};
+use crate::state::{Departure, Hold, HoldState, StateError};
 
 /// New server messages that one plan looks at; the next page follows when they are done.
 const PAGE: usize = 4000;
 /// Unsettled rows that one plan looks at.
-const UNSETTLED_MAX: usize = 200_000;
+pub(super) const UNSETTLED_MAX: usize = 200_000;
 /// Rows that are set aside and could be what was pushed.
 const ASIDE_MAX: usize = 1000;
 /// Tried and failed arrivals that a page steps over: with more of them the next look goes on.
 const TRIED_MAX: usize = 50_000;
-/// The guard's window.
-const WINDOW_S: i64 = 24 * 60 * 60;
+/// The guard's window, in seconds.
+pub(super) const WINDOW_S: i64 = 24 * 60 * 60;
 
-/// Loads one round's world.
-pub(super) fn load(run: &Run) -> Result<World, AccountError> {
-    let rows = load_rows(run)?;
-    let departures = run.store.departures(run.outside.clock.now() - WINDOW_S)?;
-    let left: u64 = departures.values().sum();
-    let mailboxes = views(run, &rows, left)?;
-    let holds = run.store.holds()?.into_iter();
-    let approved = holds.filter(|hold| hold.state == HoldState::Approved);
+/// Loads one round's world, and notes from which mailboxes messages leave.
+pub(super) fn load(run: &mut Run) -> Result<World, AccountError> {
+    let holds = run.store.holds()?;
+    let of = |state| holds.iter().filter(move |hold| hold.state == state).map(planned);
+    let (pending, approved): (Vec<_>, Vec<_>) =
+        (of(HoldState::Pending).collect(), of(HoldState::Approved).collect());
+    let mut rows = load_rows(run, pending.iter().chain(&approved))?;
+    let unseen = without_misplaced(run, &mut rows);
+    let held = pending.iter().chain(&approved).flat_map(|hold| &hold.rows).copied();
+    let unseen_held = held.filter(|row| unseen.contains(row)).collect();
+    let since = run.outside.clock.now() - WINDOW_S;
+    let left = Left { waves: note_waves(run, &rows)?, departed: run.store.departed(since)? };
+    let mailboxes = views(run, &rows, &left)?;
     Ok(World {
         mailboxes,
         rows: rows.into_values().collect(),
-        policy: run.policy()?,
+        policy: Policy { brings_back: run.store.meta(restate::UNITES)?.is_some(), ..run.policy()? },
         run: run.number,
+        unseen_held,
+        disk_seen: run.seen.walk == Reach::Complete && run.seen.misplaced.is_empty(),
         outside: run.seen.outside.clone(),
-        departures,
-        approved: approved.flat_map(|hold| hold.rows).collect(),
+        departures: run.store.departures(since)?,
+        approved,
+        pending,
+        store: run.store.id(),
     })
 }
 
-fn load_rows(run: &Run) -> Result<BTreeMap<RowId, Row>, AccountError> {
+/// A hold of the store, as the planner takes it.
+fn planned(hold: &Hold) -> reconcile::Hold {
+    reconcile::Hold {
+        id: hold.id.clone(),
+        mailbox: hold.mailbox,
+        direction: hold.direction,
+        reason: hold.reason.clone(),
+        rows: hold.rows.clone(),
+        added: 0,
+        replaces: None,
+    }
+}
+
+/// What left lately, and what is leaving.
+struct Left {
+    waves: BTreeMap<MailboxId, RowId>,
+    departed: Vec<Departure>,
+}
+
+impl Left {
+    /// The last row of a mailbox that was known when its messages began to leave, and how many
+    /// of the messages that were known then have left.
+    fn of(&self, mailbox: MailboxId) -> (RowId, u64) {
+        let departed = || self.departed.iter().filter(|d| d.mailbox == mailbox);
+        let wave = self.waves.get(&mailbox).copied();
+        let newest = departed().filter_map(|d| d.newest).chain(wave).min();
+        let newest = newest.unwrap_or(RowId(i64::MAX));
+        let known = departed().filter(|d| d.row.is_none_or(|row| row <= newest));
+        (newest, known.fold(0, |sum, d| sum.saturating_add(d.count)))
+    }
+}
+
+/// Notes mailboxes whose messages begin to leave. A plan comes before its effects, so whatever
+/// is agreed on by now was known before; what arrives from now on was not (hazard 61).
+fn note_waves(
+    run: &mut Run,
+    rows: &BTreeMap<RowId, Row>,
+) -> Result<BTreeMap<MailboxId, RowId>, AccountError> {
+    let gone = [Class::LocalGone, Class::RemoteGone, Class::BothGone];
+    let leaves = |row: &&Row| gone.contains(&class(row)) && !row.is_set_aside();
+    let leaving: BTreeSet<MailboxId> =
+        rows.values().filter(leaves).map(|row| row.mailbox).collect();
+    let known = run.store.waves()?;
+    if known.keys().eq(&leaving) {
+        return Ok(known);
+    }
+    let mut waves = BTreeMap::new();
+    for mailbox in &leaving {
+        let newest = match known.get(mailbox) {
+            Some(newest) => *newest,
+            None => run.store.newest_agreed(*mailbox)?,
+        };
+        waves.insert(*mailbox, newest);
+    }
+    run.record(|w| {
+        let ended = known.keys().filter(|mailbox| !leaving.contains(mailbox));
+        ended.into_iter().try_for_each(|mailbox| w.tx().end_wave(*mailbox))?;
+        waves.iter().try_for_each(|(mailbox, newest)| w.tx().begin_wave(*mailbox, *newest))
+    })?;
+    Ok(waves)
+}
+
+fn load_rows<'a>(
+    run: &Run,
+    holds: impl Iterator<Item = &'a reconcile::Hold>,
+) -> Result<BTreeMap<RowId, Row>, AccountError> {
     let mut rows: BTreeMap<RowId, Row> = BTreeMap::new();
     let unsettled = run.store.unsettled(None, UNSETTLED_MAX)?;
     let arrivals = run.store.new_remotes(PAGE + run.tried.len().min(TRIED_MAX))?;
@@ -61,7 +134,32 @@ fn load_rows(run: &Run) -> Result<BTreeMap<RowId, Row>, AccountError> {
         }
     }
     rows.extend(asked.into_iter().map(|row| (row.id, row)));
+    for held in holds.flat_map(|hold| &hold.rows) {
+        // Whatever else there is to plan: only a row that is looked at can be explained.
+        if !rows.contains_key(held)
+            && let Some(row) = run.store.row(*held)?
+        {
+            for known in could_match(run, &row)? {
+                rows.entry(known.id).or_insert(known);
+            }
+            rows.insert(row.id, row);
+        }
+    }
     Ok(rows)
+}
+
+/// Leaves out files that are not where they were, and their messages with them; gives their rows.
+/// A new file of the same bytes may be one of them: it waits, too (hazard 54).
+fn without_misplaced(run: &Run, rows: &mut BTreeMap<RowId, Row>) -> BTreeSet<RowId> {
+    let misplaced = |row: &Row| run.seen.misplaced.contains(&row.mailbox);
+    let unseen: BTreeMap<RowId, Row> = rows.extract_if(.., |_, row| misplaced(row)).collect();
+    // A new file with the text of one of them may be what is not where it was: sent now, it would
+    // be a second one once that is known (hazard 63).
+    let agreed = unseen.values().filter(|row| row.remote.is_some());
+    let texts: BTreeSet<ContentId> = agreed.filter_map(|row| row.content).collect();
+    let waits = |row: &Row| row.content.is_some_and(|content| texts.contains(&content));
+    rows.retain(|_, row| class(row) != Class::LocalNew || !waits(row));
+    unseen.into_keys().collect()
 }
 
 /// Rows, settled or not, that could be the same message as this one.
@@ -86,30 +184,34 @@ fn could_match(run: &Run, row: &Row) -> Result<Vec<Row>, StateError> {
 fn views(
     run: &Run,
     rows: &BTreeMap<RowId, Row>,
-    left: u64,
+    left: &Left,
 ) -> Result<BTreeMap<MailboxId, MailboxView>, AccountError> {
     let changes = rows.values().filter(|row| class(row) != Class::RemoteNew).count() as u64;
     // Counting reads an index through: only where the guard could ask for it.
-    let guarded = guard::asks_for_sizes(changes + left);
+    let departed = left.departed.iter().fold(0_u64, |sum, d| sum.saturating_add(d.count));
+    let guarded = guard::asks_for_sizes(run.settings.guard, changes.saturating_add(departed));
     let mut shown: BTreeMap<MailboxId, u64> = BTreeMap::new();
     for row in rows.values().filter(|row| is_plain_arrival(row)) {
         *shown.entry(row.mailbox).or_default() += 1;
     }
     let mut views = BTreeMap::new();
     for mailbox in run.store.mailboxes()? {
-        if !(run.settings.selects)(&mailbox.name) {
+        let misplaced = run.seen.misplaced.contains(&mailbox.id);
+        let doubtful = run.doubtful.contains(&mailbox.name);
+        if misplaced || doubtful || !(run.settings.selects)(&mailbox.name) {
             continue;
         }
         let id = mailbox.id;
         let shown = shown.get(&id).copied().unwrap_or(0);
+        let (newest_known, known_departed) = left.of(id);
+        let asks = guarded && left.waves.contains_key(&id);
         let view = MailboxView {
-            // Where the walk over the root could not look, a message may have gone.
-            local_reach: match run.seen.walk {
-                Reach::Partial => Reach::Partial,
-                _ => run.seen.local.get(&id).copied().unwrap_or_default(),
-            },
+            local_reach: run.seen.local.get(&id).copied().unwrap_or_default(),
             remote_reach: run.seen.remote.get(&id).copied().unwrap_or_default(),
             agreed: if guarded { run.store.base_count(id)? } else { 0 },
+            newest_known,
+            keeps_known: !asks || run.store.keeps_agreed(id, newest_known)?,
+            known_departed,
             // A mailbox goes only where one side has lost it.
             with_local: if mailbox.remote { 0 } else { run.store.local_count(id)? },
             with_remote: if mailbox.local { 0 } else { run.store.remote_count(id)? },
@@ -126,33 +228,55 @@ fn is_plain_arrival(row: &Row) -> bool {
     class(row) == Class::RemoteNew && row.base.is_none() && row.set_aside.is_none()
 }
 
-/// The plan as a person reads it, a line for each kind of step in each mailbox.
+/// Plans as a person reads them: a line for each kind of step in each mailbox.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    mailboxes: Vec<String>,
+    counts: BTreeMap<String, u64>,
+}
+
+impl Lines {
+    /// A line about a mailbox.
+    pub(super) fn mailbox(&mut self, line: String) {
+        if !self.mailboxes.contains(&line) {
+            self.mailboxes.push(line);
+        }
+    }
+
+    /// What a plan does.
+    pub(super) fn add(&mut self, run: &Run, plan: &Plan) -> Result<(), AccountError> {
+        let names = mailbox_names(run)?;
+        let name = |id: &MailboxId| names.get(id).cloned().unwrap_or_default();
+        plan.mailboxes.iter().for_each(|step| self.mailbox(mailbox_line(step, &name)));
+        let mut mailbox_of = BTreeMap::new();
+        for row in plan.steps.iter().flat_map(Step::rows).collect::<BTreeSet<_>>() {
+            if let Some(row) = run.store.row(row)? {
+                mailbox_of.insert(row.id, name(&row.mailbox));
+            }
+        }
+        let place = |row: &RowId| mailbox_of.get(row).cloned().unwrap_or_default();
+        for step in &plan.steps {
+            *self.counts.entry(step_line(step, &place)).or_default() += 1;
+        }
+        Ok(())
+    }
+
+    /// All lines; what is held has a place of its own in the report.
+    pub(super) fn finish(self) -> Vec<String> {
+        let counts = self.counts.into_iter().map(|(line, n)| format!("{n:>7}  {line}"));
+        self.mailboxes.into_iter().chain(counts).collect()
+    }
+}
+
+fn mailbox_names(run: &Run) -> Result<BTreeMap<MailboxId, String>, AccountError> {
+    Ok(run.store.mailboxes()?.into_iter().map(|m| (m.id, m.name.to_string())).collect())
+}
+
+/// One plan as a person reads it.
 pub(super) fn describe(run: &Run, plan: &Plan) -> Result<Vec<String>, AccountError> {
-    let names: BTreeMap<MailboxId, String> =
-        run.store.mailboxes()?.into_iter().map(|m| (m.id, m.name.to_string())).collect();
-    let name = |id: &MailboxId| names.get(id).cloned().unwrap_or_default();
-    let mut lines: Vec<String> = plan.mailboxes.iter().map(|s| mailbox_line(s, &name)).collect();
-    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-    let mut mailbox_of = BTreeMap::new();
-    for row in plan.steps.iter().flat_map(Step::rows).collect::<BTreeSet<_>>() {
-        if let Some(row) = run.store.row(row)? {
-            mailbox_of.insert(row.id, name(&row.mailbox));
-        }
-    }
-    let place = |row: &RowId| mailbox_of.get(row).cloned().unwrap_or_default();
-    for step in &plan.steps {
-        *counts.entry(step_line(step, &place)).or_default() += 1;
-    }
-    lines.extend(counts.into_iter().map(|(line, n)| format!("{n:>7}  {line}")));
-    for hold in &plan.holds {
-        let mut line = format!("   held  {}: ", hold.id);
-        let _ = write!(line, "{}", super::record::why(&hold.reason));
-        if let Some(mailbox) = hold.mailbox {
-            let _ = write!(line, " ({})", name(&mailbox));
-        }
-        lines.push(line);
-    }
-    Ok(lines)
+    let mut lines = Lines::default();
+    lines.add(run, plan)?;
+    Ok(lines.finish())
 }
 
 fn mailbox_line(step: &MailboxStep, name: &dyn Fn(&MailboxId) -> String) -> String {
@@ -172,6 +296,9 @@ fn step_line(step: &Step, place: &dyn Fn(&RowId) -> String) -> String {
         Step::Reattach { gone, .. } => format!("{}: renamed file, note", place(gone)),
         Step::Forget(row) => format!("{}: gone on both sides, forget", place(row)),
         Step::Keep(row) => format!("{}: removed on one side, keep on the other", place(row)),
+        Step::BringBack(row) => {
+            format!("{}: removed before the settings changed, bring back", place(row))
+        }
         Step::Flags { row, local, remote } => match (local.is_empty(), remote.is_empty()) {
             (true, true) => format!("{}: flags agree, note", place(row)),
             (false, true) => format!("{}: change flags of the file", place(row)),

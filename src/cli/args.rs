@@ -128,23 +128,26 @@ pub enum Command {
         /// The account; all if none is given.
         account: Option<String>,
     },
-    /// List what waits for your yes or no.
+    /// List what waits for your yes or no, with some of the messages.
     ///
-    /// When surprisingly many messages would be deleted, mailtide stops and asks. All else
-    /// goes on meanwhile.
-    #[command(after_help = "Example:\n  mailtide holds")]
-    Holds,
+    /// When surprisingly many messages would be deleted, lose flags or be copied, mailtide stops
+    /// and asks. All else goes on meanwhile.
+    #[command(after_help = "Examples:\n  mailtide holds\n  mailtide holds work   one account")]
+    Holds {
+        /// The account; all if none is given.
+        account: Option<String>,
+    },
     /// Let one held change pass; the next sync does it.
     #[command(after_help = "Example:\n  mailtide holds           # shows the IDs\n  \
                             mailtide approve 7f3a21  # exactly those messages, no others")]
     Approve {
-        /// The ID as `mailtide holds` shows it.
+        /// The ID as `mailtide holds` shows it, or as much of it as is unique.
         id: String,
     },
     /// Refuse one held change; the next sync brings the messages back.
     #[command(after_help = "Example:\n  mailtide reject 7f3a21")]
     Reject {
-        /// The ID as `mailtide holds` shows it.
+        /// The ID as `mailtide holds` shows it, or as much of it as is unique.
         id: String,
     },
     /// Read the config and say what it means; connect to nothing, change nothing.

@@ -110,6 +110,9 @@ fn means(config: &Config, account: &Account) -> Vec<String> {
     if let Some(program) = account.new_mail.first() {
         lines.push(format!("runs {program} after new mail came"));
     }
+    if let Some(program) = account.on_hold.first() {
+        lines.push(format!("runs {program} when something is held"));
+    }
     lines
 }
 
@@ -130,6 +133,10 @@ fn of_mirror(account: &Account) -> Vec<String> {
         OnRemoteDelete::Remove => "deleted on the server: moved to .mailtide/trash here".to_owned(),
         OnRemoteDelete::Keep => "deleted on the server: kept here".to_owned(),
     });
+    lines.push(format!(
+        "{} may leave a mailbox within 24 hours without your yes",
+        account.guard.words()
+    ));
     lines
 }
 
@@ -244,12 +251,14 @@ good
   keeps DIR/new/mail and the server the same
   deleted here: moved to the trash of the server
   deleted on the server: moved to .mailtide/trash here
+  at most 20 % of its messages (or 50, if that is more), and at most 1000 in all, may leave a mailbox within 24 hours without your yes
   sets messages above 1.0 GB aside, keeps 100 MB of the disk free, gives up after 1 min 0 s of silence
 bad
   signs in to localhost, port 143, in the clear, as me
   gets the password from password_env MAILTIDE_TEST_UNSET
   copies the server to DIR/file/mail and never changes the server
   deleted on the server: kept here
+  at most 20 % of its messages (or 50, if that is more), and at most 1000 in all, may leave a mailbox within 24 hours without your yes
   sets messages above 1.0 GB aside, keeps 100 MB of the disk free, gives up after 1 min 0 s of silence
   runs notmuch after local changes
   problem: password_env: the variable MAILTIDE_TEST_UNSET is not set

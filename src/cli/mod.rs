@@ -4,6 +4,7 @@ pub mod args;
 mod check;
 mod daemon;
 pub mod exit;
+mod holds;
 pub mod interrupt;
 pub mod logging;
 pub mod output;
@@ -133,8 +134,12 @@ fn execute(command: &Command, global: &Global, style: Style) -> Result<Answer, F
             daemon::log(&config, account.as_ref(), (*level).into())?;
             answer(String::new(), "accounts", &[(); 0], Exit::Agreed)
         }
-        Command::Holds => {
-            let views = run::status(&config)?;
+        Command::Holds { account } => {
+            if let Some(name) = account.as_ref().filter(|name| config.account(name).is_none()) {
+                return Err(Failure::new(Exit::Usage, args::unknown_account(name, &config)));
+            }
+            let mut views = run::status(&config)?;
+            views.retain(|view| account.as_ref().is_none_or(|name| view.account == *name));
             let held: Vec<HoldView> = views.into_iter().flat_map(|view| view.holds).collect();
             let open = held.iter().any(|hold| hold.decided.is_none());
             let exit = if open { Exit::Held } else { Exit::Agreed };
@@ -215,7 +220,7 @@ fn decide(
     global: &Global,
     style: Style,
 ) -> Result<Answer, Failure> {
-    let hold = run::decide(config, id, decision)?;
+    let hold = holds::decide(config, id, decision)?;
     daemon::nudge(config, &hold.account);
     let list = std::slice::from_ref(&hold);
     let text = if global.quiet { String::new() } else { report::holds(list, hold.since, style) };

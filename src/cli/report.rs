@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 use super::exit::Exit;
 use super::output::{Style, ago, bytes, counted, grouped, took};
 use super::verified::VerifiedView;
+use crate::account::samples::Sample;
 use crate::daemon::state::View;
 use crate::reconcile::types::printable;
 
@@ -59,6 +60,12 @@ pub struct HoldView {
     pub account: String,
     /// Path of the mailbox; none when it concerns the whole account.
     pub mailbox: Option<String>,
+    /// `removal`, `flags` or `copies`.
+    pub kind: &'static str,
+    /// The side that would be changed: `server` or `disk`.
+    pub side: &'static str,
+    /// `too_many`, `emptied`, `flags_removed` or `surplus_copies`.
+    pub reason: &'static str,
     /// What would be done, as in "remove from the server".
     pub what: String,
     /// How many messages it concerns.
@@ -69,6 +76,8 @@ pub struct HoldView {
     pub since: i64,
     /// Whether it was approved or rejected and waits for the next run only.
     pub decided: Option<Decision>,
+    /// Some of the messages.
+    pub samples: Vec<Sample>,
 }
 
 /// What a person said to a hold.
@@ -305,7 +314,8 @@ pub fn outcomes(list: &[AccountOutcome], quiet: bool, style: Style) -> String {
             let _ = writeln!(out, "  {}", printable(line));
         });
         outcome.verified.iter().for_each(|found| found.write(&mut out));
-        outcome.holds.iter().for_each(|hold| write_hold(&mut out, hold, None, style));
+        let answers = !outcome.dry_run;
+        outcome.holds.iter().for_each(|hold| write_hold(&mut out, hold, None, answers, style));
         outcome.problems.iter().for_each(|named| write_named(&mut out, "problem", named));
         outcome.set_aside.iter().for_each(|named| write_named(&mut out, "set aside", named));
     }
@@ -350,14 +360,14 @@ pub fn status(list: &[StatusView], now: i64, style: Style) -> String {
         }
         out.push('\n');
         view.notes.iter().for_each(|note| write_note(&mut out, note));
-        view.holds.iter().for_each(|hold| write_hold(&mut out, hold, Some(now), style));
+        view.holds.iter().for_each(|hold| write_hold(&mut out, hold, Some(now), true, style));
         view.problems.iter().for_each(|named| write_named(&mut out, "problem", named));
         view.set_aside.iter().for_each(|named| write_named(&mut out, "set aside", named));
     }
     out
 }
 
-/// What is held, in words.
+/// What is held, in words, with some of the messages.
 #[must_use]
 pub fn holds(list: &[HoldView], now: i64, style: Style) -> String {
     if list.is_empty() {
@@ -365,12 +375,27 @@ pub fn holds(list: &[HoldView], now: i64, style: Style) -> String {
     }
     let mut out = String::new();
     for hold in list {
-        write_hold(&mut out, hold, Some(now), style);
+        write_hold(&mut out, hold, Some(now), true, style);
+        write_samples(&mut out, hold);
     }
     out
 }
 
-fn write_hold(out: &mut String, hold: &HoldView, now: Option<i64>, style: Style) {
+fn write_samples(out: &mut String, hold: &HoldView) {
+    for sample in &hold.samples {
+        let fields = [&sample.date, &sample.from, &sample.subject];
+        let fields: Vec<String> =
+            fields.iter().filter(|field| !field.is_empty()).map(|f| printable(f)).collect();
+        let line = if fields.is_empty() { "(no header)".to_owned() } else { fields.join("  ") };
+        let _ = writeln!(out, "               {line}");
+    }
+    let more = hold.messages.saturating_sub(hold.samples.len() as u64);
+    if more > 0 && !hold.samples.is_empty() {
+        let _ = writeln!(out, "               and {} more", grouped(more));
+    }
+}
+
+fn write_hold(out: &mut String, hold: &HoldView, now: Option<i64>, answers: bool, style: Style) {
     let id = printable(&hold.id);
     let place = match &hold.mailbox {
         Some(mailbox) => format!("{}/{}", hold.account, mailbox),
@@ -382,15 +407,21 @@ fn write_hold(out: &mut String, hold: &HoldView, now: Option<i64>, style: Style)
     let held = style.yellow("held");
     let _ = writeln!(out, "  {held}       {id}  {place}: {what}, {messages}{since}");
     let _ = writeln!(out, "             {}", printable(&hold.why));
+    let (undo, undone) = match hold.kind {
+        "flags" => ("bring the flags back", "brings the flags back"),
+        "copies" => ("keep them here only", "keeps them here only"),
+        _ => ("bring them back", "brings them back"),
+    };
     let _ = match hold.decided {
+        None if !answers => Ok(()),
         None => writeln!(
             out,
             "             let it pass: mailtide approve {id}\n             \
-             bring them back: mailtide reject {id}"
+             {undo}: mailtide reject {id}"
         ),
         Some(Decision::Approved) => writeln!(out, "             approved: the next sync does it"),
         Some(Decision::Rejected) => {
-            writeln!(out, "             rejected: the next sync brings them back")
+            writeln!(out, "             rejected: the next sync {undone}")
         }
     };
 }

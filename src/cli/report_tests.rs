@@ -6,11 +6,15 @@ fn hold() -> HoldView {
         id: "7f3a21".to_owned(),
         account: "work".to_owned(),
         mailbox: Some("Archive".to_owned()),
+        kind: "removal",
+        side: "server",
+        reason: "too_many",
         what: "remove on the server".to_owned(),
         messages: 1_200,
         why: "more than 1,000 messages within 24 hours".to_owned(),
         since: 1_000,
         decided: None,
+        samples: Vec::new(),
     }
 }
 

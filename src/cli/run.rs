@@ -7,20 +7,17 @@ use std::time::Instant;
 
 use super::args::Target;
 use super::exit::Exit;
+use super::holds;
 use super::interrupt::Interrupt;
 use super::progress::{Audience, Watch, screen};
-use super::report::{
-    AccountOutcome, Decision, Failure, HoldView, LastRun, Named, StatusView, Work,
-};
+use super::report::{AccountOutcome, Failure, LastRun, Named, StatusView, Work};
 use crate::account::{self, AccountError, Outside, Progress, Report, Settings, Wish};
 use crate::config::{Account, Config};
 use crate::daemon::hook;
-use crate::local::LocalError;
 use crate::local::fs::RealFs;
-use crate::reconcile::guard;
 use crate::reconcile::types::{MailboxId, MailboxName, Row, SetAsideKind};
 use crate::remote::RemoteError;
-use crate::state::{Hold, HoldState, Pull, StateError, Store};
+use crate::state::{Pull, StateError, Store};
 
 /// Messages that one account's report names; the rest are counted.
 const NAMED_MAX: usize = 1000;
@@ -108,6 +105,7 @@ async fn run_account(
     progress: Progress,
     interrupt: &Interrupt,
 ) -> Result<(Report, Option<AccountError>), Failure> {
+    let dry_run = wish.dry_run;
     // Its password may be asked for at the terminal.
     let pause = screen::pause();
     let secret = tokio::select! {
@@ -120,7 +118,8 @@ async fn run_account(
     let settings = Settings::of(account, &config.state_dir, secret.expose());
     let outside = Outside::real(progress, interrupt.flag());
     let (report, result) = Box::pin(account::sync(settings, outside, wish)).await;
-    if !account.on_change.is_empty() || !account.new_mail.is_empty() {
+    let hooks = [&account.on_change, &account.new_mail, &account.on_hold];
+    if !dry_run && hooks.iter().any(|program| !program.is_empty()) {
         // What the programs say stands above what is drawn.
         let _pause = screen::pause();
         hook::run_all(account, &report).await;
@@ -136,25 +135,22 @@ fn interrupted() -> Failure {
         .advise("run it again to go on where it stopped")
 }
 
-fn store_path(config: &Config, account: &Account) -> std::path::PathBuf {
+pub(super) fn store_path(config: &Config, account: &Account) -> std::path::PathBuf {
     account::settings::store_path(&config.state_dir, account)
 }
 
-fn failure(error: &AccountError) -> Failure {
-    let exit = match error {
-        AccountError::Remote(
-            RemoteError::Connect { .. }
-            | RemoteError::Tls { .. }
-            | RemoteError::Cleartext { .. }
-            | RemoteError::SignIn { .. },
-        ) => Exit::Unreachable,
-        AccountError::Remote(error) if error.ends_session() => Exit::Unreachable,
-        AccountError::Local(LocalError::Locked { .. }) => Exit::Locked,
-        AccountError::Foreign { .. } | AccountError::Gone { .. } | AccountError::Layout { .. } => {
-            Exit::Usage
-        }
+/// How a run ends that was ended by an error of this kind (see [`AccountError::kind`]).
+fn exit_of(kind: &str) -> Exit {
+    match kind {
+        "unreachable" => Exit::Unreachable,
+        "locked" => Exit::Locked,
+        "config" => Exit::Usage,
         _ => Exit::Skipped,
-    };
+    }
+}
+
+fn failure(error: &AccountError) -> Failure {
+    let exit = exit_of(error.kind());
     let failure = Failure::new(exit, error.to_string());
     match error {
         AccountError::Remote(RemoteError::SignIn { .. }) => {
@@ -198,7 +194,9 @@ fn outcome(
         ..AccountOutcome::default()
     };
     outcome.problems = report.skipped.iter().map(|skip| skipped(&skip.what, &skip.why)).collect();
-    if !dry_run {
+    if dry_run {
+        outcome.holds = report.holds.iter().map(|hold| holds::view(account, hold)).collect();
+    } else {
         // Best effort: the run has said what went wrong with the store, if anything.
         if let Ok(Some(view)) = status_of(config, account) {
             outcome.holds = view.holds;
@@ -224,7 +222,7 @@ pub(super) fn status(config: &Config) -> Result<Vec<StatusView>, Failure> {
     Ok(views)
 }
 
-fn store_failure(error: &StateError) -> Failure {
+pub(super) fn store_failure(error: &StateError) -> Failure {
     Failure::new(Exit::Skipped, error.to_string())
 }
 
@@ -257,7 +255,16 @@ fn drop_view(account: &Account, store: &Store) -> Result<StatusView, StateError>
         let what = "stays on the server: it is not pulled".to_owned();
         Some(Named { mailbox: account.host.clone(), message, what, words })
     });
-    let set_aside = left.collect();
+    let short = store.drop_short(NAMED_MAX)?.into_iter().map(|row| {
+        let size = row.size.map_or_else(String::new, |size| format!(" of {size} octets"));
+        Named {
+            mailbox: account.host.clone(),
+            message: row.uidl.map(|uidl| format!("UIDL {uidl}{size}")),
+            what: "stays on the server: it is never deleted there".to_owned(),
+            words: "the server gave fewer octets than it announced".to_owned(),
+        }
+    });
+    let set_aside = left.chain(short).collect();
     let kept = format!("{} of them are still on the server", counts.kept);
     let alike = format!(
         "{} of these are not what was pulled, but say the same: they are not deleted there",
@@ -308,7 +315,7 @@ fn view(account: &Account, store: &Store) -> Result<StatusView, StateError> {
         waiting: counts.unsettled + counts.new_remotes,
         set_aside,
         problems: problems.chain(skipped.into_iter().flatten()).collect(),
-        holds: store.holds()?.iter().map(|hold| hold_view(account, hold)).collect(),
+        holds: store.holds()?.iter().map(|hold| holds::view(account, hold)).collect(),
         ..empty_view(account)
     })
 }
@@ -323,10 +330,13 @@ fn last_run(store: &Store) -> Result<Option<(LastRun, Vec<Named>)>, StateError> 
         let skips = outcome["skipped"].as_array().into_iter().flatten();
         let skips: Vec<Named> =
             skips.filter_map(|skip| Some(skipped(skip[0].as_str()?, skip[1].as_str()?))).collect();
-        let exit = match (&failure, outcome["interrupted"].as_bool(), skips.is_empty()) {
-            (_, Some(true), _) => Exit::Interrupted,
-            (None, _, true) => Exit::Agreed,
-            _ => Exit::Skipped,
+        let held = outcome["held"].as_bool() == Some(true);
+        let exit = match (&failure, outcome["interrupted"].as_bool()) {
+            (_, Some(true)) => Exit::Interrupted,
+            (Some(_), _) => exit_of(outcome["kind"].as_str().unwrap_or_default()),
+            (None, _) if held => Exit::Held,
+            (None, _) if skips.is_empty() => Exit::Agreed,
+            (None, _) => Exit::Skipped,
         };
         (LastRun { at: run.ended.unwrap_or(run.started), exit, failure }, skips)
     }))
@@ -353,71 +363,13 @@ fn named(row: &Row, mailbox: &str) -> Option<Named> {
     })
 }
 
-fn hold_view(account: &Account, hold: &Hold) -> HoldView {
-    let what = match hold.direction {
-        guard::Direction::FromRemote => "remove from the server",
-        guard::Direction::FromLocal => "remove from the disk",
-    };
-    HoldView {
-        id: hold.id.clone(),
-        account: account.name.clone(),
-        mailbox: Some(hold.mailbox_name.clone()).filter(|name| !name.is_empty()),
-        what: what.to_owned(),
-        messages: hold.rows.len() as u64,
-        why: hold.why.clone(),
-        since: hold.created,
-        decided: match hold.state {
-            HoldState::Pending => None,
-            HoldState::Approved => Some(Decision::Approved),
-            HoldState::Rejected => Some(Decision::Rejected),
-        },
-    }
-}
-
-/// Notes what a person said to a hold, and returns the hold with that.
-pub(super) fn decide(config: &Config, id: &str, decision: Decision) -> Result<HoldView, Failure> {
-    for account in &config.accounts {
-        let found = decide_in(config, account, id, decision).map_err(|e| store_failure(&e))?;
-        if let Some(view) = found {
-            return Ok(view);
-        }
-    }
-    let text = format!("nothing is held under {id:?}");
-    Err(Failure::new(Exit::Usage, text).advise("`mailtide holds` lists what is held now"))
-}
-
-fn decide_in(
-    config: &Config,
-    account: &Account,
-    id: &str,
-    decision: Decision,
-) -> Result<Option<HoldView>, StateError> {
-    let Some(mut store) = Store::open_existing(&store_path(config, account))? else {
-        return Ok(None);
-    };
-    let Some(hold) = store.hold(id)? else { return Ok(None) };
-    let state = match decision {
-        Decision::Approved => HoldState::Approved,
-        Decision::Rejected => HoldState::Rejected,
-    };
-    store.transaction(|tx| {
-        tx.set_hold_state(id, state)?;
-        if decision == Decision::Rejected {
-            account::bring_back(tx, &hold.rows)?;
-            tx.delete_hold(id)?;
-        }
-        Ok(())
-    })?;
-    Ok(Some(hold_view(account, &Hold { state, ..hold })))
-}
-
 /// Makes the Maildir of an account (known to the config) ours; says what was done.
 pub(super) fn adopt(config: &Config, account: &str) -> Result<String, Failure> {
     let Some(account) = config.account(account) else {
         return Err(Failure::new(Exit::Usage, "there is no such account"));
     };
     let settings = Settings::of(account, &config.state_dir, "");
-    account::adopt(&settings, Arc::new(RealFs)).map_err(|error| failure(&error))?;
+    account::adopt(&settings, Arc::new(RealFs::default())).map_err(|error| failure(&error))?;
     Ok(format!(
         "{} is kept by this mailtide from now on; the next sync unites both sides, nothing is \
          deleted by that",

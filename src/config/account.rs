@@ -18,7 +18,7 @@ use super::{
 use crate::reconcile::types::{MailboxName, SpecialUse};
 
 /// Every key of an account.
-pub(super) const KEYS: [&str; 33] = [
+pub(super) const KEYS: [&str; 34] = [
     "protocol",
     "direction",
     "host",
@@ -43,6 +43,7 @@ pub(super) const KEYS: [&str; 33] = [
     "poll",
     "on_change",
     "new_mail",
+    "on_hold",
     "connections",
     "max_message_size",
     "min_free",
@@ -133,6 +134,7 @@ pub(super) fn read(
         poll: span(s, "poll", 300, 10, 86_400, c),
         on_change: argv(s, "on_change", env, c).unwrap_or_default(),
         new_mail: argv(s, "new_mail", env, c).unwrap_or_default(),
+        on_hold: argv(s, "on_hold", env, c).unwrap_or_default(),
         connections: small(s, "connections", 32, c).unwrap_or(4),
         max_message_size: s.size("max_message_size", c).unwrap_or(1_000_000_000),
         min_free: s.size("min_free", c).unwrap_or(100_000_000),
@@ -348,11 +350,15 @@ fn special_use(s: Section<'_>, c: &mut Complaints<'_>) -> BTreeMap<SpecialUse, M
 
 fn guard(s: Section<'_>, c: &mut Complaints<'_>) -> Guard {
     let Some(table) = s.table("guard", c) else { return Guard::default() };
-    table.only(&["percent", "messages"], &[], c);
+    table.only(&["percent", "messages", "always"], &[], c);
     let default = Guard::default();
+    let percent = table.number("percent", 0, 100, c).and_then(|n| u8::try_from(n).ok());
+    // Whoever sets a share means it, also in a small mailbox.
+    let floor = if percent.is_some() { 0 } else { default.always };
     Guard {
-        percent: small(table, "percent", 100, c).unwrap_or(default.percent),
-        messages: table.number("messages", 1, 1_000_000, c).unwrap_or(default.messages),
+        percent: percent.unwrap_or(default.percent),
+        messages: table.number("messages", 0, u32::MAX, c).unwrap_or(default.messages),
+        always: table.number("always", 0, u32::MAX, c).unwrap_or(floor),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::reconcile::types::MailboxName;
 /// Keys that only a maildrop has.
 const ITS_OWN: [&str; 3] = ["keep", "deliver_to", "deliver_command"];
 /// Keys that speak of keeping two sides the same.
-const OF_A_MIRROR: [&str; 7] = [
+const OF_A_MIRROR: [&str; 8] = [
     "direction",
     "mailboxes",
     "on_local_delete",
@@ -19,6 +19,7 @@ const OF_A_MIRROR: [&str; 7] = [
     "connections",
     "special_use",
     "guard",
+    "on_hold",
 ];
 
 const SECONDS_OF_A_DAY: u64 = 86_400;

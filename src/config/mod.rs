@@ -25,6 +25,7 @@ pub use paths::Env;
 pub use pattern::{Mailboxes, Pattern};
 pub use secret::{Secret, SecretError, SecretSource};
 
+use crate::reconcile::GuardLimits;
 use crate::reconcile::types::{MailboxName, SpecialUse, printable};
 
 /// Everything that the config file says, with defaults filled in.
@@ -107,6 +108,8 @@ pub struct Account {
     pub on_change: Vec<String>,
     /// The same, run once after a run that brought mail that nobody has read.
     pub new_mail: Vec<String>,
+    /// The same, run once for each hold that is new.
+    pub on_hold: Vec<String>,
     /// How many connections to use at most, 1 to 32.
     pub connections: u8,
     /// Messages above this many bytes are set aside.
@@ -207,19 +210,56 @@ pub enum OnRemoteDelete {
     Keep,
 }
 
-/// Limits above which deletions are held: max(50, min(`percent` of the mailbox, `messages`))
-/// in 24 hours, or `messages` alone where that is below 50.
+/// Limits above which deletions are held: min(`messages`, max(`always`, `percent` of the
+/// mailbox, rounded up)) in 24 hours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Guard {
-    /// Percent of a mailbox, 1 to 100.
+    /// Percent of a mailbox, 0 to 100.
     pub percent: u8,
-    /// Messages, at least 1.
+    /// Messages at most, however large the mailbox.
     pub messages: u32,
+    /// Messages that are never held for their number, however small the mailbox. Where only
+    /// `percent` is set, that is all that counts, and this is 0.
+    pub always: u32,
 }
 
 impl Default for Guard {
     fn default() -> Self {
-        Self { percent: 20, messages: 1000 }
+        Self { percent: 20, messages: 1000, always: 50 }
+    }
+}
+
+impl Guard {
+    /// The same for the planner.
+    #[must_use]
+    pub fn limits(self) -> GuardLimits {
+        GuardLimits {
+            percent: u64::from(self.percent),
+            messages: u64::from(self.messages),
+            always: u64::from(self.always),
+        }
+    }
+
+    /// What may leave a mailbox within 24 hours, for people.
+    #[must_use]
+    pub fn words(self) -> String {
+        let Self { percent, messages, always } = self;
+        let always = always.min(messages);
+        let count = |n: u32| format!("{n} message{}", if n == 1 { "" } else { "s" });
+        match (messages, percent) {
+            (0, _) => "no message".to_owned(),
+            (_, 0) if always == 0 => "no message".to_owned(),
+            (_, 0) => format!("at most {}", count(always)),
+            (_, 100) => format!("at most {}", count(messages)),
+            _ if always == messages => format!("at most {}", count(messages)),
+            _ if always == 0 => {
+                format!("at most {percent} % of its messages, and at most {messages} in all,")
+            }
+            _ => format!(
+                "at most {percent} % of its messages (or {always}, if that is more), and at most \
+                 {messages} in all,"
+            ),
+        }
     }
 }
 

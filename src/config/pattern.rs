@@ -30,6 +30,12 @@ impl Pattern {
         Ok(Self(MailboxName::new(text).as_str().chars().collect()))
     }
 
+    /// The pattern as it was written (`inbox` as `INBOX`).
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.0.iter().collect()
+    }
+
     /// Whether it matches the whole path.
     ///
     /// Takes at most (length of pattern × length of path) steps, whatever the pattern.

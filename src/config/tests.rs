@@ -46,6 +46,7 @@ fn the_least_config_has_every_default() {
         poll: Duration::from_secs(300),
         on_change: Vec::new(),
         new_mail: Vec::new(),
+        on_hold: Vec::new(),
         connections: 4,
         max_message_size: 1_000_000_000,
         min_free: 100_000_000,
@@ -104,7 +105,7 @@ timeout = "2m"
     assert_eq!((account.connections, account.max_message_size), (2, 200_000_000));
     assert_eq!(account.min_free, 1_000_000_000);
     assert_eq!(account.special_use[&SpecialUse::Sent].as_str(), "INBOX/Sent");
-    assert_eq!(account.guard, Guard { percent: 10, messages: 1000 });
+    assert_eq!(account.guard, Guard { percent: 10, messages: 1000, always: 0 });
     assert_eq!(account.timeout, Duration::from_secs(120));
 }
 
@@ -135,7 +136,7 @@ guard = { messages = 7 }
     assert_eq!(b.secret, SecretSource::Env("PW".to_owned()));
     assert_eq!(a.secret, SecretSource::Command(["pass", "show", "x"].map(str::to_owned).into()));
     // A table of the account replaces the whole table of the defaults.
-    assert_eq!(a.guard, Guard { percent: 20, messages: 7 });
+    assert_eq!(a.guard, Guard { percent: 20, messages: 7, always: 50 });
 }
 
 #[test]
@@ -146,7 +147,10 @@ fn each_mistake_is_told_with_its_line() {
             "mailboxes = { inclde = [] }",
             "unknown key \"inclde\" in mailboxes; did you mean \"include\"?",
         ),
-        ("guard = { limit = 3 }", "unknown key \"limit\" in guard; known here: percent, messages"),
+        (
+            "guard = { limit = 3 }",
+            "unknown key \"limit\" in guard; known here: percent, messages, always",
+        ),
         (
             "\"\\u001b[2J\" = 1",
             "unknown key \"\\u{1b}[2J\" in [accounts.me]; known here: protocol, ",

@@ -25,6 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a run that was asked for may take before the client is told to look later.
 const RUN_MAX: Duration = Duration::from_secs(30 * 60);
 
+/// How long a daemon may take for an answer that waits for no run.
+const ANSWER_MAX: Duration = Duration::from_secs(20);
+
 /// What can be asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
@@ -223,36 +226,44 @@ fn settled(account: Option<&str>, shared: &Shared, is_so: fn(State) -> bool) -> 
     Answer { accounts, ..stand(shared) }
 }
 
-/// Asks for a run and waits for its end.
+/// Asks for a run and waits until one has ended that began after that: one that is on has looked
+/// already. Each has a number, and this is no count of states: a run that begins and ends between
+/// two looks at the board is one as well. A reload is lived through.
 fn sync(account: Option<&str>, shared: &Shared) -> Answer {
-    let (mut version, before) = shared.board.views();
-    if !shared.nudge(account, Cause::Asked) && account.is_some() {
-        return refuse(shared, "there is no such account here".to_owned());
-    }
-    let runs = |view: &View| {
-        let known = before.iter().find(|known| known.account == view.account);
-        // A run that is on has looked already: the one that was asked for comes after it.
-        known.map_or(0, |known| known.runs + u64::from(known.state == State::Syncing))
-    };
-    let asked = |view: &&View| account.is_none_or(|account| view.account == account);
     let deadline = Instant::now() + RUN_MAX;
-    let mut accounts = before.clone();
+    let ticket = shared.board.ticket();
+    let asked = |view: &&View| account.is_none_or(|account| view.account == account);
+    let mut nudged = false;
     loop {
-        let through = accounts.iter().filter(asked).all(|view| match view.state {
-            State::Paused => true,
-            State::InStep | State::Held | State::BackingOff | State::SignIn => {
-                view.runs > runs(view)
-            }
-            State::Connecting | State::Syncing => false,
-        });
-        if through {
+        let (version, accounts, complete) = shared.board.all_views();
+        let there = account.is_none() || accounts.iter().any(|view| asked(&view));
+        if complete && !there && !shared.has(account) {
+            let why = match nudged {
+                false => "there is no such account here",
+                true => "the account is not in the config any more, which was read again",
+            };
+            return refuse(shared, why.to_owned());
+        }
+        // An account that is begun anew after this looks by itself.
+        nudged = nudged || shared.nudge(account, Cause::Asked);
+        let through = || accounts.iter().filter(asked).all(|view| is_through(view, ticket));
+        if complete && there && through() {
             return Answer { accounts, ..stand(shared) };
         }
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return refuse(shared, "it is still at it".to_owned());
         }
-        (version, accounts) = shared.board.wait(version, left);
+        let _ = shared.board.wait(version, left);
+    }
+}
+
+/// Whether an account has ended a run with this number or a later one.
+fn is_through(view: &View, ticket: u64) -> bool {
+    match view.state {
+        State::Paused => true,
+        State::InStep | State::Held | State::BackingOff | State::SignIn => view.ended >= ticket,
+        State::Connecting | State::Syncing => false,
     }
 }
 
@@ -265,6 +276,13 @@ pub fn ask(
     request: &Request,
 ) -> io::Result<impl Iterator<Item = io::Result<Answer>> + use<>> {
     let mut stream = UnixStream::connect(path)?;
+    // Whoever answers has a deadline of its own; this is for one that hangs.
+    stream.set_write_timeout(Some(ANSWER_MAX))?;
+    stream.set_read_timeout(match request {
+        Request::Watch => None,
+        Request::Sync { .. } => Some(RUN_MAX + ANSWER_MAX),
+        _ => Some(ANSWER_MAX),
+    })?;
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
     stream.write_all(&line)?;

@@ -84,7 +84,8 @@ impl Files {
             let _ = watcher.unwatch(gone);
         }
         self.watched.retain(|path| directories.contains(path));
-        self.blind = directories.iter().next().is_some_and(|root| is_remote(root));
+        // The root, or what a link or a mount leads to.
+        self.blind = directories.iter().any(|directory| is_remote(directory));
         let mut failed = Vec::new();
         let mut added = false;
         for path in directories {

@@ -1,5 +1,5 @@
-//! The user's programs: `on_change`, run after a run that changed files, and `new_mail`, run
-//! after one that brought mail that nobody has read.
+//! The user's programs: `on_change`, run after a run that changed files, `new_mail`, run after
+//! one that brought mail that nobody has read, and `on_hold`, run for each hold that is new.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -24,6 +24,8 @@ enum When {
     Change,
     /// Mail came that nobody has read.
     NewMail,
+    /// Something waits for a person.
+    Hold,
 }
 
 /// What a program is told.
@@ -32,6 +34,17 @@ struct Batch {
     mailboxes: BTreeSet<MailboxName>,
     new: u64,
     files: Vec<PathBuf>,
+    holds: Vec<Held>,
+}
+
+/// What a program is told of a hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Held {
+    id: String,
+    kind: &'static str,
+    side: &'static str,
+    count: u64,
+    mailbox: String,
 }
 
 impl Batch {
@@ -39,32 +52,45 @@ impl Batch {
     fn of(when: When, report: &Report) -> Option<Self> {
         let batch = match when {
             When::Change => {
-                Self { mailboxes: report.touched.clone(), new: report.pulled, files: Vec::new() }
+                Self { mailboxes: report.touched.clone(), new: report.pulled, ..Self::default() }
             }
             When::NewMail => Self {
                 mailboxes: report.arrivals.mailboxes.clone(),
                 new: report.arrivals.count,
                 files: report.arrivals.files.clone(),
+                ..Self::default()
             },
+            When::Hold => {
+                let holds = report.holds.iter().map(|hold| Held {
+                    id: hold.id.clone(),
+                    kind: hold.reason.kind().word(),
+                    side: hold.direction.side(),
+                    count: hold.rows.len() as u64,
+                    mailbox: printable(&hold.mailbox_name),
+                });
+                Self { holds: holds.collect(), ..Self::default() }
+            }
         };
-        (!batch.mailboxes.is_empty()).then_some(batch)
+        (!batch.mailboxes.is_empty() || !batch.holds.is_empty()).then_some(batch)
     }
 
     fn join(&mut self, other: Self) {
         self.mailboxes.extend(other.mailboxes);
         self.new += other.new;
         self.files.extend(other.files);
+        self.holds.extend(other.holds);
     }
 }
 
 impl When {
-    const ALL: [Self; 2] = [Self::Change, Self::NewMail];
+    const ALL: [Self; 3] = [Self::Change, Self::NewMail, Self::Hold];
 
     /// As the config calls it.
     fn key(self) -> &'static str {
         match self {
             Self::Change => "on_change",
             Self::NewMail => "new_mail",
+            Self::Hold => "on_hold",
         }
     }
 
@@ -72,14 +98,15 @@ impl When {
         match self {
             Self::Change => &account.on_change,
             Self::NewMail => &account.new_mail,
+            Self::Hold => &account.on_hold,
         }
     }
 }
 
-/// The programs of an account. Neither runs twice at a time: what happens while it runs is told
-/// to its next one. They hold up no run.
+/// The programs of an account. None runs twice at a time: what happens while it runs is told to
+/// its next one. They hold up no run.
 #[derive(Debug)]
-pub struct Hooks([Hook; 2]);
+pub struct Hooks([Hook; 3]);
 
 impl Hooks {
     /// The programs of this account.
@@ -141,21 +168,41 @@ pub async fn run_all(account: &Account, report: &Report) {
     }
 }
 
-/// Runs a program with `MAILTIDE_ACCOUNT`, `MAILTIDE_MAILBOXES` (one path per line),
-/// `MAILTIDE_NEW` (messages that came down) and, for `new_mail`, `MAILTIDE_FILES` (their files,
-/// one per line). What it does wrong is said, and changes nothing.
+/// Runs a program with `MAILTIDE_ACCOUNT` and, for `on_hold`, once for each hold with
+/// `MAILTIDE_HOLD` (its id), `MAILTIDE_KIND`, `MAILTIDE_SIDE`, `MAILTIDE_COUNT` (messages) and
+/// `MAILTIDE_MAILBOX` (empty for the whole account); for the others with `MAILTIDE_MAILBOXES`
+/// (one path per line), `MAILTIDE_NEW` (messages that came down) and, for `new_mail`,
+/// `MAILTIDE_FILES` (their files, one per line). What it does wrong is said, and changes nothing.
 async fn run(when: When, account: &Account, batch: &Batch) {
-    let [program, arguments @ ..] = when.program(account) else { return };
+    for hold in &batch.holds {
+        run_with(when, account, |command| {
+            command.env("MAILTIDE_HOLD", &hold.id).env("MAILTIDE_KIND", hold.kind);
+            command.env("MAILTIDE_SIDE", hold.side).env("MAILTIDE_MAILBOX", &hold.mailbox);
+            command.env("MAILTIDE_COUNT", hold.count.to_string());
+        })
+        .await;
+    }
+    if when == When::Hold {
+        return;
+    }
     let mailboxes: Vec<&str> = batch.mailboxes.iter().map(|name| name.as_str()).collect();
+    run_with(when, account, |command| {
+        command.env("MAILTIDE_MAILBOXES", mailboxes.join("\n"));
+        command.env("MAILTIDE_NEW", batch.new.to_string());
+        if when == When::NewMail {
+            let files: Vec<_> = batch.files.iter().map(|file| file.as_os_str()).collect();
+            command.env("MAILTIDE_FILES", files.join("\n".as_ref()));
+        }
+    })
+    .await;
+}
+
+async fn run_with(when: When, account: &Account, tell: impl FnOnce(&mut Command)) {
+    let [program, arguments @ ..] = when.program(account) else { return };
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
     command.env("MAILTIDE_ACCOUNT", &account.name);
-    command.env("MAILTIDE_MAILBOXES", mailboxes.join("\n"));
-    command.env("MAILTIDE_NEW", batch.new.to_string());
-    if when == When::NewMail {
-        let files: Vec<_> = batch.files.iter().map(|file| file.as_os_str()).collect();
-        command.env("MAILTIDE_FILES", files.join("\n".as_ref()));
-    }
+    tell(&mut command);
     if let SecretSource::Env(name) = &account.secret {
         // The password is nobody else's business.
         command.env_remove(name);

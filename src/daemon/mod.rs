@@ -100,6 +100,12 @@ impl Shared {
         any
     }
 
+    /// Whether there is this account, or any.
+    #[must_use]
+    pub fn has(&self, account: Option<&str>) -> bool {
+        self.each(account, |_| {})
+    }
+
     /// Gives a cause to one account, or to all. False where there is no such account.
     pub fn nudge(&self, account: Option<&str>, cause: Cause) -> bool {
         self.each(account, |handle| handle.causes.nudge(cause))
@@ -178,7 +184,11 @@ impl Daemon {
                 Some(Event::Order(Order::Reload)) => {
                     self.manager.tell("RELOADING=1");
                     match reload() {
-                        Ok(config) => self.adapt(&config),
+                        Ok(config) => {
+                            self.shared.board.reload(true);
+                            self.adapt(&config);
+                            self.shared.board.reload(false);
+                        }
                         Err(error) => {
                             tracing::error!("the config is kept as it was: {error}");
                         }
@@ -325,15 +335,16 @@ pub fn supervise(task: &Task, pause: Duration) {
         match catch_unwind(AssertUnwindSafe(|| task.run())) {
             Ok(Ok(())) => return,
             Ok(Err(error)) => {
-                return tracing::error!("cannot start: {error}");
+                tracing::error!("cannot start: {error}");
+                let why = Some(format!("cannot start: {error}"));
+                task.board.begin(&task.account.name);
+                return task.ends(State::BackingOff, None, why);
             }
             Err(_) => {
                 let seconds = pause.as_secs();
                 let why = format!("an error of mailtide itself; tried again in {seconds} s");
                 tracing::error!("{why}; please report it");
-                task.board.update(&task.account.name, |view| {
-                    (view.state, view.why) = (State::BackingOff, Some(why));
-                });
+                task.ends(State::BackingOff, None, Some(why));
                 std::thread::sleep(pause);
             }
         }

@@ -28,6 +28,7 @@ impl Task {
         let mut secret = None;
         let mut causes = Merged::from([Cause::Start]);
         while self.now_wanted() == Wanted::Running {
+            self.board.begin(&self.account.name);
             if secret.is_none() || terms.token {
                 // A token is good for an hour or so; whoever gives it knows when.
                 self.state(State::Connecting, None, None);
@@ -41,7 +42,7 @@ impl Task {
                 return Ok(());
             };
             backoff.reset();
-            self.state(State::InStep, None, skipped(&report));
+            self.ends(State::InStep, None, skipped(&report));
             causes = self.next_pull(report.rest.unwrap_or_default()).await;
         }
         Ok(())

@@ -65,8 +65,14 @@ pub struct View {
     /// What the last run that did something did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last: Option<String>,
-    /// Runs and failed attempts since the daemon started.
+    /// Runs and failed attempts since the account was begun.
     pub runs: u64,
+    /// The number of the last run or attempt that began (see [`Board::begin`]).
+    #[serde(skip)]
+    pub begun: u64,
+    /// The number of the last one that has ended.
+    #[serde(skip)]
+    pub ended: u64,
 }
 
 impl View {
@@ -83,6 +89,8 @@ impl View {
             run: None,
             last: None,
             runs: 0,
+            begun: 0,
+            ended: 0,
         }
     }
 }
@@ -99,6 +107,11 @@ struct Inner {
     version: u64,
     views: BTreeMap<String, View>,
     alive: BTreeMap<String, std::time::Instant>,
+    /// Runs and attempts of all accounts, numbered as they begin; never the same number again,
+    /// also where an account is let go and begun anew.
+    begun: u64,
+    /// The config is being read again: accounts that are not here may be in a moment.
+    reloads: bool,
 }
 
 impl Board {
@@ -122,6 +135,37 @@ impl Board {
             inner.version += 1;
             self.changed.notify_all();
         }
+    }
+
+    /// A run of an account begins, or an attempt to have one.
+    pub fn begin(&self, account: &str) {
+        let mut inner = self.lock();
+        inner.begun += 1;
+        let number = inner.begun;
+        let view = inner.views.entry(account.to_owned()).or_insert_with(|| View::new(account));
+        view.begun = number;
+    }
+
+    /// A number that only runs and attempts have which begin from now on, or a greater one.
+    #[must_use]
+    pub fn ticket(&self) -> u64 {
+        self.lock().begun + 1
+    }
+
+    /// The config is being read again, or that is done.
+    pub fn reload(&self, goes_on: bool) {
+        let mut inner = self.lock();
+        inner.reloads = goes_on;
+        inner.version += 1;
+        self.changed.notify_all();
+    }
+
+    /// As [`Self::views`], and whether all accounts of the config are among them: not while it
+    /// is being read again.
+    #[must_use]
+    pub fn all_views(&self) -> (u64, Vec<View>, bool) {
+        let inner = self.lock();
+        (inner.version, inner.views.values().cloned().collect(), !inner.reloads)
     }
 
     /// An account is none of ours any more.

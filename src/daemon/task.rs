@@ -13,7 +13,7 @@ use super::files::Files;
 use super::hook::Hooks;
 use super::progress;
 use super::push::{Push, RENEWAL};
-use super::state::{Board, State};
+use super::state::{Board, State, View};
 use super::volume::Volume;
 use crate::account::{AccountError, Live, Outside, Report, Settings, Trouble, Wish};
 use crate::config::{Account, SecretError};
@@ -163,8 +163,7 @@ impl Task {
             return;
         }
         tracing::warn!("{why}; tried again in {seconds} s");
-        self.board.update(&self.account.name, |view| view.runs += 1);
-        self.state(
+        self.ends(
             state,
             Some(now().saturating_add(i64::try_from(seconds).unwrap_or(0))),
             Some(why),
@@ -183,6 +182,7 @@ impl Task {
 
     /// From sign-in to whatever ends it.
     async fn live(&self, backoff: &mut Backoff) -> End {
+        self.board.begin(&self.account.name);
         self.state(State::Connecting, None, None);
         let stop = Arc::new(AtomicBool::new(false));
         let opened = tokio::select! {
@@ -269,8 +269,15 @@ impl Task {
         let millis = time.as_millis();
         let did = report.to_string();
         tracing::info!("{causes}: {did} in {millis} ms");
+        for hold in &report.holds {
+            let (id, why, place) = (&hold.id, &hold.why, printable(&hold.mailbox_name));
+            let place = if place.is_empty() { "the account".to_owned() } else { place };
+            tracing::warn!(
+                "held in {place}: {why}; look with `mailtide holds`, answer with \
+                 `mailtide approve {id}` or `mailtide reject {id}`"
+            );
+        }
         self.board.update(&self.account.name, |view| {
-            view.runs += 1;
             let run = format!("{did} ({causes}, {millis} ms)");
             if report.done() > 0 || view.last.is_none() {
                 view.last = Some(run.clone());
@@ -279,8 +286,27 @@ impl Task {
         });
     }
 
+    /// What a run or an attempt came to: whoever waits for its end sees that.
+    pub(super) fn ends(&self, state: State, until: Option<i64>, why: Option<String>) {
+        self.show(state, until, why, |view| {
+            view.runs += 1;
+            view.ended = view.begun;
+        });
+    }
+
     pub(super) fn state(&self, state: State, until: Option<i64>, why: Option<String>) {
+        self.show(state, until, why, |_| {});
+    }
+
+    fn show(
+        &self,
+        state: State,
+        until: Option<i64>,
+        why: Option<String>,
+        also: impl FnOnce(&mut View),
+    ) {
         self.board.update(&self.account.name, |view| {
+            also(view);
             if view.state != state || view.since == 0 {
                 view.since = now();
             }
@@ -351,6 +377,7 @@ impl Open<'_> {
 
     async fn sync(&mut self, live: &mut Live, causes: &Merged) -> Result<(), End> {
         let task = self.task;
+        task.board.begin(&task.account.name);
         task.state(State::Syncing, None, None);
         let (started, wish) = (Instant::now(), Wish::default());
         let words = cause::words(causes);
@@ -377,8 +404,8 @@ impl Open<'_> {
         self.follow(live)?;
         let held = live.held()?;
         match held {
-            0 => task.state(State::InStep, None, skipped(&report)),
-            _ => task.state(State::Held, None, Some("`mailtide holds` shows what".to_owned())),
+            0 => task.ends(State::InStep, None, skipped(&report)),
+            _ => task.ends(State::Held, None, Some("`mailtide holds` shows what".to_owned())),
         }
         Ok(())
     }

@@ -5,11 +5,14 @@ use std::io;
 
 use crate::reconcile::types::{FileStamp, Flags, Local, MailboxName, Stem};
 
+use super::copy::Copied;
+use super::deliver::Placed;
 use super::error::{At, LocalError, Scope, if_there};
 use super::keywords::KeywordTable;
 use super::name::{FileName, keyword_letters, split, system_flags, with_flags};
 use super::root::Root;
 use super::scan::Listed;
+use super::trash::TrashOutcome;
 
 /// The outcome of a change of name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,10 +72,12 @@ impl Root {
     }
 
     /// Moves a message to another mailbox, or gives it another stem, without reading it.
-    /// `in_new` only for a message without flags; `info` is in the letters of the target.
+    /// `in_new` only for a message without flags; `info` is in the letters of the target. To a
+    /// mailbox on another disk it is copied: the copy is durable and has its name before the
+    /// source goes to the trash, so that after a crash there are two of it and never none.
     ///
     /// # Errors
-    /// As the system says; [`LocalError::is_cross_device`]: copy instead.
+    /// As the system says.
     pub fn move_to(
         &self,
         from: &MailboxName,
@@ -82,7 +87,48 @@ impl Root {
         in_new: bool,
         info: &str,
     ) -> Result<Changed, LocalError> {
-        self.rename_message(from, seen, to, stem, in_new, if in_new { "" } else { info })
+        let info = if in_new { "" } else { info };
+        match self.rename_message(from, seen, to, stem, in_new, info) {
+            Err(error) if error.is_cross_device() => {
+                self.move_across(from, seen, to, stem, in_new, info)
+            }
+            other => other,
+        }
+    }
+
+    /// [`Self::move_to`] where no rename leads.
+    fn move_across(
+        &self,
+        from: &MailboxName,
+        seen: &Local,
+        to: &MailboxName,
+        stem: &Stem,
+        in_new: bool,
+        info: &str,
+    ) -> Result<Changed, LocalError> {
+        let date_s = seen.stamp.mtime_ns.div_euclid(1_000_000_000);
+        let copy = match self.copy_to(from, seen, to, stem, date_s)? {
+            Copied::Copied(copy) => copy,
+            // Edited since: the next look sees that.
+            Copied::Gone | Copied::Changed => return self.elsewhere(from, &seen.stem),
+        };
+        self.sync_deliveries(&[&copy])?;
+        let stamp = match self.place(to, stem, in_new, info)? {
+            Placed::Placed(stamp) => stamp,
+            Placed::NotInTmp | Placed::Exists => {
+                self.discard(to, stem)?;
+                return Ok(Changed::Exists);
+            }
+        };
+        self.sync_dirs(to)?;
+        let (stem, info) = (stem.clone(), info.to_owned());
+        let now = NowNamed { stem, in_new, info, stamp };
+        match self.trash(from, seen, self.fs.now_s())? {
+            TrashOutcome::Trashed(_) | TrashOutcome::Gone => {}
+            // Written to or renamed meanwhile: it stays, as a message of its own.
+            TrashOutcome::Changed | TrashOutcome::Moved(_) => {}
+        }
+        Ok(Changed::Changed(now))
     }
 
     fn rename_message(

@@ -242,8 +242,8 @@ impl Root {
         Ok(())
     }
 
-    /// Removes what this or an earlier run of ours left in `tmp/`, but for `keep`; tells how
-    /// many. Files of other programs and other stores stay.
+    /// Removes what this or an earlier run of ours left in `tmp/`, but for `keep`, and what a
+    /// lost store of ours left; tells how many. Files of other programs and of guests stay.
     ///
     /// # Errors
     /// As the system says.
@@ -254,10 +254,12 @@ impl Root {
     ) -> Result<usize, LocalError> {
         let dir = self.dir_of(mailbox).join("tmp");
         let prefix = self.tmp_prefix();
+        let former: Vec<String> = self.former.iter().map(|id| prefix_of(id)).collect();
         let mut ours = Vec::new();
         let read = self.fs.read_dir(&dir, &mut |name, kind, _| {
             let stem = name.strip_prefix(prefix.as_bytes()).map(|s| Stem(s.to_vec()));
-            if kind == Kind::File && stem.is_some_and(|s| !keep.contains(&s)) {
+            let is_lost = former.iter().any(|former| name.starts_with(former.as_bytes()));
+            if kind == Kind::File && (is_lost || stem.is_some_and(|s| !keep.contains(&s))) {
                 ours.push(dir.join(OsStr::from_bytes(name)));
             }
         });
@@ -301,9 +303,14 @@ impl Root {
     }
 
     fn tmp_prefix(&self) -> String {
-        let id = self.options.store_id.chars().filter(char::is_ascii_alphanumeric).take(16);
-        format!("mailtide-{}-", id.collect::<String>())
+        prefix_of(&self.options.store_id)
     }
+}
+
+/// What the names of a store's files in `tmp/` begin with.
+fn prefix_of(store_id: &str) -> String {
+    let id = store_id.chars().filter(char::is_ascii_alphanumeric).take(16);
+    format!("mailtide-{}-", id.collect::<String>())
 }
 
 impl Delivery {

@@ -1,10 +1,13 @@
 //! What a mailbox's directory is known by when it gets another name: a small file in it.
 
+use std::path::Path;
+
 use crate::reconcile::types::MailboxName;
 
 use super::error::{At, LocalError, Scope, if_there};
+use super::fs::Kind;
 use super::layout::Layout;
-use super::root::{OWN, Root, make_dirs};
+use super::root::{Root, make_dirs};
 
 /// The file in a mailbox's directory, beside `cur`.
 pub(super) const ID_FILE: &str = ".mailtide-id";
@@ -17,7 +20,12 @@ impl Root {
     /// # Errors
     /// As the system says.
     pub fn mailbox_id(&self, mailbox: &MailboxName) -> Result<Option<String>, LocalError> {
-        let path = self.dir_of(mailbox).join(ID_FILE);
+        self.id_in(&self.dir_of(mailbox))
+    }
+
+    /// The id of a directory.
+    pub(super) fn id_in(&self, dir: &Path) -> Result<Option<String>, LocalError> {
+        let path = dir.join(ID_FILE);
         let text = match self.read_small(&path, LEN as u64 + 1, Scope::Mailbox) {
             Err(LocalError::Malformed { .. }) => return Ok(None),
             text => text?,
@@ -32,11 +40,12 @@ impl Root {
     /// # Errors
     /// As the system says; the old one stays then.
     pub fn set_mailbox_id(&self, mailbox: &MailboxName, id: &str) -> Result<(), LocalError> {
-        let (dir, next) = (self.dir_of(mailbox), self.path.join(OWN).join("id.next"));
-        let path = dir.join(ID_FILE);
+        let dir = self.dir_of(mailbox);
+        // Beside it: the mailbox may lie on another disk than the root.
+        let (path, next) = (dir.join(ID_FILE), dir.join(format!("{ID_FILE}.next")));
         // Left by a crash: ours, and never read.
-        if_there(self.fs.remove_file(&next)).at(Scope::Root, "remove", &next)?;
-        let mut file = self.fs.create_new(&next).at(Scope::Root, "create", &next)?;
+        if_there(self.fs.remove_file(&next)).at(Scope::Mailbox, "remove", &next)?;
+        let mut file = self.fs.create_new(&next).at(Scope::Mailbox, "create", &next)?;
         file.write_at(format!("{id}\n").as_bytes(), 0)
             .and_then(|()| file.sync())
             .and_then(|()| self.fs.rename(&next, &path))
@@ -54,9 +63,16 @@ impl Root {
             return Err(LocalError::Unmirrored { path: self.dir_of(to), why });
         }
         self.spell_apart(to)?;
+        self.give_renamed(from, to)?;
         let (old, new) = (self.dir_of(from), self.dir_of(to));
         let parents = [&old, &new].map(|dir| dir.parent().unwrap_or(&self.path).to_owned());
-        if self.options.layout == Layout::Nested {
+        let is = self.fs.lstat(&old).at(Scope::Mailbox, "look at", &old)?.kind;
+        if is == Kind::Symlink && parents[0] != parents[1] {
+            // Its target may be relative to where it is.
+            let why = "it is a symbolic link and would go to another directory; move it by hand";
+            return Err(LocalError::Unmirrored { path: old, why });
+        }
+        if self.options.layout == Layout::Nested && parents[1] != self.path {
             make_dirs(self.fs.as_ref(), &parents[1], Scope::Mailbox)?;
         }
         self.fs.rename_noreplace(&old, &new).at(Scope::Mailbox, "rename", &old)?;

@@ -69,6 +69,13 @@ impl Layout {
         path
     }
 
+    /// The directory of a mailbox below a given one, which is that of the mailbox above it.
+    pub(super) fn below(self, dir: &Path, mailbox: &str, whole: bool) -> PathBuf {
+        let mut path = dir.to_owned();
+        push_level(&mut path, last_level(mailbox), whole);
+        path
+    }
+
     /// A level by itself, with what stands before it in a path.
     fn spell_level(self, level: &str, first: bool, whole: bool) -> Vec<u8> {
         match self {
@@ -139,13 +146,13 @@ impl Layout {
 }
 
 /// The names of a mailbox and of all that it lies below, the topmost first.
-fn prefixes(mailbox: &MailboxName) -> impl Iterator<Item = &str> {
+pub(super) fn prefixes(mailbox: &MailboxName) -> impl Iterator<Item = &str> {
     let text = mailbox.as_str();
     let ends = text.match_indices('/').map(|(at, _)| at).chain([text.len()]);
     ends.map(move |end| &text[..end])
 }
 
-fn last_level(name: &str) -> &str {
+pub(super) fn last_level(name: &str) -> &str {
     name.rsplit_once('/').map_or(name, |(_, level)| level)
 }
 

@@ -1,8 +1,11 @@
 //! The marker: which store a root belongs to, and how far the two have come together.
 
+use std::path::Path;
+
 use crate::reconcile::types::printable;
 
 use super::error::{At as _, LocalError, Scope, if_there};
+use super::fs::Fs;
 use super::layout::Layout;
 use super::root::{MARKER, OWN, Root};
 
@@ -103,6 +106,15 @@ impl Root {
         Ok(names.iter().filter_map(|name| self.marker_in(name).ok().flatten()).collect())
     }
 
+    /// Whether a directory has the marker of an account whose root it is.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    pub fn has_marker(fs: &dyn Fs, root: &Path) -> Result<bool, LocalError> {
+        let path = root.join(OWN).join(MARKER);
+        Ok(if_there(fs.lstat(&path)).at(Scope::Root, "look at", &path)?.is_some())
+    }
+
     fn marker_in(&self, file: &str) -> Result<Option<Marker>, LocalError> {
         let path = self.path.join(OWN).join(file);
         let Some(text) = self.read_small(&path, MARKER_MAX, Scope::Root)? else {
@@ -118,7 +130,38 @@ impl Root {
     /// # Errors
     /// As the system says; the old one stays then.
     pub fn write_marker(&self, marker: &Marker) -> Result<(), LocalError> {
+        if let Ok(Some(old)) = self.marker() {
+            let same = |m: &Marker| (m.account.clone(), m.machine.clone());
+            if old.store_id != marker.store_id && same(&old) == same(marker) {
+                self.note_former(old.store_id)?;
+            }
+        }
         self.write_own(&self.options.marker, marker.print().as_bytes())
+    }
+}
+
+/// Ids of stores that were lost, a line each, in a file of ours.
+const FORMER: &str = "former-stores";
+/// So many of them are kept.
+const FORMER_MAX: usize = 32;
+
+impl Root {
+    /// Ids of lost stores of this account on this machine, the oldest first.
+    pub(super) fn former_stores(&self) -> Result<Vec<String>, LocalError> {
+        let path = self.path.join(OWN).join(FORMER);
+        let text = self.read_small(&path, MARKER_MAX, Scope::Root)?.unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let is_id = |line: &&str| !line.is_empty() && line.bytes().all(|b| b.is_ascii_hexdigit());
+        let ids = text.lines().filter(is_id).filter(|id| *id != self.options.store_id);
+        Ok(ids.map(str::to_owned).collect())
+    }
+
+    fn note_former(&self, id: String) -> Result<(), LocalError> {
+        let mut ids = self.former_stores()?;
+        ids.retain(|known| *known != id);
+        ids.push(id);
+        let kept = &ids[ids.len().saturating_sub(FORMER_MAX)..];
+        self.write_own(FORMER, (kept.join("\n") + "\n").as_bytes())
     }
 }
 

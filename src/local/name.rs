@@ -88,6 +88,19 @@ pub fn with_flags(old: &str, system: System, keywords: &str) -> String {
     info
 }
 
+/// The info part with the flags and keyword letters of all of these; whatever else the first
+/// holds stays. Empty where all are.
+#[must_use]
+pub fn united(infos: &[&str]) -> String {
+    let first = infos.first().copied().unwrap_or_default();
+    if infos.iter().all(|info| info.is_empty()) {
+        return String::new();
+    }
+    let system = infos.iter().fold(System::NONE, |all, info| all.union(system_flags(info)));
+    let letters: String = infos.iter().flat_map(|info| keyword_letters(info)).collect();
+    with_flags(first, system, &letters)
+}
+
 /// Makes stems that no other process on any host makes.
 #[derive(Debug)]
 pub struct StemMaker {
@@ -156,6 +169,9 @@ mod tests {
         assert_eq!(set("2,!l2,", System::SEEN, ""), "2,2!S,");
         assert_eq!(system_flags("2,S,X=1"), System::SEEN);
         assert_eq!(system_flags("1,S"), System::NONE);
+        assert_eq!(united(&["2,Sa", "", "2,Fab"]), "2,FSab");
+        assert_eq!(united(&["2,S,X=1", "2,F"]), "2,FS,X=1");
+        assert_eq!((united(&["", ""]), united(&["", "2,"])), (String::new(), "2,".to_owned()));
         assert_eq!(keyword_letters("2,Sba,c").collect::<String>(), "ba");
     }
 

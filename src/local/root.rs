@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::reconcile::types::{DirStamps, FileStamp, MailboxName, Stem};
 
 use super::error::{At, LocalError, Scope, if_there};
-use super::fs::{Fs, Kind, Lock, LockGuard};
+use super::fs::{Fs, Kind, Lock, LockGuard, may_be_link};
 use super::layout::Layout;
 use super::name::{FileName, SEPARATOR, StemMaker, split};
 use super::spelling::Spelling;
@@ -75,6 +75,8 @@ pub struct Root {
     pub(super) options: RootOptions,
     stems: StemMaker,
     pub(super) spelling: Spelling,
+    /// Ids of our stores that were lost: what they left in `tmp/` is nobody's any more.
+    pub(super) former: Vec<String>,
     /// Given back when the root is dropped.
     _lock: Option<Box<dyn LockGuard>>,
 }
@@ -102,6 +104,8 @@ impl Root {
             None if options.create => make_dirs(fs.as_ref(), path, Scope::Root)?,
             None => return Err(LocalError::NoRoot { path: path.to_owned() }),
         }
+        // From here on by one rule, below the directory that the root is now (hazard 62).
+        let fs = fs.rooted(path).at(Scope::Root, "open the Maildir root", path)?;
         let lock = if let Some(name) = &options.lock {
             make_dirs(fs.as_ref(), &own, Scope::Root)?;
             let file = own.join(name);
@@ -114,8 +118,20 @@ impl Root {
         };
         let stems = StemMaker::new(&options.host, options.random);
         let (path, spelling) = (path.to_owned(), Spelling::default());
-        let root = Self { fs, path, options, stems, spelling, _lock: lock };
+        let former = Vec::new();
+        let mut root = Self { fs, path, options, stems, spelling, former, _lock: lock };
         root.load_spelling()?;
+        if root.options.lock.as_deref() == Some(LOCK) {
+            root.former = root.former_stores()?;
+            // The store that wrote the marker may be lost by now; a foreign one ends the run.
+            let other = root.marker().ok().flatten().map(|marker| marker.store_id);
+            root.former.extend(other.filter(|id| *id != root.options.store_id));
+            if let Err(error) = root.settle_removal() {
+                // Its disk may not be mounted: the note stays for a later run.
+                tracing::warn!(%error, "the removal of a mailbox is not finished yet");
+            }
+        }
+        root.load_given()?;
         Ok(root)
     }
 
@@ -141,7 +157,16 @@ impl Root {
     /// The directory of a mailbox, whether it exists or not.
     #[must_use]
     pub fn dir_of(&self, mailbox: &MailboxName) -> PathBuf {
-        self.path.join(self.spelling.with(|escaped| self.options.layout.spell(mailbox, escaped)))
+        self.path.join(self.spelling.path_of(self.options.layout, mailbox))
+    }
+
+    /// The mailbox of a directory, if there can be one; that of `cur` in it as well.
+    #[must_use]
+    pub fn name_at(&self, dir: &Path) -> Option<MailboxName> {
+        let relative = dir.strip_prefix(&self.path).ok()?;
+        let is_sub = relative.file_name().is_some_and(|name| !may_be_link(name.as_bytes()));
+        let relative = if is_sub { relative.parent()? } else { relative };
+        self.options.layout.read(relative).map(|(name, _)| name)
     }
 
     /// Whether a mailbox has its directory.
@@ -180,7 +205,7 @@ impl Root {
             return None;
         }
         let relative = sub.parent()?.strip_prefix(&self.path).ok()?;
-        let (mailbox, _) = self.options.layout.read(relative)?;
+        let (mailbox, _) = self.read_path(relative)?;
         let (stem, _) = split(path.file_name()?.as_bytes(), self.options.separator);
         Some((mailbox, Stem(stem.to_vec())))
     }
@@ -213,6 +238,16 @@ impl Root {
             .and_then(|()| self.fs.rename(&next, &path))
             .and_then(|()| self.fs.sync_dir(&own))
             .at(Scope::Root, "write", &path)
+    }
+
+    /// Removes a small file of ours in [`OWN`], durably.
+    pub(super) fn remove_own(&self, name: &str) -> Result<(), LocalError> {
+        let own = self.path.join(OWN);
+        let path = own.join(name);
+        if if_there(self.fs.remove_file(&path)).at(Scope::Root, "remove", &path)?.is_some() {
+            self.fs.sync_dir(&own).at(Scope::Root, "sync", &own)?;
+        }
+        Ok(())
     }
 
     /// A small file of ours, whole; `None` when it is not there.

@@ -212,6 +212,15 @@ impl Root {
         Ok(stems.iter().filter_map(|stem| listing.get(stem)).collect())
     }
 
+    /// Every file with this stem, each by itself; the one in `cur/` first.
+    ///
+    /// # Errors
+    /// As [`Root::list`].
+    pub fn names_of(&self, mailbox: &MailboxName, stem: &Stem) -> Result<Vec<Listed>, LocalError> {
+        let listing = self.list_some(mailbox, &|s| s == stem.0)?;
+        Ok(listing.slots.iter().map(|slot| listing.entry(slot).to_listed()).collect())
+    }
+
     /// Where one stem is now.
     pub(super) fn find_one(
         &self,

@@ -7,12 +7,13 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{OnceLock, PoisonError, RwLock};
 
 use crate::reconcile::types::MailboxName;
 
 use super::error::{At, LocalError, Scope, if_there};
+use super::given::Given;
 use super::layout::Layout;
 use super::root::{OWN, Root, make_dirs};
 
@@ -28,12 +29,37 @@ const ALIKE: [&str; 2] = ["probe-a-\u{e9}", "probe-A-e\u{301}"];
 pub(super) struct Spelling {
     folds: OnceLock<bool>,
     escaped: RwLock<BTreeSet<MailboxName>>,
+    given: RwLock<Given>,
 }
 
 impl Spelling {
     /// Uses what is known.
     pub(super) fn with<T>(&self, see: impl FnOnce(&BTreeSet<MailboxName>) -> T) -> T {
         see(&self.escaped.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The directory of a mailbox, relative to the root.
+    pub(super) fn path_of(&self, layout: Layout, mailbox: &MailboxName) -> PathBuf {
+        let given = self.given.read().unwrap_or_else(PoisonError::into_inner);
+        self.with(|escaped| match given.is_empty() {
+            true => layout.spell(mailbox, escaped),
+            false => layout.spell_given(mailbox, escaped, &given),
+        })
+    }
+
+    /// Directories of other programs, as they were recorded.
+    pub(super) fn given(&self) -> Given {
+        self.with_given(Given::clone)
+    }
+
+    /// Uses what is recorded of them.
+    pub(super) fn with_given<T>(&self, see: impl FnOnce(&Given) -> T) -> T {
+        see(&self.given.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces what is recorded of them.
+    pub(super) fn give(&self, given: Given) {
+        *self.given.write().unwrap_or_else(PoisonError::into_inner) = given;
     }
 
     /// Takes note of names that are spelled so.
@@ -70,6 +96,9 @@ impl Root {
 
     /// Whether a path leads to something that is spelled differently.
     fn is_taken(&self, dir: &Path) -> Result<bool, LocalError> {
+        if dir == self.path {
+            return Ok(false);
+        }
         let (Some(parent), Some(name)) = (dir.parent(), dir.file_name()) else { return Ok(false) };
         if if_there(self.fs.lstat(dir)).at(Scope::Mailbox, "look at", dir)?.is_none() {
             return Ok(false);

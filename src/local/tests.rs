@@ -24,7 +24,8 @@ fn options() -> RootOptions {
 
 fn world() -> World {
     let dir = tempfile::tempdir().unwrap();
-    let root = Root::open(Arc::new(RealFs), &dir.path().join("mail"), options()).unwrap();
+    let root =
+        Root::open(Arc::new(RealFs::default()), &dir.path().join("mail"), options()).unwrap();
     let inbox = MailboxName::new("INBOX");
     root.create_mailbox(&inbox).unwrap();
     World { dir, root, inbox }
@@ -320,14 +321,14 @@ fn a_batch_of_any_size_is_synced_and_a_failure_names_its_file() {
 #[test]
 fn a_root_has_one_holder_and_is_not_made_by_accident() {
     let w = world();
-    let again = || Root::open(Arc::new(RealFs), w.root.path(), options());
+    let again = || Root::open(Arc::new(RealFs::default()), w.root.path(), options());
     let error = again().unwrap_err();
     assert!(matches!(&error, LocalError::Locked { by, .. } if by.ends_with("@host")), "{error}");
     let guest = RootOptions { lock: None, ..options() };
-    assert!(Root::open(Arc::new(RealFs), w.root.path(), guest).is_ok());
+    assert!(Root::open(Arc::new(RealFs::default()), w.root.path(), guest).is_ok());
     let nowhere = w.path("../none");
     let strict = RootOptions { create: false, ..options() };
-    let error = Root::open(Arc::new(RealFs), &nowhere, strict).unwrap_err();
+    let error = Root::open(Arc::new(RealFs::default()), &nowhere, strict).unwrap_err();
     assert!(matches!(error, LocalError::NoRoot { .. }));
     assert!(!nowhere.exists());
     // A root may be a link; what is a link inside is no mailbox.
@@ -337,7 +338,7 @@ fn a_root_has_one_holder_and_is_not_made_by_accident() {
     symlink(w.root.path(), &link).unwrap();
     let World { root, dir: _dir, .. } = w;
     drop(root);
-    let root = Root::open(Arc::new(RealFs), &link, options()).unwrap();
+    let root = Root::open(Arc::new(RealFs::default()), &link, options()).unwrap();
     assert_eq!(root.mailboxes().unwrap().found.len(), 1);
 }
 
@@ -492,7 +493,7 @@ fn under_a_umask() {
     let umask = u32::from_str_radix(&umask, 8).unwrap();
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(umask));
     let top = dir.path().join("deep/mail");
-    let root = Root::open(Arc::new(RealFs), &top, options()).unwrap();
+    let root = Root::open(Arc::new(RealFs::default()), &top, options()).unwrap();
     let inbox = MailboxName::new("INBOX");
     root.create_mailbox(&inbox).unwrap();
     let mut delivery = root.begin(&inbox, &stem("a")).unwrap();

@@ -1,7 +1,11 @@
 //! The local trash, `.mailtide/trash/DAY/MAILBOX/NAME`: renames only, nothing is unlinked.
 //!
 //! There is no `cur` or `new` in it, so that no reader takes it for mailboxes. The day (UTC)
-//! comes first, so that what is old can go as a whole.
+//! comes first, so that what is old can go as a whole. A mailbox on another disk than the root,
+//! behind a link or a mount, has a trash of its own: `.mailtide/trash/…` in its directory.
+//!
+//! A mailbox goes part by part, so it is noted first: what a crash left of it is finished by
+//! the next run, or undone where mail came meanwhile (hazard 59).
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -18,6 +22,10 @@ use super::name::FileName;
 use super::root::{OWN, Root, make_dirs};
 use super::scan::Listed;
 
+/// The mailbox that is being put into the trash, in a file of ours.
+const REMOVING: &str = "removing";
+/// Longer than any mailbox name that a path has room for.
+const NOTE_MAX: u64 = 64 * 1024;
 /// A name that is taken gets a number behind it, up to this one.
 const TWINS_MAX: u32 = 10_000;
 
@@ -53,8 +61,8 @@ impl Root {
             Some(stamp) if stamp != seen.stamp => return Ok(TrashOutcome::Changed),
             Some(_) => {}
         }
-        let dir = self.trash_dir(mailbox, now_s)?;
-        let Some(kept) = self.rename_aside(&path, &dir, OsStr::from_bytes(&name.bytes))? else {
+        let aside = OsStr::from_bytes(&name.bytes);
+        let Some(kept) = self.put_aside(mailbox, &path, aside, now_s)? else {
             return self.trash_missing(mailbox, seen);
         };
         let now = if_there(self.fs.lstat(&kept)).at(Scope::Message, "look at", &kept)?;
@@ -68,6 +76,22 @@ impl Root {
             return Ok(TrashOutcome::Changed);
         }
         Ok(TrashOutcome::Trashed(kept))
+    }
+
+    /// Brings a message back from the trash. Where its name is taken meanwhile, it stays there.
+    ///
+    /// # Errors
+    /// As the system says; it stays in the trash then.
+    pub fn bring_back(
+        &self,
+        kept: &Path,
+        mailbox: &MailboxName,
+        name: &FileName,
+    ) -> Result<(), LocalError> {
+        match self.fs.rename_noreplace(kept, &self.path_of(mailbox, name)) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            other => other.at(Scope::Message, "bring back", kept),
+        }
     }
 
     fn trash_missing(
@@ -95,49 +119,119 @@ impl Root {
         now_s: i64,
     ) -> Result<Option<PathBuf>, LocalError> {
         let dir = self.dir_of(mailbox);
-        let mut target = None;
-        let parts = ["new", "cur", "tmp", "dovecot-keywords", FOLDER_MARK];
-        for part in parts {
+        let mut there = Vec::new();
+        for part in ["new", "cur", "tmp", "dovecot-keywords", FOLDER_MARK] {
             let path = dir.join(part);
-            if if_there(self.fs.lstat(&path)).at(Scope::Mailbox, "look at", &path)?.is_none() {
-                continue;
+            if if_there(self.fs.lstat(&path)).at(Scope::Mailbox, "look at", &path)?.is_some() {
+                there.push((part, path));
             }
-            let trash = self.trash_dir(mailbox, now_s)?;
+        }
+        if there.is_empty() {
+            return Ok(None);
+        }
+        self.write_own(REMOVING, mailbox.as_str().as_bytes())?;
+        let mut target = None;
+        for (part, path) in there {
             // Never `cur` or `new`: no reader shall take the trash for a mailbox.
             let reserved = RESERVED.contains(&part);
             let aside = if reserved { format!("was-{part}") } else { part.to_owned() };
-            self.rename_aside(&path, &trash, OsStr::new(&aside))?;
-            self.fs.sync_dir(&trash).at(Scope::Mailbox, "sync", &trash)?;
-            target = Some(trash);
-        }
-        if target.is_some() {
-            // Ours, and of no use without the mailbox.
-            let id = dir.join(ID_FILE);
-            if_there(self.fs.remove_file(&id)).at(Scope::Mailbox, "remove", &id)?;
-            self.fs.sync_dir(&dir).at(Scope::Mailbox, "sync", &dir)?;
-            match self.fs.remove_dir(&dir) {
-                Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => {
-                    self.trash_rest(mailbox, &dir, now_s)?;
-                }
-                other => if_there(other).map(|_| ()).at(Scope::Mailbox, "remove", &dir)?,
+            let kept = self.put_aside(mailbox, &path, OsStr::new(&aside), now_s)?;
+            if let Some(trash) = kept.as_deref().and_then(Path::parent) {
+                self.fs.sync_dir(trash).at(Scope::Mailbox, "sync", trash)?;
+                target = Some(trash.to_owned());
             }
         }
+        // Ours, and of no use without the mailbox.
+        let id = dir.join(ID_FILE);
+        if_there(self.fs.remove_file(&id)).at(Scope::Mailbox, "remove", &id)?;
+        self.fs.sync_dir(&dir).at(Scope::Mailbox, "sync", &dir)?;
+        self.remove_own(REMOVING)?;
+        if dir == self.path {
+            // The INBOX of Maildir++: the root stays.
+            return Ok(target);
+        }
+        match self.fs.remove_dir(&dir) {
+            Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => {
+                self.trash_rest(mailbox, &dir, now_s)?;
+            }
+            // A link to a directory, or a mount point: whoever made it removes it.
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::NotADirectory | io::ErrorKind::ResourceBusy
+                ) => {}
+            other => if_there(other).map(|_| ()).at(Scope::Mailbox, "remove", &dir)?,
+        }
         Ok(target)
+    }
+
+    /// Finishes [`Self::trash_mailbox`] where it was interrupted; where messages lie in what is
+    /// left, the mailbox is made whole again instead.
+    pub(super) fn settle_removal(&self) -> Result<(), LocalError> {
+        let note = self.path.join(OWN).join(REMOVING);
+        let Some(text) = self.read_small(&note, NOTE_MAX, Scope::Root)? else { return Ok(()) };
+        let Ok(name) = String::from_utf8(text) else { return self.remove_own(REMOVING) };
+        let mailbox = MailboxName::new(&name);
+        let dir = self.dir_of(&mailbox);
+        let (mut subs, mut messages) = (0, 0);
+        for sub in ["new", "cur"] {
+            let path = dir.join(sub);
+            let mut count = 0;
+            let read = self.fs.read_dir(&path, &mut |_, _, _| count += 1);
+            subs += u32::from(if_there(read).at(Scope::Mailbox, "read", &path)?.is_some());
+            messages += count;
+        }
+        if subs == 1 && messages > 0 {
+            for sub in RESERVED {
+                make_dirs(self.fs.as_ref(), &dir.join(sub), Scope::Mailbox)?;
+            }
+        } else if subs < 2 {
+            self.trash_mailbox(&mailbox, self.fs.now_s())?;
+        }
+        self.remove_own(REMOVING)
     }
 
     /// Mailboxes below it, or files of others: it stays, and is no mailbox. In Maildir++ nothing
     /// lies below, and other programs would go on to show what is left, so it goes as a whole.
     fn trash_rest(&self, mailbox: &MailboxName, dir: &Path, now_s: i64) -> Result<(), LocalError> {
         if self.options.layout == Layout::MaildirPlusPlus && !mailbox.is_inbox() {
-            let trash = self.trash_dir(mailbox, now_s)?;
+            let trash = self.trash_dir(&self.path, mailbox, now_s)?;
             self.rename_aside(dir, &trash, OsStr::new("rest"))?;
         }
         Ok(())
     }
 
-    /// The trash of a mailbox for a day, made if need be.
-    fn trash_dir(&self, mailbox: &MailboxName, now_s: i64) -> Result<PathBuf, LocalError> {
-        let own = self.path.join(OWN);
+    /// Renames something of a mailbox into its trash, which is on the same disk; `None` when it
+    /// is not there.
+    fn put_aside(
+        &self,
+        mailbox: &MailboxName,
+        path: &Path,
+        name: &OsStr,
+        now_s: i64,
+    ) -> Result<Option<PathBuf>, LocalError> {
+        let dir = self.dir_of(mailbox);
+        let dev = |path: &Path| Ok(self.fs.stat(path).at(Scope::Mailbox, "look at", path)?.dev);
+        if dev(&self.path)? == dev(&dir)? {
+            let trash = self.trash_dir(&self.path, mailbox, now_s)?;
+            match self.rename_aside(path, &trash, name) {
+                // Mounted from the same disk, which is a border too.
+                Err(error) if error.is_cross_device() => {}
+                other => return other,
+            }
+        }
+        let trash = self.trash_dir(&dir, mailbox, now_s)?;
+        self.rename_aside(path, &trash, name)
+    }
+
+    /// The trash of a mailbox for a day, in the root or in its own directory; made if need be.
+    fn trash_dir(
+        &self,
+        top: &Path,
+        mailbox: &MailboxName,
+        now_s: i64,
+    ) -> Result<PathBuf, LocalError> {
+        let own = top.join(OWN);
         let dir = own.join("trash").join(day(now_s)).join(OsStr::from_bytes(&flat(mailbox)));
         if if_there(self.fs.lstat(&dir)).at(Scope::Root, "look at", &dir)?.is_none() {
             make_dirs(self.fs.as_ref(), &dir, Scope::Root)?;

@@ -1,5 +1,6 @@
 //! The mailboxes of a root: found by a walk, and made.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -7,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use crate::reconcile::types::{DirStamps, MailboxName, Reach};
 
-use super::error::{At, LocalError, Scope};
-use super::fs::Kind;
-use super::layout::{Layout, RESERVED};
+use super::error::{At, LocalError, Scope, if_there};
+use super::fs::{Kind, Meta, is_no_directory, may_be_link};
+use super::layout::Layout;
 use super::maildirpp::{self, FOLDER_MARK};
 use super::root::{Root, make_dirs};
 
@@ -34,11 +35,21 @@ pub struct Mailboxes {
     pub found: Vec<LocalMailbox>,
     /// Every directory that is a mailbox or could lead to one, the root first.
     pub walked: Vec<PathBuf>,
+    /// Directories with messages whose names mailtide would not write, relative to the root:
+    /// other programs may have made them ([`Root::claim`]).
+    pub foreign: Vec<PathBuf>,
     /// What could not be looked into or cannot be mirrored, each with its reason.
     pub problems: Vec<LocalError>,
-    /// `Partial` when something could not be looked into: then no mailbox that is missing
-    /// may be called gone.
+    /// Other users' directories that cannot be read: none of ours, and left alone.
+    pub others: Vec<LocalError>,
+    /// Paths at which something is that could not be looked at, or is not what a mailbox is:
+    /// no mailbox at or below one of them may be called gone (hazard 62).
+    pub unknown: BTreeSet<PathBuf>,
+    /// `Partial` when something could not be looked into and it cannot be told what: then no
+    /// mailbox that is missing may be called gone.
     pub reach: Reach,
+    /// Whether mailboxes lie below one another: then so do those that are unknown.
+    nested: bool,
 }
 
 /// A directory on the way.
@@ -49,9 +60,68 @@ struct Place {
     depth: usize,
 }
 
+/// What a walk has yet to do, and where it was.
+#[derive(Debug, Default)]
+struct Way {
+    /// Directories, by their path relative to the root.
+    todo: BTreeMap<PathBuf, usize>,
+    /// Links to directories, the oldest first: a link that is added later takes no mailbox
+    /// away from the one that was there.
+    links: BTreeMap<(i64, PathBuf), usize>,
+    /// Device and inode of each directory that was met, and under what path.
+    met: BTreeMap<(u64, u64), PathBuf>,
+    /// Paths of directories that were met before.
+    twice: BTreeSet<PathBuf>,
+}
+
+impl Way {
+    /// The next directory; links only when no directory is left.
+    fn next(&mut self) -> Option<Place> {
+        let dir = self.todo.pop_first();
+        let next = dir.or_else(|| self.links.pop_first().map(|((_, path), depth)| (path, depth)));
+        next.map(|(relative, depth)| Place { relative, depth })
+    }
+
+    /// Notes a directory; gives the path of the same one, if it was met.
+    fn meet(&mut self, meta: &Meta, path: &Path) -> Option<PathBuf> {
+        if meta.stamp.ino == 0 {
+            // No number, nothing to tell it by.
+            return None;
+        }
+        let known = self.met.get(&(meta.dev, meta.stamp.ino)).cloned();
+        if known.is_none() {
+            self.met.insert((meta.dev, meta.stamp.ino), path.to_owned());
+        }
+        known
+    }
+}
+
+/// What lies in a directory, as far as it concerns mailboxes.
+#[derive(Debug, Default)]
+struct Below {
+    /// Directories, `cur`, `new` and `tmp` among them.
+    dirs: Vec<Vec<u8>>,
+    /// Symbolic links that may be followed.
+    links: Vec<Vec<u8>>,
+    /// Names where a directory could be, and what is there is none.
+    odd: Vec<Vec<u8>>,
+}
+
+impl Below {
+    fn has(&self, sub: &str) -> bool {
+        self.dirs.iter().any(|name| name == sub.as_bytes())
+    }
+
+    fn is_odd(&self, sub: &str) -> bool {
+        self.odd.iter().any(|name| name == sub.as_bytes())
+    }
+}
+
 impl Root {
-    /// Every mailbox of the root. Links are none, nor are directories of other programs: in
-    /// the nested layout those with a leading dot, in Maildir++ those without.
+    /// Every mailbox of the root. In the nested layout a directory with a leading dot, in Maildir++
+    /// one without, is none unless another program made it for a mailbox ([`Root::claim`]). A link
+    /// to a directory is followed; a directory that was met under another path is named and not
+    /// mirrored twice.
     ///
     /// # Errors
     /// Only when the root itself cannot be read; what is below becomes a problem.
@@ -59,32 +129,39 @@ impl Root {
         let mut all = Mailboxes {
             found: Vec::new(),
             walked: Vec::new(),
+            foreign: Vec::new(),
             problems: Vec::new(),
+            others: Vec::new(),
+            unknown: BTreeSet::new(),
             reach: Reach::Complete,
+            nested: self.options.layout == Layout::Nested,
         };
-        let mut todo = vec![Place { relative: PathBuf::new(), depth: 0 }];
-        while let Some(place) = todo.pop() {
+        let mut way = Way::default();
+        self.fs.refuse(BTreeSet::new());
+        way.todo.insert(PathBuf::new(), 0);
+        while let Some(place) = way.next() {
             let dir = self.path.join(&place.relative);
-            let mut below = self.directories_in(&place, &dir, &mut all)?;
-            all.walked.push(dir.clone());
-            let has = |sub: &str| below.iter().any(|b| b == sub.as_bytes());
-            if has("cur") || has("new") {
-                self.take_mailbox(&place.relative, &dir, has("cur") && has("new"), &mut all);
+            if !self.enter(&dir, &mut way, &mut all) {
+                continue;
             }
-            below.retain(|b| !RESERVED.iter().any(|r| b == r.as_bytes()));
-            let Place { relative, depth } = place;
-            if depth == self.depth_max() && !below.is_empty() {
-                if self.options.layout == Layout::Nested {
+            let below = self.directories_in(&place, &dir, &mut all)?;
+            let is_whole = below.has("cur") && below.has("new");
+            if self.is_dotted(&place.relative) && !is_whole {
+                continue;
+            }
+            all.walked.push(dir.clone());
+            self.take(&place.relative, &dir, &below, &mut all);
+            if place.depth == self.depth_max() {
+                let deeper = below.dirs.iter().chain(&below.links).any(|name| may_be_link(name));
+                if deeper && self.options.layout == Layout::Nested {
                     let why = "it lies too deep; move what is below it up";
                     all.problem(LocalError::Unmirrored { path: dir, why });
                 }
                 continue;
             }
-            todo.extend(below.iter().map(|b| {
-                let relative = relative.join(OsStr::from_bytes(b));
-                Place { relative, depth: depth + 1 }
-            }));
+            self.go_on(&place, below, &mut way, &mut all);
         }
+        self.fs.refuse(way.twice);
         all.found.sort_by(|a, b| a.name.cmp(&b.name));
         let (found, twice) = all.found.into_iter().partition(|m| self.dir_of(&m.name) == m.dir);
         all.found = found;
@@ -96,10 +173,60 @@ impl Root {
         Ok(all)
     }
 
+    /// Whether a directory is none of this layout, and of no interest unless another program
+    /// made it for a mailbox.
+    fn is_dotted(&self, relative: &Path) -> bool {
+        let has_dot = |dir: &&Path| dir.file_name().is_some_and(|n| n.as_bytes().starts_with(b"."));
+        let unknown = relative.ancestors().take_while(|dir| !self.is_given(dir));
+        self.options.layout == Layout::Nested && unknown.into_iter().any(|dir| has_dot(&dir))
+    }
+
     fn depth_max(&self) -> usize {
         match self.options.layout {
             Layout::Nested => DEPTH_MAX,
             Layout::MaildirPlusPlus => 1,
+        }
+    }
+
+    /// Whether a directory is to be walked: one that was not met under another path.
+    fn enter(&self, dir: &Path, way: &mut Way, all: &mut Mailboxes) -> bool {
+        // What cannot be looked at is said by whoever reads it.
+        let Ok(meta) = self.fs.stat(dir) else { return true };
+        let Some(met) = way.meet(&meta, dir) else { return true };
+        way.twice.insert(dir.to_owned());
+        let loops = dir.starts_with(&met);
+        let why = match loops {
+            true => "it leads back to a directory above it; remove it",
+            false => "it is another name of a directory that is mirrored; remove one of the two",
+        };
+        all.set_aside(LocalError::Unmirrored { path: dir.to_owned(), why });
+        false
+    }
+
+    /// Queues what lies below a directory.
+    fn go_on(&self, place: &Place, below: Below, way: &mut Way, all: &mut Mailboxes) {
+        let depth = place.depth + 1;
+        for name in below.dirs.iter().filter(|name| may_be_link(name)) {
+            way.todo.insert(place.relative.join(OsStr::from_bytes(name)), depth);
+        }
+        for name in below.links {
+            let relative = place.relative.join(OsStr::from_bytes(&name));
+            let path = self.path.join(&relative);
+            let led = self.fs.lstat(&path).and_then(|link| Ok((link, self.fs.stat(&path)?)));
+            match if_there(led).at(Scope::Mailbox, "follow", &path) {
+                Ok(None) => {}
+                Ok(Some((link, _))) => {
+                    way.links.insert((link.stamp.mtime_ns, relative), depth);
+                }
+                // A link to a file: people keep those, too.
+                Err(LocalError::Io { source, .. }) if is_no_directory(&source) => {
+                    all.unknown.insert(path);
+                }
+                Err(error) => all.set_aside(error),
+            }
+        }
+        for name in below.odd {
+            all.unknown.insert(self.path.join(&place.relative).join(OsStr::from_bytes(&name)));
         }
     }
 
@@ -109,22 +236,33 @@ impl Root {
         place: &Place,
         dir: &Path,
         all: &mut Mailboxes,
-    ) -> Result<Vec<Vec<u8>>, LocalError> {
-        let mut below = Vec::new();
+    ) -> Result<Below, LocalError> {
+        let mut below = Below::default();
         let read = self.fs.read_dir(dir, &mut |name, kind, _| {
+            // Those that are not of this layout are looked into all the same: other programs
+            // may have made them.
             let dotted = match self.options.layout {
-                // What has no dot is looked into all the same: it may be of another layout.
                 Layout::MaildirPlusPlus => place.depth == 0 && maildirpp::is_candidate(name),
-                Layout::Nested => false,
+                Layout::Nested => place.depth > 0 || maildirpp::is_candidate(name),
             };
-            if kind == Kind::Dir && (name.first() != Some(&b'.') || dotted) {
-                below.push(name.to_vec());
+            if name.first() == Some(&b'.') && !dotted {
+                return;
+            }
+            match kind {
+                Kind::Dir => below.dirs.push(name.to_vec()),
+                Kind::Symlink if may_be_link(name) => below.links.push(name.to_vec()),
+                _ => below.odd.push(name.to_vec()),
             }
         });
         match read.at(Scope::Mailbox, "read", dir) {
             // Gone since its parent was read: not a failure to look.
             Err(LocalError::Io { source, .. })
                 if place.depth > 0 && source.kind() == io::ErrorKind::NotFound => {}
+            Err(e) if place.depth > 0 && self.is_foreign(dir, &e) => {
+                all.unknown.insert(dir.to_owned());
+                all.others.push(e);
+            }
+            Err(_) if self.is_dotted(&place.relative) => {}
             Err(e) if place.depth > 0 => all.problem(e),
             Err(LocalError::Io { doing, path, source, .. }) => {
                 return Err(LocalError::Io { doing, path, scope: Scope::Root, source });
@@ -132,6 +270,32 @@ impl Root {
             other => other?,
         }
         Ok(below)
+    }
+
+    /// Whether a directory that may not be read belongs to another user, as `lost+found` does.
+    fn is_foreign(&self, dir: &Path, error: &LocalError) -> bool {
+        let LocalError::Io { source, .. } = error else { return false };
+        let own = self.fs.stat(&self.path).map(|meta| meta.owner);
+        source.kind() == io::ErrorKind::PermissionDenied
+            && self.fs.stat(dir).is_ok_and(|meta| own.is_ok_and(|own| own != meta.owner))
+    }
+
+    /// Takes a directory for a mailbox, where it has `cur` or `new`.
+    fn take(&self, relative: &Path, dir: &Path, below: &Below, all: &mut Mailboxes) {
+        let nested = self.options.layout == Layout::Nested;
+        let may_be_mailbox = !nested || !relative.as_os_str().is_empty();
+        for sub in ["cur", "new"] {
+            if may_be_mailbox && below.is_odd(sub) {
+                let path = dir.join(sub);
+                let why = "it must be a directory, and no link to one; remove it, or make it one";
+                all.problems.push(LocalError::Unmirrored { path, why });
+                all.unknown.insert(dir.to_owned());
+            }
+        }
+        let is_odd = below.is_odd("cur") || below.is_odd("new");
+        if !is_odd && (below.has("cur") || below.has("new")) {
+            self.take_mailbox(relative, dir, below.has("cur") && below.has("new"), all);
+        }
     }
 
     fn take_mailbox(&self, relative: &Path, dir: &Path, whole: bool, all: &mut Mailboxes) {
@@ -142,7 +306,13 @@ impl Root {
                        or use layout = \"maildir++\" in an empty state";
             return all.problem(unmirrored(why));
         }
-        let Some((name, escaped)) = self.options.layout.read(relative) else {
+        let Some((name, escaped)) = self.read_path(relative) else {
+            if whole {
+                all.foreign.push(relative.to_owned());
+            }
+            if self.is_dotted(relative) {
+                return;
+            }
             let first = relative.as_os_str().as_bytes().first();
             let why = if !nested && first != Some(&b'.') {
                 "in maildir++ a mailbox's directory begins with a dot; rename it"
@@ -156,12 +326,17 @@ impl Root {
                 return;
             }
             let why = "it has only one of cur and new; make the other";
-            return all.problem(unmirrored(why));
+            return all.set_aside(unmirrored(why));
         }
         self.spelling.add(escaped);
         match self.stamps_in(dir) {
             Ok(stamps) => all.found.push(LocalMailbox { name, dir: dir.to_owned(), stamps }),
-            Err(e) => all.problem(e),
+            Err(e) => all.set_aside(LocalError::Io {
+                doing: "look into",
+                path: dir.to_owned(),
+                scope: Scope::Mailbox,
+                source: io::Error::other(e.to_string()),
+            }),
         }
     }
 
@@ -198,7 +373,22 @@ impl Root {
 }
 
 impl Mailboxes {
-    fn problem(&mut self, error: LocalError) {
+    /// Whether the walk could not tell what is at this directory: a mailbox of it is not gone.
+    #[must_use]
+    pub fn is_unknown(&self, dir: &Path) -> bool {
+        match self.nested {
+            true => dir.ancestors().any(|above| self.unknown.contains(above)),
+            false => self.unknown.contains(dir),
+        }
+    }
+
+    /// Names what is wrong with one path; what is elsewhere is looked at all the same.
+    fn set_aside(&mut self, error: LocalError) {
+        self.unknown.insert(error.path().to_owned());
+        self.problems.push(error);
+    }
+
+    pub(super) fn problem(&mut self, error: LocalError) {
         self.problems.push(error);
         self.reach = Reach::Partial;
     }

@@ -1,7 +1,8 @@
 //! Mailboxes: created and deleted on either side, mirrored before and after their messages.
 
+use super::pairing::{Class, class};
 use super::plan::MailboxStep;
-use super::types::{MailboxName, Reach};
+use super::types::{MailboxName, Reach, Row};
 use super::world::{MailboxView, World};
 
 /// Plans what to do with each mailbox.
@@ -56,11 +57,16 @@ fn remove(world: &World, view: &MailboxView) -> Option<MailboxStep> {
     }
 }
 
+/// Mail that was filed here and never sent; and mail in doubt (its numbers changed before the
+/// mailbox went), once no mailbox of the server can be where it is.
 fn has_unsent_mail(world: &World, view: &MailboxView) -> bool {
     let id = view.mailbox.id;
-    world.rows.iter().any(|row| {
-        row.mailbox == id && row.local.is_some() && row.remote.is_none() && row.base.is_none()
-    })
+    let searched = || {
+        let whole = |v: &MailboxView| v.remote_reach != Reach::Partial && v.remotes_beyond == 0;
+        world.mailboxes.values().all(whole) && !world.rows.iter().any(super::messages::is_unknown)
+    };
+    let here = |row: &&Row| row.mailbox == id && class(row) == Class::LocalNew;
+    world.rows.iter().filter(here).any(|row| row.base.is_none() || searched())
 }
 
 /// Mail that arrived on the server after its directory was removed here.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::doubt;
 use super::flags::{Merge, agreed_now, merge};
 use super::pairing::{self, Cast, Class, class};
 use super::plan::{Plan, RemoteRemoval, Step};
@@ -12,9 +13,14 @@ use super::world::{MailboxView, OnLocalDelete, OnRemoteDelete, Policy, World};
 /// open: every new message identified, every look complete.
 pub fn plan(world: &World, plan: &mut Plan) {
     let mut cast = Cast::new(world);
-    let believed = world.mailboxes.values().all(|view| view.local_reach != Reach::Partial);
+    let seen = |reach: Reach| reach != Reach::Partial;
+    let here = world.disk_seen && world.mailboxes.values().all(|view| seen(view.local_reach));
+    let there = world.mailboxes.values().all(|view| seen(view.remote_reach));
     let steps = &mut plan.steps;
     pairing::pair_in_place(&mut cast, steps);
+    if !world.policy.pull_only {
+        doubt::refile(&mut cast, steps);
+    }
     pairing::reattach(&mut cast, steps);
     pairing::arrive(&mut cast, steps);
     if !world.policy.pull_only {
@@ -26,10 +32,10 @@ pub fn plan(world: &World, plan: &mut Plan) {
         push(&mut cast, steps);
     }
     flags(&mut cast, steps);
-    if believed {
+    if here {
         remove_remote(&mut cast, steps);
     }
-    if world.mailboxes.values().all(|view| view.remote_reach != Reach::Partial) {
+    if there {
         remove_local(&mut cast, steps);
     }
     forget(&mut cast, steps);
@@ -94,6 +100,14 @@ pub fn ready_for_additions(cast: &Cast<'_>) -> BTreeSet<MailboxId> {
     ready.map(|(id, _)| *id).collect()
 }
 
+/// Whether every mailbox of the server was seen, and no new message is left that could be one
+/// which is looked for.
+pub(super) fn everything_is_identified(cast: &Cast<'_>) -> bool {
+    let whole =
+        |view: &MailboxView| view.remote_reach != Reach::Partial && view.remotes_beyond == 0;
+    cast.world.mailboxes.values().all(whole) && cast.open(Class::RemoteNew).next().is_none()
+}
+
 /// A server message that nobody has looked into yet.
 #[must_use]
 pub fn is_unknown(row: &Row) -> bool {
@@ -126,13 +140,23 @@ fn is_twin(row: &Row, of: &Row, uid_next: u32) -> bool {
     above && row.content.is_some() && row.content == of.content
 }
 
+/// Whether a file may be put into a mailbox. While its rows are in doubt, one that was not seen may
+/// be the very message: all of its directory has to be (hazard 54).
+#[must_use]
+pub fn takes_files(view: &MailboxView) -> bool {
+    !view.mailbox.restated || view.local_reach == Reach::Complete
+}
+
 fn fetch(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
+    // Asking each of many is dear, and there is rarely any.
+    let doubt = cast.open(Class::LocalNew).any(pairing::is_in_doubt);
     let wanted: Vec<RowId> = cast
         .open(Class::RemoteNew)
         .filter(|row| {
             // A mailbox that is new here gets its directory before the steps are taken.
             let view = cast.world.mailboxes.get(&row.mailbox);
-            view.is_some_and(|view| view.mailbox.local || !view.mailbox.base)
+            view.is_some_and(|view| (view.mailbox.local || !view.mailbox.base) && takes_files(view))
+                && !(doubt && cast.waits_for_doubt(row))
         })
         .map(|row| row.id)
         .collect();
@@ -141,13 +165,52 @@ fn fetch(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
 
 fn push(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
     let ready = ready_for_additions(cast);
+    let searched = everything_is_identified(cast);
     let wanted: Vec<RowId> = cast
         .open(Class::LocalNew)
         .filter(|row| ready.contains(&row.mailbox) && !waits_for_a_late_append(cast.world, row))
+        .filter(|row| !may_be_there(cast, row) && !may_come_down(cast, row))
+        // What was numbered anew may have been moved to any mailbox (hazard 56).
+        .filter(|row| searched || !pairing::is_in_doubt(row))
         .map(|row| row.id)
         .collect();
     cast.take(wanted.iter().copied());
     steps.extend(wanted.into_iter().map(Step::Push));
+}
+
+/// The message may be on the server already, from where it only has to be moved: the file came
+/// from a place that still has a claim, or was sent and may have been moved on (hazard 55).
+fn may_be_there(cast: &Cast<'_>, row: &Row) -> bool {
+    let claims = row.content.into_iter().flat_map(|content| cast.with_content(content));
+    let mut claims = claims.filter(|other| other.id != row.id);
+    let open = |row: &Row| cast.is_taken(row) || !is_claim_void(cast, row);
+    let may_be = |other: &Row| match pairing::is_claim(other) {
+        true => !is_claim_void(cast, other),
+        false => pairing::is_left(other) && open(other),
+    };
+    if claims.any(may_be) {
+        return true;
+    }
+    let sent = matches!(row.journal, Journal::Pushing { .. });
+    let beyond = || cast.world.mailboxes.values().any(|view| view.remotes_beyond > 0);
+    sent && (beyond()
+        || cast
+            .world
+            .rows
+            .iter()
+            .any(|other| is_unknown(other) && other.content.is_none() && !cast.is_taken(other)))
+}
+
+/// The same message may be about to come down in another mailbox: once it is known, this one is
+/// a copy of it. Sent beside it, and the answer lost, it would be taken for the one sent.
+fn may_come_down(cast: &Cast<'_>, row: &Row) -> bool {
+    let size = |row: &Row| row.words.as_ref().map(|words| words.size);
+    let loose = |row: &Row| row.header.map(|header| header.loose);
+    let unlike = |other: &Row| loose(other).zip(loose(row)).is_some_and(|(a, b)| a != b);
+    row.journal == Journal::Idle
+        && cast
+            .open(Class::RemoteNew)
+            .any(|other| other.content.is_none() && size(other) == size(row) && !unlike(other))
 }
 
 /// A literal that was wholly sent may still be on its way: not again in this run, and not
@@ -184,6 +247,8 @@ fn remove_remote(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
             steps.push(Step::RemoveRemote { row: row.id, how });
         } else if policy.pull_only || policy.on_local_delete == OnLocalDelete::Keep {
             steps.push(Step::Keep(row.id));
+        } else if policy.brings_back && !is_explained_elsewhere(cast, row) {
+            steps.push(Step::BringBack(row.id));
         } else if !is_explained_elsewhere(cast, row) {
             steps.push(Step::RemoveRemote { row: row.id, how: removal(cast.world, row) });
         } else {
@@ -217,8 +282,7 @@ fn removal(world: &World, row: &Row) -> RemoteRemoval {
 
 fn remove_local(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
     // A new message that nobody has looked into yet could be where a departed one went.
-    let beyond = cast.world.mailboxes.values().any(|view| view.remotes_beyond > 0);
-    if beyond || cast.open(Class::RemoteNew).next().is_some() {
+    if !everything_is_identified(cast) {
         return;
     }
     let gone = cast.open(Class::RemoteGone).filter(|row| !could_be_taken_for(cast, row));
@@ -227,6 +291,8 @@ fn remove_local(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
         cast.take([row]);
         if cast.world.policy.on_remote_delete == OnRemoteDelete::Keep {
             steps.push(Step::Keep(row));
+        } else if cast.world.policy.brings_back {
+            steps.push(Step::BringBack(row));
         } else {
             steps.push(Step::RemoveLocal(row));
         }
@@ -250,10 +316,30 @@ fn forget(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
         .chain(cast.open(Class::RemoteNew))
         .filter_map(|row| row.content)
         .collect();
+    // A file that goes up in this round still needs its past for the letters of its name.
+    let files = cast.world.rows.iter().filter(|row| class(row) == Class::LocalNew);
+    let pushed: BTreeSet<_> =
+        files.filter(|row| !row.is_set_aside()).filter_map(|row| row.content).collect();
     let gone = cast.open(Class::BothGone).filter(|row| match row.content {
-        Some(content) => !open.contains(&content),
+        Some(content) => {
+            !open.contains(&content) && (row.letters.is_empty() || !pushed.contains(&content))
+        }
         None => true,
     });
+    let gone = gone.filter(|row| !pairing::is_claim(row) || is_claim_void(cast, row));
     let gone: Vec<RowId> = gone.map(|row| row.id).collect();
     steps.extend(gone.into_iter().map(Step::Forget));
+}
+
+/// A claim ends when a later look, complete, shows nothing that it could be for.
+fn is_claim_void(cast: &Cast<'_>, claim: &Row) -> bool {
+    let in_this_run = match claim.journal {
+        Journal::Pushing { run, sent, .. } => sent && run == cast.world.run,
+        _ => false,
+    };
+    let Some(view) = cast.world.mailboxes.get(&claim.mailbox) else { return true };
+    let mut rows = cast.world.rows.iter();
+    let unknown = rows.any(|row| row.mailbox == claim.mailbox && is_unknown(row));
+    let seen = view.remote_reach == Reach::Complete && view.remotes_beyond == 0;
+    seen && !unknown && !in_this_run
 }

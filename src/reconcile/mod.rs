@@ -16,6 +16,8 @@
 //! A move needs no notion of its own: *new here with known content* and *gone there* is an
 //! addition and a removal that waits for it, folded into one step where both are seen.
 
+mod alike;
+mod doubt;
 pub mod flags;
 pub mod guard;
 pub mod mailboxes;

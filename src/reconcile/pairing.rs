@@ -6,14 +6,23 @@
 //! *my own append* = UID ≥ the noted UIDNEXT, then a header key, counted; *what another tool
 //! filed* = a loose key, for one file and one message of the same mailbox only.
 
+mod left;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::alike::{
+    contradicts, date, has_been_remote, have_one_object_id, is_of_one_time, same_facts,
+    same_size_and_header, same_words,
+};
 use super::plan::Step;
 use super::types::{
-    ContentId, Flags, HeaderKeys, Journal, MailboxId, Row, RowId, SetAsideKind, SpecialUse, Stem,
+    ContentId, Flags, HeaderKeys, Journal, MailboxId, Reach, Row, RowId, SetAsideKind, SpecialUse,
+    Stem,
 };
-use super::world::World;
+use super::world::{MailboxView, World};
+
+pub use left::is_left;
 
 /// What a row is, judged by its columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +53,21 @@ pub fn class(row: &Row) -> Class {
         (false, true, false) => Class::LocalNew,
         (false, false, true) => Class::RemoteNew,
     }
+}
+
+/// Whether the row's file is gone while an APPEND, COPY or MOVE of it may have been carried
+/// out: what turns up on the server is its message, wherever the file went (hazard 55).
+#[must_use]
+pub fn is_claim(row: &Row) -> bool {
+    let under_way = matches!(row.journal, Journal::Pushing { .. } | Journal::Moving { .. });
+    under_way && class(row) == Class::BothGone && is_active(row)
+}
+
+/// A file whose message was numbered anew and not found under its new number yet: it may have
+/// gone to another mailbox, or away.
+#[must_use]
+pub fn is_in_doubt(row: &Row) -> bool {
+    class(row) == Class::LocalNew && row.restated && row.base.is_some()
 }
 
 /// Whether a row takes part in decisions at all.
@@ -152,6 +176,53 @@ impl<'w> Cast<'w> {
         self.by_content.get(&content).into_iter().flatten().copied()
     }
 
+    /// Whether texts of one header are often different ones there: drafts are saved again.
+    fn holds_drafts(&self, mailbox: MailboxId) -> bool {
+        let name = self.world.mailboxes.get(&mailbox).map(|view| view.mailbox.name.as_str());
+        let last = name.and_then(|name| name.rsplit('/').next()).unwrap_or_default();
+        self.is(mailbox, SpecialUse::Drafts) || last.eq_ignore_ascii_case("drafts")
+    }
+
+    /// Whether a new message of a mailbox could be the one of a row in doubt: only its body can
+    /// tell.
+    fn could_be(&self, row: &Row, mailbox: MailboxId) -> bool {
+        self.open(Class::RemoteNew).any(|new| {
+            let loose = |row: &Row| row.header.map(|header| header.loose);
+            let unlike = loose(new).zip(loose(row)).is_some_and(|(a, b)| a != b);
+            new.mailbox == mailbox && new.content.is_none() && !unlike
+        })
+    }
+
+    /// Whether the message of a row in doubt is known to be in its mailbox no more: the whole
+    /// mailbox was seen, and it is none of the messages there.
+    fn is_lost(&self, row: &Row) -> bool {
+        let seen = |view: &MailboxView| {
+            let whole = view.remote_reach != Reach::Partial && view.remotes_beyond == 0;
+            whole && (!view.mailbox.remote || view.mailbox.cursor.is_some())
+        };
+        is_in_doubt(row)
+            && is_active(row)
+            && self.world.mailboxes.get(&row.mailbox).is_some_and(seen)
+            && !self.could_be(row, row.mailbox)
+    }
+
+    /// Whether a new message waits: it is that of a file in doubt, whose own mailbox has to be
+    /// seen first. What could also be that of a file beside it is looked into at once.
+    #[must_use]
+    pub fn waits_for_doubt(&self, to: &Row) -> bool {
+        let Some(known) = known_elsewhere(self, to) else { return false };
+        let mut doubt = known.into_iter().filter(|row| is_in_doubt(row) && is_active(row));
+        let elsewhere = doubt.any(|row| row.mailbox != to.mailbox && !self.is_lost(row));
+        let beside = |row: &Row| {
+            let loose = |row: &Row| row.header.map(|header| header.loose);
+            let unlike = loose(row).zip(loose(to)).is_some_and(|(a, b)| a != b);
+            row.mailbox == to.mailbox && !unlike
+        };
+        elsewhere
+            && (to.content.is_some()
+                || !self.open(Class::LocalNew).any(|row| is_in_doubt(row) && beside(row)))
+    }
+
     fn is(&self, mailbox: MailboxId, special_use: SpecialUse) -> bool {
         self.world.mailboxes.get(&mailbox).is_some_and(|view| view.is(special_use))
     }
@@ -166,11 +237,6 @@ fn affinity(row: &Row, stem: Option<&Stem>, flags: &Flags, date: Option<i64>) ->
     (same_stem, same_flags, same_date, Reverse(row.id))
 }
 
-/// INTERNALDATE, or the file's own before the server said one.
-fn date(row: &Row) -> Option<i64> {
-    row.words.as_ref().map(|words| words.date)
-}
-
 fn best<'w>(
     candidates: impl Iterator<Item = &'w Row>,
     stem: Option<&Stem>,
@@ -180,27 +246,11 @@ fn best<'w>(
     candidates.max_by_key(|row| affinity(row, stem, flags, date))
 }
 
-/// The server says of both that they are the same message.
-fn same_words(a: &Row, b: &Row) -> bool {
-    let (Some(x), Some(y)) = (&a.words, &b.words) else { return false };
-    if let (Some(i), Some(j)) = (&x.object_id, &y.object_id) {
-        return i == j;
-    }
-    let (Some(h), Some(k)) = (&a.header, &b.header) else { return false };
-    x.size == y.size && x.date == y.date && h.hash == k.hash && h.has_message_id
-}
-
-/// Size and header agree; the date orders candidates, it does not exclude (hazard 20).
-fn same_size_and_header(a: &Row, b: &Row) -> bool {
-    let (Some(x), Some(y)) = (&a.words, &b.words) else { return false };
-    let (Some(h), Some(k)) = (&a.header, &b.header) else { return false };
-    x.size == y.size && h.hash == k.hash && h.has_message_id
-}
-
 /// Pairs files with server messages of the same mailbox; no transfer.
 pub fn pair_in_place(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
     // Without a file that waits, as in a first download, there is nothing to be paired with.
-    if cast.open(Class::LocalNew).next().is_none() {
+    let waits = cast.open(Class::LocalNew).next().is_some();
+    if !waits && !cast.open(Class::BothGone).any(is_claim) {
         return;
     }
     let arrivals: Vec<&Row> = cast.open(Class::RemoteNew).collect();
@@ -208,7 +258,9 @@ pub fn pair_in_place(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
         let found = pair_by_content(cast, remote)
             .or_else(|| pair_own_append(cast, remote))
             .or_else(|| pair_known_source(cast, remote))
-            .or_else(|| pair_by_header(cast, remote));
+            .or_else(|| left::pair_claim(cast, remote))
+            .or_else(|| pair_by_header(cast, remote))
+            .or_else(|| left::pair(cast, remote));
         if let Some((local, past, weak)) = found {
             cast.take([local, remote.id]);
             cast.take(past);
@@ -248,7 +300,8 @@ fn pair_by_content(cast: &Cast<'_>, remote: &Row) -> Option<Found> {
     });
     let flags = remote.remote.as_ref().map(|r| r.flags.clone()).unwrap_or_default();
     let local = best(same, None, &flags, date(remote))?;
-    Some((local.id, past_of(cast, local), local.weak))
+    // What was found to be the same but for other tools' fields bears the file's content.
+    Some((local.id, past_of(cast, local), local.weak || remote.weak))
 }
 
 /// Our own APPEND whose answer was lost: at or above the UIDNEXT noted before it.
@@ -256,27 +309,78 @@ fn pair_own_append(cast: &Cast<'_>, remote: &Row) -> Option<Found> {
     let uid = remote.remote.as_ref()?.uid.0;
     let header = remote.header.as_ref()?;
     let validity = cast.world.mailboxes.get(&remote.mailbox)?.mailbox.cursor?.uid_validity;
-    let ours =
-        cast.with_header(Class::LocalNew, remote.mailbox, header).filter(|row| match row.journal {
+    let ours = |wanted: Class| {
+        cast.with_header(wanted, remote.mailbox, header).filter(|row| match row.journal {
             Journal::Pushing { uid_validity, uid_next, .. } => {
                 uid_validity == validity && uid >= uid_next
             }
             _ => false,
-        });
+        })
+    };
+    if !is_our_append_alone(cast, remote, header, ours) {
+        return None;
+    }
     let flags = remote.remote.as_ref().map(|r| r.flags.clone()).unwrap_or_default();
-    let local = best(ours, None, &flags, date(remote))?;
+    let local = best(ours(Class::LocalNew), None, &flags, date(remote))
+        // Its file was moved, edited or removed meanwhile: the message is ours all the same.
+        .or_else(|| {
+            best(
+                ours(Class::BothGone).filter(|row| !left::may_be_another(cast, row)),
+                None,
+                &flags,
+                date(remote),
+            )
+        })?;
     Some((local.id, None, local.weak))
 }
 
-/// A COPY or MOVE of ours, or another client's, of a message whose file is here already.
+/// Whether nothing but an upload of ours can be meant: another message of that header, ours or
+/// another client's, is told apart by its body (hazard 52).
+fn is_our_append_alone<'w, I: Iterator<Item = &'w Row>>(
+    cast: &Cast<'w>,
+    remote: &Row,
+    header: &HeaderKeys,
+    ours: impl Fn(Class) -> I,
+) -> bool {
+    let sent = || ours(Class::LocalNew).chain(ours(Class::BothGone));
+    let contents: BTreeSet<_> = sent().map(|row| row.content).collect();
+    let others = || {
+        let alike = cast.with_header(Class::RemoteNew, remote.mailbox, header);
+        alike.filter(|row| row.id != remote.id)
+    };
+    match remote.content {
+        // Each of the same bytes: it is of no matter which is which.
+        None => contents.len() == 1 && others().count() < sent().count(),
+        // The server altered it, unless ours is among those that came down or are yet to come.
+        Some(_) => others().all(|row| row.content.is_some() && !contents.contains(&row.content)),
+    }
+}
+
+/// Whether an upload of this row may have been carried out, and its message moved on by
+/// another client before it was seen: the server has handed out numbers since.
+fn may_have_moved_on(world: &World, row: &Row) -> bool {
+    let Journal::Pushing { uid_validity, uid_next, .. } = row.journal else { return false };
+    let cursor = world.mailboxes.get(&row.mailbox).and_then(|view| view.mailbox.cursor);
+    row.remote.is_none()
+        && cursor.is_some_and(|now| now.uid_validity == uid_validity && now.uid_next > uid_next)
+}
+
+/// A COPY or MOVE of ours, or another client's move, of a message whose file is here already.
+/// While the message is still at its old place, another client's copy is told by its body.
 fn pair_known_source(cast: &Cast<'_>, remote: &Row) -> Option<Found> {
+    if !is_told_by_words(cast, remote) {
+        return None;
+    }
     let sources = cast.like(remote).filter(|row| has_been_remote(row) && same_words(row, remote));
-    let local = sources.filter_map(|source| source.content.map(|c| (source.id, c))).find_map(
+    let local = sources.filter_map(|source| source.content.map(|c| (source, c))).find_map(
         |(source, content)| {
             cast.with_content(content).find(|local| {
-                local.id != source
+                let ours =
+                    matches!(local.journal, Journal::Moving { from, .. } if from == source.id);
+                local.id != source.id
                     && local.mailbox == remote.mailbox
                     && class(local) == Class::LocalNew
+                    && (ours || source.remote.is_none() || have_one_object_id(source, remote))
                     && is_active(local)
                     && !cast.is_taken(local)
             })
@@ -285,13 +389,28 @@ fn pair_known_source(cast: &Cast<'_>, remote: &Row) -> Option<Found> {
     Some((local.id, past_of(cast, local), local.weak))
 }
 
-fn has_been_remote(row: &Row) -> bool {
-    !row.weak && (row.remote.is_some() || row.base.is_some())
+/// Whether what the server says of a new message means one text: no other that is known bears
+/// the same words, and no other new one beside it (hazard 52).
+fn is_told_by_words(cast: &Cast<'_>, remote: &Row) -> bool {
+    let alike = || cast.like(remote).filter(|row| row.id != remote.id && same_words(row, remote));
+    let contents: BTreeSet<_> = alike().filter_map(|row| row.content).collect();
+    let rival = |row: &Row| {
+        row.mailbox == remote.mailbox
+            && class(row) == Class::RemoteNew
+            && !have_one_object_id(row, remote)
+    };
+    contents.len() == 1 && !alike().any(rival)
 }
 
-/// Renumbered, lost state, or filed by another program: one file, one message, one header.
+/// Renumbered, lost state, or filed by another program, and told without the body: one file and
+/// one message whose size, header and time agree. Where anything is left open the body is fetched
+/// once and compared (hazard 52).
 fn pair_by_header(cast: &Cast<'_>, remote: &Row) -> Option<Found> {
     let header = remote.header.as_ref()?;
+    // A body that came down was compared with every file that it could be.
+    if remote.content.is_some() || !header.has_message_id || cast.holds_drafts(remote.mailbox) {
+        return None;
+    }
     let files = || cast.with_header(Class::LocalNew, remote.mailbox, header);
     let others = || cast.with_header(Class::RemoteNew, remote.mailbox, header);
     let same = || files().filter(|row| same_size_and_header(row, remote));
@@ -300,17 +419,17 @@ fn pair_by_header(cast: &Cast<'_>, remote: &Row) -> Option<Found> {
     // With more than one message of this header only their bodies can tell them apart.
     if contents.len() == 1 && rivals == 1 {
         let flags = remote.remote.as_ref().map(|r| r.flags.clone()).unwrap_or_default();
-        let local = best(same(), None, &flags, date(remote))?;
+        let proved = same().filter(|row| is_of_one_time(row, remote) && !contradicts(row, remote));
+        let local = best(proved, None, &flags, date(remote))?;
         // Moved to the same place on both sides: its past keeps flags from coming back.
         return Some((local.id, past_of(cast, local), local.weak));
     }
-    let restated = cast.world.mailboxes.get(&remote.mailbox)?.mailbox.restated;
-    if !restated || !header.has_message_id {
-        return None;
-    }
+    // The server altered its text on the way up, and says of it what it always said.
     let (mut files, mut others) = (files(), others());
     match (files.next(), files.next(), others.next(), others.next()) {
-        (Some(local), None, Some(_), None) => Some((local.id, None, true)),
+        (Some(local), None, Some(_), None) if same_facts(local, remote) => {
+            Some((local.id, None, true))
+        }
         _ => None,
     }
 }
@@ -325,7 +444,8 @@ pub fn reattach(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
         let is_wanted = cast.with_content(content).any(|row| {
             let lost = class(row) == Class::LocalGone && !cast.is_taken(row);
             let moved = !cast.world.policy.pull_only && is_active(row) && !row.weak;
-            lost && (row.mailbox == found.mailbox || moved)
+            // What a claim was sent for is not found yet, or only now.
+            (lost && (row.mailbox == found.mailbox || moved)) || is_claim(row)
         });
         let gone = cast.with_content(content).filter(|row| {
             row.mailbox == found.mailbox
@@ -347,7 +467,10 @@ pub fn arrive(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
     if cast.by_content.is_empty() {
         return;
     }
-    let arrivals: Vec<&Row> = cast.open(Class::RemoteNew).collect();
+    let mailboxes = &cast.world.mailboxes;
+    let takes_files =
+        |row: &&Row| mailboxes.get(&row.mailbox).is_some_and(super::messages::takes_files);
+    let arrivals: Vec<&Row> = cast.open(Class::RemoteNew).filter(takes_files).collect();
     for to in arrivals {
         if let Some(step) = arrival(cast, to) {
             cast.take(step.rows().into_iter().filter(|row| match &step {
@@ -371,7 +494,8 @@ fn arrival(cast: &Cast<'_>, to: &Row) -> Option<Step> {
     let of = |wanted: Class| {
         known.iter().copied().filter(move |row| class(row) == wanted && !cast.is_taken(row))
     };
-    if let Some(from) = best(of(Class::RemoteGone), None, &flags, date(to)) {
+    let lost = of(Class::RemoteGone).chain(of(Class::LocalNew).filter(|row| cast.is_lost(row)));
+    if let Some(from) = best(lost, None, &flags, date(to)) {
         return Some(Step::LocalMove { from: from.id, to: to.id, past: None });
     }
     // Moved on both sides: the file lies where the reader put it; the remote's place wins.
@@ -381,7 +505,22 @@ fn arrival(cast: &Cast<'_>, to: &Row) -> Option<Step> {
             return Some(Step::LocalMove { from: from.id, to: to.id, past: Some(past.id) });
         }
     }
-    let from = best(of(Class::Paired), None, &flags, date(to))?;
+    // Sent from here and moved on by another client before a look showed it.
+    let sent = known.iter().copied().filter(|row| {
+        class(row) == Class::LocalNew
+            && !cast.is_taken(row)
+            && may_have_moved_on(cast.world, row)
+            // With an equal message elsewhere nothing tells which of them it is.
+            && cast.with_content(content).all(|other| other.id == row.id || other.id == to.id)
+    });
+    if let Some(from) = best(sent, None, &flags, date(to)) {
+        return Some(Step::LocalMove { from: from.id, to: to.id, past: None });
+    }
+    // Where the original stays another text may have the same words: only the server's own name
+    // of it, or its body, tells that it is a copy (hazard 52).
+    let copied =
+        of(Class::Paired).filter(|row| to.content.is_some() || have_one_object_id(row, to));
+    let from = best(copied, None, &flags, date(to))?;
     Some(Step::LocalCopy { from: from.id, to: to.id })
 }
 
@@ -390,7 +529,7 @@ fn known_elsewhere<'w>(cast: &Cast<'w>, to: &Row) -> Option<Vec<&'w Row>> {
     let elsewhere = |row: &&Row| {
         row.id != to.id
             && row.content.is_some()
-            && has_been_remote(row)
+            && (has_been_remote(row) || (!row.weak && may_have_moved_on(cast.world, row)))
             && (row.mailbox != to.mailbox || row.remote.is_none())
     };
     if let Some(content) = to.content {
@@ -402,6 +541,8 @@ fn known_elsewhere<'w>(cast: &Cast<'w>, to: &Row) -> Option<Vec<&'w Row>> {
     let same = cast
         .like(to)
         .filter(elsewhere)
+        // What was only sent has no words of the server's: its body is compared.
+        .filter(|row| has_been_remote(row))
         .filter(|row| same_words(row, to))
         .filter(|row| !(drafts && cast.is(row.mailbox, SpecialUse::Drafts)));
     Some(same.collect())
@@ -412,13 +553,19 @@ fn known_elsewhere<'w>(cast: &Cast<'w>, to: &Row) -> Option<Vec<&'w Row>> {
 pub fn depart(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
     let ready = super::messages::ready_for_additions(cast);
     let arrivals: Vec<&Row> = cast.open(Class::LocalNew).collect();
-    for to in arrivals.into_iter().filter(|row| ready.contains(&row.mailbox)) {
+    let searched = super::messages::everything_is_identified(cast);
+    let may_go = |row: &&Row| ready.contains(&row.mailbox) && (searched || !is_in_doubt(row));
+    for to in arrivals.into_iter().filter(may_go) {
         let Some(content) = to.content else { continue };
         let flags = to.local.as_ref().map(|l| l.flags.clone()).unwrap_or_default();
         let stem = to.local.as_ref().map(|l| &l.stem);
         let sources = || {
             cast.with_content(content).filter(|row| {
-                row.id != to.id && !row.weak && row.remote.is_some() && !cast.is_taken(row)
+                row.id != to.id
+                    && !row.weak
+                    && row.remote.is_some()
+                    && row.journal != Journal::Moved
+                    && !cast.is_taken(row)
             })
         };
         let left = || sources().filter(|row| class(row) == Class::LocalGone && is_active(row));

@@ -1,6 +1,6 @@
 //! The plan: a plain value, printable and comparable.
 
-use super::guard::Direction;
+use super::guard::{Direction, Kind};
 use super::types::{FlagDelta, MailboxId, MailboxName, RowId};
 
 /// What one round is going to do, and what it refuses to do until a person agrees.
@@ -10,8 +10,10 @@ pub struct Plan {
     pub mailboxes: Vec<MailboxStep>,
     /// Steps over messages: facts to write down first, then additions, then removals.
     pub steps: Vec<Step>,
-    /// Steps refused until a person agrees.
+    /// Steps refused until a person agrees: holds of earlier plans, and new ones.
     pub holds: Vec<Hold>,
+    /// Approvals, with the rows that still need them; without any they are done with.
+    pub approved: Vec<Hold>,
 }
 
 impl Plan {
@@ -76,6 +78,8 @@ pub enum Step {
     Forget(RowId),
     /// By policy it stays on one side.
     Keep(RowId),
+    /// It goes back to the side that it departed from.
+    BringBack(RowId),
     /// Change flags by deltas.
     Flags {
         /// The row.
@@ -155,6 +159,7 @@ impl Step {
             }
             Self::Forget(row)
             | Self::Keep(row)
+            | Self::BringBack(row)
             | Self::Fetch(row)
             | Self::Push(row)
             | Self::RemoveLocal(row)
@@ -176,10 +181,12 @@ pub enum HoldReason {
         /// The limit.
         limit: u64,
     },
-    /// The mailbox would be empty.
+    /// The last message that the mailbox had when its messages began to leave would go.
     Emptied {
         /// How many would leave now.
         now: u64,
+        /// How many of those left within the last 24 hours.
+        before: u64,
     },
     /// More flags would be removed than the limit allows.
     FlagsRemoved {
@@ -195,10 +202,34 @@ pub enum HoldReason {
     },
 }
 
+impl HoldReason {
+    /// The kind of step that is held.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::TooMany { .. } | Self::Emptied { .. } => Kind::Removal,
+            Self::FlagsRemoved { .. } => Kind::Flags,
+            Self::SurplusCopies { .. } => Kind::Copies,
+        }
+    }
+
+    /// The same for so many messages.
+    #[must_use]
+    pub fn with_count(mut self, count: u64) -> Self {
+        let (Self::TooMany { now, .. }
+        | Self::Emptied { now, .. }
+        | Self::FlagsRemoved { now, .. }
+        | Self::SurplusCopies { now }) = &mut self;
+        *now = count;
+        self
+    }
+}
+
 /// Steps that wait for a person. Nothing of a hold is done; everything else goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hold {
-    /// Names exactly `rows`: the same rows give the same id, any other set another one.
+    /// Stays while rows are explained and the hold shrinks; rows that are added give it another
+    /// one, so that an approval never covers what was not shown.
     pub id: String,
     /// The mailbox, or none where the account as a whole is over its limit.
     pub mailbox: Option<MailboxId>,
@@ -208,4 +239,8 @@ pub struct Hold {
     pub reason: HoldReason,
     /// The rows, ascending.
     pub rows: Vec<RowId>,
+    /// How many of them this plan adds to what was held before; 0 for a hold that goes on.
+    pub added: u64,
+    /// The id of the pending hold that this one takes the place of.
+    pub replaces: Option<String>,
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::plan::Hold;
 use super::types::{
     FlagMask, KeywordMask, Mailbox, MailboxId, MailboxName, Reach, Row, RowId, SpecialUse, System,
 };
@@ -13,6 +14,11 @@ pub struct World {
     pub mailboxes: BTreeMap<MailboxId, MailboxView>,
     /// Unsettled rows, a page of new remote rows, and settled rows that either could match.
     pub rows: Vec<Row>,
+    /// Held rows of mailboxes whose files cannot be looked at: nothing explains them now.
+    pub unseen_held: BTreeSet<RowId>,
+    /// Whether every place on the disk that may hold mail could be looked at: where one could not,
+    /// what left another may have gone there.
+    pub disk_seen: bool,
     /// What the user configured.
     pub policy: Policy,
     /// The number of this run.
@@ -21,8 +27,12 @@ pub struct World {
     pub outside: BTreeMap<RowId, MailboxName>,
     /// Removals counted over the last 24 hours.
     pub departures: BTreeMap<(MailboxId, super::guard::Direction), u64>,
-    /// Rows that a person let pass.
-    pub approved: BTreeSet<RowId>,
+    /// Holds that a person let pass.
+    pub approved: Vec<Hold>,
+    /// Holds of earlier plans that nobody has answered.
+    pub pending: Vec<Hold>,
+    /// The id of the store: ids of holds are made from it, so that no two accounts share one.
+    pub store: [u8; 16],
 }
 
 /// One mailbox as this round sees it.
@@ -37,6 +47,12 @@ pub struct MailboxView {
     /// Rows with a base: what the guard measures against, where it measures (see
     /// [`super::guard::asks_for_sizes`]).
     pub agreed: u64,
+    /// The last row that was known when messages began to leave: what is newer arrived since.
+    pub newest_known: RowId,
+    /// Whether a message that was known then is still on both sides.
+    pub keeps_known: bool,
+    /// How many of the messages that were known then left within the window, from either side.
+    pub known_departed: u64,
     /// Rows with a file, where the server has not the mailbox.
     pub with_local: u64,
     /// Rows with a server message, where the disk has not the mailbox.
@@ -55,6 +71,9 @@ impl MailboxView {
             local_reach: Reach::default(),
             remote_reach: Reach::default(),
             agreed: 0,
+            newest_known: RowId(i64::MAX),
+            keeps_known: true,
+            known_departed: 0,
             with_local: 0,
             with_remote: 0,
             remotes_beyond: 0,
@@ -132,18 +151,20 @@ pub enum OnRemoteDelete {
     Keep,
 }
 
-/// Limits of the guard (design: "The guard").
+/// Limits of the guard: see [`super::guard::limit`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GuardLimits {
     /// Percent of a mailbox that may leave within 24 hours.
     pub percent: u64,
-    /// Messages that may leave within 24 hours however large the mailbox.
+    /// Messages that may leave within 24 hours at most, however large the mailbox.
     pub messages: u64,
+    /// Messages that may leave within 24 hours however small the mailbox.
+    pub always: u64,
 }
 
 impl Default for GuardLimits {
     fn default() -> Self {
-        Self { percent: 20, messages: 1000 }
+        Self { percent: 20, messages: 1000, always: 50 }
     }
 }
 
@@ -158,6 +179,8 @@ pub struct Policy {
     pub on_remote_delete: OnRemoteDelete,
     /// Where deleted messages go on the server; none when it has no \Trash yet.
     pub trash: Option<MailboxName>,
+    /// What departed comes back: it may have been removed under other settings (hazard 43).
+    pub brings_back: bool,
     /// Limits of the guard.
     pub guard: GuardLimits,
 }

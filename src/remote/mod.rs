@@ -163,6 +163,14 @@ pub enum RemoteError {
         /// How.
         source: io::Error,
     },
+    /// A response does not go on as one does behind a literal, so the literal has another length
+    /// than was announced, and what follows may be text of a message.
+    Framing {
+        /// At what.
+        doing: String,
+        /// The message, if the server had said which it was.
+        uid: Option<Uid>,
+    },
     /// The server refused the command: tagged NO.
     No {
         /// Which.
@@ -308,6 +316,10 @@ impl fmt::Display for RemoteError {
                 Some(uid) => format!("{doing}: UID {}: {what} over {limit} bytes", uid.0),
                 None => format!("{doing}: {what} over {limit} bytes"),
             },
+            Self::Framing { doing, uid } => {
+                let of = uid.map_or_else(String::new, |uid| format!(" of UID {}", uid.0));
+                format!("{doing}: the text{of} does not end where the server announced")
+            }
             Self::Sink { source, .. } => format!("cannot keep what the server sent: {source}"),
             Self::Source { source } => format!("cannot read what was to be sent: {source}"),
             Self::Name { name, why } => format!("no mailbox can be called {name:?} there: {why}"),

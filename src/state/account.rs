@@ -54,8 +54,19 @@ impl View {
     /// # Errors
     /// When the database cannot be read.
     pub fn may_have_twins(&self, mailbox: MailboxId) -> Result<bool> {
-        const SQL: &str = "SELECT count(*) FROM message WHERE mailbox = ?1 AND journal = 3";
+        const SQL: &str = "SELECT count(*) FROM message WHERE mailbox = ?1 AND journal IN (2, 3)";
         Ok(self.count("count messages that were sent twice", SQL, [mailbox.0])? > 0)
+    }
+
+    /// Whether any row of the account waits to be identified anew.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn has_restated(&self) -> Result<bool> {
+        const SQL: &str = "
+            SELECT 1 FROM message INDEXED BY message_restated
+            WHERE restated AND aside IS NULL LIMIT 1";
+        Ok(self.one("look for restated messages", SQL, (), |_| Ok(()))?.is_some())
     }
 
     /// How many rows of a mailbox wait to be identified anew.

@@ -7,6 +7,7 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, 
 
 use super::error::Result;
 use super::{Tx, View};
+use crate::reconcile::HoldReason;
 use crate::reconcile::guard::Direction;
 use crate::reconcile::types::{MailboxId, RowId};
 
@@ -34,8 +35,12 @@ pub struct Hold {
     pub mailbox_name: String,
     /// Which side they would leave.
     pub direction: Direction,
+    /// Why it is held; counts `rows`.
+    pub reason: HoldReason,
     /// The reason in words.
     pub why: String,
+    /// Some of its messages as JSON of whoever looked them up; none before that.
+    pub samples: Option<String>,
     /// The rows; given back ascending, each once.
     pub rows: Vec<RowId>,
     /// What a person said.
@@ -43,7 +48,23 @@ pub struct Hold {
 }
 
 const SELECT_HOLD: &str = "
-    SELECT id, created, mailbox, mailbox_name, direction, why, state FROM hold";
+    SELECT id, created, mailbox, mailbox_name, direction, why, state, reason, before, most,
+        samples FROM hold";
+
+/// Messages that left a side of a mailbox at one time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Departure {
+    /// The mailbox that they left.
+    pub mailbox: MailboxId,
+    /// The side that they left.
+    pub direction: Direction,
+    /// How many.
+    pub count: u64,
+    /// Which, where it is known of a single one.
+    pub row: Option<RowId>,
+    /// The last row of the mailbox that was agreed on when its messages began to leave.
+    pub newest: Option<RowId>,
+}
 
 impl View {
     /// How many messages left a side since `since` (seconds since 1970, inclusive), of one
@@ -67,24 +88,107 @@ impl View {
         Ok(counts.into_iter().fold(0, |sum, count| sum.saturating_add(count.unsigned_abs())))
     }
 
+    /// Everything that left since `since`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn departed(&self, since: i64) -> Result<Vec<Departure>> {
+        const SQL: &str = "
+            SELECT mailbox, direction, count, row, newest
+            FROM departure INDEXED BY departure_at WHERE at >= ?1";
+        self.all("count departures", SQL, [since], |row| {
+            Ok(Departure {
+                mailbox: MailboxId(row.get(0)?),
+                direction: row.get(1)?,
+                count: row.get::<_, i64>(2)?.unsigned_abs(),
+                row: row.get::<_, Option<i64>>(3)?.map(RowId),
+                newest: row.get::<_, Option<i64>>(4)?.map(RowId),
+            })
+        })
+    }
+
     /// The same for every mailbox and direction from which anything left.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub fn departures(&self, since: i64) -> Result<BTreeMap<(MailboxId, Direction), u64>> {
-        const SQL: &str = "
-            SELECT mailbox, direction, count FROM departure INDEXED BY departure_at
-            WHERE at >= ?1";
-        let entries: Vec<(i64, Direction, i64)> =
-            self.all("count departures", SQL, [since], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-            })?;
         let mut sums = BTreeMap::new();
-        for (mailbox, direction, count) in entries {
-            let sum: &mut u64 = sums.entry((MailboxId(mailbox), direction)).or_default();
-            *sum = sum.saturating_add(count.unsigned_abs());
+        for Departure { mailbox, direction, count, .. } in self.departed(since)? {
+            let sum: &mut u64 = sums.entry((mailbox, direction)).or_default();
+            *sum = sum.saturating_add(count);
         }
         Ok(sums)
+    }
+
+    /// Mailboxes from which messages are leaving, with the last row that was agreed on before.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn waves(&self) -> Result<BTreeMap<MailboxId, RowId>> {
+        let sql = "SELECT mailbox, newest FROM wave";
+        let waves = self.all("read what is leaving", sql, (), |row| {
+            Ok((MailboxId(row.get(0)?), RowId(row.get(1)?)))
+        })?;
+        Ok(waves.into_iter().collect())
+    }
+
+    /// The last row that was ever given a number; 0 where none was.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn newest_row(&self) -> Result<RowId> {
+        const SQL: &str = "SELECT seq FROM sqlite_sequence WHERE name = 'message'";
+        let newest = self.one("look for the last row", SQL, (), |row| row.get(0))?;
+        Ok(RowId(newest.unwrap_or(0)))
+    }
+
+    /// The last row of a mailbox that was agreed on; 0 where none was.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn newest_agreed(&self, mailbox: MailboxId) -> Result<RowId> {
+        const SQL: &str = "
+            SELECT id FROM message INDEXED BY message_mailbox
+            WHERE mailbox = ?1 AND base_system IS NOT NULL ORDER BY id DESC LIMIT 1";
+        let newest = self.one("look for the last message", SQL, [mailbox.0], |row| row.get(0))?;
+        Ok(RowId(newest.unwrap_or(0)))
+    }
+
+    /// Whether a message of a mailbox that was agreed on, up to the row `newest`, is on both
+    /// sides.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn keeps_agreed(&self, mailbox: MailboxId, newest: RowId) -> Result<bool> {
+        const SQL: &str = "
+            SELECT 1 FROM message INDEXED BY message_mailbox
+            WHERE mailbox = ?1 AND id <= ?2 AND base_system IS NOT NULL
+                AND stem IS NOT NULL AND uid IS NOT NULL LIMIT 1";
+        let found = self.one("look for a message", SQL, (mailbox.0, newest.0), |_| Ok(()))?;
+        Ok(found.is_some())
+    }
+
+    /// The pending hold that took the place of the one with this id, and how many messages it
+    /// has that were not shown under that.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn replacement(&self, id: &str) -> Result<Option<(String, u64)>> {
+        let sql = "SELECT new, more FROM hold_replaced WHERE old = ?1";
+        self.one("read a hold", sql, [id], |row| {
+            Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()))
+        })
+    }
+
+    /// Ids of holds, and of those that were replaced, that begin with `prefix`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn hold_ids(&self, prefix: &str) -> Result<Vec<String>> {
+        const SQL: &str = "
+            SELECT id FROM hold WHERE substr(id, 1, length(?1)) = ?1
+            UNION SELECT old FROM hold_replaced WHERE substr(old, 1, length(?1)) = ?1";
+        self.all("read holds", SQL, [prefix], |row| row.get(0))
     }
 
     /// All holds, oldest first.
@@ -95,7 +199,7 @@ impl View {
         let sql = format!("{SELECT_HOLD} ORDER BY created, id");
         let mut holds = self.all("read holds", &sql, (), decode)?;
         for hold in &mut holds {
-            hold.rows = self.held_rows(&hold.id)?;
+            self.fill(hold)?;
         }
         Ok(holds)
     }
@@ -109,13 +213,15 @@ impl View {
         let Some(mut hold) = self.one("read a hold", &sql, [id], decode)? else {
             return Ok(None);
         };
-        hold.rows = self.held_rows(id)?;
+        self.fill(&mut hold)?;
         Ok(Some(hold))
     }
 
-    fn held_rows(&self, id: &str) -> Result<Vec<RowId>> {
+    fn fill(&self, hold: &mut Hold) -> Result<()> {
         let sql = "SELECT row FROM hold_row WHERE hold = ?1 ORDER BY row";
-        self.all("read a hold", sql, [id], |row| row.get(0).map(RowId))
+        hold.rows = self.all("read a hold", sql, [&hold.id], |row| row.get(0).map(RowId))?;
+        hold.reason = hold.reason.clone().with_count(hold.rows.len() as u64);
+        Ok(())
     }
 }
 
@@ -137,6 +243,65 @@ impl Tx<'_> {
         self.execute("note departures", SQL, (at, mailbox.0, direction, count)).map(|_| ())
     }
 
+    /// Notes that one message left a side of a mailbox, as part of its wave.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn add_departed(
+        &self,
+        at: i64,
+        mailbox: MailboxId,
+        direction: Direction,
+        row: RowId,
+    ) -> Result<()> {
+        const SQL: &str = "
+            INSERT INTO departure (at, mailbox, direction, count, row, newest) VALUES
+                (?1, ?2, ?3, 1, ?4, (SELECT newest FROM wave WHERE mailbox = ?2))";
+        self.execute("note departures", SQL, (at, mailbox.0, direction, row.0)).map(|_| ())
+    }
+
+    /// Notes that messages of a mailbox begin to leave, all that is agreed on up to `newest`.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn begin_wave(&self, mailbox: MailboxId, newest: RowId) -> Result<()> {
+        let sql = "INSERT OR IGNORE INTO wave (mailbox, newest) VALUES (?1, ?2)";
+        self.execute("note what is leaving", sql, (mailbox.0, newest.0)).map(|_| ())
+    }
+
+    /// Notes that no message of a mailbox is leaving any more.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn end_wave(&self, mailbox: MailboxId) -> Result<()> {
+        let sql = "DELETE FROM wave WHERE mailbox = ?1";
+        self.execute("note what is leaving", sql, [mailbox.0]).map(|_| ())
+    }
+
+    /// Notes that a pending hold (stored already) takes the place of another one, with `more`
+    /// messages that were not shown under the old id.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn replace_hold(&self, old: &str, new: &str, more: u64) -> Result<()> {
+        const DOING: &str = "replace a hold";
+        let more = i64::try_from(more).unwrap_or(i64::MAX);
+        let sql = "UPDATE hold_replaced SET new = ?2, more = more + ?3 WHERE new = ?1";
+        self.execute(DOING, sql, (old, new, more))?;
+        let sql = "INSERT OR REPLACE INTO hold_replaced (old, new, more) VALUES (?1, ?2, ?3)";
+        self.execute(DOING, sql, (old, new, more))?;
+        self.delete_hold(old).map(|_| ())
+    }
+
+    /// Stores what some messages of a hold are, as JSON.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn set_hold_samples(&self, id: &str, samples: &str) -> Result<()> {
+        let sql = "UPDATE hold SET samples = ?2 WHERE id = ?1";
+        self.execute("describe a hold", sql, (id, samples)).map(|_| ())
+    }
+
     /// Forgets departures before `before` (seconds since 1970); how many entries went.
     ///
     /// # Errors
@@ -153,14 +318,34 @@ impl Tx<'_> {
     /// When the database cannot be written.
     pub fn put_hold(&self, hold: &Hold) -> Result<()> {
         const DOING: &str = "store a hold";
+        // Not deleted and made anew: what it replaced hangs on it.
         const SQL: &str = "
-            INSERT INTO hold (id, created, mailbox, mailbox_name, direction, why, state)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-        self.delete_hold(&hold.id)?;
+            INSERT INTO hold (id, created, mailbox, mailbox_name, direction, why, state, reason,
+                before, most, samples)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+            ON CONFLICT (id) DO UPDATE SET created = ?2, mailbox = ?3, mailbox_name = ?4,
+                direction = ?5, why = ?6, state = ?7, reason = ?8, before = ?9, most = ?10,
+                samples = ?11";
         let mailbox = hold.mailbox.map(|mailbox| mailbox.0);
         let (name, why) = (&hold.mailbox_name, &hold.why);
+        let (reason, before, most) = encode(&hold.reason);
         let values = (&hold.id, hold.created, mailbox, name, hold.direction, why, hold.state);
+        let (id, created, mailbox, name, direction, why, state) = values;
+        let values = rusqlite::params![
+            id,
+            created,
+            mailbox,
+            name,
+            direction,
+            why,
+            state,
+            reason,
+            before,
+            most,
+            hold.samples
+        ];
         self.execute(DOING, SQL, values)?;
+        self.execute(DOING, "DELETE FROM hold_row WHERE hold = ?1", [&hold.id])?;
         let sql = "INSERT OR IGNORE INTO hold_row (hold, row) VALUES (?1, ?2)";
         for row in &hold.rows {
             self.execute(DOING, sql, (&hold.id, row.0))?;
@@ -187,16 +372,37 @@ impl Tx<'_> {
 }
 
 fn decode(row: &Columns<'_>) -> rusqlite::Result<Hold> {
+    let number = |at| row.get::<_, i64>(at).map(i64::unsigned_abs);
+    let (before, limit) = (number(8)?, number(9)?);
+    let reason = match row.get::<_, i64>(7)? {
+        1 => HoldReason::Emptied { now: 0, before },
+        2 => HoldReason::FlagsRemoved { now: 0, limit },
+        3 => HoldReason::SurplusCopies { now: 0 },
+        _ => HoldReason::TooMany { now: 0, before, limit },
+    };
     Ok(Hold {
         id: row.get(0)?,
         created: row.get(1)?,
         mailbox: row.get::<_, Option<i64>>(2)?.map(MailboxId),
         mailbox_name: row.get(3)?,
         direction: row.get(4)?,
+        reason,
         why: row.get(5)?,
         rows: Vec::new(),
+        samples: row.get(10)?,
         state: row.get(6)?,
     })
+}
+
+/// The reason in columns: which, how many before, the limit.
+fn encode(reason: &HoldReason) -> (i64, i64, i64) {
+    let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    match reason {
+        HoldReason::TooMany { before, limit, .. } => (0, number(*before), number(*limit)),
+        HoldReason::Emptied { before, .. } => (1, number(*before), 0),
+        HoldReason::FlagsRemoved { limit, .. } => (2, 0, number(*limit)),
+        HoldReason::SurplusCopies { .. } => (3, 0, 0),
+    }
 }
 
 impl ToSql for Direction {

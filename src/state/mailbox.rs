@@ -7,28 +7,29 @@ use super::error::Result;
 use super::row::{from_json, json, keyword_set};
 use super::{Tx, View};
 use crate::reconcile::types::{
-    DirStamps, FileStamp, FlagMask, Gate, Keyword, KeywordMask, Mailbox, MailboxId, MailboxName,
-    SpecialUse, System,
+    DirStamps, FileStamp, FlagMask, Gate, Home, Keyword, KeywordMask, Mailbox, MailboxId,
+    MailboxName, SpecialUse, System,
 };
 
 const SELECT: &str = "
     SELECT id, name, remote, local, base, uid_validity, uid_next, messages, highest_modseq,
         stamps, special_use, mask_system, mask_keywords, keyword_table, restated, problem,
-        object_id, local_id, renaming
+        object_id, local_id, renaming, home
     FROM mailbox";
 
 const INSERT: &str = "
     INSERT INTO mailbox (name, remote, local, base, uid_validity, uid_next, messages,
         highest_modseq, stamps, special_use, mask_system, mask_keywords, keyword_table, restated,
-        problem, object_id, local_id, renaming)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+        problem, object_id, local_id, renaming, home)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
+        ?19)";
 
 const UPDATE: &str = "
     UPDATE mailbox SET name = ?1, remote = ?2, local = ?3, base = ?4, uid_validity = ?5,
         uid_next = ?6, messages = ?7, highest_modseq = ?8, stamps = ?9, special_use = ?10,
         mask_system = ?11, mask_keywords = ?12, keyword_table = ?13, restated = ?14, problem = ?15,
-        object_id = ?16, local_id = ?17, renaming = ?18
-    WHERE id = ?19";
+        object_id = ?16, local_id = ?17, renaming = ?18, home = ?19
+    WHERE id = ?20";
 
 impl View {
     /// All mailboxes, by name.
@@ -69,6 +70,8 @@ impl Tx<'_> {
         let gate = mailbox.cursor;
         let mask = mailbox.mask.as_ref();
         let (stamps, keywords, table) = encode(mailbox).map_err(self.sql(DOING))?;
+        let home = mailbox.home.map(|home| json(&(home.new, home.cur, home.other_disk)));
+        let home = home.transpose().map_err(self.sql(DOING))?;
         let special_use = mailbox.special_use.map(attribute);
         let values = params![
             mailbox.name.as_str(),
@@ -89,6 +92,7 @@ impl Tx<'_> {
             mailbox.object_id,
             mailbox.local_id,
             mailbox.renaming.as_ref().map(MailboxName::as_str),
+            home,
         ];
         if mailbox.id.0 == 0 {
             statement.execute(values).map_err(self.sql(DOING))?;
@@ -154,6 +158,7 @@ fn decode(row: &Columns<'_>) -> rusqlite::Result<Mailbox> {
         let [new, cur] = two.map(|(ino, size, mtime_ns)| FileStamp { ino, size, mtime_ns });
         DirStamps { new, cur }
     });
+    let home: Option<Json<(u64, u64, bool)>> = row.get(19)?;
     let Json(table): Json<Vec<Option<String>>> = row.get(13)?;
     Ok(Mailbox {
         id: MailboxId(row.get(0)?),
@@ -163,6 +168,7 @@ fn decode(row: &Columns<'_>) -> rusqlite::Result<Mailbox> {
         base: row.get(4)?,
         cursor,
         stamps,
+        home: home.map(|Json((new, cur, other_disk))| Home { new, cur, other_disk }),
         special_use: row.get::<_, Option<Attribute>>(10)?.map(|Attribute(use_)| use_),
         mask,
         keyword_table: table.into_iter().map(|slot| slot.map(|w| Keyword::new(&w))).collect(),

@@ -86,6 +86,17 @@ pub struct DropRow {
     pub last_day: i64,
     /// Whether the server still has it.
     pub presence: Presence,
+    /// The body that came was clearly shorter than the server announced. It never changes back,
+    /// and such a message is never deleted from the server.
+    pub short: bool,
+}
+
+impl DropRow {
+    /// Whether the server's copy may be deleted (hazard 67).
+    #[must_use]
+    pub fn may_go(&self) -> bool {
+        self.pull.may_go() && !self.short
+    }
 }
 
 /// Numbers of rows for `status`.
@@ -102,7 +113,7 @@ pub struct DropCounts {
 }
 
 const COLUMNS: &str = "id, uidl, header, size, content, text, state, mailbox, stem, words, times, \
-                       days, last_day, presence";
+                       days, last_day, presence, short";
 
 fn decode(row: &rusqlite::Row<'_>) -> rusqlite::Result<DropRow> {
     let pull = match row.get::<_, i64>(6)? {
@@ -133,6 +144,7 @@ fn decode(row: &rusqlite::Row<'_>) -> rusqlite::Result<DropRow> {
             4 => Presence::Deleting,
             _ => Presence::Deleted,
         },
+        short: row.get(14)?,
     })
 }
 
@@ -232,6 +244,18 @@ impl View {
         self.all("read what stays on the server", &sql, [most], decode)
     }
 
+    /// Messages on the server whose body came clearly shorter than announced, up to `most`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn drop_short(&self, most: usize) -> Result<Vec<DropRow>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM maildrop WHERE short AND presence IN (0, 4) ORDER BY id LIMIT ?1"
+        );
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        self.all("read what came shorter than announced", &sql, [most], decode)
+    }
+
     /// The contents of all that was pulled, with their rows.
     ///
     /// # Errors
@@ -279,11 +303,11 @@ impl Tx<'_> {
     pub fn put_drop_row(&self, row: &DropRow) -> Result<i64> {
         const SQL: &str = "INSERT INTO maildrop \
             (id, uidl, header, size, content, text, state, mailbox, stem, words, times, days, \
-            last_day, presence) \
-            VALUES (nullif(?1, 0), ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) \
+            last_day, presence, short) \
+            VALUES (nullif(?1, 0), ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) \
             ON CONFLICT (id) DO UPDATE SET uidl = ?2, header = ?3, size = ?4, content = ?5, \
             text = ?6, state = ?7, mailbox = ?8, stem = ?9, words = ?10, times = ?11, days = ?12, \
-            last_day = ?13, presence = ?14";
+            last_day = ?13, presence = ?14, short = ?15";
         let (state, mailbox, stem, words, times) = match &row.pull {
             Pull::Placing(mailbox, stem) => (0, Some(mailbox.as_str()), Some(&stem.0), None, None),
             Pull::Pulled => (1, None, None, None, None),
@@ -316,7 +340,8 @@ impl Tx<'_> {
                 times,
                 row.days,
                 row.last_day,
-                presence
+                presence,
+                row.short
             ],
         )?;
         Ok(if row.id == 0 { self.db.last_insert_rowid() } else { row.id })

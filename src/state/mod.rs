@@ -39,7 +39,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension as _, Params};
 
 pub use self::error::{Result, StateError};
-pub use self::guard::{Hold, HoldState};
+pub use self::guard::{Departure, Hold, HoldState};
 pub use self::maildrop::{DropCounts, DropRow, Presence, Pull};
 pub use self::query::{Counts, KnownFile, MATCHES};
 pub use self::run::{RUNS_KEPT, Run};

@@ -257,6 +257,17 @@ impl View {
         Ok(())
     }
 
+    /// Whether any message of a mailbox has a file.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn has_local(&self, mailbox: MailboxId) -> Result<bool> {
+        const SQL: &str = "
+            SELECT 1 FROM message INDEXED BY message_stem
+            WHERE mailbox = ?1 AND stem IS NOT NULL LIMIT 1";
+        Ok(self.one("look for a file", SQL, [mailbox.0], |_| Ok(()))?.is_some())
+    }
+
     /// How many messages of a mailbox have a file.
     ///
     /// # Errors

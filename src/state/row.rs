@@ -1,6 +1,6 @@
 //! A row to columns and back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, Value, ValueRef};
@@ -15,7 +15,7 @@ use crate::reconcile::types::{
 
 /// The columns of a row in the order in which [`bind`] writes and [`decode`] reads them;
 /// `settled` follows on a write, `id` comes before them on a read.
-pub(super) const COLUMNS: [&str; 29] = [
+pub(super) const COLUMNS: [&str; 30] = [
     "mailbox",
     "stem",
     "in_new",
@@ -45,6 +45,7 @@ pub(super) const COLUMNS: [&str; 29] = [
     "aside",
     "aside_words",
     "aside_times",
+    "letters",
 ];
 
 /// Kinds that the schema knows by their number: `class` and the index of what is set aside.
@@ -87,6 +88,30 @@ impl FromSql for KeywordSet {
 
 pub(super) fn keyword_set(words: &[String]) -> BTreeSet<Keyword> {
     words.iter().map(|word| Keyword::new(word)).collect()
+}
+
+/// Letters and their keywords as a JSON object, NULL when there is none.
+struct Letters<'l>(&'l BTreeMap<char, Keyword>);
+
+impl ToSql for Letters<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        if self.0.is_empty() {
+            return Ok(ToSqlOutput::Owned(Value::Null));
+        }
+        let letters = self.0.iter().map(|(letter, keyword)| (*letter, keyword.as_str()));
+        json(&letters.collect::<BTreeMap<_, _>>()).map(ToSqlOutput::from)
+    }
+}
+
+/// The same on the way back.
+struct LetterMap(BTreeMap<char, Keyword>);
+
+impl FromSql for LetterMap {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let Some(text) = value.as_str_or_null()? else { return Ok(Self(BTreeMap::new())) };
+        let letters: BTreeMap<char, String> = from_json(text)?;
+        Ok(Self(letters.into_iter().map(|(l, word)| (l, Keyword::new(&word))).collect()))
+    }
 }
 
 /// A value of ours as JSON.
@@ -184,6 +209,7 @@ pub(super) fn bind(
             to.put(aside.times)?;
         }
     }
+    to.put(Letters(&row.letters))?;
     to.put(settled)?;
     Ok(to.at)
 }
@@ -260,6 +286,7 @@ pub(super) fn decode(columns: &Columns<'_>) -> rusqlite::Result<Row> {
         refused_keywords: from.take::<KeywordSet>()?.0,
         journal: journal(&mut from)?,
         set_aside: set_aside(&mut from)?,
+        letters: from.take::<LetterMap>()?.0,
     })
 }
 

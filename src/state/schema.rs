@@ -15,7 +15,8 @@ use super::{Rollback, View};
 pub(super) const APPLICATION_ID: i32 = 0x6d74_6964;
 
 /// One step per format; the format of a store (`user_version`) is how many of them it has had.
-pub(super) const MIGRATIONS: &[&str] = &[FORMAT_1, FORMAT_2, FORMAT_3];
+pub(super) const MIGRATIONS: &[&str] =
+    &[FORMAT_1, FORMAT_2, FORMAT_3, FORMAT_4, FORMAT_5, FORMAT_6, FORMAT_7];
 
 const FORMAT_1: &str = "
 CREATE TABLE store (id BLOB NOT NULL CHECK (length(id) = 16)) STRICT;
@@ -166,6 +167,52 @@ CREATE INDEX maildrop_listed ON maildrop (id) WHERE presence = 0;
 CREATE INDEX maildrop_vanished ON maildrop (id) WHERE presence IN (1, 3);
 CREATE INDEX maildrop_deleting ON maildrop (id) WHERE presence = 4;
 CREATE INDEX maildrop_placing ON maildrop (id) WHERE state = 0;
+";
+
+/// The directory that the files of a mailbox were seen in.
+const FORMAT_4: &str = "
+ALTER TABLE mailbox ADD COLUMN home TEXT; -- [inode of new/, inode of cur/, on another disk]
+CREATE INDEX message_restated ON message (mailbox) WHERE restated;
+";
+
+/// Holds that stay until they are answered, and what was known when mail began to leave.
+const FORMAT_5: &str = "
+ALTER TABLE hold ADD COLUMN reason INTEGER NOT NULL DEFAULT 0; -- 0 too many, 1 emptied, 2 flags,
+                                                               -- 3 copies
+ALTER TABLE hold ADD COLUMN before INTEGER NOT NULL DEFAULT 0; -- of 0 and 1
+ALTER TABLE hold ADD COLUMN most INTEGER NOT NULL DEFAULT 0;   -- the limit of 0 and 2
+ALTER TABLE hold ADD COLUMN samples TEXT;                      -- JSON; NULL: not looked up yet
+UPDATE hold SET reason = CASE
+    WHEN why LIKE 'all %' THEN 1
+    WHEN why LIKE 'flags %' THEN 2
+    WHEN why LIKE '% more copies of %' THEN 3
+    ELSE 0 END;
+
+CREATE TABLE hold_replaced (
+    old  TEXT PRIMARY KEY,
+    new  TEXT NOT NULL REFERENCES hold (id) ON DELETE CASCADE,
+    more INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+ALTER TABLE departure ADD COLUMN row INTEGER;    -- of a single message
+ALTER TABLE departure ADD COLUMN newest INTEGER; -- of the wave it belongs to
+
+-- Mailboxes from which messages are leaving, and the last row that was agreed on before that.
+CREATE TABLE wave (
+    mailbox INTEGER PRIMARY KEY,
+    newest  INTEGER NOT NULL
+) STRICT;
+";
+
+/// Bodies that are not what was announced.
+const FORMAT_6: &str = "
+ALTER TABLE maildrop ADD COLUMN short INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX maildrop_short ON maildrop (id) WHERE short;
+";
+
+/// What the keyword letters of a file meant when it left.
+const FORMAT_7: &str = "
+ALTER TABLE message ADD COLUMN letters TEXT; -- letter to keyword, JSON
 ";
 
 /// The format of a file that was opened: 0 for an empty one, an error for what is not ours.

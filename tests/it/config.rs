@@ -87,7 +87,8 @@ fn the_example_explains_every_key() {
 fn the_example_holds_the_defaults() {
     let shown = |text: &str| format!("{:?}", parse(text).unwrap().accounts[0]);
     // What has no default is left out: these change the account when they are set.
-    let special = ["tls_ca", "tls_pin", "allow_cleartext", "on_change", "new_mail", "special_use"];
+    let special =
+        ["tls_ca", "tls_pin", "allow_cleartext", "on_change", "new_mail", "on_hold", "special_use"];
     let all = uncommented(
         |_, key| !key.starts_with("password") && !special.contains(&key) && key != "state_dir",
         false,

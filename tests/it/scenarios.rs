@@ -221,7 +221,11 @@ pub(crate) fn stem(path: &Path) -> String {
 
 /// An account with some agreed mail, and something that has happened since.
 pub(crate) fn prepared(profile: &Profile, scenario: &Scenario) -> World {
-    let world = World::new(profile.clone());
+    prepared_in(World::new(profile.clone()), scenario)
+}
+
+/// The same in a world that is new.
+pub(crate) fn prepared_in(world: World, scenario: &Scenario) -> World {
     let mail =
         |n: u8| format!("Message-ID: <{n}>\r\nSubject: {n}\r\n\r\ntext {n}\r\n").into_bytes();
     for n in 0..3 {

@@ -410,6 +410,23 @@ fn documents_name_only_what_exists() {
     refuse(&wrong);
 }
 
+/// The numbers of hazards that the source names are those of the page.
+#[test]
+fn each_hazard_that_is_named_is_on_its_page() {
+    let page = fs::read_to_string(root().join("docs/hazards.md")).unwrap();
+    let mut wrong = Vec::new();
+    for file in ["src", "tests/it", "kit/src"].iter().flat_map(|folder| rust_files(folder)) {
+        let text = fs::read_to_string(&file).unwrap();
+        for behind in text.split("(hazard ").skip(1) {
+            let number: String = behind.chars().take_while(char::is_ascii_digit).collect();
+            if !number.is_empty() && !page.contains(&format!("\n**{number}. ")) {
+                wrong.push(format!("{}: hazard {number}", file.display()));
+            }
+        }
+    }
+    refuse(&wrong);
+}
+
 /// Whether a text in a document is meant as a file of this repository.
 fn looks_like_ours(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_./-".contains(c);

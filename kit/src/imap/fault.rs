@@ -57,6 +57,14 @@ pub enum Fault {
     DropKeyword(String),
     /// RFC822.SIZE is off by this many octets.
     SizeLie(i64),
+    /// RFC822.SIZE of these UIDs is off by this many octets.
+    SizeLieOf(Vec<u32>, i64),
+    /// Octets of these UIDs come as a literal whose announced length is off by this many.
+    LiteralLie(Vec<u32>, i64),
+    /// Of the octets of these UIDs only so many come, as a literal of that length.
+    CutOctets(Vec<u32>, usize),
+    /// The octets of these UIDs come twice, the second time as these, in a response of its own.
+    SecondBody(Vec<u32>, String),
     /// A FETCH that asks for octets of these UIDs gives the others and ends in this NO.
     FetchNo(Vec<u32>, String),
     /// FETCH gives no row at all for these UIDs, and OK.
@@ -65,6 +73,8 @@ pub enum Fault {
     FetchNoBody(Vec<u32>),
     /// FETCH rows come without FLAGS.
     FetchNoFlags,
+    /// FETCH rows come without RFC822.SIZE and INTERNALDATE.
+    FetchNoSize,
     /// The first message octets of a FETCH are announced as a literal of this length; what
     /// follows is what there is, then silence.
     HostileLiteral(u64),

@@ -64,6 +64,10 @@ pub enum Action {
 /// Sees each command (without its tag, literals as `{n}`) when it was wholly received.
 pub type Hook = Box<dyn FnMut(&str) -> Action + Send>;
 
+/// Sees each command that was carried out, before it is answered; false: the connection ends
+/// without a word.
+pub type AnswerHook = Box<dyn FnMut(&str) -> bool + Send>;
+
 /// A simulated IMAP server. Clones share one state.
 #[derive(Clone)]
 pub struct Server {
@@ -80,6 +84,7 @@ impl std::fmt::Debug for Server {
 struct Shared {
     inner: Mutex<Inner>,
     hook: Mutex<Option<Hook>>,
+    answer_hook: Mutex<Option<AnswerHook>>,
     /// Rises when mailboxes change; IDLE waits for it.
     changed: watch::Sender<u64>,
     /// Rises when all connections are to be dropped.
@@ -142,6 +147,7 @@ impl Server {
             shared: Arc::new(Shared {
                 inner: Mutex::new(inner),
                 hook: Mutex::new(None),
+                answer_hook: Mutex::new(None),
                 changed: watch::Sender::new(0),
                 dropped: watch::Sender::new(0),
             }),
@@ -247,6 +253,11 @@ impl Server {
         *lock(&self.shared.hook) = hook;
     }
 
+    /// Asks `hook` about each answer from now on; none ends that. As [`Server::on_command`].
+    pub fn on_answer(&self, hook: Option<AnswerHook>) {
+        *lock(&self.shared.answer_hook) = hook;
+    }
+
     /// Injects a fault.
     pub fn inject(&self, fault: Fault, when: When) -> Injected {
         self.shared.lock().faults.inject(fault, when)
@@ -257,13 +268,14 @@ impl Server {
         self.shared.lock().faults.remove(injected);
     }
 
-    /// Takes all faults, the window and the hook away.
+    /// Takes all faults, the window and the hooks away.
     pub fn heal(&self) {
         let mut inner = self.shared.lock();
         inner.faults.clear();
         inner.window = None;
         drop(inner);
         self.on_command(None);
+        self.on_answer(None);
     }
 
     /// Shows only the newest `n` messages of each mailbox (as some servers do); none for all.

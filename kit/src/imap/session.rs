@@ -304,7 +304,9 @@ impl Link {
         if let Some((id, delay)) = self.me.timer.take() {
             finish_later(Arc::clone(&self.shared), id, delay);
         }
-        if self.me.after == After::Cut
+        let answered = lock(&self.shared.answer_hook).as_mut().is_none_or(|hook| hook(&text));
+        if !answered
+            || self.me.after == After::Cut
             || action == Action::CutAfter
             || r.faults.is(&Fault::CutAfter)
         {

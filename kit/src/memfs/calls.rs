@@ -1,13 +1,15 @@
 //! The calls of the program under test: each counted, traced, and refused where told to.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mailtide::local::fs::{Fs, FsFile, Kind, Lock, LockGuard, Meta};
 
+use super::ELOOP;
 use super::MemFs;
-use super::disk::{Body, Change, Entries};
+use super::disk::{Body, dev_of, shown};
 
 #[derive(Debug)]
 struct MemFile {
@@ -23,8 +25,11 @@ impl FsFile for MemFile {
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut inner = self.fs.enter("read", &self.path, None, false)?;
-        let Body::File { data, .. } = &inner.node(self.ino)?.body else {
-            return Err(io::ErrorKind::IsADirectory.into());
+        let data = match &inner.node(self.ino)?.body {
+            Body::File { data, .. } => data,
+            // Nobody writes into it.
+            Body::Fifo => return Ok(0),
+            _ => return Err(io::ErrorKind::IsADirectory.into()),
         };
         let from = usize::try_from(offset).unwrap_or(usize::MAX).min(data.len());
         let n = buf.len().min(data.len() - from);
@@ -64,25 +69,39 @@ impl FsFile for MemFile {
 }
 
 impl Fs for MemFs {
+    fn rooted(&self, root: &Path) -> io::Result<Arc<dyn Fs>> {
+        self.stat(root)?;
+        let refused = Arc::default();
+        Ok(Arc::new(Self { root: Some(root.to_owned()), refused, ..self.clone() }))
+    }
+
+    fn refuse(&self, paths: BTreeSet<PathBuf>) {
+        self.refused.set(paths);
+    }
+
     fn now_s(&self) -> i64 {
         self.clock().div_euclid(1_000_000_000)
     }
 
     fn lstat(&self, path: &Path) -> io::Result<Meta> {
         let inner = self.enter("lstat", path, None, false)?;
-        inner.meta(inner.resolve(path)?)
+        inner.meta(inner.resolve_itself(path)?)
     }
 
     fn stat(&self, path: &Path) -> io::Result<Meta> {
         let inner = self.enter("stat", path, None, false)?;
-        inner.meta(inner.resolve(path)?)
+        let meta = inner.meta(inner.resolve(path)?)?;
+        if self.root.is_some() && meta.kind != Kind::Dir {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        Ok(meta)
     }
 
     fn read_dir(&self, dir: &Path, each: &mut dyn FnMut(&[u8], Kind, u64)) -> io::Result<()> {
         let inner = self.enter("readdir", dir, None, false)?;
         let mut all = Vec::new();
         for (name, ino) in inner.entries(inner.resolve(dir)?)? {
-            all.push((name.clone(), inner.meta(*ino)?.kind, *ino));
+            all.push((name.clone(), inner.meta(*ino)?.kind, shown(*ino)));
         }
         if inner.order != 0 {
             fastrand::Rng::with_seed(inner.order).shuffle(&mut all);
@@ -94,7 +113,10 @@ impl Fs for MemFs {
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn FsFile>> {
         let inner = self.enter("open", path, None, false)?;
-        let ino = inner.resolve(path)?;
+        let ino = inner.resolve_itself(path)?;
+        if inner.meta(ino)?.kind == Kind::Symlink {
+            return Err(io::Error::from_raw_os_error(ELOOP));
+        }
         drop(inner);
         Ok(Box::new(MemFile { fs: self.clone(), path: path.to_owned(), ino }))
     }
@@ -108,8 +130,7 @@ impl Fs for MemFs {
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         let mut inner = self.enter("mkdir", path, None, true)?;
-        let body = Body::Dir { entries: Entries::new(), durable: Entries::new() };
-        inner.put(path, body, 0o700).map(|_| ())
+        inner.put(path, Body::dir(), 0o700).map(|_| ())
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -121,22 +142,12 @@ impl Fs for MemFs {
     }
 
     fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut inner = self.enter("link", from, Some(to), true)?;
-        let ino = inner.resolve(from)?;
-        let (dir, name) = inner.place(to)?;
-        if inner.entries(dir)?.contains_key(&name) {
-            return Err(io::ErrorKind::AlreadyExists.into());
-        }
-        if inner.meta(ino)?.kind == Kind::Dir {
-            return Err(io::ErrorKind::PermissionDenied.into());
-        }
-        inner.change(Change { gone: Vec::new(), come: vec![(dir, name, ino)] });
-        Ok(())
+        self.enter("link", from, Some(to), true)?.do_link(from, to)
     }
 
     fn reflink(&self, from: &Path, _to: &Path) -> io::Result<bool> {
         // A file system that cannot: the copying path is the one to be tried.
-        self.enter("open", from, None, false)?.resolve(from).map(|_| false)
+        self.enter("open", from, None, false)?.resolve_itself(from).map(|_| false)
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
@@ -149,7 +160,7 @@ impl Fs for MemFs {
 
     fn sync_file(&self, path: &Path) -> io::Result<()> {
         let mut inner = self.enter("fsync", path, None, true)?;
-        let ino = inner.resolve(path)?;
+        let ino = inner.resolve_itself(path)?;
         inner.sync_data(ino)
     }
 
@@ -163,8 +174,8 @@ impl Fs for MemFs {
 
     fn sync_fs(&self, dir: &Path) -> io::Result<bool> {
         let mut inner = self.enter("syncfs", dir, None, true)?;
-        inner.resolve(dir)?;
-        inner.sync_everything();
+        let dev = dev_of(inner.resolve(dir)?);
+        inner.sync_devices(|other| other == dev);
         Ok(true)
     }
 

@@ -37,6 +37,8 @@ fn dump(fs: &dyn Fs, dir: &Path, out: &mut BTreeMap<PathBuf, Option<Vec<u8>>>, t
         if kind == Kind::Dir {
             out.insert(key, None);
             dump(fs, &path, out, top);
+        } else if kind != Kind::File {
+            out.insert(key, Some(format!("{kind:?}").into_bytes()));
         } else {
             let mut bytes = vec![0; 4096];
             let n = fs.open(&path).and_then(|f| f.read_at(&mut bytes, 0)).expect("readable");
@@ -45,8 +47,16 @@ fn dump(fs: &dyn Fs, dir: &Path, out: &mut BTreeMap<PathBuf, Option<Vec<u8>>>, t
     }
 }
 
+/// Makes a symbolic link with this target at this path.
+type Link<'a> = &'a dyn Fn(&Path, &Path) -> io::Result<()>;
+
 /// One random call, the same on any file system for the same numbers.
-fn random_call(fs: &dyn Fs, top: &Path, rng: &mut fastrand::Rng) -> Result<(), io::ErrorKind> {
+fn random_call(
+    fs: &dyn Fs,
+    link: Link<'_>,
+    top: &Path,
+    rng: &mut fastrand::Rng,
+) -> Result<(), io::ErrorKind> {
     let mut path = || {
         let mut path = top.to_owned();
         for _ in 0..rng.usize(1..4) {
@@ -55,7 +65,7 @@ fn random_call(fs: &dyn Fs, top: &Path, rng: &mut fastrand::Rng) -> Result<(), i
         path
     };
     let (one, two) = (path(), path());
-    match rng.u8(..12) {
+    match rng.u8(..16) {
         0 | 1 => told(fs.create_dir(&one)),
         2..=4 => told(fs.create_new(&one).and_then(|mut file| {
             file.write_at(&[rng.u8(b'a'..=b'z'); 5], rng.u64(..4))?;
@@ -66,7 +76,14 @@ fn random_call(fs: &dyn Fs, top: &Path, rng: &mut fastrand::Rng) -> Result<(), i
         8 => told(fs.hard_link(&one, &two)),
         9 => told(fs.remove_file(&one)),
         10 => told(fs.remove_dir(&one)),
-        _ => told(fs.lstat(&one).map(|m| assert!(m.kind == Kind::Dir || m.stamp.size < 10))),
+        11 => {
+            let target = ["a", "b/c", "../a", "../../b", "./c", "nowhere"][rng.usize(..6)];
+            told(link(Path::new(target), &one))
+        }
+        12 => told(link(&two, &one)),
+        13 => told(fs.open(&one)),
+        14 => told(fs.stat(&one)),
+        _ => told(fs.lstat(&one).map(|m| assert!(m.kind != Kind::File || m.stamp.size < 10))),
     }
 }
 
@@ -74,12 +91,22 @@ fn random_call(fs: &dyn Fs, top: &Path, rng: &mut fastrand::Rng) -> Result<(), i
 fn the_same_script_gives_the_same_tree_on_a_real_disk() {
     for seed in 0..30 {
         let real_top = tempfile::tempdir().expect("a directory");
-        let (real, mem) = (RealFs, MemFs::new());
+        let (real, mem) = (RealFs::default(), MemFs::new());
         mem.mkdir_all("/top");
         let mut rngs = [fastrand::Rng::with_seed(seed), fastrand::Rng::with_seed(seed)];
         for step in 0..200 {
-            let on_disk = random_call(&real, real_top.path(), &mut rngs[0]);
-            let in_memory = random_call(&mem, Path::new("/top"), &mut rngs[1]);
+            let on_disk = random_call(
+                &real,
+                &|to, at| std::os::unix::fs::symlink(to, at),
+                real_top.path(),
+                &mut rngs[0],
+            );
+            let in_memory = random_call(
+                &mem,
+                &|to, at| mem.plant(at, Body::Link(to.to_owned())),
+                Path::new("/top"),
+                &mut rngs[1],
+            );
             assert_eq!(on_disk, in_memory, "seed {seed}, step {step}: {:?}", mem.trace().last());
             // A failed call may leave its random numbers unused on one side only.
             let next = rngs[0].u64(..);
@@ -90,6 +117,58 @@ fn the_same_script_gives_the_same_tree_on_a_real_disk() {
         dump(&mem, Path::new("/top"), &mut in_memory, Path::new("/top"));
         assert_eq!(on_disk, in_memory, "seed {seed}");
     }
+}
+
+#[test]
+fn links_lead_elsewhere_and_pipes_are_no_files() {
+    let fs = MemFs::new();
+    fs.write_file("/far/Work/cur/a", b"text");
+    fs.mkdir_all("/mail");
+    fs.symlink("../far/Work", "/mail/Work");
+    fs.symlink("nowhere", "/mail/gone");
+    fs.symlink("loop", "/mail/loop");
+    fs.mkfifo("/mail/pipe");
+    let kind = |path: &str| fs.lstat(Path::new(path)).map(|meta| meta.kind).map_err(|e| e.kind());
+    assert_eq!(kind("/mail/Work"), Ok(Kind::Symlink));
+    assert_eq!(kind("/mail/Work/cur"), Ok(Kind::Dir));
+    assert_eq!(kind("/mail/pipe"), Ok(Kind::Other));
+    assert_eq!(fs.read_file("/mail/Work/cur/a").as_deref(), Some(&b"text"[..]));
+    let error = |path: &str| fs.stat(Path::new(path)).expect_err("no way").raw_os_error();
+    assert_eq!(error("/mail/loop"), Some(ELOOP));
+    assert_eq!(
+        fs.stat(Path::new("/mail/gone")).map_err(|e| e.kind()).err(),
+        Some(io::ErrorKind::NotFound)
+    );
+    let made = fs.create_dir(Path::new("/mail/gone")).map_err(|e| e.kind());
+    assert_eq!(made, Err(io::ErrorKind::AlreadyExists));
+    fs.delete_file("/mail/Work");
+    assert!(fs.read_file("/far/Work/cur/a").is_some());
+}
+
+#[test]
+fn a_mounted_device_is_another_one() {
+    let fs = MemFs::new();
+    fs.write_file("/mail/a", b"here");
+    fs.mkdir_all("/mail/Big");
+    fs.mount("/mail/Big", 2);
+    fs.write_file("/mail/Big/b", b"there");
+    let meta = |path: &str| fs.lstat(Path::new(path)).expect("it is there");
+    assert_eq!((meta("/mail").dev, meta("/mail/Big").dev), (1, 2));
+    assert_eq!(meta("/mail/Big").stamp.ino, meta("/").stamp.ino, "as on real disks");
+    let raw = |result: io::Result<()>| result.expect_err("refused").raw_os_error();
+    let (a, b, to) = (Path::new("/mail/a"), Path::new("/mail/Big/b"), Path::new("/mail/Big/a"));
+    assert_eq!(raw(fs.rename_noreplace(a, to)), Some(EXDEV));
+    assert_eq!(raw(fs.hard_link(b, Path::new("/mail/b"))), Some(EXDEV));
+    assert_eq!(raw(fs.remove_dir(Path::new("/mail/Big"))), Some(EBUSY));
+    fs.unmount("/mail/Big");
+    assert!(fs.read_file("/mail/Big/b").is_none());
+    fs.power_loss(0);
+    fs.mount("/mail/Big", 2);
+    assert_eq!(fs.read_file("/mail/Big/b").as_deref(), Some(&b"there"[..]));
+    fs.bind("/mail", "/mail/Again");
+    assert_eq!(meta("/mail/Again").stamp.ino, meta("/mail").stamp.ino);
+    assert_eq!(raw(fs.rename(a, Path::new("/mail/Again/c"))), Some(EXDEV));
+    assert!(fs.tree().contains_key(Path::new("/mail/Again/a")));
 }
 
 #[test]
@@ -217,7 +296,8 @@ fn an_unreadable_directory_is_an_error_and_not_an_empty_one() {
     let found = root.mailboxes().expect("the root can be read");
     assert_eq!(found.found.len(), 2);
     assert_eq!(found.problems.len(), 1);
-    assert_eq!(found.reach, mailtide::reconcile::types::Reach::Partial);
+    let dir = |name| root.dir_of(&MailboxName::new(name));
+    assert!(found.is_unknown(&dir("Work")) && !found.is_unknown(&dir("INBOX")));
     fs.allow("/mail/Work/cur");
     fs.deny("/mail");
     assert!(root.mailboxes().is_err());

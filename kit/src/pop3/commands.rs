@@ -150,7 +150,12 @@ impl Session {
             }
             _ => {
                 held.retrieved = true;
-                let body = held.message.body.clone();
+                let mut body = held.message.body.to_vec();
+                let cut = faults.find(|fault| match fault {
+                    Fault::CutBody(of, octets) if *of == number => Some(*octets),
+                    _ => None,
+                });
+                body.truncate(cut.unwrap_or(body.len()));
                 let octets = self.retrieved(&body, faults);
                 self.body(&octets);
             }

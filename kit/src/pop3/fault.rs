@@ -31,6 +31,8 @@ pub enum Fault {
     SizeLie(i64),
     /// The body of a RETR gets a header on top that is another one each time.
     AddHeader,
+    /// RETR of the message with this number gives so many octets of it, and ends in order.
+    CutBody(u32, usize),
     /// TOP gives the whole message.
     TopIsWhole,
     /// `+OK` to QUIT, but what was to be deleted stays.

@@ -102,6 +102,7 @@ impl Model {
                 Ok(())
             }
             Step::Keep(row) => self.keep(*row),
+            Step::BringBack(row) => self.bring_back(*row),
             Step::Flags { row, local, remote } => self.change_flags(*row, local, remote, outcome),
             Step::Fetch(row) => self.fetch(*row, outcome),
             Step::LocalCopy { from, to } => self.copy_file(*from, *to, outcome),
@@ -136,6 +137,12 @@ impl Model {
             (past, _) => past.as_ref().and_then(|past| past.base.clone()),
         };
         let base = base.or(local.base.clone());
+        let base = match local.local {
+            Some(_) => base,
+            None => {
+                base.or_else(|| remote.remote.as_ref().map(|r| Base { flags: r.flags.clone() }))
+            }
+        };
         self.store.rows.remove(&remote.id);
         if let Some(past) = past {
             self.release(past);
@@ -169,6 +176,14 @@ impl Model {
         self.store.rows.remove(&found.id);
         let (local, journal) = (found.local, Journal::Idle);
         self.store.update(Row { local, set_aside: None, journal, ..gone });
+        Ok(())
+    }
+
+    fn bring_back(&mut self, row: RowId) -> Done {
+        let Some(row) = self.row(row) else { return Ok(()) };
+        self.tick()?;
+        let (restated, journal) = (true, Journal::Idle);
+        self.store.update(Row { restated, journal, set_aside: None, ..row });
         Ok(())
     }
 
@@ -279,7 +294,11 @@ impl Model {
 /// The order in which kinds of steps are performed.
 fn phase(step: &Step) -> u8 {
     match step {
-        Step::Pair { .. } | Step::Reattach { .. } | Step::Forget(_) | Step::Keep(_) => 0,
+        Step::Pair { .. }
+        | Step::Reattach { .. }
+        | Step::Forget(_)
+        | Step::Keep(_)
+        | Step::BringBack(_) => 0,
         Step::Flags { local, remote, .. } if local.is_empty() && remote.is_empty() => 0,
         Step::LocalMove { .. } => 1,
         Step::LocalCopy { .. } => 2,

@@ -2,7 +2,7 @@
 
 use mailtide::reconcile::MailboxView;
 use mailtide::reconcile::guard::Direction;
-use mailtide::reconcile::pairing::{Class, class};
+use mailtide::reconcile::pairing::{Class, class, is_claim};
 use mailtide::reconcile::types::{Base, Flags, Journal, Local, MailboxName, Row, RowId};
 
 use super::apply::Done;
@@ -31,14 +31,30 @@ impl Model {
             self.store.update(row);
             return Ok(());
         }
-        self.place(row, Mail { flags: remote.flags, ..mail }, outcome)
+        // The same text but for what the server changed of the header.
+        let alike = self.store.rows.values().find(|other| {
+            other.mailbox == row.mailbox
+                && class(other) == Class::LocalNew
+                && other.set_aside.is_none()
+                && other.content.map(|c| c.0[0]) == row.content.map(|c| c.0[0])
+        });
+        if known.is_none()
+            && let Some(content) = alike.map(|other| other.content)
+        {
+            self.tick()?;
+            self.store.update(Row { content, weak: true, ..row });
+            return Ok(());
+        }
+        self.place(Row { weak: false, ..row }, Mail { flags: remote.flags, ..mail }, outcome)
     }
 
     /// Whether a file that lost its message, or waits for one here, has this content.
     pub(super) fn waits_for(&self, row: &Row) -> bool {
         let same = self.store.rows.values().filter(|o| o.id != row.id && o.content == row.content);
         same.into_iter().any(|other| match class(other) {
+            Class::LocalNew if matches!(other.journal, Journal::Pushing { .. }) => true,
             Class::LocalNew => other.mailbox == row.mailbox && other.set_aside.is_none(),
+            Class::BothGone => other.mailbox == row.mailbox && is_claim(other),
             Class::RemoteGone => true,
             // It may be the twin of one that was sent twice.
             Class::Paired => {

@@ -1,11 +1,12 @@
 //! Loads the world of one round: unsettled rows, new messages, and what either could match.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use mailtide::reconcile::guard::Direction;
 use mailtide::reconcile::messages::is_settled;
 use mailtide::reconcile::pairing::{Class, class};
 use mailtide::reconcile::types::{Journal, MailboxName, Row, RowId, SpecialUse};
-use mailtide::reconcile::{self, MailboxView, Plan, Policy, World};
+use mailtide::reconcile::{self, Hold, HoldReason, MailboxView, Plan, Policy, World};
 
 use super::model::{Model, Side};
 
@@ -46,10 +47,36 @@ impl Model {
             rows,
             policy: self.policy_now(),
             run: self.run,
+            disk_seen: true,
+            unseen_held: BTreeSet::new(),
             outside: self.outside(),
             departures: self.store.departures.clone(),
-            approved: self.store.approved.clone(),
+            approved: self.answered(),
+            pending: self.store.pending.clone(),
+            store: [0; 16],
         }
+    }
+
+    /// What was approved, whatever would be done with it.
+    fn answered(&self) -> Vec<Hold> {
+        let rows: Vec<RowId> = self.store.approved.iter().copied().collect();
+        let reasons = [
+            HoldReason::Emptied { now: 0, before: 0 },
+            HoldReason::FlagsRemoved { now: 0, limit: 0 },
+            HoldReason::SurplusCopies { now: 0 },
+        ];
+        let hold = |direction, reason| Hold {
+            id: String::new(),
+            mailbox: None,
+            direction,
+            reason,
+            rows: rows.clone(),
+            added: 0,
+            replaces: None,
+        };
+        let sides = [Direction::FromRemote, Direction::FromLocal];
+        let all = sides.into_iter().flat_map(|side| reasons.iter().map(move |r| (side, r.clone())));
+        all.map(|(side, reason)| hold(side, reason)).collect()
     }
 
     /// Unsettled, or new on the server.
@@ -77,6 +104,15 @@ impl Model {
                 local_reach: reach(Side::Local),
                 remote_reach: reach(Side::Remote),
                 agreed: count(&|row| row.base.is_some()),
+                newest_known: self.store.waves.get(&id).copied().unwrap_or(RowId(i64::MAX)),
+                keeps_known: count(&|row| {
+                    let wave = self.store.waves.get(&id).is_none_or(|newest| row.id <= *newest);
+                    wave && row.base.is_some() && row.local.is_some() && row.remote.is_some()
+                }) > 0,
+                known_departed: [Direction::FromRemote, Direction::FromLocal]
+                    .iter()
+                    .filter_map(|side| self.store.departures.get(&(id, *side)))
+                    .sum(),
                 with_local: count(&|row| row.local.is_some()),
                 with_remote: count(&|row| row.remote.is_some()),
                 ..MailboxView::of(mailbox.clone())

@@ -13,7 +13,7 @@ use mailtide::reconcile::types::{
     ContentId, FlagMask, Flags, HeaderKeys, Mailbox, MailboxId, MailboxName, Reach, Row, RowId,
     ServerWords, SpecialUse,
 };
-use mailtide::reconcile::{self, OnLocalDelete, Policy, Step};
+use mailtide::reconcile::{self, Hold, OnLocalDelete, Policy, Step};
 
 use super::act::Act;
 
@@ -157,6 +157,10 @@ pub struct Store {
     pub departures: BTreeMap<(MailboxId, Direction), u64>,
     /// Rows that a person let pass.
     pub approved: BTreeSet<RowId>,
+    /// What was held and nobody answered: a test puts it there.
+    pub pending: Vec<Hold>,
+    /// The last row that was known before messages of a mailbox began to leave: likewise.
+    pub waves: BTreeMap<MailboxId, RowId>,
     next_row: i64,
     next_mailbox: i64,
 }

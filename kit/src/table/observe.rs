@@ -136,7 +136,7 @@ impl Model {
             return;
         }
         row.restated |= restated;
-        let sent = matches!(row.journal, Journal::Pushing { .. });
+        let sent = matches!(row.journal, Journal::Pushing { .. } | Journal::Moving { .. });
         if row.base.is_none() && row.remote.is_none() && !sent {
             self.store.rows.remove(&row.id);
             return;
@@ -157,7 +157,7 @@ impl Model {
             if mailbox.remote {
                 departed = true;
                 self.tick()?;
-                self.rows_of(mailbox.id).into_iter().for_each(|row| self.lose_message(row));
+                self.rows_of(mailbox.id).into_iter().for_each(|row| self.lose_message(row, None));
                 let gone = Mailbox { remote: false, cursor: None, ..mailbox };
                 self.store.mailboxes.insert(gone.id, gone);
             }
@@ -193,7 +193,7 @@ impl Model {
         }
         let (mask, special_use) = (self.mask.clone(), self.uses.get(name).copied());
         let waiting = self.rows_of(id).iter().any(|row| {
-            let twins = matches!(row.journal, Journal::Pushed { .. });
+            let twins = matches!(row.journal, Journal::Pushed { .. } | Journal::Pushing { .. });
             twins || (row.local.is_some() && row.remote.is_none() && row.set_aside.is_none())
         });
         if let Some(mailbox) = self.store.mailboxes.get_mut(&id) {
@@ -211,7 +211,7 @@ impl Model {
                 self.see_again(row, mail);
             } else {
                 departed |= row.base.is_some();
-                self.lose_message(row);
+                self.lose_message(row, Some(folder.uid_next));
             }
         }
         for (uid, mail) in folder.mail.iter().filter(|(uid, _)| !seen.contains(uid)) {
@@ -248,14 +248,15 @@ impl Model {
         self.store.update(row);
     }
 
-    fn lose_message(&mut self, mut row: Row) {
+    fn lose_message(&mut self, mut row: Row, uid_next: Option<u32>) {
         let Some(remote) = row.remote.take() else { return };
         if row.local.is_none() && row.base.is_none() {
             self.store.rows.remove(&row.id);
             return;
         }
-        if !remote.confirmed && row.local.is_some() {
-            // The server said that it took the message, and no look ever showed it (hazard 24).
+        let never_there = uid_next.is_some_and(|next| remote.uid.0 >= next);
+        if !remote.confirmed && row.local.is_some() && never_there {
+            // The server said that it took the message, and never gave that number (hazard 24).
             row.base = None;
             let words = "not there".to_owned();
             row.set_aside = Some(SetAside { kind: SetAsideKind::Push, words, times: 1 });

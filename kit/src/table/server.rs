@@ -93,6 +93,9 @@ impl Model {
                 target.local.as_ref().map(|l| l.flags.keywords.clone()).unwrap_or_default();
             let journal = Journal::Moving { from: source.id, keywords };
             self.store.update(Row { journal, ..target.clone() });
+            if moves && source.restated {
+                self.store.update(Row { restated: false, ..source.clone() });
+            }
         }
         if outcome == Some(Outcome::Void) || !self.server.contains_key(&name) {
             return Ok(());

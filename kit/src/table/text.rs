@@ -49,6 +49,7 @@ impl Model {
             }
             Step::Reattach { gone, .. } => format!("{} reattach", row(gone)),
             Step::Forget(id) => format!("{} forget", row(id)),
+            Step::BringBack(id) => format!("{} bring back", row(id)),
             Step::Keep(id) => format!("{} keep", row(id)),
             Step::Flags { row: id, local, remote } => {
                 format!("{} flags{}{}", row(id), change(" local", local), change(" remote", remote))

@@ -13,6 +13,9 @@ use crate::reconcile::types::{Mailbox, MailboxName, Row, RowId, SetAside, Uid};
 use crate::remote::RemoteError;
 use crate::remote::imap::{BodySink, Session, UidSet};
 
+/// Octets by which servers miscount, at least.
+const MISCOUNTED: u64 = 64;
+
 /// What every job works with.
 #[derive(Debug, Clone)]
 pub(super) struct Tools {
@@ -34,6 +37,10 @@ pub(super) struct Job {
 pub(super) struct Pulled {
     pub(super) row: Row,
     pub(super) delivered: Delivered,
+    /// Octets that came, as they came.
+    pub(super) octets: u64,
+    /// It is clearly shorter than the server announced, twice.
+    pub(super) short: bool,
 }
 
 /// A message that cannot be had: why, and whether it is not asked for again soon.
@@ -126,14 +133,42 @@ impl Fetched {
             }
             Ok(()) | Err(_) => {}
         }
+        let untrue = self.take_untrue();
         let known = self.known();
         for (uid, row) in by_uid.into_iter().filter(|(_, row)| !known.contains(&row.id)) {
             if self.trouble.is_some() {
                 break;
             }
+            let before = untrue.iter().find(|pulled| pulled.row.id == row.id);
             self.fetch_alone(session, tools, uid, row).await?;
+            self.compare_twice(tools, before, row);
         }
+        untrue.iter().for_each(|pulled| discard(&tools.root, &pulled.delivered));
         Ok(())
+    }
+
+    /// Takes out the bodies that are not as long as was announced (hazard 67).
+    fn take_untrue(&mut self) -> Vec<Pulled> {
+        self.done.extract_if(.., |pulled| pulled.is_untrue()).collect()
+    }
+
+    /// What came twice is what the server has; it is named where it is too short. What came
+    /// otherwise the second time is not believed.
+    fn compare_twice(&mut self, tools: &Tools, before: Option<&Pulled>, row: &Row) {
+        let Some(before) = before else { return };
+        let Some(at) = self.done.iter().position(|pulled| pulled.row.id == row.id) else { return };
+        let now = &mut self.done[at];
+        if !now.is_untrue() {
+            return;
+        }
+        if now.delivered.summary.content == before.delivered.summary.content {
+            now.short = now.is_short();
+            return;
+        }
+        let now = self.done.swap_remove(at);
+        discard(&tools.root, &now.delivered);
+        let words = "it is not as long as announced, and was another when asked for again";
+        self.keep(row.id, words.to_owned(), 1);
     }
 
     async fn fetch_alone(
@@ -181,6 +216,7 @@ impl Fetched {
             mailbox: &self.mailbox.name,
             rows,
             open: None,
+            octets: 0,
             seen: BTreeSet::new(),
             done: &mut self.done,
             failure: None,
@@ -194,12 +230,45 @@ impl Fetched {
     }
 }
 
+impl Pulled {
+    /// Octets that RFC822.SIZE announced.
+    fn announced(&self) -> u64 {
+        self.row.words.as_ref().map_or(self.octets, |words| words.size)
+    }
+
+    /// Whether its length is far from what was announced. Servers are often a little off: by
+    /// line ends that they count as one octet, by fields that they add, or as they estimate.
+    fn is_untrue(&self) -> bool {
+        let (most, announced) = (self.octets.max(self.wire_size()), self.announced());
+        let least = self.octets.min(self.wire_size());
+        let allowed = (announced / 100).max(MISCOUNTED);
+        most.saturating_add(allowed) < announced || least > announced.saturating_add(allowed)
+    }
+
+    fn is_short(&self) -> bool {
+        self.is_untrue() && self.wire_size() < self.announced()
+    }
+
+    fn wire_size(&self) -> u64 {
+        self.delivered.summary.wire_size
+    }
+}
+
+/// A body in `tmp/` is of no use.
+fn discard(root: &Root, delivered: &Delivered) {
+    if let Err(error) = root.discard(&delivered.mailbox, &delivered.stem) {
+        tracing::debug!(%error, "a body that is not believed stays in tmp");
+    }
+}
+
 /// Streams bodies into `tmp/`.
 struct Sink<'a> {
     root: &'a Root,
     mailbox: &'a MailboxName,
     rows: &'a BTreeMap<Uid, &'a Row>,
     open: Option<Delivery>,
+    /// Octets of the body that is coming.
+    octets: u64,
     seen: BTreeSet<Uid>,
     done: &'a mut Vec<Pulled>,
     failure: Option<LocalError>,
@@ -219,7 +288,7 @@ impl BodySink for Sink<'_> {
     fn begin(&mut self, _uid: Option<Uid>, _size: u64) -> io::Result<()> {
         match self.root.begin(self.mailbox, &self.root.new_stem()) {
             Ok(delivery) => {
-                self.open = Some(delivery);
+                (self.open, self.octets) = (Some(delivery), 0);
                 Ok(())
             }
             Err(error) => Err(self.fail(error)),
@@ -229,6 +298,7 @@ impl BodySink for Sink<'_> {
     fn chunk(&mut self, bytes: &[u8]) -> io::Result<()> {
         let Some(delivery) = self.open.as_mut() else { return Ok(()) };
         delivery.write(bytes).map_err(|error| self.fail(error))?;
+        self.octets += bytes.len() as u64;
         let (mailbox, way, count) = (self.mailbox, Way::Down, bytes.len() as u64);
         self.progress.tell(Event::Octets { mailbox, way, count });
         Ok(())
@@ -245,7 +315,8 @@ impl BodySink for Sink<'_> {
         let date = row.words.as_ref().map_or(0, |words| words.date);
         match delivery.finish(date) {
             Ok(delivered) => {
-                self.done.push(Pulled { row, delivered });
+                let octets = self.octets;
+                self.done.push(Pulled { row, delivered, octets, short: false });
                 let (mailbox, way) = (self.mailbox, Way::Down);
                 self.progress.tell(Event::Message { mailbox, way });
                 Ok(())
@@ -256,5 +327,12 @@ impl BodySink for Sink<'_> {
 
     fn discard(&mut self) {
         self.open = None;
+    }
+
+    fn withdraw(&mut self, uid: Uid) {
+        let is = |pulled: &mut Pulled| pulled.row.remote.as_ref().is_some_and(|r| r.uid == uid);
+        for pulled in self.done.extract_if(.., is) {
+            discard(self.root, &pulled.delivered);
+        }
     }
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::note::settle_base;
 use super::{grouped, mailbox_of, select, trouble};
 use crate::account::{AccountError, Run};
-use crate::local::Changed;
+use crate::local::{Changed, KeywordTable};
 use crate::reconcile::Step;
-use crate::reconcile::types::{FlagDelta, Flags, Local, Mailbox, Row, RowId, Uid};
+use crate::reconcile::types::{FlagDelta, Flags, Keyword, Local, Mailbox, Row, RowId, Uid};
 use crate::remote::imap::{FetchItems, FetchRow, UidSet, Untagged};
 
 pub(super) async fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountError> {
@@ -48,8 +48,13 @@ fn change_file(
     delta: &FlagDelta,
 ) -> Result<Option<(RowId, Local)>, AccountError> {
     let Some(local) = row.local.clone() else { return Ok(None) };
-    let flags = delta.applied_to(&local.flags);
-    let table = super::letters::table_for(run, mailbox, &flags)?;
+    let mut flags = delta.applied_to(&local.flags);
+    let mut table = super::letters::table_for(run, mailbox, &flags)?;
+    if run.unread_tables.contains(&mailbox.id) {
+        // The letters that the name has stay; none is added or taken away.
+        table = KeywordTable::from_slots(letters_of(&local, &mailbox.keyword_table));
+        flags.keywords.clone_from(&local.flags.keywords);
+    }
     let (_, unheld) = table.letters_for(&flags);
     let keywords = flags.keywords.difference(&unheld).cloned().collect();
     let held = Flags { system: flags.system, keywords };
@@ -70,6 +75,12 @@ fn change_file(
     run.report.touch(&mailbox.name);
     // The stamp stays that of the bytes that were hashed: an edit since is still found.
     Ok(Some((row.id, super::file::named(now, held, local.stamp))))
+}
+
+/// The entries of the letters that a name has.
+fn letters_of(local: &Local, slots: &[Option<Keyword>]) -> Vec<Option<Keyword>> {
+    let letters = ('a'..='z').zip(slots);
+    letters.map(|(letter, slot)| slot.clone().filter(|_| local.info.contains(letter))).collect()
 }
 
 /// New names are durable before they are recorded: a record that outlives its rename would
@@ -108,16 +119,15 @@ async fn store(
             set.insert(remote.uid);
         }
     }
-    let mut ignore = |_: Untagged| {};
-    match run.session.store(&set, add, flags, &mut ignore).await {
-        Ok(()) => {
-            changed(run, rows, add, flags)?;
-            check_keywords(run, rows, &set, add, flags).await
-        }
+    let change = Change { mailbox, rows, set: &set, add, flags };
+    let mut shown = BTreeMap::new();
+    let answer = run.session.store(&set, add, flags, &mut echo(&mut shown)).await;
+    match answer {
+        Ok(()) => changed(run, &change, shown).await,
         Err(error)
             if error.is_refusal() && !flags.keywords.is_empty() && flags_count(flags) > 1 =>
         {
-            store_apart(run, mailbox, rows, &set, add, flags).await
+            store_apart(run, &change).await
         }
         Err(error) if error.is_refusal() && !flags.keywords.is_empty() => {
             run.report.skip(mailbox.name.to_string(), error.to_string());
@@ -127,31 +137,41 @@ async fn store(
     }
 }
 
+/// One STORE: flags added to or removed from messages of a mailbox.
+struct Change<'a> {
+    mailbox: &'a Mailbox,
+    rows: &'a [RowId],
+    set: &'a UidSet,
+    add: bool,
+    flags: &'a Flags,
+}
+
+/// Keeps the flags that the server shows, by UID.
+fn echo(shown: &mut BTreeMap<Uid, Flags>) -> impl FnMut(Untagged) + '_ {
+    move |untagged| {
+        if let Untagged::Fetch(FetchRow { uid, flags: Some(flags), .. }) = untagged {
+            shown.insert(uid, flags);
+        }
+    }
+}
+
 fn flags_count(flags: &Flags) -> usize {
     flags.imap_names().len()
 }
 
 /// Each flag by itself, so that one that is refused takes no other along (hazard 29).
-async fn store_apart(
-    run: &mut Run,
-    mailbox: &Mailbox,
-    rows: &[RowId],
-    set: &UidSet,
-    add: bool,
-    flags: &Flags,
-) -> Result<(), AccountError> {
+async fn store_apart(run: &mut Run, change: &Change<'_>) -> Result<(), AccountError> {
+    let Change { mailbox, rows, set, add, flags } = *change;
     let keywords = flags
         .keywords
         .iter()
         .map(|keyword| Flags { keywords: [keyword.clone()].into(), ..Flags::default() });
     let system = Some(Flags::system(flags.system)).filter(|flags| !flags.is_empty());
     for flag in system.into_iter().chain(keywords) {
-        let mut ignore = |_: Untagged| {};
-        match run.session.store(set, add, &flag, &mut ignore).await {
-            Ok(()) => {
-                changed(run, rows, add, &flag)?;
-                check_keywords(run, rows, set, add, &flag).await?;
-            }
+        let mut shown = BTreeMap::new();
+        let answer = run.session.store(set, add, &flag, &mut echo(&mut shown)).await;
+        match answer {
+            Ok(()) => changed(run, &Change { flags: &flag, ..*change }, shown).await?,
             Err(error) if error.is_refusal() => {
                 run.report.skip(mailbox.name.to_string(), error.to_string());
                 refuse(run, rows, &flag)?;
@@ -162,54 +182,56 @@ async fn store_apart(
     Ok(())
 }
 
-/// Some servers say OK to a keyword and drop it: a look tells, so that its absence is no
-/// removal by anybody later (hazard 29).
-async fn check_keywords(
+/// Records the flags that the server shows after a STORE. An OK says that the command was
+/// understood, not that it met a message: a UID that is shown nowhere keeps its columns, and
+/// the next look tells what became of it (hazard 57).
+async fn changed(
     run: &mut Run,
-    rows: &[RowId],
-    set: &UidSet,
-    add: bool,
-    flags: &Flags,
+    change: &Change<'_>,
+    mut shown: BTreeMap<Uid, Flags>,
 ) -> Result<(), AccountError> {
-    if !add || flags.keywords.is_empty() {
-        return Ok(());
+    let Change { mailbox, rows, set, add, flags } = *change;
+    // Some servers echo a keyword and drop it: only a FETCH afterwards tells (hazard 29).
+    let with_keywords = add && !flags.keywords.is_empty();
+    let ask: UidSet = set.iter().filter(|uid| with_keywords || !shown.contains_key(uid)).collect();
+    if !ask.is_empty() {
+        let items = FetchItems { flags: true, ..FetchItems::default() };
+        let mut sink = |row: FetchRow| {
+            shown.extend(row.flags.map(|flags| (row.uid, flags)));
+        };
+        if let Err(error) = run.session.fetch(&ask, items, None, &mut sink).await {
+            trouble(run, mailbox, error)?;
+        }
     }
-    let mut shown: BTreeMap<Uid, Flags> = BTreeMap::new();
-    let items = FetchItems { flags: true, ..FetchItems::default() };
-    let mut sink = |row: FetchRow| {
-        shown.extend(row.flags.map(|flags| (row.uid, flags)));
-    };
-    run.session.fetch(set, items, None, &mut sink).await?;
+    let (mut taken, mut not_taken, mut absent) = (0, 0, Vec::new());
     run.record(|w| {
         for id in rows {
             let Some(mut row) = w.tx().row(*id)? else { continue };
             let Some(remote) = row.remote.as_mut() else { continue };
-            let Some(now) = shown.get(&remote.uid) else { continue };
-            let dropped: Vec<_> = flags.keywords.difference(&now.keywords).cloned().collect();
-            if !dropped.is_empty() {
-                remote.flags.keywords.retain(|keyword| !dropped.contains(keyword));
-                row.refused_keywords.extend(dropped);
-                settle_base(w, row)?;
+            let Some(now) = shown.get(&remote.uid) else {
+                absent.push(*id);
+                continue;
+            };
+            let lacks = if add { flags.difference(now) } else { Flags::default() };
+            let keeps =
+                if add { Flags::default() } else { flags.difference(&flags.difference(now)) };
+            match lacks.system.is_empty() && keeps.is_empty() {
+                true => taken += 1,
+                false => not_taken += 1,
             }
-        }
-        Ok(())
-    })
-}
-
-/// The server said OK to these flags.
-fn changed(run: &mut Run, rows: &[RowId], add: bool, flags: &Flags) -> Result<(), AccountError> {
-    run.report.flags_remote += rows.len() as u64;
-    run.record(|w| {
-        for id in rows {
-            let Some(mut row) = w.tx().row(*id)? else { continue };
-            if let Some(remote) = row.remote.as_mut() {
-                remote.flags =
-                    if add { remote.flags.union(flags) } else { remote.flags.difference(flags) };
-            }
+            remote.flags.clone_from(now);
+            row.refused_keywords.extend(lacks.keywords);
             settle_base(w, row)?;
         }
         Ok(())
-    })
+    })?;
+    run.report.flags_remote += taken;
+    if not_taken > 0 {
+        let why = format!("the server said OK and left the flags of {not_taken} as they were");
+        run.report.skip(mailbox.name.to_string(), why);
+    }
+    run.look_again_for(mailbox, &absent);
+    Ok(())
 }
 
 fn refuse(run: &mut Run, rows: &[RowId], flags: &Flags) -> Result<(), AccountError> {

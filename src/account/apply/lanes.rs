@@ -11,8 +11,8 @@ use std::task::Poll;
 
 use super::fetch::{Fetched, Job, Tools};
 use crate::account::{Outside, Settings};
-use crate::remote::Connector;
 use crate::remote::imap::{Counters, Endpoint, Names, Session};
+use crate::remote::{Connector, RemoteError};
 
 type Busy = Pin<Box<dyn Future<Output = (Option<Session>, Fetched)>>>;
 
@@ -49,6 +49,13 @@ impl Lanes {
             busy: Vec::new(),
             traffic: Counters::default(),
         }
+    }
+
+    /// Opens a connection in place of one that cannot be used any more.
+    pub(super) async fn replace(&self, names: Arc<Names>) -> Result<Session, RemoteError> {
+        let mut session = Session::connect(&self.endpoint, &*self.connector).await?;
+        session.set_names(names);
+        Ok(session)
     }
 
     /// Whether one is free for a job, or worth opening while so much waits.
@@ -111,11 +118,15 @@ impl Lanes {
         fetched
     }
 
-    fn count(&mut self, session: &Session) {
-        let counters = session.counters();
+    /// Counts what went over a connection that is given up.
+    pub(super) fn add(&mut self, counters: Counters) {
         self.traffic.sent += counters.sent;
         self.traffic.received += counters.received;
         self.traffic.commands += counters.commands;
+    }
+
+    fn count(&mut self, session: &Session) {
+        self.add(session.counters());
     }
 
     /// Says goodbye on each. Gives what went over them in all.

@@ -26,6 +26,7 @@ pub(super) fn table_for(
         Ok(table) => table,
         Err(error) => {
             run.report.skip(mailbox.name.to_string(), error.to_string());
+            run.unread_tables.insert(mailbox.id);
             return Ok(KeywordTable::default());
         }
     };
@@ -102,14 +103,25 @@ pub(super) fn base_held(
     })
 }
 
-/// The keywords of a moved file, its letters read by the table of the mailbox that it left.
-pub(super) fn keywords_left(left: Option<&Mailbox>, row: &Row) -> BTreeSet<Keyword> {
+/// The keywords of a moved file: what its letters meant when the file left `source`, else what
+/// the table of the mailbox that it left says (hazard 58). A letter that meant nothing there was
+/// given by a reader since, and means what it means here.
+pub(super) fn keywords_left(
+    left: Option<&Mailbox>,
+    here: Option<&Mailbox>,
+    source: &Row,
+    row: &Row,
+) -> BTreeSet<Keyword> {
     let Some(local) = &row.local else { return BTreeSet::new() };
     let Some(left) = left else { return local.flags.keywords.clone() };
     let letters = local.info.chars().filter(char::is_ascii_lowercase);
     let entry = |letter: char| {
+        if let Some(keyword) = source.letters.get(&letter) {
+            return Some(keyword.clone());
+        }
         let at = usize::try_from(u32::from(letter) - u32::from('a')).ok()?;
-        left.keyword_table.get(at)?.clone()
+        let of = |mailbox: &Mailbox| mailbox.keyword_table.get(at).cloned().flatten();
+        of(left).or_else(|| here.and_then(of))
     };
     letters.filter_map(entry).collect()
 }
@@ -130,6 +142,10 @@ pub(super) fn relabelled(
     }
     let flags = Flags { system: local.flags.system, keywords: keywords.clone() };
     let table = table_for(run, mailbox, &flags)?;
+    if run.unread_tables.contains(&mailbox.id) {
+        // Its letters cannot be told yet: the file waits.
+        return Ok(false);
+    }
     let changed = run.root.set_flags(&mailbox.name, local, &flags, &table);
     // A record that outlives its rename would look like letters that somebody changed.
     let durable = changed.and_then(|now| run.root.sync_dirs(&mailbox.name).map(|()| now));
@@ -157,7 +173,7 @@ pub(super) fn relabel_found(
     for (id, past) in moved {
         note_letters(run, id, past)?;
         let Some(row) = run.store.row(id)? else { continue };
-        if !matches!(row.journal, Journal::Moving { .. }) {
+        if row.local.is_none() || !matches!(row.journal, Journal::Moving { .. }) {
             continue;
         }
         let mailbox = mailbox_of(run, row.mailbox)?;
@@ -166,6 +182,46 @@ pub(super) fn relabel_found(
         }
     }
     Ok(unread)
+}
+
+/// Reads the letters of files that are to go up by what they meant where the files come from:
+/// the message may be gone there, so that nothing else tells (hazard 58). Gives the rows whose
+/// letters are those of their mailbox now.
+pub(super) fn before_push(
+    run: &mut Run,
+    mailbox: &Mailbox,
+    rows: Vec<Row>,
+) -> Result<Vec<Row>, AccountError> {
+    let mut ready = Vec::new();
+    for row in rows {
+        let Some(past) = past_with_letters(run, &row)? else {
+            ready.push(row);
+            continue;
+        };
+        note_letters(run, row.id, Some(past.id))?;
+        let moving = |row: &Row| matches!(row.journal, Journal::Moving { .. });
+        if run.store.row(row.id)?.is_some_and(|row| moving(&row))
+            && !relabelled(run, mailbox, row.id)?
+        {
+            continue;
+        }
+        ready.extend(run.store.row(row.id)?);
+    }
+    Ok(ready)
+}
+
+/// The row that a file with letters left, in another mailbox.
+fn past_with_letters(run: &Run, row: &Row) -> Result<Option<Row>, AccountError> {
+    let info = row.local.as_ref().map_or("", |local| local.info.as_str());
+    let Some(content) = row.content.filter(|_| info.contains(|c: char| c.is_ascii_lowercase()))
+    else {
+        return Ok(None);
+    };
+    let known = run.store.by_content(&content)?.into_iter();
+    let mut left = known.filter(|known| {
+        known.mailbox != row.mailbox && known.local.is_none() && !known.letters.is_empty()
+    });
+    Ok(left.next())
 }
 
 /// Writes down what the letters mean before they change: read once more after a crash, the
@@ -178,7 +234,8 @@ fn note_letters(run: &mut Run, id: RowId, past: Option<RowId>) -> Result<(), Acc
     if row.journal != Journal::Idle || row.mailbox == past.mailbox {
         return Ok(());
     }
-    let keywords = keywords_left(run.store.mailbox(past.mailbox)?.as_ref(), &row);
+    let (left, here) = (run.store.mailbox(past.mailbox)?, run.store.mailbox(row.mailbox)?);
+    let keywords = keywords_left(left.as_ref(), here.as_ref(), &past, &row);
     if row.local.as_ref().is_none_or(|local| local.flags.keywords == keywords) {
         return Ok(());
     }

@@ -1,9 +1,13 @@
 //! Makes and removes mailboxes.
 
+use std::collections::BTreeMap;
+
 use super::{mailbox_of, trouble};
 use crate::account::{AccountError, Run};
+use crate::local::Root;
+use crate::reconcile::Plan;
 use crate::reconcile::plan::MailboxStep;
-use crate::reconcile::types::{Mailbox, MailboxName};
+use crate::reconcile::types::{Mailbox, MailboxId, MailboxName, Reach};
 use crate::remote::imap::{Select, Untagged};
 
 pub(super) async fn apply(run: &mut Run, steps: &[MailboxStep]) -> Result<(), AccountError> {
@@ -36,7 +40,19 @@ fn create_local(run: &mut Run, mailbox: Mailbox) -> Result<(), AccountError> {
         return Ok(());
     }
     run.report.mailboxes += 1;
-    run.record(|w| w.mailbox(&Mailbox { local: true, base: true, stamps: None, ..mailbox }))?;
+    // What is put into it is known to lie here, and not in what takes its place (hazard 51).
+    let local_id = Some(Root::new_mailbox_id());
+    let marked = Mailbox { local: true, base: true, stamps: None, local_id, ..mailbox };
+    let known = run.root.set_mailbox_id(&marked.name, marked.local_id.as_deref().unwrap_or(""));
+    let home = known.and_then(|()| run.root.home_of(&marked, &run.root.stamps(&marked.name)?));
+    match home {
+        Ok(home) => {
+            run.seen.local.insert(marked.id, Reach::Complete);
+            run.record(|w| w.mailbox(&Mailbox { home: Some(home), ..marked }))?;
+        }
+        // The next look finds it, and all that is in it.
+        Err(error) => run.report.skip(marked.name.to_string(), error.to_string()),
+    }
     Ok(())
 }
 
@@ -89,6 +105,45 @@ fn remove_local(run: &mut Run, mailbox: Mailbox) -> Result<(), AccountError> {
     run.record(|w| w.tx().delete_mailbox(mailbox.id).map(|_| ()))
 }
 
+/// Why a mailbox that was removed here stays on the server.
+const PARENT: &str = "its directory was removed here; on the server it stays, empty, because \
+                      other mailboxes lie below it";
+
+/// Leaves mailboxes in place that have others below them, mirrored or not: DELETE takes those
+/// along on some servers (hazard 69).
+pub(in crate::account) fn leave_parents(run: &Run, plan: &mut Plan) -> Result<(), AccountError> {
+    if !plan.mailboxes.iter().any(|step| matches!(step, MailboxStep::RemoveRemote(_))) {
+        return Ok(());
+    }
+    let known: BTreeMap<MailboxId, MailboxName> =
+        run.store.mailboxes()?.into_iter().map(|mailbox| (mailbox.id, mailbox.name)).collect();
+    plan.mailboxes.retain(|step| match step {
+        MailboxStep::RemoveRemote(id) => known.get(id).is_none_or(|name| !has_inferiors(run, name)),
+        _ => true,
+    });
+    Ok(())
+}
+
+/// Names the mailboxes that were left in place so, for `status`.
+pub(in crate::account) fn name_parents(run: &mut Run) -> Result<(), AccountError> {
+    for mailbox in run.store.mailboxes()? {
+        let stays = (mailbox.base, mailbox.local, mailbox.remote) == (true, false, true)
+            && has_inferiors(run, &mailbox.name)
+            && run.store.remote_count(mailbox.id)? == 0;
+        let problem = match mailbox.problem.as_deref() {
+            None if stays => Some(PARENT.to_owned()),
+            Some(PARENT) if !stays => None,
+            _ => continue,
+        };
+        run.record(|w| w.mailbox(&Mailbox { problem, ..mailbox }))?;
+    }
+    Ok(())
+}
+
+fn has_inferiors(run: &Run, name: &MailboxName) -> bool {
+    run.seen.listed.iter().any(|listed| listed.name.is_inferior_of(name))
+}
+
 /// DELETE destroys what arrived since the last look, so a fresh SELECT must show 0 EXISTS.
 async fn remove_remote(run: &mut Run, mailbox: Mailbox) -> Result<(), AccountError> {
     let mut ignore = |_: Untagged| {};
@@ -101,12 +156,6 @@ async fn remove_remote(run: &mut Run, mailbox: Mailbox) -> Result<(), AccountErr
     run.session.unselect().await?;
     if exists > 0 {
         let why = format!("its directory is gone; {exists} messages on the server stay for now");
-        run.report.skip(mailbox.name.to_string(), why);
-        return Ok(());
-    }
-    // Some servers take the inferiors along, mirrored or not.
-    if run.seen.listed.iter().any(|listed| listed.name.is_inferior_of(&mailbox.name)) {
-        let why = "its directory is gone; on the server other mailboxes lie below it, so it stays";
         run.report.skip(mailbox.name.to_string(), why);
         return Ok(());
     }

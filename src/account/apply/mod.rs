@@ -4,12 +4,14 @@
 //! that destroys, at what justifies it. A step that cannot be taken is a skip with its reason;
 //! the next look decides anew.
 
+mod compare;
 mod fetch;
 mod file;
 mod flags;
 mod lanes;
 mod letters;
 mod mailbox;
+mod mark;
 mod note;
 mod place;
 mod pull;
@@ -23,14 +25,17 @@ use std::collections::BTreeMap;
 
 pub(super) use lanes::Lanes;
 pub(super) use letters::unlock;
-pub(super) use place::settle;
+pub(super) use mailbox::{leave_parents, name_parents};
+pub(super) use mark::take_back;
+pub(super) use note::{settle_base, write as note_facts};
+pub(super) use place::{Absence, settle, waits_for};
 
 use super::progress::{Event, Way};
 use super::{AccountError, Run};
 use crate::reconcile::types::{Mailbox, MailboxId, Row, RowId};
 use crate::reconcile::{Plan, Step};
 use crate::remote::RemoteError;
-use crate::remote::imap::{Select, Session, Untagged};
+use crate::remote::imap::{Counters, Select, Session, Untagged};
 
 /// Applies a plan. Gives an error only for what ends the run.
 ///
@@ -45,6 +50,19 @@ pub(super) async fn apply(run: &mut Run, plan: &Plan) -> Result<(), AccountError
     pull::apply(run, &plan.steps).await?;
     flags::apply(run, &plan.steps).await?;
     remove::apply(run, &plan.steps).await
+}
+
+/// The rows whose bodies a plan fetches, by mailbox.
+pub(super) fn to_fetch(
+    run: &Run,
+    steps: &[Step],
+) -> Result<BTreeMap<MailboxId, Vec<Row>>, AccountError> {
+    let picked = grouped(run, steps, |step| match step {
+        Step::Fetch(row) => Some((*row, ())),
+        _ => None,
+    })?;
+    let rows = |rows: Vec<(Row, ())>| rows.into_iter().map(|(row, ())| row).collect();
+    Ok(picked.into_iter().map(|(id, picked)| (id, rows(picked))).collect())
 }
 
 /// Steps picked from a plan, with their rows, by the mailbox of a row.
@@ -80,10 +98,30 @@ fn announce(
 }
 
 fn mailbox_of(run: &Run, id: MailboxId) -> Result<Mailbox, AccountError> {
-    Ok(run.store.mailbox(id)?.unwrap_or_else(|| {
+    let mut mailbox = run.store.mailbox(id)?.unwrap_or_else(|| {
         // Forgotten within this round: nothing of it can be addressed any more.
         Mailbox::new(crate::reconcile::types::MailboxName::new(""))
-    }))
+    });
+    if run.unread_tables.contains(&id) {
+        // New names there get no letters.
+        mailbox.keyword_table.clear();
+    }
+    Ok(mailbox)
+}
+
+impl Run {
+    /// Opens the first connection anew, after an answer that cannot be read to its end.
+    pub(super) async fn reconnect(&mut self) -> Result<(), AccountError> {
+        let session = self.lanes.replace(self.session.names()).await?;
+        let gone = std::mem::replace(&mut self.session, session).counters();
+        let before = std::mem::take(&mut self.traffic);
+        self.lanes.add(Counters {
+            received: gone.received - before.received,
+            sent: gone.sent - before.sent,
+            ..gone
+        });
+        Ok(())
+    }
 }
 
 /// Selects a mailbox for changes, if it is still the one that was planned for.

@@ -1,5 +1,7 @@
 //! Facts that need no effect: pairs, renamed files, agreements, what is forgotten.
 
+use std::collections::BTreeSet;
+
 use super::letters;
 use crate::account::record::Writer;
 use crate::account::{AccountError, Run};
@@ -9,7 +11,6 @@ use crate::reconcile::{MailboxView, Step};
 use crate::state::StateError;
 
 pub(super) fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountError> {
-    let (mut paired, mut noted) = (0, 0);
     let unread = letters::relabel_found(
         run,
         steps.iter().filter_map(|step| match step {
@@ -17,6 +18,16 @@ pub(super) fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountError> {
             _ => None,
         }),
     )?;
+    write(run, steps, &unread)
+}
+
+/// Writes facts down, without those of files whose letters could not be read.
+pub(in crate::account) fn write(
+    run: &mut Run,
+    steps: &[Step],
+    unread: &BTreeSet<RowId>,
+) -> Result<(), AccountError> {
+    let (mut paired, mut noted) = (0, 0);
     run.record(|w| {
         for step in steps {
             match step {
@@ -30,6 +41,10 @@ pub(super) fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountError> {
                 }
                 Step::Forget(row) => {
                     w.delete(*row)?;
+                    noted += 1;
+                }
+                Step::BringBack(row) => {
+                    bring_back(w, *row)?;
                     noted += 1;
                 }
                 Step::Keep(row) => {
@@ -77,6 +92,11 @@ fn pair(
         _ => base,
     };
     let base = base.or(local.base.clone());
+    // A claim whose file is gone: what was sent is what was agreed on, and the file left since.
+    let base = match local.local {
+        Some(_) => base,
+        None => base.or_else(|| remote.remote.as_ref().map(|r| Base { flags: r.flags.clone() })),
+    };
     w.delete(remote.id)?;
     if let Some(past) = past {
         release(w, past)?;
@@ -132,13 +152,19 @@ fn keep(w: &Writer<'_>, row: RowId) -> Result<(), StateError> {
     w.update(&Row { set_aside: Some(kept), ..row })
 }
 
+/// The side that it departed from counts as never looked at.
+fn bring_back(w: &Writer<'_>, row: RowId) -> Result<(), StateError> {
+    let Some(row) = w.tx().row(row)? else { return Ok(()) };
+    w.update(&Row { restated: true, set_aside: None, journal: Journal::Idle, ..row })
+}
+
 fn agree(w: &Writer<'_>, row: RowId) -> Result<(), StateError> {
     let Some(row) = w.tx().row(row)? else { return Ok(()) };
     settle_base(w, row)
 }
 
 /// Writes a paired row with the base that its columns agree on now.
-pub(super) fn settle_base(w: &Writer<'_>, mut row: Row) -> Result<(), StateError> {
+pub(in crate::account) fn settle_base(w: &Writer<'_>, mut row: Row) -> Result<(), StateError> {
     if let Some(mailbox) = w.tx().mailbox(row.mailbox)?
         && let Some(flags) = base_now(&row, &MailboxView::of(mailbox))
     {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::compare::{Compared, compare};
 use super::fetch::Pulled;
 use super::mailbox_of;
 use crate::account::record::Writer;
@@ -11,9 +12,9 @@ use crate::local::name::{FileName, with_flags};
 use crate::local::{Delivered, KeywordTable, LocalError, Placed, Root};
 use crate::reconcile::MailboxView;
 use crate::reconcile::messages::base_now;
-use crate::reconcile::pairing::{Class, class};
+use crate::reconcile::pairing::{Class, class, is_claim, is_in_doubt, is_left};
 use crate::reconcile::types::{
-    Base, FileStamp, Flags, Journal, Local, Mailbox, MailboxId, Row, SpecialUse, System,
+    Base, FileStamp, Flags, Journal, Local, Mailbox, MailboxId, Row, RowId, SpecialUse, System,
 };
 use crate::state::StateError;
 
@@ -22,6 +23,8 @@ struct Group {
     mailbox: Mailbox,
     table: KeywordTable,
     pulled: Vec<Pulled>,
+    /// What comparing bodies with files of the mailbox found out.
+    compared: BTreeMap<RowId, Compared>,
 }
 
 /// Makes a batch durable, of however many mailboxes, and places it.
@@ -35,10 +38,10 @@ pub(super) fn place(run: &mut Run, pulled: Vec<Pulled>) -> Result<(), AccountErr
     // far it got (hazard 19).
     let (placing, known) = run.record(|w| {
         let (mut placing, mut known) = (Vec::new(), Vec::new());
-        for Group { mailbox, table, pulled } in groups {
+        for Group { mailbox, table, pulled, compared } in groups {
             let mut rows = Vec::new();
             for pulled in pulled {
-                match identify(w, &mailbox, &pulled, &table)? {
+                match identify(w, &mailbox, &pulled, &table, compared.get(&pulled.row.id))? {
                     Some(row) => rows.push(row),
                     None => known.push(pulled.delivered),
                 }
@@ -70,7 +73,8 @@ fn groups(run: &mut Run, pulled: Vec<Pulled>) -> Result<Vec<Group>, AccountError
     for (id, pulled) in by_mailbox {
         let mailbox = mailbox_of(run, id)?;
         let table = super::letters::table_for(run, &mailbox, &wanted_keywords(&pulled))?;
-        groups.push(Group { mailbox: mailbox_of(run, id)?, table, pulled });
+        let compared = compare(run, &mailbox, &pulled)?;
+        groups.push(Group { mailbox: mailbox_of(run, id)?, table, pulled, compared });
     }
     Ok(groups)
 }
@@ -153,18 +157,32 @@ fn identify(
     mailbox: &Mailbox,
     pulled: &Pulled,
     table: &KeywordTable,
+    compared: Option<&Compared>,
 ) -> Result<Option<Row>, StateError> {
     let Some(row) = w.tx().row(pulled.row.id)? else { return Ok(None) };
     let Some(remote) = row.remote.clone() else { return Ok(None) };
     let delivered = &pulled.delivered;
     let content = Some(delivered.summary.content);
     let header = Some(delivered.summary.header);
-    let row = Row { content, header, set_aside: None, ..row };
+    // A text that may have been cut off proves nothing of another one.
+    let row = Row { content, header, set_aside: None, weak: pulled.short, ..row };
     // The second time it is fetched, nothing was found to pair it with.
     let first = pulled.row.content != content;
     if first && waits_for(w, &row)? {
         w.update(&row)?;
         return Ok(None);
+    }
+    match compared {
+        Some(Compared::Of(file)) if first => {
+            w.update(&Row { content: Some(*file), weak: true, ..row })?;
+            return Ok(None);
+        }
+        Some(Compared::CutOff(file, aside)) => {
+            if let Some(file) = w.tx().row(*file)? {
+                w.update(&Row { set_aside: Some(aside.clone()), ..file })?;
+            }
+        }
+        _ => {}
     }
     let flags = super::letters::held(mailbox, &remote.flags);
     let in_new = flags.is_empty();
@@ -176,11 +194,22 @@ fn identify(
 }
 
 /// Whether a file that lost its message, or waits for one here, has this content.
-fn waits_for(w: &Writer<'_>, row: &Row) -> Result<bool, StateError> {
+pub(in crate::account) fn waits_for(w: &Writer<'_>, row: &Row) -> Result<bool, StateError> {
     let Some(content) = row.content else { return Ok(false) };
     let known = w.tx().by_content(&content)?;
     Ok(known.iter().filter(|other| other.id != row.id).any(|other| match class(other) {
-        Class::LocalNew => other.mailbox == row.mailbox && other.set_aside.is_none(),
+        // Sent from another mailbox, and maybe moved here by another client since.
+        Class::LocalNew if matches!(other.journal, Journal::Pushing { .. }) => true,
+        // One that was numbered anew may have been moved here from anywhere.
+        Class::LocalNew => {
+            (other.mailbox == row.mailbox || is_in_doubt(other)) && other.set_aside.is_none()
+        }
+        Class::BothGone => {
+            // Its file may have left before its mailbox was numbered anew.
+            let moved = |file: &Row| class(file) == Class::LocalNew && file.base.is_none();
+            let left = || is_left(other) && known.iter().any(moved);
+            other.mailbox == row.mailbox && (is_claim(other) || left())
+        }
         Class::RemoteGone => true,
         // It may be the twin of one that was sent twice.
         Class::Paired => {
@@ -205,8 +234,23 @@ fn rename(run: &Run, mailbox: &Mailbox, row: Row) -> Result<Row, LocalError> {
     Ok(placed(mailbox, row, Local { stem, in_new, info, flags: Flags::default(), stamp }))
 }
 
+/// What it means that a file of a *placing* row is not in `tmp/`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::account) enum Absence {
+    /// It was placed.
+    Proves,
+    /// It was placed, or another program has cleaned `tmp/` meanwhile: it comes down again, or is
+    /// found under its name.
+    IsStale,
+    /// The directory is another one, or gone.
+    ProvesNothing,
+}
+
 /// Settles a row that was left *placing*: with its tmp file there the rename is done now;
 /// without it the file was placed, and the scan that follows sees what became of it since.
+///
+/// Only the directory that the file lay in proves that it was placed, by not having it in `tmp/`
+/// any more (hazard 51). Gives none where nothing is proved.
 ///
 /// # Errors
 /// The file cannot be renamed.
@@ -214,14 +258,23 @@ pub(in crate::account) fn settle(
     root: &Root,
     mailbox: &Mailbox,
     row: Row,
-) -> Result<Row, LocalError> {
-    let Journal::Placing { stem, in_new, info } = row.journal.clone() else { return Ok(row) };
+    absence: Absence,
+) -> Result<Option<Row>, LocalError> {
+    let Journal::Placing { stem, in_new, info } = row.journal.clone() else {
+        return Ok(Some(row));
+    };
     let stamp = match root.place(&mailbox.name, &stem, in_new, &info)? {
         Placed::Placed(stamp) => stamp,
-        Placed::NotInTmp | Placed::Exists => FileStamp::default(),
+        Placed::NotInTmp => match absence {
+            Absence::Proves => FileStamp::default(),
+            Absence::IsStale => return Ok(Some(Row { journal: Journal::Idle, ..row })),
+            Absence::ProvesNothing => return Ok(None),
+        },
+        // Another file has its name: it comes down again under a new one.
+        Placed::Exists => return Ok(Some(Row { journal: Journal::Idle, ..row })),
     };
     let local = Local { stem, in_new, info, flags: Flags::default(), stamp };
-    Ok(placed(mailbox, row, local))
+    Ok(Some(placed(mailbox, row, local)))
 }
 
 /// The row of a file that has its place, with the flags that its name was given.

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use super::fetch::{Fetched, Job, Kept, Pulled, Tools};
 use super::lanes::Lanes;
-use super::place::{place, settle};
+use super::place::{Absence, place, settle};
 use super::{announce, grouped, mailbox_of};
 use crate::account::progress::{Event, Way};
-use crate::account::{AccountError, Outside, Run};
+use crate::account::{AccountError, Outside, Run, recover};
 use crate::reconcile::Step;
 use crate::reconcile::types::{
-    Journal, Mailbox, MailboxId, MailboxName, Row, SetAside, SetAsideKind,
+    Journal, Mailbox, MailboxId, MailboxName, Row, RowId, SetAside, SetAsideKind,
 };
 use crate::remote::RemoteError;
 use crate::remote::imap::Names;
@@ -21,6 +21,9 @@ use crate::remote::imap::Names;
 const BATCH: Size = Size { messages: 4000, octets: 48 << 20 };
 /// What one of several connections fetches in one go.
 const SHARE: Size = Size { messages: 1000, octets: 8 << 20 };
+
+/// So often the connection is opened anew in a run for what does not end where it should.
+const REOPENED_MAX: u32 = 50;
 
 #[derive(Debug, Clone, Copy)]
 struct Size {
@@ -59,16 +62,20 @@ pub(super) async fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountEr
 fn place_left(run: &mut Run, mailbox: &Mailbox, rows: Vec<Row>) -> Result<Vec<Row>, AccountError> {
     let is_left = |row: &Row| matches!(row.journal, Journal::Placing { .. });
     let (left, rows): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(is_left);
+    let absence =
+        if left.is_empty() { Absence::ProvesNothing } else { recover::absence(run, mailbox)? };
     let mut settled = Vec::new();
     for row in left {
-        match settle(&run.root, mailbox, row) {
-            Ok(row) => settled.push(row),
+        match settle(&run.root, mailbox, row.clone(), absence) {
+            // Its directory is another one: it comes down again.
+            Ok(None) => settled.push(Row { journal: Journal::Idle, ..row }),
+            Ok(Some(row)) => settled.push(row),
             Err(error) => run.report.skip(mailbox.name.to_string(), error.to_string()),
         }
     }
     if !settled.is_empty() {
         run.root.sync_dirs(&mailbox.name)?;
-        run.report.pulled += settled.len() as u64;
+        run.report.pulled += settled.iter().filter(|row| row.local.is_some()).count() as u64;
         run.report.touch(&mailbox.name);
         run.record(|w| settled.iter().try_for_each(|row| w.update(row)))?;
     }
@@ -114,6 +121,10 @@ struct Pull {
     under_way: u64,
     /// What lies in `tmp/` and is not placed yet.
     shelf: Vec<Pulled>,
+    /// Rows whose text did not end where it should have, once.
+    broken: BTreeSet<RowId>,
+    /// How often the first connection was opened anew.
+    reopened: u32,
 }
 
 impl Pull {
@@ -131,12 +142,16 @@ impl Pull {
             given_up: Vec::new(),
             under_way: 0,
             shelf: Vec::new(),
+            broken: BTreeSet::new(),
+            reopened: 0,
         }
     }
 
     /// Cuts what is wanted of a mailbox into jobs.
     fn queue(&mut self, mailbox: &Mailbox, rows: Vec<Row>) {
         let (mut job, mut octets) = (Vec::new(), 0_u64);
+        let (tried, rows): (Vec<Row>, Vec<Row>) =
+            rows.into_iter().partition(|row| row.set_aside.is_some());
         for row in rows {
             octets = octets.saturating_add(row.words.as_ref().map_or(0, |words| words.size));
             job.push(row);
@@ -146,6 +161,10 @@ impl Pull {
             }
         }
         self.push(Job { mailbox: mailbox.clone(), rows: job });
+        // What was in vain before comes last and alone: it may cost the connection.
+        for row in tried {
+            self.push(Job { mailbox: mailbox.clone(), rows: vec![row] });
+        }
     }
 
     fn push(&mut self, job: Job) {
@@ -165,16 +184,56 @@ impl Pull {
                 None => return Ok(()),
             };
             for fetched in others {
-                if let Some((_, rows)) = self.take_in(run, fetched)? {
-                    self.push(rows);
+                if let Some((error, job)) = self.take_in(run, fetched)? {
+                    match error {
+                        RemoteError::Framing { .. } => self.after_broken(run, &error, job)?,
+                        _ => self.push(job),
+                    }
                 }
             }
             if let Some(fetched) = own
-                && let Some((error, _)) = self.take_in(run, fetched)?
+                && let Some((error, job)) = self.take_in(run, fetched)?
             {
-                return Err(error.into());
+                if !matches!(error, RemoteError::Framing { .. }) || self.reopened >= REOPENED_MAX {
+                    return Err(error.into());
+                }
+                self.reopened += 1;
+                self.after_broken(run, &error, job)?;
+                run.reconnect().await?;
             }
         }
+    }
+
+    /// The text of a message did not end where it should have, so nothing behind it could be
+    /// read. It is asked for once more, last and alone, then set aside; the others come without
+    /// it (hazard 67).
+    fn after_broken(
+        &mut self,
+        run: &mut Run,
+        error: &RemoteError,
+        job: Job,
+    ) -> Result<(), AccountError> {
+        let Job { mailbox, mut rows } = job;
+        let uid = match error {
+            RemoteError::Framing { uid, .. } => *uid,
+            _ => None,
+        };
+        let is = |row: &Row| row.remote.as_ref().is_some_and(|remote| Some(remote.uid) == uid);
+        let at = rows.iter().position(is).or((rows.len() == 1).then_some(0));
+        let Some(at) = at else {
+            // The server had not said which it was: half of them go without it.
+            let rest = rows.split_off(rows.len() / 2);
+            self.push(Job { mailbox: mailbox.clone(), rows });
+            self.push(Job { mailbox, rows: rest });
+            return Ok(());
+        };
+        let row = rows.remove(at);
+        self.push(Job { mailbox: mailbox.clone(), rows });
+        if self.broken.insert(row.id) {
+            self.push(Job { mailbox, rows: vec![row] });
+            return Ok(());
+        }
+        keep(run, Kept { row: row.id, words: error.to_string(), times: 1 })
     }
 
     /// Fetches over the first connection, while the others go on.
@@ -259,6 +318,15 @@ impl Pull {
         let Fetched { mailbox, octets, done, kept, trouble, lost } = fetched;
         self.under_way = self.under_way.saturating_sub(octets);
         kept.into_iter().try_for_each(|kept| keep(run, kept))?;
+        for Pulled { row, octets, .. } in done.iter().filter(|pulled| pulled.short) {
+            let announced = row.words.as_ref().map_or(0, |words| words.size);
+            let uid = row.remote.as_ref().map_or(0, |remote| remote.uid.0);
+            let why = format!(
+                "the server announced {announced} octets and gave {octets}, twice the same; \
+                 kept as it came"
+            );
+            run.report.skip(format!("{}: UID {uid}", mailbox.name), why);
+        }
         self.shelf.extend(done);
         if let Some(why) = trouble {
             self.give_up(&mailbox, why);

@@ -3,10 +3,12 @@
 //! What is tried for the first time goes up [side by side](super::window); what was refused
 //! there, and what is tried again, goes alone.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::upload::{Sent, append};
 use super::window::{self, Taken};
-use super::{announce, grouped, mailbox_of, select};
-use crate::account::observe::reexamine;
+use super::{announce, grouped, mailbox_of, select, trouble};
+use crate::account::observe::{not_there, reexamine};
 use crate::account::progress::{Event, Way};
 use crate::account::record::Writer;
 use crate::account::{AccountError, Run};
@@ -14,9 +16,11 @@ use crate::local::LocalError;
 use crate::reconcile::MailboxView;
 use crate::reconcile::Step;
 use crate::reconcile::messages::base_now;
-use crate::reconcile::types::{Base, Flags, Journal, Mailbox, Remote, Row, SetAside, SetAsideKind};
+use crate::reconcile::types::{
+    Base, Flags, Journal, Mailbox, Remote, Row, RowId, SetAside, SetAsideKind, Uid,
+};
 use crate::remote::RemoteError;
-use crate::remote::imap::{AppendError, Code};
+use crate::remote::imap::{AppendError, Code, FetchItems, FetchRow, UidSet};
 use crate::state::StateError;
 
 /// Answers that no look confirmed after which a message is not sent again.
@@ -50,7 +54,16 @@ async fn push_batch(run: &mut Run, mailbox: &Mailbox, rows: &[Row]) -> Result<bo
         return Ok(false);
     }
     let rows = leave_large(run, rows)?;
+    let rows = super::letters::before_push(run, mailbox, rows)?;
     let rows = note_before(run, mailbox, rows)?;
+    let (ids, exists): (Vec<RowId>, _) =
+        (rows.iter().map(|row| row.id).collect(), run.session.message_count());
+    let goes_on = push_rows(run, mailbox, rows).await?;
+    check_uploads(run, mailbox, &ids, exists).await?;
+    Ok(goes_on)
+}
+
+async fn push_rows(run: &mut Run, mailbox: &Mailbox, rows: Vec<Row>) -> Result<bool, AccountError> {
     let is_first = |row: &Row| matches!(row.journal, Journal::Pushing { attempts: 1, .. });
     let (first, again): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(is_first);
     let Some(alone) = window::push(run, mailbox, first).await? else { return Ok(false) };
@@ -65,6 +78,45 @@ async fn push_batch(run: &mut Run, mailbox: &Mailbox, rows: &[Row]) -> Result<bo
         }
     }
     Ok(true)
+}
+
+/// Looks at once for what the server said it took, while EXISTS tells whether it ever was there:
+/// a later look cannot tell a message that the server swallowed (hazard 24) from one that
+/// another client moved or removed before it was seen (hazard 55).
+async fn check_uploads(
+    run: &mut Run,
+    mailbox: &Mailbox,
+    ids: &[RowId],
+    before: u32,
+) -> Result<(), AccountError> {
+    let mut named: BTreeMap<Uid, RowId> = BTreeMap::new();
+    for id in ids {
+        let remote = run.store.row(*id)?.and_then(|row| row.remote);
+        named.extend(remote.filter(|r| !r.confirmed).map(|remote| (remote.uid, *id)));
+    }
+    let counted = run.session.message_count().saturating_sub(before) as usize;
+    if named.is_empty() || counted >= named.len() {
+        return Ok(());
+    }
+    let set: UidSet = named.keys().copied().collect();
+    let items = FetchItems { flags: true, ..FetchItems::default() };
+    let mut shown = BTreeSet::new();
+    let mut sink = |row: FetchRow| {
+        shown.insert(row.uid);
+    };
+    if let Err(error) = run.session.fetch(&set, items, None, &mut sink).await {
+        return trouble(run, mailbox, error);
+    }
+    run.record(|w| {
+        for (uid, id) in named.iter().filter(|(uid, _)| !shown.contains(*uid)) {
+            let Some(row) = w.tx().row(*id)? else { continue };
+            // The base stays: where the message turns up elsewhere, it is this one.
+            if row.remote.as_ref().is_some_and(|remote| remote.uid == *uid) {
+                w.update(&Row { remote: None, set_aside: Some(not_there()), ..row })?;
+            }
+        }
+        Ok(())
+    })
 }
 
 /// What is larger than the server takes stays here. Gives the others.

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{grouped, mailbox_of, select, trouble};
+use super::{grouped, mailbox_of, mark, select, trouble};
 use crate::account::observe::HEADER_MAX;
 use crate::account::{AccountError, Run, restate};
 use crate::local::{TrashOutcome, header};
-use crate::reconcile::guard::Direction;
+use crate::reconcile::guard::{Direction, Kind};
 use crate::reconcile::types::{
     Journal, Mailbox, MailboxName, Reach, Row, RowId, SetAside, SetAsideKind, Uid,
 };
@@ -111,6 +111,9 @@ pub(super) async fn verify(
         }
         verified.insert(row.id, fetched.uid);
     }
+    let absent: Vec<RowId> =
+        wanted.values().map(|row| row.id).filter(|row| !verified.contains_key(row)).collect();
+    run.look_again_for(mailbox, &absent);
     Ok(verified)
 }
 
@@ -182,7 +185,7 @@ fn release_all(run: &mut Run, rows: &[RowId]) -> Result<(), AccountError> {
         for id in rows {
             let Some(row) = w.tx().row(*id)? else { continue };
             if !approved.contains(id) {
-                w.departed(now, row.mailbox, Direction::FromRemote, 1)?;
+                w.departed(now, &row, Direction::FromRemote)?;
             }
             w.update(&Row { journal: Journal::Moved, ..row })?;
         }
@@ -320,7 +323,7 @@ pub(super) async fn expunge(
     verified.values().for_each(|uid| {
         set.insert(*uid);
     });
-    match mark_and_expunge(run, mailbox, &set).await {
+    match mark::and_expunge(run, mailbox, &set).await? {
         Ok(true) => {}
         // Not asked for: no refusal by the server, and tried again by the next run.
         Ok(false) => return Ok(()),
@@ -339,29 +342,6 @@ pub(super) async fn expunge(
     refused(run, mailbox, &stayed)?;
     let gone: Vec<RowId> = gone.into_iter().map(|(row, _)| row).collect();
     forget(run, mailbox, &gone, Direction::FromRemote)
-}
-
-/// Gives whether the server was asked to expunge.
-async fn mark_and_expunge(
-    run: &mut Run,
-    mailbox: &Mailbox,
-    set: &UidSet,
-) -> Result<bool, crate::remote::RemoteError> {
-    let mut ignore = |_: Untagged| {};
-    let deleted = crate::reconcile::types::Flags::system(crate::reconcile::types::System::TRASHED);
-    run.session.store(set, true, &deleted, &mut ignore).await?;
-    if run.session.capabilities().uidplus() {
-        run.session.uid_expunge(set, &mut ignore).await?;
-        return Ok(true);
-    }
-    // A plain EXPUNGE removes whatever bears the mark: only where all of it is ours (hazard 14).
-    if run.session.search_deleted().await? == *set {
-        run.session.expunge(&mut ignore).await?;
-        return Ok(true);
-    }
-    let why = "others marked messages as deleted here, and this server can only expunge all";
-    run.report.skip(mailbox.name.to_string(), why);
-    Ok(false)
 }
 
 /// The server says OK and the message stays: after a few times it is left alone.
@@ -385,7 +365,9 @@ fn refused(run: &mut Run, mailbox: &Mailbox, rows: &[(RowId, Uid)]) -> Result<()
 
 fn approved(run: &Run) -> Result<std::collections::BTreeSet<RowId>, AccountError> {
     let holds = run.store.holds()?.into_iter();
-    let approved = holds.filter(|hold| hold.state == crate::state::HoldState::Approved);
+    let approved = holds.filter(|hold| {
+        hold.state == crate::state::HoldState::Approved && hold.reason.kind() == Kind::Removal
+    });
     Ok(approved.flat_map(|hold| hold.rows).collect())
 }
 
@@ -401,18 +383,14 @@ fn forget(
     }
     let approved = approved(run)?;
     let now = run.outside.clock.now();
-    let mut counted = 0;
     run.record(|w| {
         for id in rows {
             let Some(row) = w.tx().row(*id)? else { continue };
             let rest_of_a_move = row.journal == Journal::Moved || row.base.is_none();
             if !approved.contains(id) && !rest_of_a_move {
-                counted += 1;
+                w.departed(now, &row, direction)?;
             }
             w.delete(*id)?;
-        }
-        if counted > 0 {
-            w.departed(now, mailbox.id, direction, counted)?;
         }
         Ok(())
     })?;

@@ -77,7 +77,7 @@ async fn transfer(
     if by_uid.is_empty() {
         return Ok(());
     }
-    note_before(run, by_uid.values())?;
+    note_before(run, how, by_uid.values())?;
     let mut set = UidSet::default();
     by_uid.keys().for_each(|uid| {
         set.insert(*uid);
@@ -112,6 +112,7 @@ async fn transfer(
 /// by which table the letters of the moved file are to be read (hazard 30).
 fn note_before<'a>(
     run: &mut Run,
+    how: How,
     pairs: impl Iterator<Item = &'a (RowId, RowId)>,
 ) -> Result<(), AccountError> {
     let pairs: Pairs = pairs.copied().collect();
@@ -123,7 +124,12 @@ fn note_before<'a>(
             if matches!(&target.journal, Journal::Moving { from, .. } if *from == source.id) {
                 continue;
             }
-            let keywords = keywords_left(w.tx().mailbox(source.mailbox)?.as_ref(), &target);
+            if how == How::Move && source.restated {
+                // In doubt no more: its file is the one that lies at the new place.
+                w.update(&Row { restated: false, ..source.clone() })?;
+            }
+            let (left, here) = (w.tx().mailbox(source.mailbox)?, w.tx().mailbox(target.mailbox)?);
+            let keywords = keywords_left(left.as_ref(), here.as_ref(), &source, &target);
             let journal = Journal::Moving { from: source.id, keywords };
             w.update(&Row { journal, ..target })?;
         }

@@ -127,7 +127,7 @@ impl Run {
                     tx.forget_drop_row(tried)?;
                 }
                 let id = tx.put_drop_row(&row)?;
-                if row.pull.may_go() {
+                if row.may_go() {
                     pulled.push(Removable::of(body.entry.number, id, row.days));
                 }
                 seen.push(body.read.delivered);
@@ -205,7 +205,9 @@ impl Run {
                 let name = FileName::build(stem, true, "", self.settings.info_separator);
                 self.report.arrivals.note(&mailbox, || self.root.path_of(&mailbox, &name));
             }
-            pulled.push(Removable::of(*number, row.id, 0));
+            if !row.short {
+                pulled.push(Removable::of(*number, row.id, 0));
+            }
         }
         if !placed.is_empty() {
             self.report.pulled += placed.len() as u64;
@@ -231,7 +233,9 @@ impl Run {
                         let row = DropRow { pull: Pull::Pulled, ..row_of(&body, today) };
                         let id = self.store.transaction(|tx| tx.put_drop_row(&row))?;
                         self.report.pulled += 1;
-                        pulled.push(Removable::of(body.entry.number, id, 0));
+                        if row.may_go() {
+                            pulled.push(Removable::of(body.entry.number, id, 0));
+                        }
                     }
                     Err(Untaken { why, for_now }) => {
                         self.report.skip(body.entry.title(), why.clone());
@@ -334,6 +338,7 @@ fn row_named(entry: &Entry, today: i64) -> DropRow {
         days: 0,
         last_day: today,
         presence: Presence::Listed,
+        short: false,
     }
 }
 
@@ -344,6 +349,7 @@ fn row_of(body: &Body, today: i64) -> DropRow {
         header: Some(body.named_header()),
         content: Some(summary.content),
         text: Some(body.read.text),
+        short: body.read.short,
         pull: Pull::Placing(mailbox.clone(), stem.clone()),
         ..row_named(&body.entry, today)
     }
@@ -362,7 +368,8 @@ fn as_pulled(row: &DropRow) -> Pull {
 /// A row under the name that its message has now.
 fn renamed(row: DropRow, body: &Body, pull: Pull) -> DropRow {
     let (uidl, header) = (body.entry.name.uidl(), Some(body.named_header()));
-    DropRow { uidl, header, size: body.entry.size, pull, presence: Presence::Listed, ..row }
+    let (size, short) = (body.entry.size, row.short || body.read.short);
+    DropRow { uidl, header, size, pull, short, presence: Presence::Listed, ..row }
 }
 
 impl Body {

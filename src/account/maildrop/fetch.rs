@@ -6,6 +6,7 @@ use super::read::Read;
 use super::remove::Removable;
 use super::shelf::{Behind, Shelf};
 use super::sink::{Sink, Taken};
+use super::sizes::{self, Habit, Size};
 use super::sort::{Entry, TRIES};
 use super::{Run, Through, totals};
 use crate::account::AccountError;
@@ -206,7 +207,8 @@ impl Run {
         };
         let result = session.retrieve(&numbers, &mut sink).await;
         let Taken { mut done, failure, refused, large, full } = sink.taken;
-        let short = short(session, &done);
+        let short = self.short(session, &done)?;
+        let asked_twice: Vec<u32> = short.contents.keys().copied().collect();
         let mut doubted = Vec::new();
         let result = match result {
             Ok(()) if !short.contents.is_empty() => self.again(session, short, &mut doubted).await,
@@ -226,7 +228,11 @@ impl Run {
             leaving.extend(entry.map(|entry| self.doubted(entry)));
         }
         let body = |read: Read| Some(Body { entry: entries.remove(&read.number)?, read });
-        let bodies: Vec<Body> = done.into_iter().filter_map(body).collect();
+        let mut bodies: Vec<Body> = done.into_iter().filter_map(body).collect();
+        for body in bodies.iter_mut().filter(|body| asked_twice.contains(&body.read.number)) {
+            body.read.short = true;
+            self.name_short(body);
+        }
         for (number, error) in refused {
             let entry = entries.remove(&number);
             leaving.extend(entry.and_then(|entry| self.refused(entry, &error)));
@@ -246,6 +252,27 @@ impl Run {
         Ok(Batch { bodies, left, cut, torn })
     }
 
+    /// Bodies that are clearly shorter than announced (hazard 67). A server that miscounts all
+    /// messages in one way is remembered for it.
+    fn short(&mut self, session: &Session, done: &[Read]) -> Result<Expected, AccountError> {
+        let size = |read: &Read| {
+            let announced = session.size_of(read.number)?;
+            Some(Size { announced, came: read.delivered.summary.wire_size })
+        };
+        let sizes: Vec<Size> = done.iter().filter_map(size).collect();
+        if let Some(habit) = Habit::learn(&sizes) {
+            self.store.transaction(|tx| tx.set_meta(sizes::KEY, &habit.print()))?;
+        }
+        let habit = self.store.meta(sizes::KEY)?.and_then(|text| Habit::parse(&text));
+        let mut short = Expected::default();
+        for read in done {
+            if let Some(size) = size(read).filter(|size| size.is_short(habit)) {
+                short.add(read.number, read.delivered.summary.content, size.announced);
+            }
+        }
+        Ok(short)
+    }
+
     /// Asks once more for bodies that are shorter than was announced: what comes twice is what
     /// the server has. Gives those of which something else came into `doubted`.
     async fn again(
@@ -262,6 +289,17 @@ impl Run {
         let result = session.retrieve(&numbers, &mut comparison).await;
         *doubted = comparison.not_the_same();
         result
+    }
+
+    /// Names a message that is kept here as it came, and on the server for good.
+    fn name_short(&mut self, body: &Body) {
+        let came = body.read.delivered.summary.wire_size;
+        let announced = body.entry.size.unwrap_or_default();
+        let why = format!(
+            "the server announced {announced} octets and gave {came}, twice the same; \
+             kept here as it came, and never deleted there"
+        );
+        self.report.skip(body.entry.title(), why);
     }
 
     fn doubted(&mut self, entry: Entry) -> Leaving {
@@ -310,19 +348,6 @@ impl Run {
         let times = entry.tried.map_or(0, |(_, times)| times) + 1;
         (!is_for_now).then_some((entry, words, times))
     }
-}
-
-/// Bodies that are shorter than was announced, by more than servers miscount by.
-fn short(session: &Session, done: &[Read]) -> Expected {
-    const MISCOUNTED: u64 = 64;
-    let mut short = Expected::default();
-    for Read { number, delivered, .. } in done {
-        let (size, summary) = (session.size_of(*number).unwrap_or(0), &delivered.summary);
-        if summary.wire_size.saturating_add(MISCOUNTED) < size {
-            short.add(*number, summary.content, size);
-        }
-    }
-    short
 }
 
 /// That a command is refused says that it was understood.

@@ -15,7 +15,7 @@ use crate::account::{AccountError, Outside, Report, Settings, Wish, record, reco
 use crate::config::Maildrop;
 use crate::local::name::FileName;
 use crate::local::{Examined, Listed, LocalError, Placed, Root, RootOptions};
-use crate::reconcile::types::{ContentId, DirStamps, Journal, MailboxName, Reach, Stem};
+use crate::reconcile::types::{ContentId, DirStamps, Journal, MailboxName, Stem};
 use crate::state::{DropRow, Presence, Pull, Store};
 
 /// Set while files are to be told from what was not pulled yet: in a new store, in a Maildir
@@ -301,7 +301,7 @@ impl Run {
         let mut any = false;
         reading.failed = false;
         let walk = self.root.mailboxes()?;
-        for problem in walk.problems.iter().filter(|_| walk.reach == Reach::Partial) {
+        for problem in &walk.problems {
             reading.fail(&mut self.report, problem);
         }
         for mailbox in walk.found {
@@ -402,6 +402,7 @@ fn found_row(content: ContentId) -> DropRow {
         days: 0,
         last_day: 0,
         presence: Presence::Renamed,
+        short: false,
     }
 }
 

@@ -17,6 +17,7 @@ mod read;
 mod remove;
 mod shelf;
 mod sink;
+mod sizes;
 mod sort;
 mod trouble;
 mod verify;
@@ -362,7 +363,7 @@ impl Run {
         // A backup of the middle of this pull is not what it left.
         let marked = if std::mem::take(&mut self.marked) { self.mark() } else { Ok(()) };
         let result = result.and(marked);
-        let outcome = record::outcome(&self.report, &result);
+        let outcome = record::outcome(&self.report, &result, false);
         let (number, now) = (self.number, self.outside.clock.now());
         let recorded = self.store.transaction(|tx| tx.end_run(number, now, &outcome));
         super::recover::tidy_up(&self.settings, &self.outside, &self.root);

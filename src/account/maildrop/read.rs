@@ -15,6 +15,8 @@ const AHEAD: i64 = 86_400;
 pub(super) struct Read {
     pub(super) number: u32,
     pub(super) delivered: Delivered,
+    /// Fewer octets came than the server announced, and the same ones when asked again.
+    pub(super) short: bool,
     /// Hash of its header.
     pub(super) header: [u8; 32],
     /// Hash of the beginning of what follows, its length, and what its author wrote into the
@@ -79,7 +81,8 @@ impl Reading {
         hasher.update(&delivered.summary.header.loose).update(&self.length.to_le_bytes());
         hasher.update(self.beginning.finalize().as_bytes());
         let text = *hasher.finalize().as_bytes();
-        Ok(Read { number: self.number, delivered, header: header_hash(&header), text })
+        let (number, header) = (self.number, header_hash(&header));
+        Ok(Read { number, delivered, short: false, header, text })
     }
 }
 

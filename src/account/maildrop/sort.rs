@@ -270,7 +270,7 @@ impl Known {
             row.days = row.days.saturating_add(u32::from(terms.today > row.last_day));
             row.last_day = terms.today;
         }
-        let (days, may_go) = (row.days, row.pull.may_go());
+        let (days, may_go) = (row.days, row.may_go());
         let is_changed = before != (row.presence, row.size, row.days, row.last_day);
         let (number, id) = (entry.number, row.id);
         let header = row.header.filter(|_| matches!(entry.name, Name::Uidl(_)));
@@ -304,6 +304,7 @@ mod tests {
             days: 0,
             last_day: 7,
             presence,
+            short: false,
         }
     }
 

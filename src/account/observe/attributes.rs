@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::intake::{Intake, Shows, Taken, looking_key};
+use super::unshown;
 use crate::account::record::Writer;
 use crate::account::{AccountError, Run};
 use crate::local::header;
@@ -13,6 +14,7 @@ use crate::reconcile::types::{
     FlagMask, Flags, Gate, HeaderKeys, Mailbox, MailboxId, Reach, Remote, Row, ServerWords,
     SetAside, SetAsideKind, Uid,
 };
+use crate::remote::RemoteError;
 use crate::remote::imap::{
     FetchItems, FetchRow, QresyncSince, Select, Selected, Session, UidSet, Untagged,
 };
@@ -37,6 +39,8 @@ pub(super) struct Looked {
     pub gone: Vec<Uid>,
     /// UIDs that the server names and shows nothing of.
     pub silent: Vec<Uid>,
+    /// Those of them that were asked for again, and not shown this time either.
+    pub(super) in_vain: Vec<Uid>,
     /// How far the look reached.
     pub reach: Reach,
     /// What did not add up, for `status`.
@@ -53,7 +57,12 @@ struct Opened {
     vanished: UidSet,
 }
 
-pub(super) async fn look(run: &mut Run, mailbox: &Mailbox) -> Result<Looked, AccountError> {
+/// Looks at a mailbox; `due` are messages that the server showed nothing of before.
+pub(super) async fn look(
+    run: &mut Run,
+    mailbox: &Mailbox,
+    due: &UidSet,
+) -> Result<Looked, AccountError> {
     let opened = open(run, mailbox).await?;
     let selected = &opened.selected;
     let mut looked = Looked {
@@ -61,6 +70,7 @@ pub(super) async fn look(run: &mut Run, mailbox: &Mailbox) -> Result<Looked, Acc
         mask: selected.mask.clone(),
         gone: Vec::new(),
         silent: Vec::new(),
+        in_vain: Vec::new(),
         reach: Reach::Partial,
         problems: Vec::new(),
         renumbered: is_renumbered(run, mailbox, &selected.gate)?,
@@ -76,9 +86,14 @@ pub(super) async fn look(run: &mut Run, mailbox: &Mailbox) -> Result<Looked, Acc
         }
     }
     let mut taken = take_in(run, mailbox, &opened).await?;
+    taken.wanted = taken.wanted.union(due);
     with_headers(run, mailbox.id, &mut taken).await?;
     check_membership(run, mailbox.id, &mut taken, &mut looked).await?;
     check_flags(&taken, &mut looked);
+    looked.in_vain = unshown::in_vain(run, mailbox.id, due)?;
+    if !looked.in_vain.is_empty() {
+        looked.problems.push(unshown_words(looked.in_vain.len()));
+    }
     Ok(looked)
 }
 
@@ -189,16 +204,56 @@ async fn with_headers(
         let mut rows: BTreeMap<Uid, FetchRow> = BTreeMap::new();
         let mut sink = |row: FetchRow| merge(&mut rows, row);
         run.session.fetch(&set, items, None, &mut sink).await?;
-        let mut headers = BTreeMap::new();
-        let mut sink = |uid: Uid, bytes: &[u8]| {
-            headers.insert(uid, header::keys(bytes));
-        };
-        run.session.fetch_headers(&set, HEADER_MAX, &mut sink).await?;
+        let headers = headers_of(run, mailbox, &set, &rows).await?;
         let store = &mut run.store;
         let mute = Intake::write_with_headers(store, &policy, mailbox, &rows, &headers)?;
         taken.mute = taken.mute.union(&mute);
     }
     Ok(())
+}
+
+/// Keys of the headers that came as they should. One that is cut off pairs nothing, and one that
+/// does not end where it should is not asked for again in this run (hazard 67).
+async fn headers_of(
+    run: &mut Run,
+    mailbox: MailboxId,
+    set: &UidSet,
+    rows: &BTreeMap<Uid, FetchRow>,
+) -> Result<BTreeMap<Uid, HeaderKeys>, AccountError> {
+    let mut headers = BTreeMap::new();
+    let asked: UidSet = set.iter().filter(|uid| !run.headless.contains(&(mailbox, *uid))).collect();
+    let mut sink = |uid: Uid, bytes: &[u8]| {
+        let size = rows.get(&uid).and_then(|row| row.size);
+        match is_whole_header(bytes, size) {
+            true => drop(headers.insert(uid, header::keys(bytes))),
+            false => drop(headers.remove(&uid)),
+        }
+    };
+    let fetched = run.session.fetch_headers(&asked, HEADER_MAX, &mut sink).await;
+    if let Err(RemoteError::Framing { uid, .. }) = &fetched {
+        match uid {
+            Some(uid) => drop(run.headless.insert((mailbox, *uid))),
+            None => run.headless.extend(asked.iter().map(|uid| (mailbox, uid))),
+        }
+    }
+    fetched?;
+    Ok(headers)
+}
+
+/// A header ends with an empty line, unless it is the whole message.
+fn is_whole_header(header: &[u8], size: Option<u64>) -> bool {
+    let ends = header.ends_with(b"\n\r\n") || header.ends_with(b"\n\n");
+    let is_all = size.is_none_or(|size| size <= header.len() as u64 + 2);
+    ends || !header.is_empty() && (is_all || header == b"\r\n")
+}
+
+fn unshown_words(count: usize) -> String {
+    match count {
+        1 => "the server lists 1 message and shows nothing of it; it is asked for again".to_owned(),
+        _ => format!(
+            "the server lists {count} messages and shows nothing of them; they are asked for again"
+        ),
+    }
 }
 
 /// Writes what PERMANENTFLAGS allows, where it changed: rows may be settled now that were not,
@@ -255,8 +310,7 @@ async fn check_membership(
     looked.silent = silent.iter().collect();
     let count = looked.silent.len();
     if count > 0 {
-        let problem = format!("the server names {count} messages that it shows nothing of");
-        looked.problems.push(problem);
+        looked.problems.push(unshown_words(count));
     }
     Ok(())
 }
@@ -356,7 +410,7 @@ pub(super) fn insert_silent(
     mailbox: MailboxId,
     uid: Uid,
 ) -> Result<(), StateError> {
-    let words = "the server names the message and shows nothing of it".to_owned();
+    let words = "the server lists the message and shows nothing of it".to_owned();
     let set_aside = SetAside { kind: SetAsideKind::Fetch, words, times: SetAside::TRIES };
     let row = Row {
         remote: Some(Remote { uid, flags: Flags::default(), confirmed: true }),

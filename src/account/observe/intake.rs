@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::attributes;
+use super::unshown::is_unshown;
 use crate::account::record::Writer;
 use crate::reconcile::Policy;
 use crate::reconcile::types::{HeaderKeys, Mailbox, MailboxId, Uid};
@@ -144,10 +145,13 @@ impl<'r> Intake<'r> {
                 }
                 let known = if row.uid.0 > *known_to { None } else { tx.by_uid(id, row.uid)? };
                 match known {
+                    // It is shown at last: all of it is asked for, with its header.
+                    Some(known) if is_unshown(&known) => drop(taken.wanted.insert(row.uid)),
                     Some(known) => attributes::update(&w, known, &row)?,
                     None if shows == Shows::Flags => {}
                     None => {
-                        let wanted = row.size.zip(row.date).is_some_and(|_| waiting)
+                        // What lacks its size or date is asked for once more.
+                        let wanted = row.size.zip(row.date).is_none_or(|_| waiting)
                             || (any_known && may_be_known(&w, &row)?);
                         if wanted {
                             taken.wanted.insert(row.uid);
@@ -176,9 +180,16 @@ impl<'r> Intake<'r> {
             for (uid, row) in rows {
                 if row.flags.is_none() {
                     mute.insert(*uid);
-                } else if tx.by_uid(mailbox, *uid)?.is_none() {
-                    attributes::insert(&w, mailbox, row, headers.get(uid).copied())?;
+                    continue;
                 }
+                match tx.by_uid(mailbox, *uid)? {
+                    None => {}
+                    Some(known) if is_unshown(&known) && is_whole(row, Shows::New) => {
+                        w.delete(known.id)?;
+                    }
+                    Some(_) => continue,
+                }
+                attributes::insert(&w, mailbox, row, headers.get(uid).copied())?;
             }
             Ok(())
         })?;

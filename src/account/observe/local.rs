@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::names;
+use super::absent::Absent;
+use super::{hollow, letters, names};
 use crate::account::record::Writer;
-use crate::account::{AccountError, Run};
-use crate::local::{Examined, Listed, LocalError, LocalMailbox, Mailboxes};
+use crate::account::{AccountError, Run, restate};
+use crate::local::{Examined, Found, Listed, LocalError, LocalMailbox, Mailboxes, Missing};
 use crate::reconcile::types::{
     DirStamps, FileStamp, Journal, Local, Mailbox, MailboxId, Reach, Row, RowId, ServerWords,
     SetAside, SetAsideKind,
@@ -18,53 +19,82 @@ const QUIET_NS: i64 = 2_000_000_000;
 
 /// Looks at every directory that changed. Gives how many departures were noticed.
 pub(super) async fn look(run: &mut Run, walk: Option<Mailboxes>) -> Result<usize, AccountError> {
-    let found = walk.map_or_else(|| run.root.mailboxes(), Ok)?;
-    for problem in &found.problems {
-        run.report.skip(problem.path().display().to_string(), problem.to_string());
-    }
-    let mut departed = note_missing_directories(run, &found.found, found.reach)?;
+    let found = match walk {
+        Some(walk) => walk,
+        None => super::walk(run)?,
+    };
+    name_problems(run, &found);
+    let mut departed = note_missing_directories(run, &found)?;
     run.seen.excluded.clear();
     run.seen.walk = found.reach;
-    for directory in found.found {
+    let mut last = Vec::new();
+    for directory in &found.found {
         if !(run.settings.selects)(&directory.name) {
-            run.seen.excluded.insert(directory.name);
-            continue;
+            run.seen.excluded.insert(directory.name.clone());
+        } else if run.looks_at(&directory.name) {
+            departed += look_at(run, directory, &found, Some(&mut last)).await?;
         }
-        if !run.looks_at(&directory.name) {
-            continue;
-        }
-        let mailbox = note_directory(run, &directory)?;
-        let id = mailbox.id;
-        let reach = match scan(run, mailbox, &directory).await {
-            Ok((left, reach)) => {
-                departed += left;
-                reach
-            }
-            Err(AccountError::Local(error)) => {
-                run.report.skip(directory.name.to_string(), error.to_string());
-                Reach::Partial
-            }
-            Err(error) => return Err(error),
-        };
-        run.seen.local.insert(id, reach);
+    }
+    for directory in last {
+        departed += look_at(run, directory, &found, None).await?;
     }
     Ok(departed)
 }
 
-/// Directories that the store knows and the disk has not any more.
-fn note_missing_directories(
+/// Looks at one directory, or puts an empty one off until the others were looked at. Gives how
+/// many departures were noticed.
+async fn look_at<'f>(
     run: &mut Run,
-    found: &[LocalMailbox],
-    reach: Reach,
+    directory: &'f LocalMailbox,
+    found: &Mailboxes,
+    later: Option<&mut Vec<&'f LocalMailbox>>,
 ) -> Result<usize, AccountError> {
-    let present: BTreeSet<_> = found.iter().map(|directory| &directory.name).collect();
+    let mailbox = note_directory(run, directory)?;
+    let id = mailbox.id;
+    let (left, reach) = match look_in(run, mailbox, directory, found, later.is_some()).await {
+        Ok(Some(looked)) => looked,
+        Ok(None) => {
+            later.into_iter().for_each(|later| later.push(directory));
+            return Ok(0);
+        }
+        Err(AccountError::Local(error)) => {
+            run.report.skip(directory.name.to_string(), error.to_string());
+            run.seen.misplaced.insert(id);
+            (0, Reach::Partial)
+        }
+        Err(error) => return Err(error),
+    };
+    run.seen.local.insert(id, reach);
+    Ok(left)
+}
+
+/// Says what of the disk is not mirrored, but for what is not to be.
+fn name_problems(run: &mut Run, walk: &Mailboxes) {
+    for problem in &walk.problems {
+        let name = run.root.name_at(problem.path());
+        if name.is_none_or(|name| (run.settings.selects)(&name)) {
+            run.report.skip(problem.path().display().to_string(), problem.to_string());
+        }
+    }
+    for problem in &walk.others {
+        tracing::debug!(%problem, "left alone");
+    }
+}
+
+/// Directories that the store knows and the disk has not any more.
+fn note_missing_directories(run: &mut Run, walk: &Mailboxes) -> Result<usize, AccountError> {
+    let present: BTreeSet<_> = walk.found.iter().map(|directory| &directory.name).collect();
     let known = run.store.mailboxes()?;
     let mut departed = 0;
     for mailbox in known.into_iter().filter(|m| !present.contains(&m.name)) {
-        run.seen.local.insert(mailbox.id, reach);
-        if !mailbox.local || reach != Reach::Complete || !run.looks_at(&mailbox.name) {
+        if !run.looks_at(&mailbox.name) {
             continue;
         }
+        let absent = look_for(run, &mailbox, Some(walk))?;
+        let whole = walk.reach == Reach::Complete;
+        let Some(absent) = absent.filter(|_| mailbox.local && whole) else {
+            continue;
+        };
         tracing::info!(mailbox = %mailbox.name, "its directory is gone");
         // Nobody deletes the INBOX: it comes back with what the server has.
         let restated = mailbox.name.is_inbox();
@@ -72,16 +102,75 @@ fn note_missing_directories(
         departed +=
             usize::try_from(run.store.local_count(mailbox.id)?).unwrap_or(usize::MAX).max(1);
         run.record(|w| {
-            w.tx().for_each_row(mailbox.id, |row| match row.local {
-                Some(_) => forget_file(w, row, restated),
-                None => Ok(()),
+            w.tx().for_each_row(mailbox.id, |row| match (&row.local, &row.journal) {
+                (Some(_), _) => {
+                    let letters = letters::meanings(row.local.as_ref(), &mailbox.keyword_table);
+                    forget_file(w, Row { letters, ..row }, restated, absent)
+                }
+                // Its file went with the directory before anybody saw it.
+                (None, Journal::Placing { .. }) => w.update(&Row { journal: Journal::Idle, ..row }),
+                (None, _) => Ok(()),
             })?;
-            let stamps = None;
-            w.mailbox(&Mailbox { local: false, stamps, restated, ..mailbox })?;
+            let (stamps, home) = (None, None);
+            w.mailbox(&Mailbox { local: false, stamps, home, restated, ..mailbox })?;
             Ok(())
         })?;
     }
     Ok(departed)
+}
+
+/// Looks for the directory of a mailbox that the walk did not find, by its name.
+fn look_for(
+    run: &mut Run,
+    mailbox: &Mailbox,
+    walk: Option<&Mailboxes>,
+) -> Result<Option<Absent>, AccountError> {
+    let dir = run.root.dir_of(&mailbox.name);
+    if let Some(walk) = walk.filter(|walk| walk.is_unknown(&dir)) {
+        let is_named = walk.problems.iter().any(|problem| dir.starts_with(problem.path()));
+        let why = "it is not a directory that can be read, so its mail is not known to be gone";
+        doubt(run, mailbox, (!is_named).then_some(why));
+        return Ok(None);
+    }
+    let is_elsewhere = walk.is_some_and(|walk| is_found(run, mailbox, walk));
+    let missing = match run.root.missing(mailbox) {
+        Ok(Missing::Unknown(_)) if is_elsewhere => Missing::Gone,
+        Ok(missing) => missing,
+        Err(error) => {
+            doubt(run, mailbox, Some(&error.to_string()));
+            return Ok(None);
+        }
+    };
+    if let Missing::Unknown(why) = missing {
+        doubt(run, mailbox, Some(why));
+        return Ok(None);
+    }
+    run.seen.local.insert(mailbox.id, Reach::Complete);
+    Ok(Absent::with_directory(mailbox, missing))
+}
+
+/// Looks for a directory of a mailbox that is new on the server.
+pub(super) fn look_for_new(run: &mut Run, mailbox: &Mailbox) -> Result<(), AccountError> {
+    if !mailbox.local && !run.seen.local.contains_key(&mailbox.id) {
+        look_for(run, mailbox, None)?;
+    }
+    Ok(())
+}
+
+/// Whether the directory of a mailbox was found under another name.
+fn is_found(run: &Run, mailbox: &Mailbox, walk: &Mailboxes) -> bool {
+    let Some(id) = &mailbox.local_id else { return false };
+    let mut others = walk.found.iter().filter(|found| found.name != mailbox.name);
+    others.any(|found| run.root.mailbox_id(&found.name).ok().flatten().as_ref() == Some(id))
+}
+
+/// Leaves a mailbox alone whose files are not where they were, until they are.
+fn doubt(run: &mut Run, mailbox: &Mailbox, why: Option<&str>) {
+    if let Some(why) = why.filter(|_| (run.settings.selects)(&mailbox.name)) {
+        run.report.skip(mailbox.name.to_string(), format!("{why}; nothing is changed meanwhile"));
+    }
+    run.seen.local.insert(mailbox.id, Reach::Partial);
+    run.seen.misplaced.insert(mailbox.id);
 }
 
 /// The mailbox row of a directory, made if it is new.
@@ -100,17 +189,75 @@ fn note_directory(run: &mut Run, directory: &LocalMailbox) -> Result<Mailbox, Ac
     Ok(Mailbox { id, ..new })
 }
 
-async fn scan(
+/// Looks into the directory that was found under the name of a mailbox; none where it is empty
+/// and `first` the others are to be looked at.
+async fn look_in(
     run: &mut Run,
     mailbox: Mailbox,
     directory: &LocalMailbox,
-) -> Result<(usize, Reach), AccountError> {
+    walk: &Mailboxes,
+    first: bool,
+) -> Result<Option<(usize, Reach)>, AccountError> {
     if mailbox.stamps.is_some_and(|stamps| stamps == directory.stamps) {
-        return Ok((0, Reach::Complete));
+        return Ok(Some((0, Reach::Complete)));
     }
+    let holds_files = run.store.has_local(mailbox.id)?;
+    let found = run.root.identify(&mailbox, &directory.stamps, holds_files)?;
+    let mailbox = match found {
+        Found::Same | Found::First => mailbox,
+        // The right one was seen under another name: what was in it left with it.
+        _ if is_found(run, &mailbox, walk) => Mailbox { local_id: None, ..mailbox },
+        Found::Another => {
+            tracing::info!(mailbox = %mailbox.name, "another directory: both sides are united");
+            restate::moved_directory(run, mailbox)?
+        }
+        Found::Hollow if first => return Ok(None),
+        Found::Hollow if hollow::was_moved_out(run, &mailbox)? => {
+            tracing::info!(mailbox = %mailbox.name, "made anew, its files are elsewhere");
+            Mailbox { local_id: None, ..mailbox }
+        }
+        Found::Hollow => {
+            let account = &run.settings.name;
+            let why = format!(
+                "an empty mailbox is where its mail was; is a disk to be mounted there? If its \
+                 mail is to come back, `mailtide adopt {account}`; if not, remove the directory"
+            );
+            doubt(run, &mailbox, Some(&why));
+            return Ok(Some((0, Reach::Partial)));
+        }
+    };
+    if mailbox.home.is_none() {
+        clean_tmp(run, &mailbox)?;
+    }
+    let home = Some(run.root.home_of(&mailbox, &directory.stamps)?);
+    let absent = Absent::from_directory(&mailbox);
+    scan(run, Mailbox { home, ..mailbox }, absent).await.map(Some)
+}
+
+/// A store that is lost may have left files in a directory that this one sees for the first time.
+fn clean_tmp(run: &Run, mailbox: &Mailbox) -> Result<(), AccountError> {
+    if run.dry_run {
+        return Ok(());
+    }
+    let placing = run.store.placing(mailbox.id)?.into_iter();
+    let keep = placing.filter_map(|row| match row.journal {
+        Journal::Placing { stem, .. } => Some(stem),
+        _ => None,
+    });
+    if let Err(error) = run.root.clean_tmp(&mailbox.name, &keep.collect()) {
+        tracing::warn!(mailbox = %mailbox.name, %error, "tmp is not cleaned");
+    }
+    Ok(())
+}
+
+async fn scan(
+    run: &mut Run,
+    mailbox: Mailbox,
+    absent: Absent,
+) -> Result<(usize, Reach), AccountError> {
     let mut left = 0;
     loop {
-        let part = scan_part(run, &mailbox).await?;
+        let part = scan_part(run, &mailbox, absent).await?;
         left += part.left;
         // What is still being written comes again in every comparison.
         if !part.more || part.written == 0 {
@@ -129,15 +276,16 @@ struct Part {
     written: usize,
 }
 
-async fn scan_part(run: &mut Run, mailbox: &Mailbox) -> Result<Part, AccountError> {
+async fn scan_part(run: &mut Run, mailbox: &Mailbox, absent: Absent) -> Result<Part, AccountError> {
     let before = run.root.stamps(&mailbox.name)?;
-    let table = run.root.keyword_table(&mailbox.name)?;
+    let table = letters::read(run, mailbox);
     let mut difference = names::compare(run, mailbox)?;
-    let left = difference.missing.len();
+    let mut left = difference.missing.len();
     let examined = examine(run, mailbox, std::mem::take(&mut difference.new)).await?;
     let after = run.root.stamps(&mailbox.name)?;
     let now = run.outside.clock.now_ns();
-    let (again, more) = (examined.again, difference.more);
+    let (again, more) = (examined.again || difference.open, difference.more);
+    left += examined.vanished;
     let whole = before == after && !again && !more;
     let stamps = (whole && is_quiet(&after, now)).then_some(after);
     let id = mailbox.id;
@@ -145,6 +293,7 @@ async fn scan_part(run: &mut Run, mailbox: &Mailbox) -> Result<Part, AccountErro
     let rewritten = rewritten(run, mailbox, &difference.renamed)?;
     let renamed: Vec<Row> = rows(run, difference.renamed.iter().map(|(id, _)| id))?;
     let names: BTreeMap<RowId, Listed> = difference.renamed.into_iter().collect();
+    let before_table = mailbox.keyword_table.clone();
     let name = |listed: &Listed| run.root.local_of(listed, &table, FileStamp::default());
     let mut names: BTreeMap<RowId, Local> =
         names.iter().map(|(id, listed)| (*id, name(listed))).collect();
@@ -152,16 +301,19 @@ async fn scan_part(run: &mut Run, mailbox: &Mailbox) -> Result<Part, AccountErro
         examined.files.into_iter().map(|(listed, found)| (name(&listed), found)).collect();
     let written = missing.len() + renamed.len() + files.len();
     let keyword_table = table.slots().to_vec();
+    let (home, local_id) = (mailbox.home, mailbox.local_id.clone());
     run.record(|w| {
         let Some(mailbox) = w.tx().mailbox(id)? else { return Ok(()) };
-        w.mailbox(&Mailbox { stamps, keyword_table, ..mailbox })?;
-        for row in missing {
-            forget_file(w, row, false)?;
+        w.mailbox(&Mailbox { stamps, home, local_id, keyword_table, ..mailbox })?;
+        for mut row in missing {
+            row.letters = letters::meanings(row.local.as_ref(), &before_table);
+            forget_file(w, row, false, absent)?;
         }
         for mut row in renamed {
             if let (Some(now), Some(local)) = (names.remove(&row.id), row.local.as_mut()) {
                 // The file stays the one that was hashed, whatever it is called now.
-                *local = Local { stamp: local.stamp, ..now };
+                let flags = letters::reread(local, now.flags, &now.info, (&before_table, &table));
+                *local = Local { stamp: local.stamp, flags, ..now };
                 w.update(&row)?;
             }
         }
@@ -212,8 +364,10 @@ pub(in crate::account) const QUIET: Duration =
 #[derive(Debug, Default)]
 struct Looked {
     files: Vec<(Listed, Examined)>,
-    /// A file was still being written: the directory is not done with.
+    /// A file was still being written, or left while it was read: the directory is not done with.
     again: bool,
+    /// Files that left while they were looked at: they may be anywhere by now (hazard 53).
+    vanished: usize,
 }
 
 /// Reads new files whole; one that is still being written gets two seconds of quiet.
@@ -233,7 +387,9 @@ async fn examine(
         }
         let now = run.outside.clock.now_ns();
         match examine_one(run, mailbox, &listed, now) {
-            Ok(Examined::Gone | Examined::NotRegular) => {}
+            Ok(Examined::NotRegular) => {}
+            // Under the name that it has now it is met by another comparison.
+            Ok(Examined::Gone) => out.vanished += 1,
             Ok(Examined::Changing) => growing.push(listed),
             Ok(examined) => out.files.push((listed, examined)),
             Err(error) => {
@@ -242,6 +398,7 @@ async fn examine(
             }
         }
     }
+    out.again |= out.vanished > 0;
     if growing.is_empty() {
         return Ok(out);
     }
@@ -254,7 +411,11 @@ async fn examine(
     for listed in growing {
         let now = run.outside.clock.now_ns();
         match examine_one(run, mailbox, &listed, now)? {
-            Examined::Gone | Examined::NotRegular => {}
+            Examined::NotRegular => {}
+            Examined::Gone => {
+                out.vanished += 1;
+                out.again = true;
+            }
             Examined::Changing => {
                 let what = format!("{}: {:?}", mailbox.name, listed.stem);
                 run.report.skip(what, "the file is still being written; it is sent once it rests");
@@ -266,7 +427,7 @@ async fn examine(
     Ok(out)
 }
 
-fn examine_one(
+pub(super) fn examine_one(
     run: &Run,
     mailbox: &Mailbox,
     listed: &Listed,
@@ -288,10 +449,17 @@ fn examine_one(
 }
 
 /// The file of a row was seen to be gone.
-fn forget_file(w: &Writer<'_>, mut row: Row, restated: bool) -> Result<(), StateError> {
+fn forget_file(
+    w: &Writer<'_>,
+    mut row: Row,
+    restated: bool,
+    absent: Absent,
+) -> Result<(), StateError> {
+    debug_assert!(absent.covers(&row), "a look at another mailbox");
     row.local = None;
     row.restated |= restated;
-    let sent = matches!(row.journal, Journal::Pushing { .. });
+    // Its message may turn up on the server: that is this row's then (hazard 55).
+    let sent = matches!(row.journal, Journal::Pushing { .. } | Journal::Moving { .. });
     if row.base.is_none() && row.remote.is_none() && !sent {
         return w.delete(row.id);
     }

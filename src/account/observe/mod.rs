@@ -4,28 +4,39 @@
 //! looked at by a look that began after it was noticed: so after departures both sides are
 //! looked at again (hazard 4). Everything here reads the world; only the store is written.
 
+mod absent;
 mod attributes;
 mod edited;
 mod elsewhere;
+mod hollow;
 mod intake;
+mod letters;
+pub(super) mod listing;
 mod local;
 mod names;
+mod remade;
 mod remote;
+mod twins;
+mod unshown;
+mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{AccountError, Run, renames};
+use super::{AccountError, Run, recover, renames};
 use crate::reconcile::types::{MailboxId, MailboxName, Reach, RowId};
 use crate::remote::imap::ListedMailbox;
 
 pub(super) use attributes::HEADER_MAX;
 pub(super) use local::{QUIET, reexamine};
-pub(super) use remote::note_gone;
+pub(super) use remote::{not_there, note_gone};
+pub(super) use walk::{recognise, walk};
 
 /// Looks at the same side after which departures are not believed in this run.
 const LOOKS_MAX: u32 = 3;
-/// So many departures from the disk in one look are much; fewer are acted upon at once.
+/// The same where much leaves: a wave of departures is waited out for a few seconds.
+const WAVE_LOOKS_MAX: u32 = 16;
+/// So many departures from the disk in one run are much; fewer are acted upon at once.
 const WAVE: usize = 5;
 /// How long much is let come to rest before the next look.
 const REST: Duration = Duration::from_millis(250);
@@ -37,8 +48,12 @@ pub struct Seen {
     pub walk: Reach,
     /// How far the look at each directory reached.
     pub local: BTreeMap<MailboxId, Reach>,
+    /// Mailboxes whose files are not where they were: nothing of them is planned.
+    pub misplaced: BTreeSet<MailboxId>,
     /// How far the look at each mailbox on the server reached.
     pub remote: BTreeMap<MailboxId, Reach>,
+    /// Mailboxes that SELECT once showed with other numbers than LIST, just before.
+    pub stale: BTreeSet<MailboxId>,
     /// What LIST said, mirrored or not.
     pub listed: Vec<ListedMailbox>,
     /// Directories that are not mirrored.
@@ -53,11 +68,15 @@ pub struct Seen {
 /// # Errors
 /// What ends a run: the root as a whole, the store.
 pub(super) async fn disk(run: &mut Run) -> Result<bool, AccountError> {
-    let walk = run.root.mailboxes()?;
+    let walk = walk(run)?;
     let found = walk.found.iter().map(|directory| &directory.name);
     let found: BTreeSet<MailboxName> =
         found.filter(|name| (run.settings.selects)(name)).cloned().collect();
-    let known = run.store.mailboxes()?.into_iter().filter(|mailbox| mailbox.local);
+    let known = run
+        .store
+        .mailboxes()?
+        .into_iter()
+        .filter(|mailbox| mailbox.local && !walk.is_unknown(&run.root.dir_of(&mailbox.name)));
     let known: BTreeSet<MailboxName> = known.map(|mailbox| mailbox.name).collect();
     // A rename is found by a run, which asks both sides.
     if walk.reach == Reach::Partial || known != found {
@@ -83,18 +102,26 @@ async fn come_to_rest(left: usize) {
 /// What ends the run: the connection, the root as a whole, the store.
 pub async fn observe(run: &mut Run) -> Result<(), AccountError> {
     let mut first = Some(renames::settle(run).await?);
-    for look in 1..=LOOKS_MAX {
+    if !run.dry_run {
+        recover::settle_renamed(run)?;
+    }
+    let mut wave = 0;
+    for look in 1..=WAVE_LOOKS_MAX {
         let (walk, listed) = first.take().map(|seen| (seen.walk, seen.listed)).unzip();
         let left = local::look(run, walk).await?;
         let gone = remote::look(run, listed).await?;
-        if left == 0 && !gone {
+        // What is in doubt and was not seen may have been moved to where was looked before.
+        let doubtful = look == 1 && run.store.has_restated()?;
+        if left == 0 && !gone && !doubtful {
             break;
         }
-        come_to_rest(left).await;
-        if look == LOOKS_MAX {
+        wave += left;
+        come_to_rest(wave).await;
+        if look == WAVE_LOOKS_MAX || (look >= LOOKS_MAX && wave < WAVE) {
             tracing::info!("mail leaves while it is looked at; removals wait for the next run");
             run.seen.local.values_mut().for_each(|reach| *reach = Reach::Partial);
             run.seen.remote.values_mut().for_each(|reach| *reach = Reach::Partial);
+            break;
         }
     }
     edited::look_at(run)?;

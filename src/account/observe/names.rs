@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, RandomState};
 
+use super::twins;
 use crate::account::{AccountError, Run};
 use crate::local::{Entry, Listed};
 use crate::reconcile::types::{Local, Mailbox, RowId, Stem};
@@ -27,6 +28,8 @@ pub(super) struct Difference {
     pub(super) missing: BTreeMap<Stem, RowId>,
     /// There is more, for a further comparison after this is dealt with.
     pub(super) more: bool,
+    /// One unique name is that of two files still.
+    pub(super) open: bool,
 }
 
 /// What a known file is called, in 16 bytes.
@@ -112,7 +115,7 @@ impl Register {
 }
 
 /// Compares a directory with the store.
-pub(super) fn compare(run: &Run, mailbox: &Mailbox) -> Result<Difference, AccountError> {
+pub(super) fn compare(run: &mut Run, mailbox: &Mailbox) -> Result<Difference, AccountError> {
     let mut register = Register::load(run, mailbox)?;
     let mut odd = Odd::default();
     run.root.each_name(&mailbox.name, &mut |entry| match register.tick(entry) {
@@ -123,7 +126,8 @@ pub(super) fn compare(run: &Run, mailbox: &Mailbox) -> Result<Difference, Accoun
     })?;
     let mut out = register.missing(run, mailbox)?;
     out.more |= odd.more;
-    sort_out(run, mailbox, odd, &mut out)?;
+    let doubled = settled(run, mailbox, &odd.doubled, &mut out)?;
+    sort_out(run, mailbox, odd.once.into_values().chain(doubled), &mut out)?;
     find_missing(run, mailbox, &mut out)?;
     Ok(out)
 }
@@ -152,19 +156,40 @@ impl Odd {
     }
 }
 
+/// Settles unique names that two files have (hazard 65), and gives what has them then.
+fn settled(
+    run: &mut Run,
+    mailbox: &Mailbox,
+    doubled: &BTreeSet<Stem>,
+    out: &mut Difference,
+) -> Result<Vec<Listed>, AccountError> {
+    if doubled.is_empty() {
+        return Ok(Vec::new());
+    }
+    let settled = twins::settle(run, mailbox, doubled)?;
+    out.new.extend(settled.apart);
+    out.open = !settled.open.is_empty();
+    if run.dry_run {
+        return Ok(settled.kept);
+    }
+    let mut found = run.root.find(&mailbox.name, doubled)?;
+    found.retain(|listed| {
+        // Which of two is the one that is known nobody can tell at this moment.
+        let one = listed.also.is_empty() && !settled.open.contains(&listed.stem);
+        out.open |= !one;
+        one
+    });
+    Ok(found)
+}
+
 /// Tells new names from new names of known files.
 fn sort_out(
     run: &Run,
     mailbox: &Mailbox,
-    odd: Odd,
+    names: impl Iterator<Item = Listed>,
     out: &mut Difference,
 ) -> Result<(), AccountError> {
-    // One stem under two names is one message; its flags are united (hazard 23).
-    let doubled = match odd.doubled.is_empty() {
-        true => Vec::new(),
-        false => run.root.find(&mailbox.name, &odd.doubled)?,
-    };
-    for listed in odd.once.into_values().chain(doubled) {
+    for listed in names {
         match run.store.by_stem(mailbox.id, &listed.stem)? {
             Some(row) if row.local.as_ref().is_some_and(|local| is_at(local, &listed)) => {}
             Some(row) => out.renamed.push((row.id, listed)),

@@ -3,14 +3,21 @@
 
 use std::collections::BTreeSet;
 
+use super::absent::Absent;
 use super::attributes::{self, Looked};
 use super::intake::looking_key;
+use super::unshown::{self, Due};
+use super::{listing, local, remade};
 use crate::account::progress::Event;
 use crate::account::record::Writer;
 use crate::account::{AccountError, Run, restate};
 use crate::reconcile::types::{Gate, Mailbox, MailboxName, Reach, Row, SetAside, SetAsideKind};
-use crate::remote::imap::{Existence, ListedMailbox};
+use crate::remote::RemoteError;
+use crate::remote::imap::{Existence, ListedMailbox, UidSet};
 use crate::state::StateError;
+
+/// Headers of a mailbox that may fail the connection in one look.
+const HEADLESS_MAX: usize = 8;
 
 /// Looks at every mailbox that moved. Gives whether a departure was noticed.
 pub(super) async fn look(
@@ -20,19 +27,25 @@ pub(super) async fn look(
     // A selected mailbox is blind to what others do: nothing is selected here (hazard 36).
     run.seen.listed = match listed {
         Some(listed) => listed,
-        None => run.session.list_status().await?,
+        None => listing::list(run).await?,
     };
     let listed = run.seen.listed.clone();
+    remade::compare(run, &listed)?;
     let mut departed = note_missing(run, &listed).await?;
+    let due = unshown::due(run)?;
     let of = listed.len();
     for (at, mailbox) in (1..).zip(listed) {
         run.outside.progress.tell(Event::Looking { mailbox: &mailbox.name, at, of });
-        departed |= look_listed(run, mailbox).await?;
+        departed |= look_listed(run, mailbox, &due).await?;
     }
     Ok(departed)
 }
 
-async fn look_listed(run: &mut Run, listed: ListedMailbox) -> Result<bool, AccountError> {
+async fn look_listed(
+    run: &mut Run,
+    listed: ListedMailbox,
+    due: &Due,
+) -> Result<bool, AccountError> {
     if let Some(problem) = &listed.problem {
         run.report.skip(listed.name.to_string(), problem.clone());
         return Ok(false);
@@ -43,13 +56,25 @@ async fn look_listed(run: &mut Run, listed: ListedMailbox) -> Result<bool, Accou
     let mailbox = note_listed(run, &listed)?;
     let id = mailbox.id;
     let name = listed.name.to_string();
-    match look_inside(run, mailbox, listed.gate).await {
+    let due = due.get(&id).cloned().unwrap_or_default();
+    let mut looked = look_inside(run, mailbox.clone(), listed.gate, &due).await;
+    for _ in 0..HEADLESS_MAX {
+        // A header that does not end where it should: the others are looked at without it.
+        let Err(AccountError::Remote(RemoteError::Framing { .. })) = &looked else { break };
+        run.reconnect().await?;
+        looked = look_inside(run, mailbox.clone(), listed.gate, &due).await;
+    }
+    match looked {
         Ok((reach, departed)) => {
             run.seen.remote.insert(id, reach);
             Ok(departed)
         }
         // One bad mailbox never stops the others.
         Err(AccountError::Remote(error)) if !error.ends_session() => {
+            if listing::is_shut(run, &mailbox).await? {
+                run.seen.remote.insert(id, Reach::Complete);
+                return note_gone(run, mailbox);
+            }
             run.seen.remote.insert(id, Reach::Partial);
             run.report.skip(name, error.to_string());
             Ok(false)
@@ -77,7 +102,9 @@ fn note_listed(run: &mut Run, listed: &ListedMailbox) -> Result<Mailbox, Account
         return Ok(mailbox);
     }
     let id = run.record(|w| w.mailbox(&mailbox))?;
-    Ok(Mailbox { id, ..mailbox })
+    let mailbox = Mailbox { id, ..mailbox };
+    local::look_for_new(run, &mailbox)?;
+    Ok(mailbox)
 }
 
 /// A mailbox is gone only when asking for it by name says so too (hazard 42).
@@ -127,7 +154,7 @@ async fn note_missing(run: &mut Run, listed: &[ListedMailbox]) -> Result<bool, A
 
 /// Whether an earlier run was refused too: a NO without a code may mean a server that is not
 /// well, so it is believed only when it is said twice, a run apart. Notes this refusal.
-fn refused_before(run: &mut Run, mailbox: &Mailbox) -> Result<bool, AccountError> {
+pub(super) fn refused_before(run: &mut Run, mailbox: &Mailbox) -> Result<bool, AccountError> {
     let key = format!("refused {}", mailbox.id.0);
     let number = run.number;
     let before = run.store.meta(&key)?.and_then(|text| text.parse::<i64>().ok());
@@ -145,35 +172,42 @@ fn refused_before(run: &mut Run, mailbox: &Mailbox) -> Result<bool, AccountError
 pub(in crate::account) fn note_gone(run: &mut Run, mailbox: Mailbox) -> Result<bool, AccountError> {
     tracing::info!(mailbox = %mailbox.name, "gone on the server");
     run.record(|w| {
-        w.tx().for_each_row(mailbox.id, |row| match row.remote {
-            Some(_) => forget_message(w, row),
-            None => Ok(()),
-        })?;
-        w.tx().delete_meta(&looking_key(mailbox.id))?;
+        remade::forget_all(w, &mailbox)?;
         w.mailbox(&Mailbox { remote: false, cursor: None, ..mailbox })?;
         Ok(true)
     })
 }
 
-/// The server's message of a row was seen to be gone.
-pub(super) fn forget_message(w: &Writer<'_>, mut row: Row) -> Result<(), StateError> {
-    let confirmed = row.remote.take().is_some_and(|remote| remote.confirmed);
+/// Records that a complete look did not show the message of a row. `uid_next` is UIDNEXT of its
+/// mailbox now, none where the mailbox itself is gone.
+pub(super) fn forget_message(
+    w: &Writer<'_>,
+    mut row: Row,
+    absent: Absent,
+    uid_next: Option<u32>,
+) -> Result<(), StateError> {
+    debug_assert!(absent.covers(&row), "a look at another mailbox");
+    let Some(remote) = row.remote.take() else { return Ok(()) };
     if row.local.is_none() && row.base.is_none() {
         return w.delete(row.id);
     }
-    if !confirmed && row.local.is_some() {
-        // The server said that it took the message, and no look ever showed it: a refusal,
-        // no deletion by anybody (hazard 24).
+    // A UID that UIDNEXT has not reached was never given out, whatever APPENDUID or COPYUID
+    // said: a refusal (hazard 24). Any other one was, and another client moved or removed the
+    // message before it was seen here: a departure as any other (hazard 55).
+    let never_there = uid_next.is_some_and(|next| next > 0 && remote.uid.0 >= next);
+    if !remote.confirmed && row.local.is_some() && never_there {
         row.base = None;
-        row.set_aside = Some(SetAside {
-            kind: SetAsideKind::Push,
-            words: "the server said it took the message, but it is not there".to_owned(),
-            times: 1,
-        });
+        row.set_aside = Some(not_there());
     } else if row.set_aside.as_ref().is_some_and(|s| s.kind != SetAsideKind::Read) {
         row.set_aside = None;
     }
     w.update(&row)
+}
+
+/// Why a file stays here alone whose message the server said it took.
+pub(in crate::account) fn not_there() -> SetAside {
+    let words = "the server said it took the message, but it is not there".to_owned();
+    SetAside { kind: SetAsideKind::Push, words, times: 1 }
 }
 
 /// Whether LIST-STATUS shows the mailbox exactly as the cursor left it, in either direction.
@@ -189,21 +223,33 @@ fn is_unmoved(mailbox: &Mailbox, gate: Option<Gate>) -> bool {
     }
 }
 
+/// Whether LIST still gave the numbers that are known. What SELECT showed after it is compared
+/// with all other mailboxes first, by the next look (hazard 56).
+fn is_stale(mailbox: &Mailbox, gate: Option<Gate>) -> bool {
+    let validity = |gate: Option<Gate>| gate.map(|gate| gate.uid_validity);
+    mailbox.cursor.is_some() && validity(mailbox.cursor) == validity(gate)
+}
+
 async fn look_inside(
     run: &mut Run,
     mailbox: Mailbox,
     gate: Option<Gate>,
+    due: &UidSet,
 ) -> Result<(Reach, bool), AccountError> {
-    if is_unmoved(&mailbox, gate) {
+    if is_unmoved(&mailbox, gate) && due.is_empty() {
         return Ok((Reach::Complete, false));
     }
-    let mut looked = attributes::look(run, &mailbox).await?;
+    let mut looked = attributes::look(run, &mailbox, due).await?;
     let mut mailbox = mailbox;
+    if looked.renumbered && is_stale(&mailbox, gate) && run.seen.stale.insert(mailbox.id) {
+        tracing::info!(mailbox = %mailbox.name, "renumbered or exchanged since it was listed");
+        return Ok((Reach::Partial, true));
+    }
     if looked.renumbered {
         tracing::info!(mailbox = %mailbox.name, "renumbered by the server");
         run.store.transaction(|tx| tx.delete_meta(&looking_key(mailbox.id)))?;
         mailbox = restate::renumbered(run, mailbox)?;
-        looked = attributes::look(run, &mailbox).await?;
+        looked = attributes::look(run, &mailbox, &UidSet::default()).await?;
     }
     for problem in &looked.problems {
         run.report.skip(mailbox.name.to_string(), problem.clone());
@@ -217,6 +263,7 @@ async fn look_inside(
 fn record(run: &mut Run, mailbox: Mailbox, looked: &Looked) -> Result<bool, AccountError> {
     let id = mailbox.id;
     let complete = looked.reach == Reach::Complete;
+    let absent = Absent::from_membership(&mailbox, looked.gate.uid_validity);
     let cursor = complete.then_some(looked.gate).or(mailbox.cursor);
     let mailbox = Mailbox { cursor, mask: Some(looked.mask.clone()), ..mailbox };
     run.record(|w| {
@@ -226,15 +273,25 @@ fn record(run: &mut Run, mailbox: Mailbox, looked: &Looked) -> Result<bool, Acco
         }
         let mut departed = false;
         for uid in &looked.gone {
-            if let Some(row) = w.tx().by_uid(id, *uid)? {
+            if let (Some(row), Some(absent)) = (w.tx().by_uid(id, *uid)?, absent) {
                 departed |= row.base.is_some();
-                forget_message(w, row)?;
+                forget_message(w, row, absent, Some(looked.gate.uid_next))?;
             }
         }
         for uid in &looked.silent {
             if w.tx().by_uid(id, *uid)?.is_none() {
                 attributes::insert_silent(w, id, *uid)?;
             }
+        }
+        for uid in &looked.in_vain {
+            let Some(mut row) = w.tx().by_uid(id, *uid)? else { continue };
+            if let Some(aside) = &mut row.set_aside {
+                aside.times = aside.times.saturating_add(1);
+            }
+            w.update(&row)?;
+        }
+        if complete {
+            remade::judge(w, id)?;
         }
         Ok(departed)
     })

@@ -74,6 +74,13 @@ impl<'a> Comparison<'a> {
         }
     }
 
+    /// Takes out those that are not what was expected, to be looked at more closely.
+    pub(in crate::account) fn take_differing(&mut self) -> Vec<u32> {
+        let mut differing = std::mem::take(&mut self.differing);
+        differing.sort_unstable();
+        differing
+    }
+
     /// Those that are not what was expected, or did not come.
     pub(in crate::account) fn not_the_same(self) -> Vec<u32> {
         self.expected.into_keys().chain(self.differing).collect()

@@ -6,12 +6,14 @@
 //! was recorded of it. All of it goes into a copy of the store. What a sync would mend is the
 //! plan, as of a dry run; what none would is named.
 
+mod altered;
 mod compare;
 
+use self::altered::{Essences, Relation, of_file};
 pub(super) use self::compare::{Comparison, Expected};
 use super::progress::{Event, Way};
 use super::report::Verified;
-use super::{AccountError, Run, observe, world};
+use super::{AccountError, Run, observe};
 use crate::local::{Examined, Listed};
 use crate::reconcile::types::{Gate, Mailbox, Row, RowId, Uid};
 use crate::remote::imap::{Select, UidSet};
@@ -34,11 +36,10 @@ impl Run {
         self.report.verified = Some(Verified::default());
         self.doubt()?;
         observe::observe(self).await?;
-        self.read_files().await?;
+        self.read_files(depth).await?;
         self.tell_skips();
         let plan = self.plan()?;
-        self.report.plan = world::describe(self, &plan)?;
-        self.describe_renames();
+        self.describe(&plan)?;
         if depth == Depth::Bodies && !self.outside.is_stopping() {
             self.compare_bodies().await?;
         }
@@ -64,7 +65,7 @@ impl Run {
     }
 
     /// Reads every file again. One that was written to is found as any edited file is.
-    async fn read_files(&mut self) -> Result<(), AccountError> {
+    async fn read_files(&mut self, depth: Depth) -> Result<(), AccountError> {
         let mailboxes = self.mailboxes(|mailbox| mailbox.local)?;
         let of = mailboxes.len();
         let mut edited = Vec::new();
@@ -79,7 +80,7 @@ impl Run {
                     if self.outside.is_stopping() {
                         return Ok(());
                     }
-                    edited.extend(self.read_file(mailbox, &row).then_some(row.id));
+                    edited.extend(self.read_file(mailbox, &row, depth).then_some(row.id));
                     // Reading waits for nobody: others of this thread have their turn.
                     tokio::task::yield_now().await;
                 }
@@ -89,13 +90,26 @@ impl Run {
     }
 
     /// Reads one file. Whether it was written to since it was read last.
-    fn read_file(&mut self, mailbox: &Mailbox, row: &Row) -> bool {
+    fn read_file(&mut self, mailbox: &Mailbox, row: &Row, depth: Depth) -> bool {
         let (Some(local), Some(content)) = (&row.local, row.content) else { return false };
         let what = || format!("{}: {:?}", mailbox.name, local.stem);
         let listed = Listed::expected(local, self.settings.info_separator);
         match self.root.examine(&mailbox.name, &listed) {
             Ok(Examined::Message { summary, .. }) if summary.content == content => {
                 self.report.verified().files += 1;
+                let told = row.words.as_ref().map_or(0, |words| words.size);
+                // Whether it is a difference in earnest is told where the bodies are compared.
+                let is_short = told.saturating_sub(summary.wire_size) > (told / 8).max(64);
+                if depth == Depth::Files && row.weak && row.remote.is_some() && is_short {
+                    let path = self.root.path_of(&mailbox.name, &listed.name);
+                    let octets = summary.wire_size;
+                    let why = format!(
+                        "the file {} holds {octets} octets, and the server announces {told} for \
+                         the message: it may be cut off",
+                        path.display()
+                    );
+                    self.report.verified().differs(what(), &why);
+                }
             }
             Ok(Examined::Message { stamp, .. }) if stamp != local.stamp => return true,
             Ok(Examined::Message { .. }) => {
@@ -144,7 +158,7 @@ impl Run {
             let Some(last) = rows.last() else { break };
             after = Some(last.id);
             let mut expected = Expected::default();
-            rows.iter().for_each(|row| self.expect(row, &mut expected));
+            rows.iter().for_each(|row| Self::expect(row, &mut expected));
             let (messages, octets) = (expected.contents.len() as u64, expected.octets);
             if messages == 0 {
                 continue;
@@ -158,8 +172,10 @@ impl Run {
             let fetched =
                 self.session.fetch_bodies(&set, self.settings.max_message_size, &mut comparison);
             let fetched = fetched.await;
+            let differing = comparison.take_differing();
             comparison.conclude(fetched.is_ok(), "UID", self.report.verified());
             fetched?;
+            self.look_closely(mailbox, &rows, &differing).await?;
             if self.outside.is_stopping() {
                 break;
             }
@@ -170,15 +186,69 @@ impl Run {
         Ok(())
     }
 
+    /// Looks at bodies once more that are not what was recorded: servers alter what they are
+    /// sent in ways that are known, and programs file one message with headers of their own.
+    async fn look_closely(
+        &mut self,
+        mailbox: &Mailbox,
+        rows: &[Row],
+        differing: &[u32],
+    ) -> Result<(), AccountError> {
+        if differing.is_empty() {
+            return Ok(());
+        }
+        let set: UidSet = differing.iter().map(|uid| Uid(*uid)).collect();
+        let mut there = Essences::default();
+        let limit = self.settings.max_message_size;
+        self.session.fetch_bodies(&set, limit, &mut there).await?;
+        let separator = self.settings.info_separator;
+        for row in rows {
+            let Some(uid) = row.remote.as_ref().map(|remote| remote.uid) else { continue };
+            if !set.contains(uid) {
+                continue;
+            }
+            let here = match of_file(&self.root, mailbox, row, separator) {
+                Ok(here) => here,
+                Err(error) => {
+                    tracing::debug!(%error, "a file that is compared with its message");
+                    None
+                }
+            };
+            let told = row.words.as_ref().map_or(0, |words| words.size);
+            let relation = match (&here, there.found.get(&uid)) {
+                (Some(here), Some(there)) => here.relation(there, told, row.weak),
+                _ => Relation::Different,
+            };
+            let what = format!("{}: UID {}", mailbox.name, uid.0);
+            match (relation, here, &row.local) {
+                (Relation::Same, ..) => self.report.verified().bodies += 1,
+                (Relation::Reworded, ..) => self.report.verified().reworded += 1,
+                (Relation::CutHere, Some(here), Some(local)) => {
+                    let name = Listed::expected(local, separator).name;
+                    let path = self.root.path_of(&mailbox.name, &name);
+                    let octets = there.found.get(&uid).map_or(0, |there| there.octets);
+                    let why = format!(
+                        "the file {} holds {} octets, and the server's message {octets}: it was \
+                         cut off",
+                        path.display(),
+                        here.octets
+                    );
+                    self.report.verified().differs(what, &why);
+                }
+                _ => {
+                    let why = "on the server it is not what was recorded of it";
+                    self.report.verified().differs(what, why);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// What the server should give for a row, if that is known.
-    fn expect(&mut self, row: &Row, expected: &mut Expected) {
+    fn expect(row: &Row, expected: &mut Expected) {
         let (Some(remote), Some(content), None) = (&row.remote, row.content, &row.set_aside) else {
             return;
         };
-        if row.weak {
-            self.report.verified().reworded += 1;
-            return;
-        }
         let size = row.words.as_ref().map_or(0, |words| words.size);
         expected.add(remote.uid.0, content, size);
     }

@@ -74,6 +74,18 @@ pub struct DirStamps {
     pub cur: FileStamp,
 }
 
+/// The directory that the files of a mailbox were seen in: its absence, or another one in its
+/// place, says nothing of them (hazard 63).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Home {
+    /// Inode of `new/`.
+    pub new: u64,
+    /// Inode of `cur/`.
+    pub cur: u64,
+    /// It lies on another disk than the root: a link leads there, or a mount.
+    pub other_disk: bool,
+}
+
 /// A mailbox of the account: seen remotely, seen locally, agreed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mailbox {
@@ -91,6 +103,8 @@ pub struct Mailbox {
     pub cursor: Option<Gate>,
     /// Stamps of the directories when their listing was stored and they were quiet.
     pub stamps: Option<DirStamps>,
+    /// The directory that its files were seen in; none before the first look.
+    pub home: Option<Home>,
     /// RFC 6154 attribute.
     pub special_use: Option<SpecialUse>,
     /// What PERMANENTFLAGS allows; none until the mailbox was selected.
@@ -122,6 +136,7 @@ impl Mailbox {
             base: false,
             cursor: None,
             stamps: None,
+            home: None,
             special_use: None,
             mask: None,
             keyword_table: Vec::new(),

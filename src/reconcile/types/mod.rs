@@ -12,7 +12,7 @@ mod utf7;
 
 pub use content::{ContentId, FileStamp, HeaderKeys, Stem};
 pub use flags::{FlagDelta, FlagMask, Flags, Keyword, KeywordMask, System};
-pub use mailbox::{DirStamps, Gate, Mailbox, Reach, SpecialUse};
+pub use mailbox::{DirStamps, Gate, Home, Mailbox, Reach, SpecialUse};
 pub use name::{MailboxName, printable};
 pub use row::{Base, Journal, Local, Remote, Row, ServerWords, SetAside, SetAsideKind};
 pub use utf7::{decode_utf7, encode_utf7};

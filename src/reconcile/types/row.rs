@@ -1,6 +1,6 @@
 //! A row: one message in one mailbox, as seen on each side and as agreed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     ContentId, FileStamp, Flags, HeaderKeys, Keyword, MailboxId, MailboxName, RowId, Stem, Uid,
@@ -185,6 +185,9 @@ pub struct Row {
     pub restated: bool,
     /// Keywords that the server did not take, seen by a look: masked out from then on.
     pub refused_keywords: BTreeSet<Keyword>,
+    /// What the keyword letters of its last file meant, kept when the file leaves: its mailbox
+    /// may have another table by the time the file is found elsewhere.
+    pub letters: BTreeMap<char, Keyword>,
     /// What is under way.
     pub journal: Journal,
     /// Why it is set aside.
@@ -213,6 +216,7 @@ impl Row {
             weak: false,
             restated: false,
             refused_keywords: BTreeSet::new(),
+            letters: BTreeMap::new(),
             journal: Journal::Idle,
             set_aside: None,
         }

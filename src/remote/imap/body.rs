@@ -1,11 +1,11 @@
 //! Bodies: from the read buffer to the sink in slices, whatever their length.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 
 use super::parse::Response;
 use super::parse::cursor::{Cursor, Value};
-use super::parse::fetch::{Gathered, Section};
+use super::parse::fetch::{Gathered, Part, Section, fits};
 use super::session::{SET_LIMIT, Session, WINDOW};
 use super::talk::{Stop, Tag, Untagged, require_ok};
 use super::uid_set::UidSet;
@@ -38,6 +38,10 @@ pub trait BodySink {
 
     /// What was begun will not be completed, or turned out not to have been asked for.
     fn discard(&mut self) {}
+
+    /// The body of `uid` came a second time with another length: the former is not to be
+    /// believed either.
+    fn withdraw(&mut self, _uid: Uid) {}
 }
 
 /// How much is read for nothing, after the sink failed, before the connection is given up.
@@ -60,6 +64,14 @@ struct Delivery<'a> {
     open: bool,
     /// The message that was over the limit.
     over: Option<Option<Uid>>,
+    /// The message whose literal has not the length that was announced.
+    misframed: Option<Option<Uid>>,
+    /// What the response in hand said of the text: its UID when it began, and its length.
+    begun: Option<(Option<Uid>, u64)>,
+    /// The response in hand holds several texts, or does not fit the grammar.
+    spoiled: bool,
+    /// Lengths of the texts that were delivered.
+    lengths: BTreeMap<Uid, u64>,
 }
 
 impl Delivery<'_> {
@@ -80,6 +92,11 @@ impl Delivery<'_> {
     }
 
     fn begin(&mut self, uid: Option<Uid>, size: u64) -> bool {
+        if self.begun.is_some() {
+            self.spoiled = true;
+            return false;
+        }
+        self.begun = Some((uid, size));
         let asked = uid.is_none_or(|uid| self.wanted.contains(uid));
         if asked && self.failed.is_none() {
             self.open = true;
@@ -90,11 +107,24 @@ impl Delivery<'_> {
 
     /// The response is over: whose body was it?
     fn end(&mut self, uid: Option<Uid>) {
-        match uid.filter(|uid| self.open && self.wanted.contains(*uid)) {
+        let (begun, spoiled) = (self.begun.take(), std::mem::take(&mut self.spoiled));
+        let length = begun.map_or(0, |(_, length)| length);
+        if let Some(uid) = uid
+            && begun.is_some()
+            && self.lengths.get(&uid).is_some_and(|before| *before != length)
+        {
+            self.give(|sink| {
+                sink.withdraw(uid);
+                Ok(())
+            });
+        }
+        let is_whole = !spoiled && begun.is_none_or(|(at, _)| at.is_none() || at == uid);
+        match uid.filter(|uid| is_whole && self.open && self.wanted.contains(*uid)) {
             Some(uid) => {
                 self.give(|sink| sink.end(uid));
                 if self.failed.is_none() {
                     self.wanted.remove(uid);
+                    self.lengths.insert(uid, length);
                     self.open = false;
                 }
             }
@@ -114,9 +144,12 @@ impl Session {
     /// Fetches whole bodies of the selected mailbox, without setting `\Seen`.
     ///
     /// They come in the order of the server, each UID of `set` at most once. A message of
-    /// which nothing was delivered by an OK is one that the server does not give.
+    /// which nothing was delivered by an OK is one that the server does not give, or not in a
+    /// form that can be believed.
     ///
     /// # Errors
+    /// `Framing` with the UID where a literal is not as long as was announced (hazard 67): the
+    /// session has ended, since what follows may be text of the message.
     /// A refusal: what was delivered before it stands. `Limit` with the UID where a body is
     /// longer than `max` bytes: the session has ended, for the only way past is to read it.
     /// `Sink` when the sink fails: the session is kept if little was left to be read.
@@ -130,7 +163,7 @@ impl Session {
     }
 
     /// Fetches headers, each handed on whole. One that is longer than `limit` bytes is
-    /// passed over.
+    /// passed over. An empty one says that the one before, of the same UID, is not believed.
     ///
     /// # Errors
     /// As for [`Session::fetch_bodies`].
@@ -163,6 +196,10 @@ impl Session {
             drained: 0,
             open: false,
             over: None,
+            misframed: None,
+            begun: None,
+            spoiled: false,
+            lengths: BTreeMap::new(),
         };
         let item = if section == Section::Whole { "BODY.PEEK[]" } else { "BODY.PEEK[HEADER]" };
         let mut commands = set.chunks(SET_LIMIT).into_iter();
@@ -201,6 +238,9 @@ impl Session {
         delivery: &mut Delivery<'_>,
     ) -> RemoteError {
         let error = self.stopped(doing, stop);
+        if let Some(uid) = delivery.misframed {
+            return RemoteError::Framing { doing: doing.to_owned(), uid };
+        }
         if let Some(source) = delivery.failed.take() {
             return RemoteError::Sink { source, ended: true };
         }
@@ -235,8 +275,18 @@ impl Session {
             let mut at_start = true;
             let mut has_body = false;
             loop {
-                let found = read_part(wire.in_hand(), at_start, &mut gathered, delivery);
+                let last = step == Step::Complete;
+                let part = Part { first: at_start, last };
+                let found = read_part(wire.in_hand(), part, &mut gathered, delivery);
                 has_body |= found != Found::Nothing;
+                if has_body && !is_fit(wire.in_hand(), part) {
+                    if !at_start {
+                        delivery.misframed = Some(gathered.uid);
+                        let what = "a literal is not as long as was announced";
+                        return Err(Stop::Protocol(what.to_owned()));
+                    }
+                    delivery.spoiled |= last;
+                }
                 match (found, step) {
                     (Found::Announced { wanted }, Step::Literal(length)) => {
                         stream(wire, length, wanted, gathered.uid, delivery).await?;
@@ -273,16 +323,24 @@ enum Found {
     Announced { wanted: bool },
 }
 
+/// Whether what is in hand of a FETCH response fits the grammar.
+fn is_fit(in_hand: &[u8], part: Part) -> bool {
+    match Response::parse(in_hand) {
+        Response::Fetch(items) if part.first => fits(items, part),
+        _ => fits(in_hand, part),
+    }
+}
+
 /// Reads the items of what is in hand of a FETCH response, from its start or after a literal
 /// that was streamed.
 fn read_part(
     in_hand: &[u8],
-    at_start: bool,
+    part: Part,
     gathered: &mut Gathered,
     delivery: &mut Delivery<'_>,
 ) -> Found {
     let items = match Response::parse(in_hand) {
-        Response::Fetch(items) if at_start => items,
+        Response::Fetch(items) if part.first => items,
         _ => in_hand,
     };
     let mut cursor = Cursor::new(items);
@@ -294,7 +352,14 @@ fn read_part(
         let wanted = body.section == delivery.section;
         match body.value {
             Value::Announced(_) => return Found::Announced { wanted },
-            Value::Bytes(bytes) if wanted && !delivery.open => {
+            // A literal of no octets, of which nothing is to come.
+            Value::Bytes(_) if !part.last && cursor.rest().is_empty() => {
+                return Found::Announced { wanted };
+            }
+            Value::Bytes(_) if wanted && delivery.begun.is_some() => {
+                (found, delivery.spoiled) = (Found::Inline, true);
+            }
+            Value::Bytes(bytes) if wanted => {
                 found = Found::Inline;
                 if bytes.len() as u64 <= delivery.max
                     && delivery.begin(gathered.uid, bytes.len() as u64)
@@ -323,7 +388,7 @@ async fn stream(
         delivery.over = Some(uid);
         return Err(Broken::Limit("a body", delivery.max).into());
     }
-    let taken = wanted && !too_long && !delivery.open && delivery.begin(uid, length);
+    let taken = wanted && !too_long && delivery.begin(uid, length);
     if !taken && length > HEADER_DRAIN {
         return Err(Broken::Limit("a literal", HEADER_DRAIN).into());
     }
@@ -360,5 +425,10 @@ impl BodySink for Headers<'_> {
     fn end(&mut self, uid: Uid) -> io::Result<()> {
         (self.sink)(uid, &self.held);
         Ok(())
+    }
+
+    /// An empty header is none.
+    fn withdraw(&mut self, uid: Uid) {
+        (self.sink)(uid, &[]);
     }
 }

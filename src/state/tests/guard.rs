@@ -1,6 +1,7 @@
 //! Departures, holds, runs and settings.
 
 use super::*;
+use crate::reconcile::HoldReason;
 
 #[test]
 fn departures_add_up_over_a_window() {
@@ -45,7 +46,9 @@ fn a_hold_comes_back_and_another_process_may_decide_it() {
         mailbox: Some(MailboxId(3)),
         mailbox_name: "A\u{1b}[31m\0".to_owned(),
         direction: Direction::FromLocal,
+        reason: HoldReason::TooMany { now: 2, before: 3, limit: 4 },
         why: "120 of 130 messages".to_owned(),
+        samples: None,
         rows: vec![RowId(9), RowId(2), RowId(9)],
         state: HoldState::Pending,
     };
@@ -54,6 +57,7 @@ fn a_hold_comes_back_and_another_process_may_decide_it() {
         created: 1,
         mailbox: None,
         direction: Direction::FromRemote,
+        reason: HoldReason::Emptied { now: 0, before: 9 },
         rows: vec![],
         ..hold.clone()
     };
@@ -74,6 +78,7 @@ fn a_hold_comes_back_and_another_process_may_decide_it() {
 
     // Stored again it has the rows that it is given, no old ones.
     hold.rows = vec![RowId(4)];
+    hold.reason = HoldReason::SurplusCopies { now: 1 };
     hold.state = HoldState::Rejected;
     fixture.store.transaction(|tx| tx.put_hold(&hold)).unwrap();
     assert_eq!(fixture.store.hold("k7").unwrap(), Some(hold));

@@ -191,6 +191,7 @@ fn any_row(rng: &mut Rng, mailbox: MailboxId) -> Row {
         weak: rng.bool(),
         restated: rng.bool(),
         refused_keywords: keywords(rng),
+        letters: (b'a'..=b'z').map(char::from).zip(keywords(rng)).collect(),
         journal: journal(rng),
         set_aside: some(rng, set_aside),
     }
@@ -209,6 +210,7 @@ fn any_mailbox(rng: &mut Rng, name: &str) -> Mailbox {
             messages: rng.u32(..),
             highest_modseq: some(rng, wide),
         }),
+        home: some(rng, |rng| Home { new: wide(rng), cur: wide(rng), other_disk: rng.bool() }),
         stamps: some(rng, |rng| DirStamps { new: stamp(rng), cur: stamp(rng) }),
         special_use: some(rng, |rng| rng.choice(&SpecialUse::TABLE).unwrap().0),
         mask: some(rng, |rng| FlagMask {

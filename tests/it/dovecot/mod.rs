@@ -6,6 +6,7 @@ mod kills;
 mod maildrop;
 mod names;
 mod sign_in;
+mod tools;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -3,10 +3,18 @@
 //! in `tests/rules/` take the rule behind it out, and its case must fail then.
 
 mod alter;
+mod disk;
 mod double;
+mod doubt;
+mod held;
 mod holds;
+mod identity;
+mod lists;
 mod loss;
+mod mailboxes;
 mod pull;
+mod unique_names;
+mod wire;
 
 use std::path::Path;
 

@@ -19,7 +19,7 @@ fn mirrored(layout: Layout) -> World {
 #[test]
 fn maildirpp_is_flat_and_its_root_is_the_inbox() {
     let world = mirrored(Layout::MaildirPlusPlus);
-    let expected = [".INBOX.In", ".Work", ".Work.Alpha", "cur", "new", "tmp"];
+    let expected = [".INBOX.In", ".Work", ".Work.Alpha", ".mailtide-id", "cur", "new", "tmp"];
     assert_eq!(top(&world), expected);
     for mailbox in &expected[..3] {
         assert!(exists(&world, format!("{ROOT}/{mailbox}/maildirfolder")));
@@ -84,10 +84,11 @@ fn a_root_in_another_layout_without_a_marker_removes_nothing() {
         world.fs.delete_file(format!("{ROOT}/.mailtide/marker"));
         let mail = world.remote();
         world.configure(move |settings| settings.layout = other);
-        let report = sync(&world);
-        assert!(report.skipped.iter().any(|skip| skip.why.contains("maildir++")), "{report:?}");
-        sync(&world);
-        assert_eq!(world.remote(), mail);
+        // Directories whose names the server has in some spelling are recognised, others named.
+        for _ in 0..2 {
+            sync(&world);
+            assert_eq!(world.remote(), mail);
+        }
     }
 }
 

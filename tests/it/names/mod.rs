@@ -3,6 +3,7 @@
 
 mod crash;
 mod folding;
+mod foreign;
 mod layout;
 mod renames;
 mod table;

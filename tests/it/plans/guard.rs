@@ -7,7 +7,7 @@ use kit::table::model::{Fate, Mail, Model, Side};
 use kit::table::notation::{flags, parse};
 use mailtide::reconcile::guard::Direction;
 use mailtide::reconcile::types::{MailboxName, RowId};
-use mailtide::reconcile::{GuardLimits, HoldReason, Plan};
+use mailtide::reconcile::{GuardLimits, HoldReason, OnLocalDelete, Plan, Step};
 
 /// `agreed` messages in a mailbox, the first `gone` of which are gone from one side. Bodies
 /// repeat over the letters: the guard counts messages.
@@ -49,7 +49,7 @@ fn a_fifth_of_a_large_mailbox_passes() {
     assert!(holds(&world("INBOX", 400, 80, "gone  S")).is_empty());
     assert_eq!(holds(&world("INBOX", 400, 81, "gone  S")).len(), 1);
     let mut model = world("INBOX", 400, 61, "gone  S");
-    model.policy.guard = GuardLimits { percent: 20, messages: 60 };
+    model.policy.guard = GuardLimits { percent: 20, messages: 60, always: 50 };
     assert_eq!(holds(&model).len(), 1);
 }
 
@@ -143,4 +143,71 @@ fn hazard_22_surplus_copies_wait() {
     assert_eq!(holds(&copies(4)), ["hold 4 (surplus copies, FromLocal)"]);
     let plan = planned(&copies(4));
     assert!(matches!(plan.holds[0].reason, HoldReason::SurplusCopies { now: 4 }));
+}
+
+#[test]
+fn hazard_60_what_was_held_stays_held_when_it_is_little_by_now() {
+    for cell in ["gone  S", "S  gone"] {
+        let hold = planned(&world("INBOX", 100, 60, cell)).holds.remove(0);
+        let mut few = world("INBOX", 100, 10, cell);
+        few.store.pending = vec![hold.clone()];
+        let plan = planned(&few);
+        let [left] = &plan.holds[..] else { panic!("one hold, not {:?}", plan.holds) };
+        assert_eq!((&left.id, &left.rows[..]), (&hold.id, &hold.rows[..10]), "{cell}");
+        assert_eq!((left.added, &left.replaces), (0, &None));
+        assert!(plan.steps.is_empty(), "{:?}", plan.steps);
+        // One more, which alone would pass: it joins them only where the limit says so.
+        few.store.pending[0].rows.truncate(9);
+        let plan = planned(&few);
+        assert_eq!((plan.holds[0].rows.len(), plan.steps.len()), (9, 1), "{cell}");
+        few.policy.guard = GuardLimits { percent: 0, messages: 9, always: 9 };
+        let plan = planned(&few);
+        let joined = &plan.holds[0];
+        assert_eq!((joined.rows.len(), joined.added, plan.steps.len()), (10, 1, 0), "{cell}");
+        assert_eq!(joined.replaces.as_ref(), Some(&hold.id));
+        assert_ne!(joined.id, hold.id);
+    }
+}
+
+#[test]
+fn hazard_60_policy_and_place_explain_what_was_held() {
+    let hold = planned(&world("INBOX", 100, 60, "gone  S")).holds.remove(0);
+    let with = |change: &dyn Fn(&mut Model)| {
+        let mut model = world("INBOX", 100, 60, "gone  S");
+        model.store.pending = vec![hold.clone()];
+        change(&mut model);
+        planned(&model).holds.len()
+    };
+    assert_eq!(with(&|_| {}), 1);
+    assert_eq!(with(&|model| model.policy.on_local_delete = OnLocalDelete::Keep), 0);
+    assert_eq!(with(&|model| model.policy.pull_only = true), 0);
+    let mut filed = world("INBOX", 100, 60, "in:Work  S");
+    filed.store.pending = vec![hold];
+    filed.restart(Fate::default()).unwrap();
+    filed.settle().unwrap();
+    assert!(planned(&filed).holds.is_empty(), "{:?}", planned(&filed).holds);
+}
+
+#[test]
+fn hazard_60_flags_that_are_added_do_not_wait_with_those_that_are_held() {
+    let plan = planned(&world("INBOX", 60, 51, "F  S"));
+    assert_eq!((plan.holds.len(), plan.holds[0].rows.len()), (1, 51));
+    let added = plan.steps.iter().filter(|step| match step {
+        Step::Flags { remote, .. } => !remote.add.is_empty() && remote.remove.is_empty(),
+        _ => false,
+    });
+    assert_eq!(added.count(), 51);
+}
+
+#[test]
+fn hazard_61_only_what_was_known_when_it_began_is_left_behind() {
+    for cell in ["gone  S", "S  gone"] {
+        let mut model = world("INBOX", 40, 20, cell);
+        assert!(holds(&model).is_empty());
+        // The other twenty arrived after the first departure.
+        let id = model.store.mailbox(&MailboxName::new("INBOX"));
+        let newest = *model.store.rows.keys().nth(19).unwrap();
+        model.store.waves.insert(id, newest);
+        assert_eq!(holds(&model).len(), 1, "{cell}");
+    }
 }

@@ -90,7 +90,9 @@ fn hazard_04_moved_while_looked_at() {
                 fate.acts.push((tick, Act::Move(side, name(from), 'A', name(to))));
                 let end = run(&model, fate, None).unwrap();
                 assert_eq!(both(&end), [format!("{to} A S")], "{side:?} at {tick}");
-                assert_eq!(end.transfers, (0, 0), "{side:?} at {tick}");
+                // Seen at both places on the server, it could be another text of the same words.
+                let most = if side == Side::Remote { (1, 0) } else { (0, 0) };
+                assert!(end.transfers <= most, "{side:?} at {tick}");
             }
         }
     }
@@ -305,16 +307,15 @@ fn hazard_23_a_file_under_another_name_is_the_same_message() {
 }
 
 #[test]
-fn hazard_24_what_the_server_swallows_stays_here_and_is_named() {
+fn hazard_55_what_left_before_it_was_seen_again_is_a_departure() {
     let mut model = parse("A  -  S  -");
-    // APPENDUID, and no look ever shows it.
+    // APPENDUID, and another client removes the message before a look shows it.
     let mut fate = Fate::default();
     fate.acts.push((5, Act::Delete(Side::Remote, name("INBOX"), 'A')));
     model.restart(fate).unwrap();
     model.settle().unwrap();
     let end = settled(&model);
-    assert_eq!(end.shown(Side::Local), ["INBOX A S"], "{end}");
-    assert!(end.store.rows.values().any(|row| row.is_set_aside()), "{end}");
+    assert!(both(&end).is_empty(), "{end}");
     assert_eq!(end.transfers.1, 1, "not sent again");
 }
 

@@ -3,7 +3,9 @@
 mod daemon;
 mod ends;
 mod full;
+mod holds;
 mod limits;
+mod linked;
 mod maildrop;
 mod modes;
 mod planted;

@@ -47,7 +47,7 @@ fn made(command: &mut Command) {
 
 /// A run that ends before the deadline.
 #[track_caller]
-fn sync(mirror: &Mirror) -> Said {
+pub(super) fn sync(mirror: &Mirror) -> Said {
     let mut command = mirror.command();
     command.arg("sync").stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().unwrap();

@@ -16,6 +16,7 @@ struct Job {
     items: Vec<Item>,
     octets: bool,
     no_flags: bool,
+    no_size: bool,
     size_lie: i64,
     hostile: Option<u64>,
 }
@@ -62,6 +63,7 @@ fn job(ctx: &Ctx<'_>, items: Vec<Item>) -> Job {
     Job {
         octets,
         no_flags: items.contains(&Item::Flags) && ctx.faults.is(&Fault::FetchNoFlags),
+        no_size: items.contains(&Item::Size) && ctx.faults.is(&Fault::FetchNoSize),
         size_lie: ctx.faults.find(lie).unwrap_or_default(),
         hostile: ctx.faults.find(hostile),
         items,
@@ -145,7 +147,10 @@ fn row_out(ctx: &mut Ctx<'_>, at: usize, row: &Arc<Msg>, job: &Job) {
     let mut first = true;
     let mut tell_seen = seen && !job.items.contains(&Item::Flags);
     for item in &job.items {
-        if matches!(item, Item::Octets(_)) && no_body || *item == Item::Flags && job.no_flags {
+        if matches!(item, Item::Octets(_)) && no_body
+            || *item == Item::Flags && job.no_flags
+            || matches!(item, Item::Size | Item::InternalDate) && job.no_size
+        {
             continue;
         }
         if !std::mem::take(&mut first) {
@@ -161,7 +166,11 @@ fn row_out(ctx: &mut Ctx<'_>, at: usize, row: &Arc<Msg>, job: &Job) {
                 ctx.out.put(format_args!("INTERNALDATE \"{}\"", date::format(row.date)));
             }
             Item::Size => {
-                let size = row.body.len() as i64 + job.size_lie;
+                let of_this = ctx.faults.find(|fault| match fault {
+                    Fault::SizeLieOf(uids, by) if names(uids, row.uid) => Some(*by),
+                    _ => None,
+                });
+                let size = row.body.len() as i64 + job.size_lie + of_this.unwrap_or(0);
                 ctx.out.put(format_args!("RFC822.SIZE {}", size.max(0)));
             }
             Item::Modseq => ctx.out.put(format_args!("MODSEQ ({})", row.modseq)),
@@ -174,6 +183,14 @@ fn row_out(ctx: &mut Ctx<'_>, at: usize, row: &Arc<Msg>, job: &Job) {
         }
     }
     ctx.out.line(format_args!(")"));
+    let second = |fault: &Fault| match fault {
+        Fault::SecondBody(uids, text) if job.octets && names(uids, row.uid) => Some(text.clone()),
+        _ => None,
+    };
+    if let Some(text) = ctx.faults.find(second) {
+        let (at, uid, length) = (at + 1, row.uid, text.len());
+        ctx.out.line(format_args!("* {at} FETCH (UID {uid} BODY[] {{{length}}}\r\n{text})"));
+    }
 }
 
 /// Octets asked for without PEEK set `\Seen`; true when that changed something.
@@ -225,5 +242,21 @@ fn octets_out(ctx: &mut Ctx<'_>, row: &Arc<Msg>, octets: &Octets, hostile: Optio
         ctx.me.after = After::Hang;
         return;
     }
-    ctx.out.literal(&body, range);
+    let cut = ctx.faults.find(|fault| match fault {
+        Fault::CutOctets(uids, octets) if names(uids, row.uid) => Some(*octets),
+        _ => None,
+    });
+    let range = range.start..range.end.min(range.start + cut.unwrap_or(range.len()));
+    let lie = ctx.faults.find(|fault| match fault {
+        Fault::LiteralLie(uids, by) if names(uids, row.uid) => Some(*by),
+        _ => None,
+    });
+    match lie {
+        Some(by) => {
+            let told = range.len() as i64 + by;
+            ctx.out.put(format_args!("{{{told}}}\r\n"));
+            ctx.out.raw(&Arc::from(&body[range]));
+        }
+        None => ctx.out.literal(&body, range),
+    }
 }

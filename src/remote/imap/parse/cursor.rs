@@ -126,6 +126,15 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// A quoted string, a literal or NIL (`nstring`); none where something else is next.
+    pub(crate) fn nstring(&mut self) -> Option<Value<'a>> {
+        match self.peek()? {
+            b'"' => self.quoted().map(Value::Bytes),
+            b'{' | b'~' => self.literal(),
+            _ => is(self.atom(), "NIL").then_some(Value::Nil),
+        }
+    }
+
     fn quoted(&mut self) -> Option<Cow<'a, [u8]>> {
         let body = self.rest.strip_prefix(b"\"")?;
         let mut escaped = false;

@@ -65,10 +65,9 @@ impl Gathered {
                 return None;
             }
             if let Some(section) = section(name) {
-                if let Some(value) = cursor.value() {
-                    return Some(Body { section, value });
-                }
-                continue;
+                // What is no string is no text: as if there were none.
+                let value = cursor.nstring().unwrap_or(Value::Nil);
+                return Some(Body { section, value });
             }
             self.item(name, cursor)?;
         }
@@ -164,6 +163,85 @@ fn flags(cursor: &mut Cursor<'_>) -> Option<Option<Flags>> {
             flags.insert_imap(flag);
         }
     }
+}
+
+/// How a part of a response that holds a text begins and ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// It is the first of its response; otherwise it stands behind a literal.
+    pub(crate) first: bool,
+    /// It is the last; otherwise it ends with the announcement of a literal.
+    pub(crate) last: bool,
+}
+
+/// Whether a part of a FETCH response fits the grammar (RFC 9051 §9, `msg-att`): behind a
+/// literal that is longer or shorter than announced it does not (hazard 67). There only items
+/// that exist are taken for such, as text of a message looks like other ones.
+pub(crate) fn fits(part: &[u8], how: Part) -> bool {
+    let begins = if how.first { part.starts_with(b"(") } else { part.starts_with(b" ") };
+    let mut cursor = Cursor::new(part);
+    if how.first {
+        cursor.eat(b'(');
+    }
+    let ends = !how.first && part.starts_with(b")");
+    if !(begins || ends) {
+        return false;
+    }
+    loop {
+        if cursor.eat(b')') {
+            return how.last && cursor.rest().is_empty();
+        }
+        let name = cursor.item_name();
+        if name.is_empty() || !(how.first || is_item(name)) {
+            return false;
+        }
+        let value = match cursor.peek() {
+            Some(b'{' | b'~') => cursor.value(),
+            _ if is(name, "FLAGS") => match flags(&mut cursor) {
+                Some(_) => continue,
+                None => return false,
+            },
+            _ if cursor.skip_value().is_some() => continue,
+            // The literal that it ends with may stand within parentheses.
+            peeked => return !how.last && peeked == Some(b'('),
+        };
+        let announces = matches!(value, Some(Value::Announced(_)));
+        if announces || (!how.last && cursor.rest().is_empty()) {
+            return !how.last && cursor.rest().is_empty();
+        }
+    }
+}
+
+/// Whether there is such an item, or could be one of an extension.
+fn is_item(name: &[u8]) -> bool {
+    const ITEMS: [&str; 16] = [
+        "UID",
+        "FLAGS",
+        "RFC822.SIZE",
+        "INTERNALDATE",
+        "MODSEQ",
+        "EMAILID",
+        "THREADID",
+        "ENVELOPE",
+        "BODY",
+        "BODYSTRUCTURE",
+        "SAVEDATE",
+        "PREVIEW",
+        "SNIPPET",
+        "RFC822",
+        "RFC822.HEADER",
+        "RFC822.TEXT",
+    ];
+    let opens = |prefix: &str| {
+        name.get(..prefix.len()).is_some_and(|start| is(start, prefix)) && name.ends_with(b"]")
+    };
+    let is_origin = name.ends_with(b">") && name.get(..5).is_some_and(|start| is(start, "BODY["));
+    ITEMS.iter().any(|item| is(name, item))
+        || name.first().is_some_and(|first| first.eq_ignore_ascii_case(&b'X'))
+        || opens("BODY[")
+        || opens("BINARY[")
+        || opens("BINARY.SIZE[")
+        || is_origin
 }
 
 /// The row of a whole FETCH response that is not expected to hold a text.

@@ -121,3 +121,48 @@ async fn headers_come_whole_or_not_at_all() {
     assert_eq!(seen, [(1, b"a:b\n".to_vec()), (3, b"c: d".to_vec())]);
     assert_eq!(peer.seen().last().unwrap(), "UID FETCH 1:3 (UID BODY.PEEK[HEADER])");
 }
+
+/// Behind a literal of another length than was announced nothing can be read.
+#[tokio::test(start_paused = true)]
+async fn a_literal_of_another_length_ends_the_session() {
+    let table: [(&str, Option<u32>); 7] = [
+        ("* 1 FETCH (UID 1 BODY[] {2}\r\nabc)\r\nT OK\r\n", Some(1)),
+        ("* 1 FETCH (UID 1 BODY[] {2}\r\nab c d)\r\nT OK\r\n", Some(1)),
+        ("* 1 FETCH (UID 1 BODY[] {2}\r\nab)\r more\r\nT OK\r\n", Some(1)),
+        ("* 1 FETCH (UID 1 BODY[] {2}\r\nab FLAGS () text {9}\r\n)\r\nT OK\r\n", Some(1)),
+        ("* 1 FETCH (UID 1 BODY[] {2}\r\nab\r\n* VANISHED 1:9\r\n)\r\nT OK\r\n", Some(1)),
+        ("* 1 FETCH (BODY[] {2}\r\nabc UID 1)\r\nT OK\r\n", None),
+        ("* 1 FETCH (UID 1 BODY[] {9}\r\nab)\r\n* 2 FETCH (UID 2 BODY[] {1}\r\nc)\r\n", Some(1)),
+    ];
+    for (answer, expected) in table {
+        let mut session = opened(&Peer::new().says("UID FETCH", answer)).await;
+        let mut kept = Kept::default();
+        let error = session.fetch_bodies(&set("1:2"), 1024, &mut kept).await.unwrap_err();
+        let RemoteError::Framing { uid, .. } = &error else { panic!("{answer:?}: {error}") };
+        assert_eq!(uid.map(|uid| uid.0), expected, "{answer:?}");
+        assert!(error.ends_session() && kept.whole.is_empty(), "{answer:?}");
+        assert!(session.take_pending().seen.is_empty(), "{answer:?}");
+    }
+}
+
+/// Texts that are none, or of which nobody can say whose they are.
+#[tokio::test(start_paused = true)]
+async fn what_is_no_body_is_not_delivered() {
+    let table = [
+        "* 1 FETCH (UID 1 BODY[] text)\r\nT OK\r\n",
+        "* 1 FETCH (UID 1 BODY[]<0> {2}\r\nab)\r\nT OK\r\n",
+        "* 1 FETCH (UID 1 BODY[HEADER] {2}\r\nab)\r\nT OK\r\n",
+        "* 1 FETCH (UID 1 BODY[] \"ab\" oops)\r\nT OK\r\n",
+        "* 1 FETCH (UID 1 BODY[] {2}\r\nab BODY[] {3}\r\nabc)\r\nT OK\r\n",
+        "* 1 FETCH (UID 1 BODY[] \"ab\" BODY[] \"abc\")\r\nT OK\r\n",
+        "* 1 FETCH (UID 1 BODY[] {2}\r\nab UID 2)\r\nT OK\r\n",
+        "* 1 FETCH (UID 9 BODY[] {2}\r\nab)\r\nT OK\r\n",
+    ];
+    for answer in table {
+        let mut session = opened(&Peer::new().says("UID FETCH", answer)).await;
+        let mut kept = Kept::default();
+        session.fetch_bodies(&set("1:2"), 1024, &mut kept).await.unwrap();
+        assert!(kept.whole.is_empty() && kept.open.is_none(), "{answer:?}: {:?}", kept.whole);
+        session.noop(&mut |_| {}).await.unwrap();
+    }
+}

@@ -1,0 +1,361 @@
+//! Knows of every message whether it must exist, how often it may, where it may lie and which
+//! flags it has; judges both sides when they are said to agree.
+//!
+//! It is told of every change that a person, a reader or another device makes, as a census of
+//! that side before and after. What mailtide does is never told. Messages are recognised by a
+//! token in their body.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+/// One copy of a message.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Copy {
+    /// The token in its body; none where the body has none.
+    pub token: Option<u32>,
+    /// Flags and keywords by their IMAP names in lower case.
+    pub flags: BTreeSet<String>,
+    /// Whether its octets are those that were written, line ends aside.
+    pub whole: bool,
+}
+
+/// All messages of one side, by mailbox (levels divided by `/`), sorted.
+pub type Census = BTreeMap<String, Vec<Copy>>;
+
+/// How something went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A message that nobody removed is gone.
+    Lost,
+    /// A message that nobody removed lies in the trash.
+    Discarded,
+    /// There are more copies than anybody made.
+    Doubled,
+    /// The octets are others.
+    Altered,
+    /// A message lies where nobody put it.
+    Astray,
+    /// A flag that somebody set and nobody cleared is gone.
+    FlagLost,
+    /// A message has a flag that nobody gave it.
+    FlagMade,
+    /// A mailbox that nobody made.
+    Stray,
+    /// A file was left in a `tmp`.
+    LeftInTmp,
+    /// The two sides differ after four runs that nobody disturbed.
+    Unequal,
+    /// A run fails though nothing is wrong any more.
+    Stuck,
+    /// A run does something though both sides agree.
+    Restless,
+    /// Something waits for approval though little was removed.
+    Held,
+    /// A panic.
+    Panic,
+}
+
+/// Something that went wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// How.
+    pub kind: Kind,
+    /// To what, in words.
+    pub what: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.kind, self.what)
+    }
+}
+
+/// What is known of one message.
+#[derive(Debug, Clone, Default)]
+struct Expected {
+    /// Copies when both sides last agreed.
+    base: usize,
+    /// Copies that were made since, on either side.
+    made: [usize; 2],
+    /// Copies that were removed since, on both sides together.
+    removed: usize,
+    /// It was put on both sides, and they never agreed on it.
+    unmet: bool,
+    /// It was moved since, on either side.
+    moved: [bool; 2],
+    /// Where it may lie.
+    places: BTreeSet<String>,
+    /// Flags that it must have.
+    must: BTreeSet<String>,
+    /// Flags that it may have.
+    may: BTreeSet<String>,
+}
+
+impl Expected {
+    fn least(&self) -> usize {
+        // What was copied on one side may be where it was moved to on the other.
+        let made = |side: usize| if self.moved[1 - side] { 0 } else { self.made[side] };
+        (self.base + made(0).max(made(1))).saturating_sub(self.removed)
+    }
+
+    fn most(&self, doubt: bool) -> usize {
+        // Two that met nowhere before and lie in different mailboxes are two messages.
+        let met = self.made[0] > 0 && self.made[1] > 0;
+        let apart = self.base == 0 && met && (self.moved[0] || self.moved[1]);
+        // So are two that were there before anything was remembered, one of which was moved since.
+        let apart = apart || self.base == 0 && self.unmet && (self.moved[0] || self.moved[1]);
+        let both = self.moved[0] && self.moved[1];
+        self.base
+            + self.made[0]
+            + self.made[1]
+            + usize::from(both || apart || doubt && (self.moved[0] || self.moved[1]))
+    }
+}
+
+/// What may be on both sides.
+#[derive(Debug, Clone, Default)]
+pub struct Oracle {
+    messages: BTreeMap<u32, Expected>,
+    mailboxes: BTreeSet<String>,
+    /// Names that one mailbox had, one after the other.
+    renamed: Vec<(String, String)>,
+    /// What was agreed on is forgotten: a message that was moved since may be taken for two.
+    doubt: bool,
+}
+
+/// Where deleted messages go.
+const TRASH: &str = "Trash";
+
+fn copies(census: &Census) -> BTreeMap<u32, Vec<(&str, &Copy)>> {
+    let mut out: BTreeMap<u32, Vec<(&str, &Copy)>> = BTreeMap::new();
+    for (mailbox, messages) in census {
+        for copy in messages {
+            if let Some(token) = copy.token {
+                out.entry(token).or_default().push((mailbox, copy));
+            }
+        }
+    }
+    out
+}
+
+/// Whether both sides hold the same. A mailbox that was removed here stays on the server while
+/// others lie below it there: some servers delete those with it, and `status` names it. Empty,
+/// it withholds nothing from anybody.
+#[must_use]
+pub fn agree(here: &Census, there: &Census) -> bool {
+    let is_parent = |name: &str| there.keys().any(|other| other.starts_with(&format!("{name}/")));
+    let stays = |name: &String, messages: &Vec<Copy>| {
+        messages.is_empty() && !here.contains_key(name) && is_parent(name)
+    };
+    let needed = there.iter().filter(|(name, messages)| !stays(name, messages));
+    here.iter().eq(needed)
+}
+
+fn flags_of(copies: &[(&str, &Copy)]) -> BTreeSet<String> {
+    // A letter that no table explains stands for nothing.
+    let all = copies.iter().flat_map(|(_, copy)| copy.flags.iter());
+    all.filter(|flag| !flag.starts_with('?')).cloned().collect()
+}
+
+fn is_trash(mailbox: &str) -> bool {
+    mailbox.rsplit('/').next() == Some(TRASH)
+}
+
+impl Oracle {
+    /// A person changed one side (0 the Maildir, 1 the server), on purpose.
+    pub fn saw(&mut self, side: usize, before: &Census, after: &Census) {
+        self.change(side, before, after, None);
+    }
+
+    /// The Maildir was put back as it was before. What the server still has is not removed by
+    /// that.
+    pub fn restored(&mut self, before: &Census, after: &Census, server: &Census) {
+        self.doubt = true;
+        self.change(0, before, after, Some(server));
+    }
+
+    /// A mailbox has another name from now on.
+    pub fn renamed(&mut self, from: &str, to: &str) {
+        self.renamed.push((from.to_owned(), to.to_owned()));
+        self.mailboxes.insert(to.to_owned());
+    }
+
+    /// The state was lost or is an old one.
+    pub fn forgot(&mut self) {
+        self.doubt = true;
+    }
+
+    /// The same message was put on both sides: one message.
+    pub fn same(&mut self, token: u32) {
+        let expected = self.messages.entry(token).or_default();
+        expected.made = [expected.made[0].max(expected.made[1]), 0];
+        expected.unmet = true;
+    }
+
+    fn change(&mut self, side: usize, before: &Census, after: &Census, server: Option<&Census>) {
+        self.mailboxes.extend(after.keys().cloned());
+        let (old, new) = (copies(before), copies(after));
+        let elsewhere = server.map(copies);
+        let tokens: BTreeSet<u32> = old.keys().chain(new.keys()).copied().collect();
+        for token in tokens {
+            let none = Vec::new();
+            let (was, now) = (old.get(&token).unwrap_or(&none), new.get(&token).unwrap_or(&none));
+            if was == now {
+                continue;
+            }
+            let expected = self.messages.entry(token).or_default();
+            expected.made[side] += now.len().saturating_sub(was.len());
+            // What the server still has did not go by a disk that was put back.
+            let there =
+                elsewhere.as_ref().and_then(|server| server.get(&token)).map_or(0, Vec::len);
+            expected.removed += was.len().saturating_sub(now.len().max(there));
+            let place = |copies: &[(&str, &Copy)]| -> BTreeSet<String> {
+                copies.iter().map(|(mailbox, _)| (*mailbox).to_owned()).collect()
+            };
+            if !now.is_empty() && !was.is_empty() && place(was) != place(now) {
+                expected.moved[side] = true;
+            }
+            expected.places.extend(place(now));
+            if was.is_empty() && expected.most(false) == 1 {
+                expected.must.extend(flags_of(now));
+                expected.may.extend(flags_of(now));
+            } else if !now.is_empty() {
+                let (had, has) = (flags_of(was), flags_of(now));
+                expected.may.extend(has.iter().cloned());
+                if server.is_none() {
+                    expected.must.extend(has.difference(&had).cloned());
+                    expected.must.retain(|flag| has.contains(flag) || !had.contains(flag));
+                }
+            }
+        }
+    }
+
+    /// Whether a mailbox may be there, and a message of another be in it.
+    fn leads(&self, from: &str, to: &str) -> bool {
+        let mut known = BTreeSet::from([from.to_owned()]);
+        loop {
+            let mut more = BTreeSet::new();
+            for name in &known {
+                for (old, new) in &self.renamed {
+                    for (one, other) in [(old, new), (new, old)] {
+                        match name.strip_prefix(one.as_str()) {
+                            Some(rest) if rest.is_empty() || rest.starts_with('/') => {
+                                more.insert(format!("{other}{rest}"));
+                            }
+                            _ => {}
+                        }
+                    }
+                }
+            }
+            let before = known.len();
+            known.extend(more.into_iter().filter(|name| name.len() < 60));
+            if known.contains(to) || known.len() == before {
+                return known.contains(to);
+            }
+        }
+    }
+
+    /// What is wrong with two sides that are at rest.
+    #[must_use]
+    pub fn judge(&self, here: &Census, there: &Census) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        for (name, census) in [("the Maildir", here), ("the server", there)] {
+            self.judge_side(name, census, &mut faults);
+        }
+        faults
+    }
+
+    /// What is missing on both sides together, while they do not agree yet.
+    #[must_use]
+    pub fn lost(&self, here: &Census, there: &Census) -> Vec<Fault> {
+        let (here, there) = (copies(here), copies(there));
+        let count =
+            |token| here.get(token).map_or(0, Vec::len).max(there.get(token).map_or(0, Vec::len));
+        let lost = self.messages.iter().filter(|(token, expected)| count(token) < expected.least());
+        let fault = |(token, _): (&u32, &Expected)| Fault {
+            kind: Kind::Lost,
+            what: format!("{token} on both sides"),
+        };
+        lost.map(fault).collect()
+    }
+
+    fn judge_side(&self, name: &str, census: &Census, faults: &mut Vec<Fault>) {
+        let mut fault = |kind, what: String| faults.push(Fault { kind, what });
+        for (mailbox, messages) in census {
+            if messages.iter().any(|copy| !copy.whole || copy.token.is_none()) {
+                fault(Kind::Altered, format!("{mailbox} on {name}: {messages:?}"));
+            }
+            let known = |known: &String| {
+                self.leads(known, mailbox) || known.starts_with(&format!("{mailbox}/"))
+            };
+            if !is_trash(mailbox) && mailbox != "INBOX" && !self.mailboxes.iter().any(known) {
+                fault(Kind::Stray, format!("{mailbox} on {name}"));
+            }
+        }
+        let found = copies(census);
+        for (token, expected) in &self.messages {
+            let none = Vec::new();
+            let copies = found.get(token).unwrap_or(&none);
+            let places: Vec<&str> = copies.iter().map(|(mailbox, _)| *mailbox).collect();
+            if copies.len() < expected.least() {
+                fault(
+                    Kind::Lost,
+                    format!(
+                        "{token} on {name}: {} of {} {places:?}",
+                        copies.len(),
+                        expected.least()
+                    ),
+                );
+            }
+            if copies.len() > expected.most(self.doubt) {
+                fault(
+                    Kind::Doubled,
+                    format!(
+                        "{token} on {name}: {} of {} {places:?}",
+                        copies.len(),
+                        expected.most(self.doubt)
+                    ),
+                );
+            }
+            for (mailbox, copy) in copies {
+                if expected.places.iter().any(|place| self.leads(place, mailbox)) {
+                    let missing: Vec<_> = expected.must.difference(&copy.flags).collect();
+                    if !missing.is_empty() && expected.removed == 0 && copies.len() == 1 {
+                        fault(
+                            Kind::FlagLost,
+                            format!("{token} in {mailbox} on {name}: {missing:?}"),
+                        );
+                    }
+                } else if !is_trash(mailbox) {
+                    fault(Kind::Astray, format!("{token} in {mailbox} on {name}"));
+                } else if expected.removed == 0 && places.iter().all(|place| is_trash(place)) {
+                    fault(Kind::Discarded, format!("{token} in {mailbox} on {name}"));
+                }
+                let more: Vec<_> = copy.flags.difference(&expected.may).collect();
+                if !more.is_empty() && expected.removed == 0 {
+                    fault(Kind::FlagMade, format!("{token} in {mailbox} on {name}: {more:?}"));
+                }
+            }
+        }
+    }
+
+    /// Both sides agree and were judged: from here on this is what there is.
+    pub fn settle(&mut self, census: &Census) {
+        let found = copies(census);
+        self.renamed.clear();
+        self.doubt = false;
+        self.mailboxes = census.keys().cloned().collect();
+        for (token, expected) in &mut self.messages {
+            let none = Vec::new();
+            let copies = found.get(token).unwrap_or(&none);
+            let flags = flags_of(copies);
+            *expected = Expected {
+                base: copies.len(),
+                places: copies.iter().map(|(mailbox, _)| (*mailbox).to_owned()).collect(),
+                must: if copies.len() == 1 { flags.clone() } else { BTreeSet::new() },
+                may: flags,
+                ..Expected::default()
+            };
+        }
+    }
+}

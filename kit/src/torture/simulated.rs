@@ -1,0 +1,449 @@
+//! Rounds in the simulated world: one thread, no time, every moment the same each time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use fastrand::Rng;
+use mailtide::account::Wish;
+use mailtide::local::Layout;
+use mailtide::reconcile::OnLocalDelete;
+use mailtide::reconcile::types::MailboxName;
+
+use super::action::{Action, Cut, Deed, Point, Side, Trouble};
+use super::hands::Hands;
+use super::places::Inside;
+use super::{Counts, RUNS_TO_AGREE, Scene};
+use crate::imap::{Fault as Wrong, Profile, When};
+use crate::memfs::{EACCES, EIO, ENOSPC};
+use crate::oracle::{Census, Fault, Kind, Oracle, agree};
+use crate::world::{Outcome, ROOT, World};
+
+/// How a run begins to tell of an empty directory where mail was.
+const HOLLOW: &str = "an empty mailbox is where its mail was";
+
+/// Where the Maildir is while another one is in its place.
+const ASIDE: &str = "/aside";
+
+/// A simulated account under torture.
+pub(super) struct Simulated {
+    world: World,
+    oracle: Arc<Mutex<Oracle>>,
+    made: Arc<AtomicU64>,
+    layout: Layout,
+    mail: Option<BTreeMap<PathBuf, Option<Vec<u8>>>>,
+    /// The state was damaged and nobody has noticed yet.
+    torn: bool,
+    /// So was its copy.
+    saved_torn: bool,
+    counts: Counts,
+    scope: u32,
+    saved: tempfile::TempDir,
+}
+
+/// The kind of account that a seed stands for: profile, layout, settings.
+fn world(seed: u64) -> (World, Layout, String) {
+    let mut rng = Rng::with_seed(seed ^ 0xacc0);
+    let mut kinds = vec![Profile::qresync(), Profile::condstore(), Profile::plain()];
+    kinds.extend([Profile::gmail(), Profile::exchange(), Profile::qresync()]);
+    kinds.extend(Profile::pairwise());
+    let mut profile = kinds.swap_remove(rng.usize(..kinds.len()));
+    match rng.u8(..6) {
+        0 => profile.delimiter = '.',
+        1 => {
+            profile.delimiter = '.';
+            profile.prefix = "INBOX.".to_owned();
+            profile.namespace = true;
+        }
+        _ => {}
+    }
+    profile.objectid = rng.u8(..4) == 0;
+    profile.real_parents = rng.u8(..4) == 0;
+    let layout = if rng.u8(..3) == 0 { Layout::MaildirPlusPlus } else { Layout::Nested };
+    let expunge = rng.u8(..3) == 0;
+    let connections = rng.u8(1..3);
+    let told = format!(
+        "{layout:?} expunge {expunge} connections {connections} delimiter {} prefix {:?} {}",
+        profile.delimiter,
+        profile.prefix,
+        profile.capabilities(true, true)
+    );
+    let mut world = World::new(profile);
+    world.also(move |settings| {
+        settings.layout = layout;
+        settings.connections = connections;
+        if expunge {
+            settings.on_local_delete = OnLocalDelete::Expunge;
+        }
+    });
+    (world, layout, told)
+}
+
+/// What kind of account a seed stands for, in words.
+pub(super) fn describe(seed: u64) -> String {
+    world(seed).2
+}
+
+impl Simulated {
+    pub(super) fn new(seed: u64) -> Self {
+        let (world, layout, _) = world(seed);
+        Self {
+            world,
+            oracle: Arc::default(),
+            made: Arc::default(),
+            layout,
+            mail: None,
+            torn: false,
+            saved_torn: false,
+            counts: Counts::default(),
+            scope: 0,
+            saved: tempfile::tempdir().expect("a place"),
+        }
+    }
+
+    /// All messages go without anybody's doing, for tests of the oracle.
+    #[cfg(test)]
+    pub(super) fn forget_on_the_server(&self) {
+        for (mailbox, messages) in self.world.server.everything() {
+            let uids: Vec<u32> = messages.iter().map(|message| message.uid).collect();
+            self.world.server.expunge(&mailbox, &uids);
+        }
+    }
+
+    fn hands(&self) -> Hands {
+        Hands {
+            server: Arc::new(Inside(self.world.server.clone())),
+            fs: Arc::new(self.world.fs.clone()),
+            layout: self.layout,
+            oracle: Arc::clone(&self.oracle),
+            made: Arc::clone(&self.made),
+        }
+    }
+
+    fn note(&self, outcome: &Outcome) {
+        if std::env::var_os("MAILTIDE_TORTURE_LOUD").is_some() {
+            eprintln!("   -> {} {:?} {:?}", outcome.0, outcome.1, outcome.0.skipped);
+        }
+    }
+
+    fn run(&mut self, meanwhile: &[(Point, Side, Deed)], trouble: Option<&Trouble>) {
+        self.counts.runs += 1;
+        self.world.wait();
+        let gone = matches!(trouble, Some(Trouble::Unmounted | Trouble::Away));
+        // Nobody reads mail on a disk that is not there.
+        let seen = meanwhile.iter().filter(|(_, side, _)| !gone || *side == Side::There);
+        let meanwhile: Vec<_> = seen.cloned().collect();
+        self.arrange(&meanwhile);
+        self.counts.meanwhile += meanwhile.len() as u64;
+        self.counts.faults += u64::from(trouble.is_some());
+        match trouble {
+            Some(Trouble::Kill(n)) => {
+                self.counts.kills += 1;
+                self.note(&self.world.run_until(*n).0);
+                self.world.fs.restart();
+            }
+            Some(Trouble::PowerCut(n, seed)) => {
+                self.counts.kills += 1;
+                self.note(&self.world.run_until(*n).0);
+                self.world.fs.power_loss(*seed);
+            }
+            Some(Trouble::Full(n)) => {
+                self.note(&self.world.run_failing(*n, || io::Error::from_raw_os_error(ENOSPC)).0);
+            }
+            Some(Trouble::Broken(n)) => {
+                let error = if n % 2 == 0 { EIO } else { EACCES };
+                let error = if error == EIO {
+                    || io::Error::from_raw_os_error(EIO)
+                } else {
+                    || io::Error::from_raw_os_error(EACCES)
+                };
+                self.note(&self.world.run_failing(*n, error).0);
+            }
+            Some(Trouble::Unreadable(mailbox)) => {
+                let hands = self.hands();
+                let dir = hands.dir(&hands.full(mailbox));
+                self.world.fs.deny(&dir);
+                self.note(&self.world.sync());
+                self.world.fs.allow(&dir);
+            }
+            Some(trouble @ (Trouble::Unmounted | Trouble::Away)) => {
+                self.without_root(*trouble == Trouble::Unmounted);
+            }
+            Some(Trouble::Cut(n)) => {
+                self.with_fault(Wrong::CutAfterSent(*n), When::connect().nth(1))
+            }
+            Some(Trouble::Around(verb, n, cut)) => {
+                let fault = match cut {
+                    Cut::Before => Wrong::CutBefore,
+                    Cut::After => Wrong::CutAfter,
+                    Cut::Tagged => Wrong::LoseTagged,
+                    Cut::No => Wrong::No("not now".to_owned()),
+                    Cut::Silent => Wrong::Hang,
+                };
+                self.with_fault(fault, When::verb(verb).nth(*n));
+            }
+            Some(Trouble::Stopped(_) | Trouble::Restart(_)) | None => self.note(&self.world.sync()),
+        }
+        self.world.quiet();
+    }
+
+    /// Lets others act at their moments of the next run.
+    fn arrange(&mut self, meanwhile: &[(Point, Side, Deed)]) {
+        let pick = |commands: bool| -> Vec<(u64, Side, Deed)> {
+            let fits = |(point, side, deed): &(Point, Side, Deed)| match (point, commands) {
+                (Point::Command(n), true) | (Point::Call(n), false) => {
+                    Some((*n, *side, deed.clone()))
+                }
+                _ => None,
+            };
+            meanwhile.iter().filter_map(fits).collect()
+        };
+        let (at_commands, at_calls) = (pick(true), pick(false));
+        if !at_commands.is_empty() {
+            let (hands, mut n) = (self.hands(), 0);
+            self.world.on_command(move |_| {
+                n += 1;
+                at_commands
+                    .iter()
+                    .filter(|(at, _, _)| *at == n)
+                    .for_each(|(_, side, deed)| hands.act(*side, deed));
+            });
+        }
+        if !at_calls.is_empty() {
+            let (hands, n) = (self.hands(), AtomicU64::new(0));
+            self.world.on_call(move |_, _| {
+                let n = n.fetch_add(1, Ordering::SeqCst) + 1;
+                at_calls
+                    .iter()
+                    .filter(|(at, _, _)| *at == n)
+                    .for_each(|(_, side, deed)| hands.act(*side, deed));
+            });
+        }
+    }
+
+    fn with_fault(&self, fault: Wrong, when: When) {
+        let injected = self.world.server.inject(fault, when);
+        self.note(&self.world.sync());
+        self.world.server.withdraw(&injected);
+    }
+
+    /// A run while the Maildir's disk is not mounted, or the Maildir is away.
+    fn without_root(&self, unmounted: bool) {
+        let fs = &self.world.fs;
+        let there = |path: &str| fs.tree().contains_key(Path::new(path));
+        if !there(ROOT) {
+            return;
+        }
+        fs.move_file(ROOT, ASIDE);
+        if unmounted {
+            fs.mkdir_all(ROOT);
+        }
+        self.note(&self.world.sync());
+        if there(ROOT) {
+            fs.mkdir_all("/gone");
+            fs.move_file(ROOT, format!("/gone/{}", self.made.fetch_add(1, Ordering::SeqCst)));
+        }
+        fs.move_file(ASIDE, ROOT);
+    }
+
+    fn state(&mut self, action: &Action) {
+        let store = self.world.store();
+        let dir = store.parent().expect("a directory").to_owned();
+        let saved = self.saved.path().join("state");
+        let files = |dir: &Path| -> Vec<PathBuf> {
+            let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+            entries.map(|entry| entry.path()).filter(|path| path.is_file()).collect()
+        };
+        let copy = |from: &Path, to: &Path| {
+            for path in files(from) {
+                let name = path.file_name().expect("a file");
+                std::fs::copy(&path, to.join(name)).expect("room for a store");
+            }
+        };
+        match action {
+            Action::SaveState => {
+                self.saved_torn = self.torn;
+                if saved.exists() {
+                    std::fs::remove_dir_all(&saved).expect("ours");
+                }
+                std::fs::create_dir(&saved).expect("a directory");
+                copy(&dir, &saved);
+            }
+            Action::RestoreState if saved.exists() => {
+                self.torn = self.saved_torn;
+                self.counts.states += 1;
+                files(&dir).iter().for_each(|path| std::fs::remove_file(path).expect("ours"));
+                copy(&saved, &dir);
+            }
+            Action::TearState(seed) if store.exists() => {
+                self.counts.states += 1;
+                self.torn = true;
+                let mut rng = Rng::with_seed(*seed);
+                let mut bytes = std::fs::read(&store).expect("a store");
+                let at = rng.usize(..bytes.len().max(1));
+                if rng.bool() {
+                    bytes.truncate(at);
+                } else {
+                    let end = bytes.len().min(at + 4096);
+                    bytes[at..end].fill(0);
+                }
+                std::fs::write(&store, bytes).expect("room");
+            }
+            _ => {}
+        }
+    }
+
+    fn restore_mail(&mut self) {
+        let Some(mail) = self.mail.clone() else { return };
+        self.counts.states += 1;
+        let (fs, hands) = (&self.world.fs, self.hands());
+        let before = hands.census(Side::Here);
+        if fs.tree().contains_key(Path::new(ROOT)) {
+            fs.mkdir_all("/gone");
+            fs.move_file(ROOT, format!("/gone/{}", self.made.fetch_add(1, Ordering::SeqCst)));
+        }
+        for (path, bytes) in &mail {
+            match bytes {
+                Some(bytes) => fs.write_file(path, bytes),
+                None => fs.mkdir_all(path),
+            }
+        }
+        let (after, server) = (hands.census(Side::Here), hands.census(Side::There));
+        self.oracle.lock().expect("no panic").restored(&before, &after, &server);
+    }
+
+    /// Runs until both sides agree, and judges them.
+    fn quiet(&mut self) -> Vec<Fault> {
+        self.world.server.heal();
+        let fault = |kind, what: String| vec![Fault { kind, what }];
+        let mut said = Vec::new();
+        let mut agreed = false;
+        for _ in 0..RUNS_TO_AGREE {
+            let (outcome, here, there) = self.run_quietly();
+            said.push(format!(
+                "{} {:?} {:?}",
+                outcome.0,
+                outcome.1.as_ref().err(),
+                outcome.0.skipped
+            ));
+            if outcome.1.is_err() && std::mem::take(&mut self.torn) {
+                // As a person does who is told that it is damaged.
+                self.world.lose_store();
+            }
+            agreed = outcome.1.is_ok() && agree(&here, &there);
+            if agreed {
+                break;
+            }
+            // As a person does who is told so and knows that nothing is to be mounted there.
+            for skip in outcome.0.skipped.iter().filter(|skip| skip.why.starts_with(HOLLOW)) {
+                self.hands().act_here(&Deed::Drop(skip.what.clone()));
+            }
+        }
+        self.torn = false;
+        let hands = self.hands();
+        let (here, there) = (hands.census(Side::Here), hands.census(Side::There));
+        if !agreed {
+            let faults = self.oracle.lock().expect("no panic").lost(&here, &there);
+            let kind = if agree(&here, &there) { Kind::Stuck } else { Kind::Unequal };
+            let mut what = said.join("\n    ");
+            what += &differences(&here, &there);
+            let mut all = fault(kind, what);
+            all.extend(faults);
+            return all;
+        }
+        let mut faults = self.oracle.lock().expect("no panic").judge(&here, &there);
+        if self.world.store().exists() && !self.world.asked(|store| store.holds()).is_empty() {
+            faults.push(Fault { kind: Kind::Held, what: said.join("\n    ") });
+        }
+        let files = self.mail_files();
+        let left = files.keys().filter(|path| path.parent().is_some_and(|d| d.ends_with("tmp")));
+        let left: Vec<_> = left.filter(|path| files[*path].is_some()).collect();
+        if !left.is_empty() {
+            faults.push(Fault { kind: Kind::LeftInTmp, what: format!("{left:?}") });
+        }
+        let before = (files, self.world.server.everything());
+        let (outcome, _, _) = self.run_quietly();
+        let after = (self.mail_files(), self.world.server.everything());
+        if before != after || outcome.1.is_err() {
+            faults.push(Fault {
+                kind: Kind::Restless,
+                what: format!("{} {:?} {:?}", outcome.0, outcome.1, outcome.0.skipped),
+            });
+        }
+        self.oracle.lock().expect("no panic").settle(&here);
+        faults
+    }
+
+    fn run_quietly(&mut self) -> (Outcome, Census, Census) {
+        self.counts.runs += 1;
+        self.world.wait();
+        let outcome = self.world.sync();
+        self.note(&outcome);
+        let hands = self.hands();
+        let (here, there) = (hands.census(Side::Here), hands.census(Side::There));
+        (outcome, here, there)
+    }
+
+    fn mail_files(&self) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
+        let own = Path::new(ROOT).join(".mailtide");
+        let tree = self.world.fs.tree().into_iter();
+        tree.filter(|(path, _)| path.starts_with(ROOT) && !path.starts_with(&own)).collect()
+    }
+}
+
+impl Scene for Simulated {
+    fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    fn perform(&mut self, action: &Action) -> Vec<Fault> {
+        if action.forgets() {
+            self.oracle.lock().expect("no panic").forgot();
+        }
+        match action {
+            Action::Act(side, deed) => self.hands().act(*side, deed),
+            Action::Filled(token, mailbox) => {
+                for side in [Side::Here, Side::There] {
+                    self.hands().act(side, &Deed::Add(*token, mailbox.clone()));
+                }
+                self.oracle.lock().expect("no panic").same(*token);
+            }
+            Action::Run(meanwhile, trouble) => self.run(meanwhile, trouble.as_ref()),
+            Action::Part(mailbox) => {
+                self.world.wait();
+                let focus = Some([MailboxName::new(&self.hands().full(mailbox))].into());
+                self.note(&self.world.run(Wish { focus, ..Wish::default() }));
+            }
+            Action::LoseState => {
+                self.counts.states += 1;
+                self.world.lose_store();
+            }
+            Action::SaveState | Action::RestoreState | Action::TearState(_) => self.state(action),
+            Action::SaveMail => {
+                let tree = self.world.fs.tree().into_iter();
+                self.mail = Some(tree.filter(|(path, _)| path.starts_with(ROOT)).collect());
+            }
+            Action::RestoreMail => self.restore_mail(),
+            Action::Reconfigure => {
+                self.scope += 1;
+                let scope = format!("scope {}", self.scope);
+                self.world.also(move |settings| settings.scope.clone_from(&scope));
+            }
+            Action::Quiet => return self.quiet(),
+        }
+        Vec::new()
+    }
+}
+
+/// Mailboxes that differ, in words.
+pub(super) fn differences(here: &Census, there: &Census) -> String {
+    let names: BTreeSet<&String> = here.keys().chain(there.keys()).collect();
+    let mut out = String::new();
+    for name in names.into_iter().filter(|name| here.get(*name) != there.get(*name)) {
+        out += &format!("\n    {name}: here {:?}", here.get(name));
+        out += &format!("\n    {name}: there {:?}", there.get(name));
+    }
+    out
+}

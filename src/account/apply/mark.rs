@@ -1,0 +1,107 @@
+//! `\Deleted`, which only ever is there for an EXPUNGE of ours that follows at once.
+//!
+//! Before it is set the store says where: a mark that a crash left behind is ours, and is taken
+//! back before anything is looked at (hazard 14).
+
+use super::select;
+use crate::account::{AccountError, Run};
+use crate::reconcile::types::{Flags, Mailbox, MailboxId, System};
+use crate::remote::RemoteError;
+use crate::remote::imap::{UidSet, Untagged};
+
+/// A line for each mailbox: its id, its UIDVALIDITY, and the UIDs that bear our mark.
+const KEY: &str = "marked_deleted";
+
+fn mark() -> Flags {
+    Flags::system(System::TRASHED)
+}
+
+/// Takes back the marks of a run that was cut off: what they were for is decided anew.
+pub(in crate::account) async fn take_back(run: &mut Run) -> Result<(), AccountError> {
+    let Some(text) = run.store.meta(KEY)? else { return Ok(()) };
+    for (id, validity, set) in text.lines().filter_map(parse) {
+        let Some(mailbox) = run.store.mailbox(id)? else { continue };
+        let same = mailbox.cursor.is_some_and(|cursor| cursor.uid_validity == validity);
+        if !same || !select(run, &mailbox).await? {
+            continue;
+        }
+        let mut ignore = |_: Untagged| {};
+        match run.session.store(&set, false, &mark(), &mut ignore).await {
+            Err(error) if error.ends_session() => return Err(error.into()),
+            Err(error) => run.report.skip(mailbox.name.to_string(), error.to_string()),
+            Ok(()) => {}
+        }
+    }
+    run.session.unselect().await?;
+    Ok(run.store.transaction(|tx| tx.delete_meta(KEY).map(drop))?)
+}
+
+fn parse(line: &str) -> Option<(MailboxId, u32, UidSet)> {
+    let mut words = line.split(' ');
+    let id = MailboxId(words.next()?.parse().ok()?);
+    let validity = words.next()?.parse().ok()?;
+    Some((id, validity, UidSet::parse(words.next()?.as_bytes())?))
+}
+
+/// Writes down which messages are about to be marked.
+fn note(run: &mut Run, mailbox: &Mailbox, set: &UidSet) -> Result<(), AccountError> {
+    let validity = mailbox.cursor.map_or(0, |cursor| cursor.uid_validity);
+    let mut text = run.store.meta(KEY)?.unwrap_or_default();
+    text.push_str(&format!("{} {validity} {set}\n", mailbox.id.0));
+    Ok(run.store.transaction(|tx| tx.set_meta(KEY, &text))?)
+}
+
+/// Marks messages of the selected mailbox and expunges them. Gives whether the server was asked
+/// to expunge.
+pub(super) async fn and_expunge(
+    run: &mut Run,
+    mailbox: &Mailbox,
+    set: &UidSet,
+) -> Result<Result<bool, RemoteError>, AccountError> {
+    let uidplus = run.session.capabilities().uidplus();
+    if !uidplus {
+        // A plain EXPUNGE removes whatever bears the mark: only where all of it is ours.
+        match run.session.search_deleted().await {
+            Ok(deleted) if deleted.difference(set).is_empty() => {}
+            Ok(_) => {
+                name_others(run, mailbox);
+                return Ok(Ok(false));
+            }
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+    let before = run.store.meta(KEY)?;
+    note(run, mailbox, set)?;
+    let done = carry_out(run, set, uidplus).await;
+    match done {
+        Ok(true) => {}
+        Ok(false) => name_others(run, mailbox),
+        Err(error) => return Ok(Err(error)),
+    }
+    run.store.transaction(|tx| match &before {
+        Some(before) => tx.set_meta(KEY, before),
+        None => tx.delete_meta(KEY).map(drop),
+    })?;
+    Ok(done)
+}
+
+async fn carry_out(run: &mut Run, set: &UidSet, uidplus: bool) -> Result<bool, RemoteError> {
+    let mut ignore = |_: Untagged| {};
+    run.session.store(set, true, &mark(), &mut ignore).await?;
+    if uidplus {
+        run.session.uid_expunge(set, &mut ignore).await?;
+        return Ok(true);
+    }
+    if run.session.search_deleted().await?.difference(set).is_empty() {
+        run.session.expunge(&mut ignore).await?;
+        return Ok(true);
+    }
+    // Another client set a mark meanwhile: ours goes, the next run tries again.
+    run.session.store(set, false, &mark(), &mut ignore).await?;
+    Ok(false)
+}
+
+fn name_others(run: &mut Run, mailbox: &Mailbox) {
+    let why = "others marked messages as deleted here, and this server can only expunge all";
+    run.report.skip(mailbox.name.to_string(), why);
+}

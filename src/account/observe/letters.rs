@@ -1,0 +1,78 @@
+//! Keyword letters carry the table that they were written with (hazard 58).
+//!
+//! A table that is in another order, or that cannot be read, changes no keyword: letters that a
+//! name had before keep the meaning they had.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::account::Run;
+use crate::local::KeywordTable;
+use crate::reconcile::types::{Flags, Keyword, Local, Mailbox};
+
+/// The table of a mailbox. One that cannot be read is not empty: until it can be, letters mean
+/// what they last meant, and none is given.
+pub(super) fn read(run: &mut Run, mailbox: &Mailbox) -> KeywordTable {
+    match run.root.keyword_table(&mailbox.name) {
+        Ok(table) => table,
+        Err(error) => {
+            run.report.skip(mailbox.name.to_string(), error.to_string());
+            KeywordTable::from_slots(mailbox.keyword_table.clone())
+        }
+    }
+}
+
+/// What the letters of a name mean, as far as it is known.
+pub(super) fn meanings(
+    local: Option<&Local>,
+    table: &[Option<Keyword>],
+) -> BTreeMap<char, Keyword> {
+    let Some(local) = local else { return BTreeMap::new() };
+    let keywords = &local.flags.keywords;
+    let letters = letters(&local.info);
+    // One letter and one keyword belong together whatever the table says by now.
+    if let (1, Some(letter), Some(keyword)) = (letters.len(), letters.first(), keywords.first())
+        && keywords.len() == 1
+    {
+        return BTreeMap::from([(*letter, keyword.clone())]);
+    }
+    let known = letters.into_iter().filter_map(|letter| Some((letter, entry(table, letter)?)));
+    known.filter(|(_, keyword)| keywords.contains(keyword)).collect()
+}
+
+/// The flags of a name that followed another one of the same file: letters that stayed mean what
+/// they meant, new ones what the table says now.
+pub(super) fn reread(
+    before: &Local,
+    now: Flags,
+    info: &str,
+    (old, table): (&[Option<Keyword>], &KeywordTable),
+) -> Flags {
+    let (then, _) = table.flags_of(&before.info);
+    if then.keywords == before.flags.keywords {
+        return now;
+    }
+    let (had, has) = (letters(&before.info), letters(info));
+    let known = meanings(Some(before), old);
+    let mut keywords: BTreeSet<Keyword> = BTreeSet::new();
+    for letter in &has {
+        match known.get(letter) {
+            Some(keyword) => drop(keywords.insert(keyword.clone())),
+            None if had.contains(letter) && entry(old, *letter).is_some() => {}
+            None => keywords.extend(entry(table.slots(), *letter)),
+        }
+    }
+    if had.iter().all(|letter| has.contains(letter)) {
+        // Nothing was taken away.
+        keywords.extend(before.flags.keywords.iter().cloned());
+    }
+    Flags { keywords, ..now }
+}
+
+fn letters(info: &str) -> BTreeSet<char> {
+    info.chars().filter(char::is_ascii_lowercase).collect()
+}
+
+fn entry(table: &[Option<Keyword>], letter: char) -> Option<Keyword> {
+    let at = u32::from(letter).checked_sub(u32::from('a'))?;
+    table.get(usize::try_from(at).ok()?)?.clone()
+}

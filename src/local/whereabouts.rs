@@ -1,0 +1,144 @@
+//! Whether the directory of a mailbox is the one that its files were seen in, and what it means
+//! that it is not there (hazard 63).
+//!
+//! Only the same directory tells what is absent. It is known by a mark of ours in it
+//! (`.mailtide-id`); without a mark by its inodes, which another directory may be given again.
+
+use std::path::Path;
+
+use crate::reconcile::types::{DirStamps, Home, Mailbox};
+
+use super::error::{At, LocalError, Scope, if_there};
+use super::fs::Kind;
+use super::root::Root;
+
+/// A directory that was found under the name of a mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// The one that the files of the mailbox were seen in.
+    Same,
+    /// Nothing was seen in any directory of this mailbox yet.
+    First,
+    /// Another one, with mail in it.
+    Another,
+    /// Another one, with no mail in it: the disk of the right one may not be mounted.
+    Hollow,
+}
+
+/// What it means that a mailbox was not found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// Its directory, or what makes it a mailbox, was removed or renamed.
+    Gone,
+    /// It cannot be known where its mail is.
+    Unknown(&'static str),
+}
+
+impl Root {
+    /// Whether a directory that the walk found is the one that the files of `mailbox` were seen
+    /// in; `holds_files`: there were any.
+    ///
+    /// # Errors
+    /// The directory or the mark in it cannot be read.
+    pub fn identify(
+        &self,
+        mailbox: &Mailbox,
+        stamps: &DirStamps,
+        holds_files: bool,
+    ) -> Result<Found, LocalError> {
+        if mailbox.stamps.as_ref() == Some(stamps) {
+            return Ok(Found::Same);
+        }
+        let same_inodes =
+            mailbox.home.map(|home| (home.new, home.cur) == (stamps.new.ino, stamps.cur.ino));
+        let same = match (&mailbox.local_id, same_inodes) {
+            (None, None) => return Ok(Found::First),
+            (None, Some(same)) => same,
+            (Some(id), inodes) => {
+                let same = self.mailbox_id(&mailbox.name)?.as_ref() == Some(id);
+                // A copy of the directory has its mark, too: empty, it is no proof.
+                if same && inodes != Some(true) && holds_files && !self.has_messages(mailbox)? {
+                    return Ok(Found::Hollow);
+                }
+                same
+            }
+        };
+        Ok(match same {
+            true => Found::Same,
+            false if holds_files && !self.has_messages(mailbox)? => Found::Hollow,
+            false => Found::Another,
+        })
+    }
+
+    /// Why a mailbox that the walk did not find is not there.
+    ///
+    /// # Errors
+    /// Something on the way to it cannot be looked at.
+    pub fn missing(&self, mailbox: &Mailbox) -> Result<Missing, LocalError> {
+        const MOUNT: Missing = Missing::Unknown("it lay on another disk; is that mounted?");
+        let dir = self.dir_of(&mailbox.name);
+        let on_other_disk = mailbox.home.is_some_and(|home| home.other_disk);
+        let there = if_there(self.fs.stat(&dir)).at(Scope::Mailbox, "look at", &dir)?;
+        match there {
+            None if if_there(self.fs.lstat(&dir))
+                .at(Scope::Mailbox, "look at", &dir)?
+                .is_some() =>
+            {
+                Ok(Missing::Unknown("a link stands in its place that leads nowhere"))
+            }
+            None if on_other_disk && !self.parent_is_on_other_disk(&dir)? => Ok(MOUNT),
+            None => Ok(Missing::Gone),
+            Some(meta) if meta.kind != Kind::Dir => {
+                Ok(Missing::Unknown("something else stands in the place of its directory"))
+            }
+            Some(_) => {
+                let mark = self.mailbox_id(&mailbox.name)?;
+                if mark.is_some() && mark == mailbox.local_id {
+                    return Ok(Missing::Gone);
+                }
+                if on_other_disk && !self.is_on_other_disk(&dir)? {
+                    return Ok(MOUNT);
+                }
+                // One that never had files may be an empty directory, as one that leads to others.
+                let had_files = mailbox.local || mailbox.home.is_some();
+                if had_files && self.is_hollow(&mailbox.name)? {
+                    let why = "an empty directory is in its place; is a disk to be mounted there? \
+                               If not, remove that directory";
+                    return Ok(Missing::Unknown(why));
+                }
+                Ok(Missing::Gone)
+            }
+        }
+    }
+
+    /// What is kept of a directory, to know it again.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    pub fn home_of(&self, mailbox: &Mailbox, stamps: &DirStamps) -> Result<Home, LocalError> {
+        let other_disk = self.is_on_other_disk(&self.dir_of(&mailbox.name).join("cur"))?;
+        Ok(Home { new: stamps.new.ino, cur: stamps.cur.ino, other_disk })
+    }
+
+    fn has_messages(&self, mailbox: &Mailbox) -> Result<bool, LocalError> {
+        let mut any = false;
+        self.each_name(&mailbox.name, &mut |_| any = true)?;
+        Ok(any)
+    }
+
+    fn is_on_other_disk(&self, path: &Path) -> Result<bool, LocalError> {
+        let root = self.fs.stat(&self.path).at(Scope::Root, "look at", &self.path)?;
+        Ok(self.fs.stat(path).at(Scope::Mailbox, "look at", path)?.dev != root.dev)
+    }
+
+    /// Whether what is left of the way to a directory lies on another disk than the root.
+    fn parent_is_on_other_disk(&self, dir: &Path) -> Result<bool, LocalError> {
+        let above = dir.ancestors().skip(1).take_while(|path| path.starts_with(&self.path));
+        for path in above {
+            if if_there(self.fs.stat(path)).at(Scope::Mailbox, "look at", path)?.is_some() {
+                return self.is_on_other_disk(path);
+            }
+        }
+        Ok(false)
+    }
+}

@@ -1,0 +1,357 @@
+//! A foreign hand at every point: at each call to the simulated disk, each command to the
+//! simulated server and each of its answers, in each scenario, one action of a table of what
+//! readers, people and other devices do; alone, followed by a crash, and by a lost answer.
+//! `MAILTIDE_HAND=profile/scenario/point/action/ending cargo test --test it hands::one` repeats
+//! one of them, `MAILTIDE_FULL=1 cargo test --test it hands` tries all.
+
+#![expect(clippy::print_stdout, reason = "what was tried, and a case step by step")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use kit::imap::{Logged, Profile};
+use kit::world::{Ending, Moment, ROOT, Sides, World};
+
+use crate::scenarios::{SCENARIOS, Scenario, prepared_in};
+
+use actions::{ACTIONS, Act, DISK, Scene, Undo, look, selects};
+use book::{Book, HERE, THERE};
+
+mod actions;
+mod book;
+
+/// How many runs two sides may take to agree when nobody acts any more.
+const RUNS_MAX: usize = 4;
+/// Names of new files contain random numbers; they are the same in each run.
+const SEED: u64 = 7;
+
+/// A world before the run, and who did what until then.
+struct Start {
+    profile: &'static str,
+    scenario: String,
+    world: World,
+    book: Book,
+    /// The past is known: what somebody wished since then must be done.
+    known: bool,
+    points: u64,
+}
+
+/// What a case is: see `Case::name`.
+#[derive(Clone, Copy)]
+struct Case<'a> {
+    start: &'a Start,
+    point: u64,
+    action: (&'static str, Act),
+    ending: (&'static str, Ending),
+}
+
+impl Case<'_> {
+    /// The root can be hidden where it is a mount; nothing else is tried there.
+    fn applies(&self) -> bool {
+        (self.start.profile == MOUNTED) == (self.action.0 == "hide-root")
+    }
+
+    fn name(&self) -> String {
+        let Start { profile, scenario, .. } = self.start;
+        format!("{profile}/{scenario}/{}/{}/{}", self.point, self.action.0, self.ending.0)
+    }
+}
+
+fn slug(name: &str) -> String {
+    name.replace(", ", " ").replace(' ', "-")
+}
+
+/// A profile by this name has its root on a disk of its own.
+const MOUNTED: &str = "mounted";
+
+fn profiles() -> [(&'static str, Profile); 4] {
+    [
+        (MOUNTED, Profile::qresync()),
+        ("qresync", Profile::qresync()),
+        ("condstore", Profile::condstore()),
+        ("plain", Profile::plain()),
+    ]
+}
+
+impl Start {
+    fn new(profile: (&'static str, Profile), scenario: &Scenario) -> Self {
+        fastrand::seed(SEED);
+        let world = World::new(profile.1);
+        if profile.0 == MOUNTED {
+            world.fs.mount(ROOT, DISK);
+        }
+        let world = prepared_in(world, &scenario.but(|_| {}));
+        let sides = world.sides();
+        let mut book = Book::default();
+        let (here, there) = look(&sides);
+        book.begin(&here, &there);
+        if scenario.name == "numbered anew" {
+            book.remade();
+        }
+        (scenario.act)(&world);
+        let (here_now, there_now) = look(&sides);
+        book.saw(HERE, &here, &here_now);
+        book.saw(THERE, &there, &there_now);
+        world.fs.settle();
+        world.wait();
+        let known = !["nothing was mirrored yet", "the store was lost"].contains(&scenario.name);
+        let scenario = slug(scenario.name);
+        let mut start = Self { profile: profile.0, scenario, world, book, known, points: 0 };
+        fastrand::seed(SEED);
+        let quiet = start.world.fork();
+        start.points = quiet.run_with(0, Ending::Alone, Box::new(|_| {})).1;
+        start
+    }
+
+    fn all() -> Vec<Self> {
+        let each = |profile: (&'static str, Profile)| {
+            SCENARIOS.iter().map(move |scenario| Self::new(profile.clone(), scenario))
+        };
+        profiles().into_iter().flat_map(each).collect()
+    }
+}
+
+/// What a hand leaves behind.
+struct Left {
+    sides: Sides,
+    book: Book,
+    selected: String,
+    undo: Option<Undo>,
+}
+
+/// Tries one case: none where the action had nothing to act on, else what is wrong.
+fn attempt(case: Case<'_>, tell: bool) -> Option<Vec<String>> {
+    fastrand::seed(SEED);
+    let world = case.start.world.fork();
+    let left = Left {
+        sides: world.sides(),
+        book: case.start.book.clone(),
+        selected: "INBOX".to_owned(),
+        undo: None,
+    };
+    let left = Arc::new(Mutex::new(left));
+    let shared = Arc::clone(&left);
+    let (act, point) = (case.action.1, case.point);
+    let hand = move |moment: &Moment| {
+        let mut left = shared.lock().expect("no panic");
+        let Left { sides, book, selected, undo } = &mut *left;
+        let log = sides.server.commands();
+        let of = |command: &Logged| selects(&command.line).or_else(|| command.selected.clone());
+        if let Some(name) = log.iter().rev().find_map(of) {
+            *selected = name;
+        }
+        if tell {
+            println!("{moment:?} in {selected}");
+        }
+        *undo = act(&mut Scene::new(sides, book, moment, selected, point));
+    };
+    let ((report, result), _) = world.run_with(case.point, case.ending.1, Box::new(hand));
+    let left = Arc::try_unwrap(left).ok().expect("the run is over").into_inner().expect("no panic");
+    let undo = left.undo?;
+    if tell {
+        println!("{result:?} {report:?}");
+        show(&left.sides);
+    }
+    world.fs.restart();
+    // What lasts, lasts for one more run.
+    if ["hide-dir", "hide-root", "deny-dir"].contains(&case.action.0) {
+        world.wait();
+        let again = world.sync();
+        if tell {
+            println!("as long as it lasts: {again:?}");
+        }
+    }
+    undo(&left.sides);
+    Some(settle(&world, &left, case.start.known, tell))
+}
+
+fn show(sides: &Sides) {
+    let (here, there) = look(sides);
+    println!("here  {here:?}\nthere {there:?}");
+}
+
+/// Runs until both sides agree and a run does nothing, and judges what there is.
+fn settle(world: &World, left: &Left, known: bool, tell: bool) -> Vec<String> {
+    let mut faults = Vec::new();
+    let (mut said, mut quiet) = (String::new(), false);
+    for run in 0..=RUNS_MAX {
+        world.wait();
+        if run == 1 {
+            // Files are compared with what is known of them once a day.
+            world.fs.set_clock(world.fs.clock() + 25 * 3600 * 1_000_000_000);
+        }
+        world.server.reset_counters();
+        let before = files(world);
+        let (report, result) = world.sync();
+        if tell {
+            println!("run {run}: {result:?} {report:?}");
+            show(&left.sides);
+        }
+        let mutating = world.server.counters().mutating;
+        quiet = report.done() == 0 && mutating == 0 && files(world) == before;
+        said = match result {
+            Err(error) => format!("Stuck: {error}"),
+            Ok(()) if report.skipped.is_empty() => String::new(),
+            Ok(()) => format!("Skipped: {:?}", report.skipped),
+        };
+        let (here, there) = look(&left.sides);
+        if run > 0 && said.is_empty() && quiet && here == there {
+            break;
+        }
+    }
+    let (here, there) = look(&left.sides);
+    if !said.is_empty() {
+        faults.push(said);
+    }
+    if here != there {
+        faults.push(format!("Unequal: here {here:?}, there {there:?}"));
+    }
+    faults.extend(left.book.judge(&here, &there, known));
+    if !quiet {
+        faults.push("Restless: the last run still changed something".to_owned());
+    }
+    let aside = world.set_aside();
+    if !aside.is_empty() {
+        faults.push(format!("Aside: {aside:?}"));
+    }
+    let holds = world.asked(|store| store.holds());
+    if !holds.is_empty() {
+        faults.push(format!("Held: {holds:?}"));
+    }
+    faults
+}
+
+/// The files and directories of the Maildir, but for our own.
+fn files(world: &World) -> BTreeSet<PathBuf> {
+    let tree = world.fs.tree().into_keys();
+    tree.filter(|path| !path.to_string_lossy().contains(".mailtide")).collect()
+}
+
+/// As [`attempt`]; a panic is a fault as well.
+fn judged(case: Case<'_>, tell: bool) -> Option<Vec<String>> {
+    catch_unwind(AssertUnwindSafe(|| attempt(case, tell)))
+        .unwrap_or_else(|_| Some(vec!["Panic".to_owned()]))
+}
+
+/// Failures that are alike: how many, the first one and what was wrong with it.
+type Groups = BTreeMap<String, (u64, String, Vec<String>)>;
+
+fn group(case: Case<'_>, faults: &[String]) -> String {
+    let kinds: BTreeSet<&str> =
+        faults.iter().map(|f| f.split(':').next().unwrap_or_default()).collect();
+    let kinds: Vec<&str> = kinds.into_iter().collect();
+    format!("{} {} {}", kinds.join("+"), case.action.0, case.start.scenario)
+}
+
+/// Every `stride`-th case of all, on both cores.
+fn every(stride: usize) {
+    let begun = Instant::now();
+    let starts = Start::all();
+    let per_point = ACTIONS.len() * Ending::ALL.len();
+    let mut firsts = Vec::new();
+    let mut total = 0;
+    for start in &starts {
+        firsts.push(total);
+        total += usize::try_from(start.points).expect("few points") * per_point;
+    }
+    let (next, tried) = (AtomicUsize::new(0), AtomicU64::new(0));
+    let failures: Mutex<Groups> = Mutex::default();
+    let work = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed) * stride;
+            if at >= total {
+                break;
+            }
+            let of = firsts.partition_point(|first| *first <= at) - 1;
+            let (start, at) = (&starts[of], at - firsts[of]);
+            let rest = at % per_point;
+            let case = Case {
+                start,
+                point: u64::try_from(at / per_point).expect("few points") + 1,
+                action: ACTIONS[rest / Ending::ALL.len()],
+                ending: Ending::ALL[rest % Ending::ALL.len()],
+            };
+            let faults = if case.applies() { judged(case, false) } else { None };
+            let Some(faults) = faults else { continue };
+            tried.fetch_add(1, Ordering::Relaxed);
+            if !faults.is_empty() {
+                let mut failures = failures.lock().expect("no panic");
+                let first = || (0, case.name(), faults.clone());
+                failures.entry(group(case, &faults)).or_insert_with(first).0 += 1;
+            }
+        }
+    };
+    std::thread::scope(|scope| (0..2).for_each(|_| drop(scope.spawn(work))));
+    let tried = tried.into_inner();
+    tell(stride, &starts, tried, begun, &failures.into_inner().expect("no panic"));
+}
+
+/// Says what was tried; fails with a line to repeat for each group of failures.
+fn tell(stride: usize, starts: &[Start], tried: u64, begun: Instant, failures: &Groups) {
+    let points: u64 = starts.iter().map(|start| start.points).sum();
+    println!(
+        "{points} points x {} actions x {} endings, every {stride}th: {} tried in {:?}",
+        ACTIONS.len(),
+        Ending::ALL.len(),
+        tried,
+        begun.elapsed()
+    );
+    let mut lines = Vec::new();
+    for (group, (count, first, faults)) in failures {
+        lines.push(format!(
+            "{count} x {group}\n  MAILTIDE_HAND='{first}'\n  {}",
+            faults.join("\n  ")
+        ));
+    }
+    assert!(failures.is_empty(), "{} groups\n{}", failures.len(), lines.join("\n"));
+}
+
+/// The oracle finds nothing wrong where nobody interferes.
+#[test]
+fn nobody() {
+    for start in Start::all() {
+        let left = Left {
+            sides: start.world.sides(),
+            book: start.book.clone(),
+            selected: String::new(),
+            undo: None,
+        };
+        let faults = settle(&start.world, &left, start.known, false);
+        assert!(faults.is_empty(), "{}/{}: {faults:?}", start.profile, start.scenario);
+    }
+}
+
+/// All cases with `MAILTIDE_FULL=1`, every n-th with `MAILTIDE_HAND_STRIDE=n`.
+#[test]
+fn at_every_point() {
+    let stride = std::env::var("MAILTIDE_HAND_STRIDE").ok().and_then(|n| n.parse().ok());
+    let full = std::env::var_os("MAILTIDE_FULL").map(|_| 1);
+    if let Some(stride) = stride.or(full) {
+        every(stride);
+    }
+}
+
+/// The case that `MAILTIDE_HAND` names, step by step.
+#[test]
+fn one() {
+    let Ok(name) = std::env::var("MAILTIDE_HAND") else { return };
+    let parts: Vec<&str> = name.split('/').collect();
+    let [profile, scenario, point, action, ending] = parts.as_slice() else {
+        panic!("profile/scenario/point/action/ending, not {name}");
+    };
+    let profile = profiles().into_iter().find(|(name, _)| name == profile).expect("a profile");
+    let known = SCENARIOS.iter().find(|known| slug(known.name) == **scenario);
+    let start = Start::new(profile, known.expect("a scenario"));
+    let case = Case {
+        start: &start,
+        point: point.parse().expect("a number"),
+        action: *ACTIONS.iter().find(|(name, _)| name == action).expect("an action"),
+        ending: *Ending::ALL.iter().find(|(name, _)| name == ending).expect("an ending"),
+    };
+    let faults = attempt(case, true).expect("something to act on");
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}

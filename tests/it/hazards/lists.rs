@@ -1,0 +1,37 @@
+//! Lists of actions that the torture found, each once a fault.
+
+use kit::torture::{Counts, read, simulate};
+
+fn passes(list: &str) {
+    let (seed, actions) = read(list).expect("a list");
+    let failure = simulate(seed, &actions, &mut Counts::default());
+    assert!(failure.is_none(), "{failure:?}\nof\n{list}");
+}
+
+#[test]
+fn hazard_52_what_was_removed_is_no_copy_of_another_message_of_the_same_words() {
+    passes("world 1095\nhere add 3 B\nhere add 4 A\nquiet\nhere remove 3\n");
+    passes("world 1169\nhere add 3 INBOX\nhere add 4 INBOX\nrun\nhere remove 4\n");
+}
+
+#[test]
+fn hazard_52_messages_of_the_same_words_are_never_taken_for_each_other() {
+    passes("world 28\nthere add 3 INBOX\nhere add 4 INBOX\n");
+    passes("world 1003\nhere add 3 A/C\nrun\nhere remove 3\nhere add 4 Trash\n");
+    passes("world 1254\nthere add 3 A\nquiet\nthere move 3 B\nhere add 4 B\n");
+}
+
+#[test]
+fn hazard_55_what_another_client_moves_back_at_once_is_mirrored() {
+    passes(
+        "world 5069\nthere make A/C\nthere add 3 INBOX\nquiet\nhere move 3 A/C\n\
+         run ; at command 9 there move 3 INBOX\n",
+    );
+    passes("world 5348\nthere add 1 B\nhere add 3 D\nrun ; at call 133 there move 3 A/C\n");
+}
+
+#[test]
+fn hazard_58_a_letter_that_a_reader_gives_after_a_move_means_what_it_means_there() {
+    passes("world 1355\nthere add 1 D\nrun\nhere move 1 B\nhere set 1 k2\n");
+    passes("world 20054\nthere add 2 A\nrun\nhere move 2 A/C\nhere set 2 k2\n");
+}
