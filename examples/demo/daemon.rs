@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use mailtide::config::Config;
-use mailtide::daemon::control::Socket;
+use mailtide::daemon::control::Serving;
 use mailtide::daemon::state::{State, View};
 use mailtide::daemon::{Daemon, Event, Order, Shared, control};
 
@@ -16,7 +16,7 @@ pub(crate) struct Running {
     shared: Arc<Shared>,
     orders: Sender<Event>,
     thread: Option<JoinHandle<()>>,
-    _socket: Socket,
+    _socket: Serving,
 }
 
 impl Running {

@@ -219,6 +219,12 @@ impl Dovecot {
         Some(text.trim().to_owned())
     }
 
+    /// Where the mail of a user lies.
+    #[must_use]
+    pub fn home(&self, user: &str) -> PathBuf {
+        self.dir.path().join("mail").join(user)
+    }
+
     /// Signs in as a user: another device of theirs.
     #[must_use]
     pub fn client(&self, user: &str) -> Client {

@@ -15,14 +15,14 @@ pub struct Copy {
     pub token: Option<u32>,
     /// Flags and keywords by their IMAP names in lower case.
     pub flags: BTreeSet<String>,
-    /// Whether its octets are those that were written, line ends aside.
+    /// Its bytes are those that were written, except for line ends.
     pub whole: bool,
 }
 
 /// All messages of one side, by mailbox (levels divided by `/`), sorted.
 pub type Census = BTreeMap<String, Vec<Copy>>;
 
-/// How something went wrong.
+/// The kinds of failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// A message that nobody removed is gone.
@@ -58,7 +58,7 @@ pub enum Kind {
 /// Something that went wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// How.
+    /// The kind of failure.
     pub kind: Kind,
     /// To what, in words.
     pub what: String,
@@ -70,7 +70,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// What is known of one message.
+/// What the oracle knows about one message.
 #[derive(Debug, Clone, Default)]
 struct Expected {
     /// Copies when both sides last agreed.
@@ -125,6 +125,8 @@ pub struct Oracle {
 
 /// Where deleted messages go.
 const TRASH: &str = "Trash";
+/// The mark of what is about to be expunged.
+const DELETED: &str = "\\deleted";
 
 fn copies(census: &Census) -> BTreeMap<u32, Vec<(&str, &Copy)>> {
     let mut out: BTreeMap<u32, Vec<(&str, &Copy)>> = BTreeMap::new();
@@ -148,13 +150,45 @@ pub fn agree(here: &Census, there: &Census) -> bool {
         messages.is_empty() && !here.contains_key(name) && is_parent(name)
     };
     let needed = there.iter().filter(|(name, messages)| !stays(name, messages));
-    here.iter().eq(needed)
+    let explained =
+        |(name, messages): (&String, &Vec<Copy>)| (name.clone(), explained(name, messages));
+    here.iter().map(explained).eq(needed.map(explained))
+}
+
+/// Messages without the letters that no table explains. A reader that files a message in a
+/// mailbox without a table, before mailtide has seen its letters, leaves such ones: nobody can
+/// tell what they meant, and no keyword is different for them. Nor is a mark for removal one in
+/// the trash, where readers set it on all that they file.
+fn explained(mailbox: &str, messages: &[Copy]) -> Vec<Copy> {
+    let mut messages = messages.to_vec();
+    let mark = if is_trash(mailbox) { DELETED } else { "" };
+    let counts = |flag: &String| !flag.starts_with('?') && flag != mark;
+    messages.iter_mut().for_each(|copy| copy.flags.retain(counts));
+    messages.sort();
+    messages
 }
 
 fn flags_of(copies: &[(&str, &Copy)]) -> BTreeSet<String> {
     // A letter that no table explains stands for nothing.
     let all = copies.iter().flat_map(|(_, copy)| copy.flags.iter());
     all.filter(|flag| !flag.starts_with('?')).cloned().collect()
+}
+
+/// Flags that a copy had and the only copy in the same mailbox has not any more, or that no copy
+/// has any more.
+fn cleared(was: &[(&str, &Copy)], now: &[(&str, &Copy)]) -> BTreeSet<String> {
+    let has = flags_of(now);
+    let mut cleared: BTreeSet<String> = flags_of(was).difference(&has).cloned().collect();
+    let only = |copies: &[(&str, &Copy)], place: &str| {
+        let mut there = copies.iter().filter(|(mailbox, _)| *mailbox == place);
+        there.next().filter(|_| there.next().is_none()).map(|(_, copy)| copy.flags.clone())
+    };
+    for (place, _) in was {
+        if let (Some(before), Some(after)) = (only(was, place), only(now, place)) {
+            cleared.extend(before.difference(&after).cloned());
+        }
+    }
+    cleared
 }
 
 fn is_trash(mailbox: &str) -> bool {
@@ -216,6 +250,12 @@ impl Oracle {
                 expected.moved[side] = true;
             }
             expected.places.extend(place(now));
+            if let Some(server) = &elsewhere {
+                // What had not come to the server yet is not on the disk that was put back.
+                let there = server.get(&token).map(|copies| flags_of(copies)).unwrap_or_default();
+                let has = flags_of(now);
+                expected.must.retain(|flag| has.contains(flag) || there.contains(flag));
+            }
             if was.is_empty() && expected.most(false) == 1 {
                 expected.must.extend(flags_of(now));
                 expected.may.extend(flags_of(now));
@@ -224,7 +264,10 @@ impl Oracle {
                 expected.may.extend(has.iter().cloned());
                 if server.is_none() {
                     expected.must.extend(has.difference(&had).cloned());
-                    expected.must.retain(|flag| has.contains(flag) || !had.contains(flag));
+                    // While a move is under way there are two copies, and either may be the one
+                    // that stays: what somebody cleared on one of them may be gone.
+                    let cleared = cleared(was, now);
+                    expected.must.retain(|flag| !cleared.contains(flag));
                 }
             }
         }
@@ -307,7 +350,13 @@ impl Oracle {
                     ),
                 );
             }
-            if copies.len() > expected.most(self.doubt) {
+            // Deleted, copied to the trash of the server, and the state lost before the original
+            // was expunged: nobody is left who knows of the deletion, so the message stays, and so
+            // does its copy in the trash. So it is where another device moved the original in the
+            // very moment between: one wished it gone, the other wished it there.
+            let torn = self.doubt || expected.moved[1];
+            let thrown = torn && expected.removed > 0 && places.iter().any(|p| is_trash(p));
+            if copies.len() > expected.most(self.doubt) + usize::from(thrown) {
                 fault(
                     Kind::Doubled,
                     format!(
@@ -331,7 +380,12 @@ impl Oracle {
                 } else if expected.removed == 0 && places.iter().all(|place| is_trash(place)) {
                     fault(Kind::Discarded, format!("{token} in {mailbox} on {name}"));
                 }
-                let more: Vec<_> = copy.flags.difference(&expected.may).collect();
+                let more = copy.flags.difference(&expected.may);
+                // A removal that was cut off left its mark, and the state that knew of it is lost:
+                // the message is there, on both sides, and marked as somebody wished.
+                let mark = if self.doubt { DELETED } else { "" };
+                let counts = |flag: &&String| !flag.starts_with('?') && *flag != mark;
+                let more: Vec<_> = more.filter(counts).collect();
                 if !more.is_empty() && expected.removed == 0 {
                     fault(Kind::FlagMade, format!("{token} in {mailbox} on {name}: {more:?}"));
                 }

@@ -227,7 +227,9 @@ impl World {
         self.state.path().join("account.db")
     }
 
-    fn settings(&self) -> Settings {
+    /// The settings of its account, as every run has them.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
         let mut settings = Settings {
             name: "me".to_owned(),
             endpoint: Endpoint {

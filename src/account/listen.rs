@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{AccountError, Outside, Settings};
 use crate::reconcile::types::MailboxName;
+use crate::remote::RemoteError;
 use crate::remote::imap::{Session, Watch};
 
 /// What a server tells unasked.
@@ -64,6 +65,13 @@ impl Listener {
         news: &mut dyn FnMut(),
     ) -> Result<(), AccountError> {
         Ok(self.session.watch(&self.watch, time, news).await?)
+    }
+
+    /// The error of a server that ends each IDLE as soon as it has begun.
+    #[must_use]
+    pub fn ended_early() -> AccountError {
+        let what = "the server ends it each time at once".to_owned();
+        RemoteError::Protocol { doing: "IDLE".to_owned(), what }.into()
     }
 
     /// Says goodbye, also in the middle of [`Self::listen`].

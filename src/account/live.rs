@@ -12,6 +12,10 @@ use super::{
 /// for gone.
 const PROOF: Duration = Duration::from_secs(5);
 
+/// Servers and routers forget a silent connection after 10 minutes at the earliest that is seen
+/// in the field (RFC 2177 allows 29).
+pub const RENEWAL: Duration = Duration::from_secs(9 * 60);
+
 /// What events of the file system told beyond that something happened. Without them the same
 /// is found, later.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,7 +59,8 @@ impl Live {
         self.run.hints = hints;
     }
 
-    /// When to look at the disk once more, whatever is told: something was still being written.
+    /// When to look at the disk once more, whatever is told: something was still being written,
+    /// or not everything was looked at.
     #[must_use]
     pub fn looks_again(&self) -> Option<Duration> {
         self.run.growing.then_some(observe::QUIET)
@@ -108,8 +113,12 @@ impl Live {
         self.run.reset(wish);
         let now = self.run.outside.clock.now();
         self.run.number = self.run.store.transaction(|tx| tx.begin_run(now, cause))?;
+        self.run.begin_cautiously(cause)?;
         let Run { settings, store, root, .. } = &mut self.run;
-        restate::check(settings, store, root)
+        if restate::check(settings, store, root)? && !wish.dry_run {
+            restate::advance(settings, store, root)?;
+        }
+        Ok(())
     }
 
     /// Keeps the connection from being taken for dead, and finds out whether it is.
@@ -170,6 +179,17 @@ fn place(run: &Run) -> Option<(u64, u64)> {
 }
 
 impl Run {
+    /// Says something to the server where the disk has kept us silent for long.
+    ///
+    /// # Errors
+    /// What ends the session.
+    pub(super) async fn keep_awake(&mut self) -> Result<(), AccountError> {
+        if self.session.silence() >= RENEWAL {
+            self.session.noop(&mut |_| {}).await?;
+        }
+        Ok(())
+    }
+
     /// Forgets what is of the last run only.
     fn reset(&mut self, wish: &Wish) {
         self.report = Report::default();
@@ -189,6 +209,6 @@ impl Run {
         self.focus.clone_from(&wish.focus);
         self.traffic = self.session.counters();
         self.headless.clear();
-        self.lanes = apply::Lanes::new(&self.settings, &self.outside);
+        self.lanes = apply::Lanes::new(&self.settings, &self.outside, &self.suspects);
     }
 }

@@ -7,6 +7,7 @@
 
 pub mod answer;
 pub mod apply;
+mod brakes;
 pub mod error;
 pub mod listen;
 pub mod live;
@@ -20,6 +21,7 @@ pub mod report;
 pub mod restate;
 pub mod samples;
 pub mod settings;
+pub mod suspects;
 pub mod verify;
 mod whatif;
 pub mod world;
@@ -31,13 +33,13 @@ use crate::local::Root;
 use crate::reconcile::plan::MailboxStep;
 use crate::reconcile::types::{Journal, Mailbox, MailboxId, MailboxName, Row, RowId, Uid};
 use crate::reconcile::{self, Plan, Step};
-use crate::remote::imap::{Counters, Session};
+use crate::remote::imap::{Counters, Session, Shared};
 use crate::state::Store;
 
 pub use answer::{adopt, bring_back};
 pub use error::{AccountError, Trouble};
 pub use listen::{Listener, Listens};
-pub use live::{Hints, Live};
+pub use live::{Hints, Live, RENEWAL};
 pub use progress::Progress;
 pub use report::{Report, Skip, Verified};
 pub use settings::{Clock, Outside, Settings};
@@ -102,12 +104,16 @@ pub struct Run {
     hints: Hints,
     /// Whether a file that is still being written is waited for; who stays looks again.
     waits: bool,
-    /// There was such a file.
+    /// The disk is to be looked at again soon: there was such a file, or not all was compared.
     growing: bool,
     /// What had gone over the connection when the run began.
     traffic: Counters,
     /// Messages whose headers do not come as announced: nothing is paired by them.
     headless: BTreeSet<(MailboxId, Uid)>,
+    /// What connections were lost at, in this run and before.
+    suspects: Shared,
+    /// Connections that were lost in this run.
+    losses: suspects::Losses,
 }
 
 /// What a run is asked to do.
@@ -173,7 +179,7 @@ impl Run {
             }
         };
         outside.progress.tell(progress::Event::Connecting);
-        let session = match Session::connect(&settings.endpoint, &*outside.connector).await {
+        let mut session = match Session::connect(&settings.endpoint, &*outside.connector).await {
             Ok(session) => session,
             Err(error) => {
                 let error = AccountError::from(error);
@@ -181,8 +187,10 @@ impl Run {
                 return Err(error);
             }
         };
-        Ok(Self {
-            lanes: apply::Lanes::new(&settings, &outside),
+        let suspects = Shared::default();
+        session.set_suspects(suspects.clone());
+        let mut run = Self {
+            lanes: apply::Lanes::new(&settings, &outside, &suspects),
             settings,
             outside,
             store,
@@ -210,7 +218,11 @@ impl Run {
             growing: false,
             traffic: Counters::default(),
             headless: BTreeSet::new(),
-        })
+            suspects,
+            losses: suspects::Losses::default(),
+        };
+        run.begin_cautiously(cause)?;
+        Ok(run)
     }
 
     async fn rounds(&mut self, wish: &Wish) -> Result<(), AccountError> {
@@ -219,17 +231,27 @@ impl Run {
         }
         self.look_at_all_in_doubt()?;
         if !wish.dry_run {
-            apply::take_back(self).await?;
+            while let Err(error) = apply::take_back(self).await {
+                self.survive(error).await?;
+            }
+            apply::revive(self)?;
         }
-        for _ in 0..ROUNDS_MAX {
+        let mut rounds = 0;
+        while rounds < ROUNDS_MAX {
             self.report.rounds += 1;
             self.tried.clear();
-            observe::observe(self).await?;
+            let before = self.losses.count();
+            while let Err(error) = observe::observe(self).await {
+                self.survive(error).await?;
+            }
             self.tell_skips();
             if wish.dry_run {
                 return whatif::describe(self).await;
             }
-            if !self.apply_all().await? {
+            let is_idle = !self.apply_all().await?;
+            // A round that lost a connection is no sign that mail changes too fast.
+            rounds += u32::from(self.losses.count() == before);
+            if is_idle {
                 self.name_lost_copies()?;
                 self.name_unlisted()?;
                 self.finish_change()?;
@@ -299,7 +321,9 @@ impl Run {
             });
             apply::leave_parents(self, &mut plan)?;
             self.record_holds(&plan)?;
-            samples::look(self).await?;
+            while let Err(error) = samples::look(self).await {
+                self.survive(error).await?;
+            }
             if plan.is_idle() || self.outside.is_stopping() {
                 return Ok(worked);
             }
@@ -386,9 +410,10 @@ impl Run {
         let (counters, beside) = (self.session.counters(), self.lanes.close().await);
         self.report.received = counters.received - self.traffic.received + beside.received;
         self.report.sent = counters.sent - self.traffic.sent + beside.sent;
+        let named = self.name_suspects();
         self.tell_skips();
         let recorded = record::end_run(self, &result);
-        result.and(recorded.map_err(AccountError::from))
+        result.and(named).and(recorded.map_err(AccountError::from))
     }
 
     /// Says goodbye after a run that ended.

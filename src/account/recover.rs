@@ -24,8 +24,11 @@ pub(super) fn open_place(
     check_disk(settings, outside, store)?;
     let options = options(settings, store, wish);
     let root = open_root(settings, outside, wish, options)?;
-    super::restate::check(settings, store, &root)?;
+    let restated = super::restate::check(settings, store, &root)?;
     if !wish.dry_run {
+        if restated {
+            super::restate::advance(settings, store, &root)?;
+        }
         note_disk(settings, outside, store)?;
         settle(settings, outside, store, &root)?;
     }

@@ -438,7 +438,9 @@ fn note(run: &mut Run, moved: &[(MailboxId, MailboxName)]) -> Result<(), Account
             w.mailbox(&Mailbox { name: nobodys, ..mailbox.clone() })?;
         }
         noted.iter().try_for_each(|mailbox| w.mailbox(mailbox).map(drop))
-    })
+    })?;
+    // What a run left in `tmp` was not found under the former name (hazard 59).
+    noted.iter().try_for_each(|mailbox| super::observe::clean_tmp(run, mailbox))
 }
 
 fn target(step: &Rename) -> Option<&MailboxName> {

@@ -8,7 +8,7 @@ use super::record::Writer;
 use super::{AccountError, Run, Settings};
 use crate::local::{Marker, Root};
 use crate::reconcile::Policy;
-use crate::reconcile::types::{Journal, Mailbox, Row, RowId, SetAsideKind, printable};
+use crate::reconcile::types::{Base, Journal, Mailbox, Row, RowId, SetAsideKind, printable};
 use crate::state::{StateError, Store, Tx};
 
 /// Set from a change of the settings to the end of the first whole look after it: what departed
@@ -17,7 +17,9 @@ pub(super) const UNITES: &str = "unites";
 /// Messages that are set aside and looked at again when a limit changed.
 const ASIDE_MAX: usize = 100_000;
 
-/// Compares the root's marker, the account's identity and its scope with the store.
+/// Compares the root's marker, the account's identity and its scope with the store. True where the
+/// root is another one, or as it was before: [`advance`] is to follow before anything is looked at,
+/// or the next run would forget once more what this one saw (hazard 71).
 ///
 /// # Errors
 /// [`AccountError::Foreign`] where the root belongs to another store,
@@ -27,7 +29,7 @@ pub(super) fn check(
     settings: &Settings,
     store: &mut Store,
     root: &Root,
-) -> Result<(), AccountError> {
+) -> Result<bool, AccountError> {
     check_layout(settings, root)?;
     let identity = identity(settings);
     let known = store.meta("identity")?;
@@ -66,7 +68,7 @@ pub(super) fn check(
         tx.set_meta("limits", &limits)?;
         tx.set_meta("scope", &settings.scope)
     })?;
-    Ok(())
+    Ok(!root_is_ours)
 }
 
 /// The last row that there was when the counter of marker and store last stood at a value: a root
@@ -170,13 +172,18 @@ pub(super) fn counter(store: &Store, key: &str) -> Result<u64, StateError> {
     Ok(store.meta(key)?.and_then(|text| text.parse().ok()).unwrap_or(0))
 }
 
-/// Advances the counter that the root's marker and the store share.
+/// Advances the counter that the root's marker and the store share, past whatever any root may
+/// bear: a run that was cut off here may have left the next number in a root that is not this one
+/// (hazard 71).
 pub(super) fn advance(
     settings: &Settings,
     store: &mut Store,
     root: &Root,
 ) -> Result<(), AccountError> {
-    let counter = counter(store, "marker")? + 1;
+    let known = counter(store, "marker")?.max(counter(store, "marker_next")?);
+    // A store that was restored is older than the root; what `adopt` writes is no number of a run.
+    let found = root.marker()?.map(|marker| marker.counter).filter(|found| *found < u64::MAX);
+    let counter = known.max(found.unwrap_or(0)) + 1;
     store.transaction(|tx| tx.set_meta("marker_next", &counter.to_string()))?;
     root.write_marker(&marker(settings, store.id(), counter))?;
     store.transaction(|tx| tx.set_meta("marker", &counter.to_string()))?;
@@ -232,16 +239,35 @@ fn restate_local(
     let (stamps, home) = (None, None);
     let mailbox = Mailbox { stamps, home, restated: true, base, local, ..mailbox };
     w.mailbox(&mailbox)?;
-    w.tx().for_each_row(mailbox.id, |row| {
-        if row.remote.is_none() {
-            return w.delete(row.id);
-        }
-        let set_aside = row.set_aside.filter(|_| row.base.is_none());
-        let journal = Journal::Idle;
-        let base = row.base.filter(|_| row.id <= known);
-        w.update(&Row { local: None, base, restated: true, set_aside, journal, ..row })
+    w.tx().for_each_row(mailbox.id, |row| match without_file(row, known) {
+        Ok(row) => w.update(&row),
+        Err(id) => w.delete(id),
     })?;
     Ok(mailbox)
+}
+
+/// A row whose file cannot be believed, or the id of one of which nothing is left. What is under
+/// way on the server goes on: an upload or a copy that was not seen yet keeps its claim, and what
+/// was removed with the file's own root is not brought back by another one (hazard 72).
+fn without_file(row: Row, known: RowId) -> Result<Row, RowId> {
+    let under_way = matches!(row.journal, Journal::Pushing { .. } | Journal::Moving { .. });
+    let ends = matches!(row.journal, Journal::Moved | Journal::Trashing { .. });
+    if ends && row.local.is_none() && row.remote.is_some() && !row.restated {
+        return Ok(row);
+    }
+    let base = row.base.filter(|_| row.id <= known);
+    match (&row.remote, &base) {
+        (None, _) if under_way => {
+            return Ok(Row { local: None, base, restated: true, set_aside: None, ..row });
+        }
+        (None, None) => return Err(row.id),
+        _ => {}
+    }
+    let set_aside = row.set_aside.filter(|_| base.is_none());
+    // Its flags may have been agreed on with another file: those of both sides are united.
+    let base = base.map(|_| Base::default());
+    let (local, restated, journal) = (None, true, Journal::Idle);
+    Ok(Row { local, base, restated, set_aside, journal, ..row })
 }
 
 /// No UID can be believed, in any mailbox.
@@ -249,27 +275,33 @@ fn restate_server(tx: &Tx<'_>) -> Result<(), StateError> {
     let policy = Policy::default();
     let w = Writer::new(tx, &policy);
     for mailbox in tx.mailboxes()? {
-        restate_remote(&w, mailbox)?;
+        restate_remote(&w, mailbox, false)?;
     }
     Ok(())
 }
 
-fn restate_remote(w: &Writer<'_>, mailbox: Mailbox) -> Result<Mailbox, StateError> {
+/// `doubts_files`: files that wait for their first message are in doubt as well.
+fn restate_remote(
+    w: &Writer<'_>,
+    mailbox: Mailbox,
+    doubts_files: bool,
+) -> Result<Mailbox, StateError> {
     let mailbox = Mailbox { cursor: None, restated: true, ..mailbox };
     w.mailbox(&mailbox)?;
     w.tx().for_each_row(mailbox.id, |row| {
-        // Its file may have been moved, with its message to follow, or a COPY be under way to it
-        // (hazards 55 and 56): the message is found by what the server said of it.
-        let moving = matches!(row.journal, Journal::Moving { .. });
-        if row.local.is_none() && row.base.is_none() && !moving {
+        // Its file may have been moved, with its message to follow, or an APPEND or COPY be under
+        // way to it (hazards 55 and 56): the message is found by its text, or by what the server
+        // said of it. A UIDNEXT of the old numbers says only that it was sent (hazard 84).
+        let under_way = matches!(row.journal, Journal::Moving { .. } | Journal::Pushing { .. });
+        if row.local.is_none() && row.base.is_none() && !under_way {
             return w.delete(row.id);
         }
         let journal = match row.journal {
-            // The new numbers say nothing of an old UIDNEXT: it is found by its header.
-            Journal::Pushed { .. } | Journal::Pushing { .. } => Journal::Idle,
+            // The new numbers say nothing of an old UIDNEXT.
+            Journal::Pushed { .. } => Journal::Idle,
             journal => journal,
         };
-        let restated = row.base.is_some();
+        let restated = row.base.is_some() || doubts_files;
         w.update(&Row { remote: None, restated, journal, ..row })
     })?;
     Ok(mailbox)
@@ -277,7 +309,9 @@ fn restate_remote(w: &Writer<'_>, mailbox: Mailbox) -> Result<Mailbox, StateErro
 
 /// A mailbox that the server numbered anew.
 pub(super) fn renumbered(run: &mut Run, mailbox: Mailbox) -> Result<Mailbox, AccountError> {
-    run.record(|w| restate_remote(w, mailbox))
+    // Where nothing goes up, a file without a message stays here and is settled.
+    let doubts_files = !run.settings.pull_only;
+    run.record(|w| restate_remote(w, mailbox, doubts_files))
 }
 
 /// A mailbox in whose place another directory lies: what was known of its files is not known of

@@ -90,7 +90,7 @@ async fn samples(run: &mut Run, hold: &Hold) -> Result<Vec<Sample>, AccountError
     Ok(samples)
 }
 
-fn of_file(run: &Run, row: &Row) -> Result<Option<Sample>, AccountError> {
+pub(super) fn of_file(run: &Run, row: &Row) -> Result<Option<Sample>, AccountError> {
     let Some(local) = &row.local else { return Ok(None) };
     let Some(mailbox) = run.store.mailbox(row.mailbox)? else { return Ok(None) };
     let listed = Listed::expected(local, run.settings.info_separator);

@@ -11,15 +11,16 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::mem::{Discriminant, discriminant};
 
+use super::observe::HEADER_MAX;
 use super::record::Writer;
 use super::{AccountError, Run, apply, world};
-use crate::local::{Digest, Summary};
+use crate::local::{Digest, Summary, header};
 use crate::reconcile::guard::Direction;
 use crate::reconcile::pairing::{Class, class};
 use crate::reconcile::plan::MailboxStep;
 use crate::reconcile::types::{
-    ContentId, FileStamp, Flags, Gate, Journal, Local, Mailbox, MailboxId, Reach, Remote, Row,
-    RowId, SpecialUse, Stem, Uid,
+    ContentId, FileStamp, Flags, Gate, HeaderKeys, Journal, Local, Mailbox, MailboxId, Reach,
+    Remote, Row, RowId, SpecialUse, Stem, Uid,
 };
 use crate::reconcile::{Plan, RemoteRemoval, Step};
 use crate::remote::imap::{BodySink, Select, UidSet, Untagged};
@@ -85,7 +86,7 @@ async fn identify(run: &mut Run, steps: &[Step]) -> Result<BTreeSet<RowId>, Acco
     for (id, rows) in apply::to_fetch(run, steps)? {
         let rows: Vec<Row> = rows.into_iter().filter(|row| waiting.could_be(row)).collect();
         let Some(mailbox) = run.store.mailbox(id)?.filter(|_| !rows.is_empty()) else { continue };
-        match digests(run, &mailbox, &rows).await {
+        match digests(run, &mailbox, &rows, &waiting).await {
             Ok(found) => {
                 for (row, summary) in found {
                     if waits(run, row, &summary)? {
@@ -144,12 +145,14 @@ impl Waiting {
     fn could_be(&self, row: &Row) -> bool {
         match &row.header {
             _ if row.content.is_some() => false,
-            Some(header) => {
-                self.gone.contains(&header.loose)
-                    || self.files.contains(&(row.mailbox, header.loose))
-            }
+            Some(header) => self.is_like(row.mailbox, header),
             None => !self.gone.is_empty() || self.mailboxes.contains(&row.mailbox),
         }
+    }
+
+    /// Whether a message with this header could be one of them.
+    fn is_like(&self, mailbox: MailboxId, header: &HeaderKeys) -> bool {
+        self.gone.contains(&header.loose) || self.files.contains(&(mailbox, header.loose))
     }
 }
 
@@ -177,10 +180,13 @@ impl BodySink for Digests {
     }
 }
 
+/// Fetches what could be one of them. Where the header is not known it is fetched first: the body
+/// of new mail stays where it is.
 async fn digests(
     run: &mut Run,
     mailbox: &Mailbox,
     rows: &[Row],
+    waiting: &Waiting,
 ) -> Result<BTreeMap<RowId, Summary>, AccountError> {
     let uids = rows.iter().filter_map(|row| Some((row.remote.as_ref()?.uid, row.id)));
     let uids: BTreeMap<Uid, RowId> = uids.collect();
@@ -188,7 +194,19 @@ async fn digests(
     let gate = run.session.select(&mailbox.name, Select::ReadOnly, None, &mut ignore).await?.gate;
     let mut sink = Digests::default();
     if mailbox.cursor.is_some_and(|cursor| cursor.uid_validity == gate.uid_validity) {
-        let set: UidSet = uids.keys().copied().collect();
+        let of = |row: &Row| row.remote.as_ref().map(|remote| remote.uid);
+        let unknown = rows.iter().filter(|row| row.header.is_none());
+        let unknown: UidSet = unknown.filter_map(of).collect();
+        let mut unlike = BTreeSet::new();
+        // An empty header takes back the one before.
+        let mut look = |uid: Uid, bytes: &[u8]| match bytes.is_empty()
+            || waiting.is_like(mailbox.id, &header::keys(bytes))
+        {
+            true => drop(unlike.remove(&uid)),
+            false => drop(unlike.insert(uid)),
+        };
+        run.session.fetch_headers(&unknown, HEADER_MAX, &mut look).await?;
+        let set: UidSet = uids.keys().filter(|uid| !unlike.contains(uid)).copied().collect();
         run.session.fetch_bodies(&set, run.settings.max_message_size, &mut sink).await?;
     }
     run.session.unselect().await?;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{AccountError, Run, restate};
 use crate::reconcile::pairing::{Class, class};
 use crate::reconcile::plan::MailboxStep;
-use crate::reconcile::types::{ContentId, Journal, MailboxId, Reach, Row, RowId};
+use crate::reconcile::types::{ContentId, Journal, Mailbox, MailboxId, Reach, Row, RowId};
 use crate::reconcile::{self, MailboxView, Plan, Policy, RemoteRemoval, Step, World, guard};
 use crate::state::{Departure, Hold, HoldState, StateError};
 
@@ -29,16 +29,19 @@ pub(super) fn load(run: &mut Run) -> Result<World, AccountError> {
     let mut rows = load_rows(run, pending.iter().chain(&approved))?;
     let unseen = without_misplaced(run, &mut rows);
     let held = pending.iter().chain(&approved).flat_map(|hold| &hold.rows).copied();
-    let unseen_held = held.filter(|row| unseen.contains(row)).collect();
+    let unseen_held = held.filter(|row| unseen.rows.contains(row)).collect();
     let since = run.outside.clock.now() - WINDOW_S;
     let left = Left { waves: note_waves(run, &rows)?, departed: run.store.departed(since)? };
-    let mailboxes = views(run, &rows, &left)?;
+    let mut mailboxes = views(run, &rows, &left)?;
+    super::brakes::release(run, &rows, &mut mailboxes)?;
     Ok(World {
         mailboxes,
         rows: rows.into_values().collect(),
         policy: Policy { brings_back: run.store.meta(restate::UNITES)?.is_some(), ..run.policy()? },
         run: run.number,
         unseen_held,
+        unseen_texts: unseen.texts,
+        unseen_arrivals: unseen.arrivals || has_unseen_arrivals(run)?,
         disk_seen: run.seen.walk == Reach::Complete && run.seen.misplaced.is_empty(),
         outside: run.seen.outside.clone(),
         departures: run.store.departures(since)?,
@@ -148,18 +151,50 @@ fn load_rows<'a>(
     Ok(rows)
 }
 
-/// Leaves out files that are not where they were, and their messages with them; gives their rows.
-/// A new file of the same bytes may be one of them: it waits, too (hazard 54).
-fn without_misplaced(run: &Run, rows: &mut BTreeMap<RowId, Row>) -> BTreeSet<RowId> {
+/// What a plan leaves out.
+struct Unseen {
+    rows: BTreeSet<RowId>,
+    /// The texts of its messages.
+    texts: BTreeSet<ContentId>,
+    /// There are new messages of the server among them.
+    arrivals: bool,
+}
+
+/// Leaves out files that are not where they were, and their messages with them (hazard 54).
+fn without_misplaced(run: &Run, rows: &mut BTreeMap<RowId, Row>) -> Unseen {
     let misplaced = |row: &Row| run.seen.misplaced.contains(&row.mailbox);
     let unseen: BTreeMap<RowId, Row> = rows.extract_if(.., |_, row| misplaced(row)).collect();
-    // A new file with the text of one of them may be what is not where it was: sent now, it would
-    // be a second one once that is known (hazard 63).
-    let agreed = unseen.values().filter(|row| row.remote.is_some());
-    let texts: BTreeSet<ContentId> = agreed.filter_map(|row| row.content).collect();
-    let waits = |row: &Row| row.content.is_some_and(|content| texts.contains(&content));
-    rows.retain(|_, row| class(row) != Class::LocalNew || !waits(row));
-    unseen.into_keys().collect()
+    let texts: BTreeSet<ContentId> = unseen.values().filter_map(|row| row.content).collect();
+    // What is new on either side and has the text of such a message waits, too (hazard 82).
+    let agreed = unseen.values().filter(|row| row.remote.is_some() || row.base.is_some());
+    let agreed: BTreeSet<ContentId> = agreed.filter_map(|row| row.content).collect();
+    let is_new = |row: &Row| matches!(class(row), Class::LocalNew | Class::RemoteNew);
+    let may_be = |row: &Row| row.content.is_some_and(|content| agreed.contains(&content));
+    let waiting: Vec<Row> =
+        rows.extract_if(.., |_, row| is_new(row) && may_be(row)).map(|(_, row)| row).collect();
+    let arrivals = unseen.values().chain(&waiting).any(|row| class(row) == Class::RemoteNew);
+    Unseen { rows: unseen.into_keys().collect(), texts, arrivals }
+}
+
+/// Whether a mailbox is left out of the plan because its directory is not known, or cannot be
+/// looked at.
+fn is_left_out(run: &Run, mailbox: &Mailbox) -> bool {
+    run.seen.misplaced.contains(&mailbox.id) || run.doubtful.contains(&mailbox.name)
+}
+
+/// Whether the server has, or may have, new messages in a mailbox that is left out (hazard 87).
+fn has_unseen_arrivals(run: &Run) -> Result<bool, StateError> {
+    for mailbox in run.store.mailboxes()? {
+        let mirrored = mailbox.remote && (run.settings.selects)(&mailbox.name);
+        let is_seen = run.seen.remote.get(&mailbox.id) == Some(&Reach::Complete);
+        if mirrored
+            && is_left_out(run, &mailbox)
+            && (!is_seen || run.store.new_remotes_beyond(mailbox.id, 0)? > 0)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Rows, settled or not, that could be the same message as this one.
@@ -196,9 +231,7 @@ fn views(
     }
     let mut views = BTreeMap::new();
     for mailbox in run.store.mailboxes()? {
-        let misplaced = run.seen.misplaced.contains(&mailbox.id);
-        let doubtful = run.doubtful.contains(&mailbox.name);
-        if misplaced || doubtful || !(run.settings.selects)(&mailbox.name) {
+        if is_left_out(run, &mailbox) || !(run.settings.selects)(&mailbox.name) {
             continue;
         }
         let id = mailbox.id;
@@ -208,6 +241,7 @@ fn views(
         let view = MailboxView {
             local_reach: run.seen.local.get(&id).copied().unwrap_or_default(),
             remote_reach: run.seen.remote.get(&id).copied().unwrap_or_default(),
+            refused: run.seen.refused.contains(&id),
             agreed: if guarded { run.store.base_count(id)? } else { 0 },
             newest_known,
             keeps_known: !asks || run.store.keeps_agreed(id, newest_known)?,

@@ -13,7 +13,7 @@ use super::args::{Global, Target};
 use super::exit::Exit;
 use super::report::Failure;
 use crate::config::{Config, Env};
-use crate::daemon::control::{self, Answer, Request};
+use crate::daemon::control::{self, Answer, NoAnswer, Request, Serving};
 use crate::daemon::state::{State, View};
 use crate::daemon::volume::Level;
 use crate::daemon::{Daemon, Event, Order};
@@ -25,14 +25,9 @@ pub(super) fn run(config: &Config, global: &Global) -> Result<(), Failure> {
         return Err(Failure::new(Exit::Usage, "the config has no account"));
     }
     let daemon = Daemon::new(config);
+    let _socket = serve(config, &daemon)?;
     listen(daemon.orders())
         .map_err(|e| Failure::new(Exit::Skipped, format!("cannot listen for signals: {e}")))?;
-    let path = sockets(config).swap_remove(0);
-    let _socket = control::serve(&path, daemon.shared()).inspect_err(|error| {
-        // The mail is kept in step all the same.
-        let shown = printable(&path.display().to_string());
-        tracing::warn!("nobody can ask this mailtide how it is: {shown}: {error}");
-    });
     let file = global.config.clone();
     let reload = move || {
         let loaded = Config::load(file.as_deref(), &Env::of_process());
@@ -40,6 +35,33 @@ pub(super) fn run(config: &Config, global: &Global) -> Result<(), Failure> {
     };
     daemon.run(config, &reload);
     Ok(())
+}
+
+/// Makes the control socket, at the first place that no other daemon has. Without one the mail is
+/// kept in step all the same.
+///
+/// # Errors
+/// A daemon with this state directory runs already.
+fn serve(config: &Config, daemon: &Daemon) -> Result<Option<control::Socket>, Failure> {
+    for path in sockets(config) {
+        let shown = printable(&path.display().to_string());
+        match control::serve(&path, daemon.shared()) {
+            Ok(Serving::At(socket)) => return Ok(Some(socket)),
+            Ok(Serving::Taken(answer)) if answer.state_dir == config.state_dir => {
+                let other = printable(&answer.config.display().to_string());
+                let text = format!("a mailtide runs already with this state_dir (config {other})");
+                let failure = Failure::new(Exit::Locked, text);
+                return Err(failure.advise("`mailtide status` shows how it stands"));
+            }
+            Ok(Serving::Taken(answer)) => {
+                let other = printable(&answer.config.display().to_string());
+                tracing::info!("{shown} belongs to the mailtide of {other}");
+            }
+            Err(error) => tracing::warn!("no control socket at {shown}: {error}"),
+        }
+    }
+    tracing::warn!("`mailtide status`, `pause` and `sync` will not find this mailtide");
+    Ok(None)
 }
 
 /// Takes over the signals for the rest of the process. The second SIGTERM or SIGINT ends it at
@@ -74,29 +96,60 @@ fn sockets(config: &Config) -> Vec<PathBuf> {
     control::paths(Env::of_process().runtime_dir().as_deref(), &config.state_dir)
 }
 
-/// What a running daemon of this config says, one answer or more; none where there is none.
-fn answers(
-    config: &Config,
-    request: &Request,
-) -> Option<impl Iterator<Item = Result<Answer, Failure>>> {
+/// Answers of a daemon, one or more.
+type Answers = Box<dyn Iterator<Item = Result<Answer, Failure>>>;
+
+/// What a running daemon of this config says; none where none runs.
+///
+/// # Errors
+/// Something is there that does not answer as it should.
+fn answers(config: &Config, request: &Request) -> Option<Result<Answers, Failure>> {
     sockets(config).into_iter().find_map(|socket| {
-        let mut answers = control::ask(&socket, request).ok()?.peekable();
-        // A daemon of another config may have the socket.
-        let first = answers.peek()?.as_ref();
-        let foreign = first.is_ok_and(|answer| answer.state_dir != config.state_dir);
-        let lost = |error| Failure::new(Exit::Skipped, format!("no answer: {error}"));
-        let said = move |answer: std::io::Result<Answer>| match answer.map_err(lost)? {
+        let shown = printable(&socket.display().to_string());
+        let lost = move |error: std::io::Error| {
+            let text = format!("the mailtide at {shown} does not answer: {error}");
+            Failure::new(Exit::Skipped, text)
+        };
+        let mut answers = match control::ask(&socket, request) {
+            Ok(answers) => answers.peekable(),
+            Err(NoAnswer::Nobody) => return None,
+            Err(NoAnswer::Failed(error)) => return Some(Err(lost(error))),
+        };
+        match answers.peek() {
+            // A daemon of another config may have the socket.
+            Some(Ok(answer)) if answer.state_dir != config.state_dir => return None,
+            Some(Ok(answer)) if !is_config_of(config, answer) => {
+                let other = printable(&answer.config.display().to_string());
+                let text = format!("a mailtide with another config ({other}) has this state_dir");
+                let failure = Failure::new(Exit::Usage, text);
+                return Some(Err(failure.advise("give each config a state_dir of its own")));
+            }
+            Some(_) => {}
+            None => {
+                let gone = std::io::Error::other("it hangs up at once");
+                return Some(Err(lost(gone)));
+            }
+        }
+        let said = move |answer: std::io::Result<Answer>| match answer.map_err(&lost)? {
             Answer { error: Some(words), .. } => {
                 Err(Failure::new(Exit::Skipped, printable(&words)))
             }
             answer => Ok(answer),
         };
-        (!foreign).then(|| answers.map(said))
+        Some(Ok(Box::new(answers.map(said)) as Answers))
     })
 }
 
+fn is_config_of(config: &Config, answer: &Answer) -> bool {
+    let file = std::fs::canonicalize(&config.path).unwrap_or_else(|_| config.path.clone());
+    answer.config.as_os_str().is_empty() || answer.config == file
+}
+
 fn ask(config: &Config, request: &Request) -> Option<Result<Answer, Failure>> {
-    answers(config, request)?.next()
+    match answers(config, request)? {
+        Ok(mut answers) => answers.next(),
+        Err(failure) => Some(Err(failure)),
+    }
 }
 
 fn nobody() -> Failure {
@@ -109,7 +162,7 @@ pub(super) fn watch(
     config: &Config,
     show: &mut dyn FnMut(&[View]) -> std::io::Result<()>,
 ) -> Result<(), Failure> {
-    for answer in answers(config, &Request::Watch).ok_or_else(nobody)? {
+    for answer in answers(config, &Request::Watch).ok_or_else(nobody)?? {
         match show(&answer?.accounts) {
             Ok(()) => {}
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
@@ -130,7 +183,13 @@ pub(super) fn log(config: &Config, account: Option<&String>, level: Level) -> Re
 
 /// How a running daemon's accounts stand; none where no daemon runs.
 pub(super) fn status(config: &Config) -> Option<Vec<View>> {
-    ask(config, &Request::Status)?.ok().map(|answer| answer.accounts)
+    match ask(config, &Request::Status)? {
+        Ok(answer) => Some(answer.accounts),
+        Err(failure) => {
+            tracing::warn!("{}", printable(&failure.text));
+            None
+        }
+    }
 }
 
 /// Asks a running daemon to sync; none where no daemon runs.

@@ -45,6 +45,7 @@ struct Answer {
 /// Runs the program: the arguments are those of the process.
 #[must_use]
 pub fn main() -> ExitCode {
+    keep_memory_private();
     let Cli { command, global } = Cli::parse();
     // A service tells of each run; a command only of what goes wrong.
     let service = u8::from(matches!(command, Command::Run));
@@ -55,6 +56,15 @@ pub fn main() -> ExitCode {
         Err(failure) => fail(&failure, &command, &global),
     };
     exit.into()
+}
+
+/// No core is written of what holds passwords, and no other process of the user reads it
+/// (ptrace(2), /proc/PID/mem). A program that was allowed neither still works.
+fn keep_memory_private() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }
 
 /// Prints the answer; a stdout that cannot be written to is the one thing that may go wrong.

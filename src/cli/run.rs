@@ -11,7 +11,7 @@ use super::holds;
 use super::interrupt::Interrupt;
 use super::progress::{Audience, Watch, screen};
 use super::report::{AccountOutcome, Failure, LastRun, Named, StatusView, Work};
-use crate::account::{self, AccountError, Outside, Progress, Report, Settings, Wish};
+use crate::account::{self, AccountError, Outside, Progress, Report, Settings, Wish, suspects};
 use crate::config::{Account, Config};
 use crate::daemon::hook;
 use crate::local::fs::RealFs;
@@ -159,6 +159,7 @@ fn failure(error: &AccountError) -> Failure {
         AccountError::Remote(RemoteError::Connect { .. }) => {
             failure.advise("check host, port and tls, and whether this machine is online")
         }
+        AccountError::Remote(RemoteError::Tls { why, .. }) if why.contains("pinned") => failure,
         AccountError::Remote(RemoteError::Tls { .. }) => failure
             .advise("if the server has a certificate of its own, name it with tls_ca or tls_pin"),
         _ => failure,
@@ -308,13 +309,17 @@ fn view(account: &Account, store: &Store) -> Result<StatusView, StateError> {
         })
     });
     let (last_run, skipped) = last_run(store)?.unzip();
+    let skipped: Vec<Named> = skipped.unwrap_or_default();
+    // What connections were lost at, also where the last run did not ask for it.
+    let lost = suspects::named(store)?.into_iter().map(|(_, what, why)| self::skipped(&what, &why));
+    let lost: Vec<Named> = lost.filter(|named| !skipped.contains(named)).collect();
     Ok(StatusView {
         last_run,
         mailboxes: counts.mailboxes,
         messages: counts.messages.saturating_sub(counts.unsettled + counts.new_remotes),
         waiting: counts.unsettled + counts.new_remotes,
         set_aside,
-        problems: problems.chain(skipped.into_iter().flatten()).collect(),
+        problems: problems.chain(skipped).chain(lost).collect(),
         holds: store.holds()?.iter().map(|hold| holds::view(account, hold)).collect(),
         ..empty_view(account)
     })

@@ -187,7 +187,9 @@ fn host(s: Section<'_>, c: &mut Complaints<'_>) -> Option<String> {
     } else {
         return Some(text.to_owned());
     };
-    c.at(item.at, format!("\"host\" {wrong}, not {}", quoted(text)));
+    // Before an @ may stand a password.
+    let shown = if text.contains('@') { String::new() } else { format!(", not {}", quoted(text)) };
+    c.at(item.at, format!("\"host\" {wrong}{shown}"));
     None
 }
 

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::account::{self, KEYS, LATER, path_of};
 use super::document::{At, Complaints, Section, quoted};
 use super::maildrop;
-use super::{Account, Config, ConfigError, Env, Maildrop, Problem, paths};
+use super::{Account, Config, ConfigError, Env, Maildrop, Problem, SecretSource, paths};
 use crate::reconcile::types::printable;
 
 /// The largest config file that is read, in bytes.
@@ -28,7 +28,7 @@ pub(super) fn load(explicit: Option<&Path>, env: &Env) -> Result<Config, ConfigE
         return Err(fail(Path::new("config.toml"), text.to_owned()));
     };
     let read = || -> std::io::Result<(Zeroizing<String>, u32)> {
-        let file = std::fs::File::open(&path)?;
+        let file = super::strict::open_file(&path)?;
         let meta = file.metadata()?;
         if meta.len() > FILE_LIMIT {
             return Err(std::io::Error::other("is larger than 1 MiB"));
@@ -44,7 +44,14 @@ pub(super) fn load(explicit: Option<&Path>, env: &Env) -> Result<Config, ConfigE
         };
         fail(&path, format!("cannot be read: {error}{hint}"))
     })?;
-    parse(&text, &path, mode, env)
+    let config = parse(&text, &path, mode, env)?;
+    for account in &config.accounts {
+        if let SecretSource::Env(name) = &account.secret {
+            super::child::keep_secret(name);
+        }
+    }
+    let problems = super::strict::problems(&config);
+    if problems.is_empty() { Ok(config) } else { Err(ConfigError { path, problems }) }
 }
 
 /// As [`Config::parse`].

@@ -5,12 +5,14 @@
 //! there but in the places that [`SecretSource`] names, until somebody signs in.
 
 mod account;
+pub mod child;
 mod document;
 mod file;
 mod maildrop;
 pub mod paths;
 pub mod pattern;
 pub mod secret;
+mod strict;
 #[cfg(test)]
 mod tests;
 pub mod units;

@@ -4,12 +4,13 @@ use std::fmt;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 use zeroize::Zeroizing;
 
+use super::child;
 use crate::reconcile::types::printable;
 
 /// How long a `password_command` may take: a person may have to unlock something first.
@@ -212,8 +213,13 @@ impl SecretSource {
 /// The file's first bytes and its permission bits, both of the same open file.
 fn read(path: &Path) -> Result<(Zeroizing<Vec<u8>>, u32), SecretError> {
     let failed = |source| SecretError::Read { path: path.to_owned(), source };
-    let file = std::fs::File::open(path).map_err(failed)?;
-    let mode = file.metadata().map_err(failed)?.mode() & 0o7777;
+    let file = super::strict::open_file(path).map_err(failed)?;
+    let meta = file.metadata().map_err(failed)?;
+    if !super::strict::is_trusted_owner(&meta) {
+        let words = format!("belongs to user {}", meta.uid());
+        return Err(failed(io::Error::new(io::ErrorKind::PermissionDenied, words)));
+    }
+    let mode = meta.mode() & 0o7777;
     // Room for all of it at once: growing would leave unwiped copies behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(OUTPUT_LIMIT as usize + 2));
     file.take(OUTPUT_LIMIT + 1).read_to_end(&mut bytes).map_err(failed)?;
@@ -232,13 +238,11 @@ fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretError> {
 /// Runs a program and returns what it printed.
 async fn run(argv: &[String], limit: Duration) -> Result<Zeroizing<Vec<u8>>, SecretError> {
     let program = argv.first().cloned().unwrap_or_default();
-    let mut command = Command::new(&program);
-    command.args(argv.get(1..).unwrap_or_default());
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut command = tokio::process::Command::from(command);
-    command.kill_on_drop(true);
+    let mut command = child::command(&program, argv.get(1..).unwrap_or_default());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let failed = |source| SecretError::Start { program: program.clone(), source };
     let mut child = command.spawn().map_err(failed)?;
+    let mut group = child::Group::of(&child);
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let mut printed = Zeroizing::new(Vec::with_capacity(OUTPUT_LIMIT as usize + 2));
     let mut complained = Vec::new();
@@ -263,6 +267,7 @@ async fn run(argv: &[String], limit: Duration) -> Result<Zeroizing<Vec<u8>>, Sec
     let Ok(status) = ended.await else {
         return Err(SecretError::TimedOut { program, limit });
     };
+    group.ended();
     let status = status.map_err(failed)?;
     if !status.success() {
         let stderr = shortened(&complained);

@@ -3,19 +3,24 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::process::Command;
 
 use crate::account::Report;
-use crate::config::{Account, SecretSource};
+use crate::config::Account;
+use crate::config::child::{self, Ended};
 use crate::reconcile::types::{MailboxName, printable};
 
 /// How long a program may take before it is stopped.
 const LIMIT: Duration = Duration::from_secs(600);
+
+/// How long a variable may be, in bytes: the system allows 128 KiB.
+const VARIABLE_MAX: usize = 48 << 10;
 
 /// Which program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,10 +177,12 @@ pub async fn run_all(account: &Account, report: &Report) {
 /// `MAILTIDE_HOLD` (its id), `MAILTIDE_KIND`, `MAILTIDE_SIDE`, `MAILTIDE_COUNT` (messages) and
 /// `MAILTIDE_MAILBOX` (empty for the whole account); for the others with `MAILTIDE_MAILBOXES`
 /// (one path per line), `MAILTIDE_NEW` (messages that came down) and, for `new_mail`,
-/// `MAILTIDE_FILES` (their files, one per line). What it does wrong is said, and changes nothing.
+/// `MAILTIDE_FILES` (their files, one per line). On standard input are all files (`new_mail`) or
+/// mailboxes, each with a NUL behind it; where a variable does not hold all of them,
+/// `MAILTIDE_CUT` is set. What it does wrong is said, and changes nothing.
 async fn run(when: When, account: &Account, batch: &Batch) {
     for hold in &batch.holds {
-        run_with(when, account, |command| {
+        run_with(when, account, &[], |command| {
             command.env("MAILTIDE_HOLD", &hold.id).env("MAILTIDE_KIND", hold.kind);
             command.env("MAILTIDE_SIDE", hold.side).env("MAILTIDE_MAILBOX", &hold.mailbox);
             command.env("MAILTIDE_COUNT", hold.count.to_string());
@@ -185,33 +192,63 @@ async fn run(when: When, account: &Account, batch: &Batch) {
     if when == When::Hold {
         return;
     }
-    let mailboxes: Vec<&str> = batch.mailboxes.iter().map(|name| name.as_str()).collect();
-    run_with(when, account, |command| {
-        command.env("MAILTIDE_MAILBOXES", mailboxes.join("\n"));
+    let mailboxes: Vec<&[u8]> =
+        batch.mailboxes.iter().map(|name| name.as_str().as_bytes()).collect();
+    let files: Vec<&[u8]> = batch.files.iter().map(|file| file.as_os_str().as_bytes()).collect();
+    let all = if when == When::NewMail { &files } else { &mailboxes };
+    let input = all.iter().flat_map(|item| [item, &b"\0"[..]].concat()).collect::<Vec<u8>>();
+    run_with(when, account, &input, |command| {
+        let (names, cut) = lines(&mailboxes);
+        command.env("MAILTIDE_MAILBOXES", names);
         command.env("MAILTIDE_NEW", batch.new.to_string());
+        let mut is_cut = cut;
         if when == When::NewMail {
-            let files: Vec<_> = batch.files.iter().map(|file| file.as_os_str()).collect();
-            command.env("MAILTIDE_FILES", files.join("\n".as_ref()));
+            let (names, cut) = lines(&files);
+            command.env("MAILTIDE_FILES", names);
+            is_cut |= cut;
+        }
+        if is_cut {
+            command.env("MAILTIDE_CUT", "1");
         }
     })
     .await;
 }
 
-async fn run_with(when: When, account: &Account, tell: impl FnOnce(&mut Command)) {
+/// Items as lines of a variable, and whether some are left out: those that hold control
+/// characters, which could pass for others, and what would make the environment too large.
+fn lines(items: &[&[u8]]) -> (OsString, bool) {
+    let (mut text, mut cut) = (Vec::new(), false);
+    for item in items {
+        if text.len() + item.len() > VARIABLE_MAX || item.iter().any(u8::is_ascii_control) {
+            cut = true;
+            continue;
+        }
+        if !text.is_empty() {
+            text.push(b'\n');
+        }
+        text.extend_from_slice(item);
+    }
+    (OsString::from_vec(text), cut)
+}
+
+async fn run_with(when: When, account: &Account, input: &[u8], tell: impl FnOnce(&mut Command)) {
     let [program, arguments @ ..] = when.program(account) else { return };
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+    let mut command = child::command(program, arguments);
     command.env("MAILTIDE_ACCOUNT", &account.name);
     tell(&mut command);
-    if let SecretSource::Env(name) = &account.secret {
-        // The password is nobody else's business.
-        command.env_remove(name);
-    }
     let (key, shown) = (when.key(), printable(program));
-    match tokio::time::timeout(LIMIT, command.status()).await {
-        Ok(Ok(status)) if status.success() => {}
-        Ok(Ok(status)) => tracing::warn!("{key}: {shown} ended with {status}"),
-        Ok(Err(error)) => tracing::warn!("{key}: cannot run {shown}: {error}"),
-        Err(_) => tracing::warn!("{key}: {shown} took over {} s", LIMIT.as_secs()),
+    match child::run(command, input, LIMIT).await {
+        Ok(Ended { status: Some(status), printed }) => {
+            let printed = printable(&printed);
+            let colon = if printed.is_empty() { "" } else { ": " };
+            match status.success() {
+                true => tracing::debug!("{key}: {shown}{colon}{printed}"),
+                false => tracing::warn!("{key}: {shown} ended with {status}{colon}{printed}"),
+            }
+        }
+        Ok(Ended { status: None, .. }) => {
+            tracing::warn!("{key}: {shown} took over {} s", LIMIT.as_secs());
+        }
+        Err(error) => tracing::warn!("{key}: cannot run {shown}: {error}"),
     }
 }

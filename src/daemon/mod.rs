@@ -1,6 +1,7 @@
 //! `mailtide run`: every account kept in step for as long as the machine is on.
 //!
-//! One thread an account, each with its [task](task); they share nothing but the
+//! Two threads an account: one for its [task](task), which listens and decides, and one for its
+//! [worker](worker), which may have to wait for the disk. Accounts share nothing but the
 //! [board](state) that shows how they stand. Whatever happens (an event in the Maildir, a word
 //! of the server, time, a person) is a [cause](cause), and the answer to every cause is the
 //! same run. There is no second way of syncing.
@@ -10,6 +11,7 @@ pub mod cause;
 pub mod control;
 pub mod files;
 pub mod hook;
+mod kept;
 pub mod progress;
 mod pulls;
 pub mod push;
@@ -18,6 +20,7 @@ pub mod systemd;
 pub mod task;
 pub mod volume;
 pub mod wake;
+pub mod worker;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -78,6 +81,8 @@ struct Handle {
 pub struct Shared {
     /// Where the stores lie.
     pub state_dir: PathBuf,
+    /// The config file, as the system calls it.
+    pub config: PathBuf,
     /// How the accounts stand.
     pub board: Arc<Board>,
     accounts: Mutex<BTreeMap<String, Handle>>,
@@ -149,7 +154,9 @@ impl Daemon {
         let state_dir = config.state_dir.clone();
         let manager = Arc::new(Manager::of_environment());
         let board = Board::new();
-        let shared = Shared { state_dir: state_dir.clone(), board, accounts: Mutex::default() };
+        let file = std::fs::canonicalize(&config.path).unwrap_or_else(|_| config.path.clone());
+        let accounts = Mutex::default();
+        let shared = Shared { state_dir: state_dir.clone(), config: file, board, accounts };
         Self { shared: Arc::new(shared), events, inbox, state_dir, manager }
     }
 

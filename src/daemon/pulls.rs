@@ -11,20 +11,27 @@ use super::hook::Hooks;
 use super::progress;
 use super::state::State;
 use super::task::{End, Failure, Task, Wanted, skipped};
+use super::worker::{Place, Worker};
 use crate::account::{Outside, Report, Settings, Wish, maildrop};
 use crate::config::{Maildrop, Secret};
 
 impl Task {
     /// Pulls until something else is wanted, or it fails.
-    pub(super) async fn pulls(&self, terms: &Maildrop, backoff: &mut Backoff) -> End {
-        match self.pull_on(terms, backoff).await {
+    pub(super) async fn pulls(&self, place: Place, terms: &Maildrop, backoff: &mut Backoff) -> End {
+        match self.pull_on(place, terms, backoff).await {
             Ok(()) => End::Wanted,
             Err(end) => end,
         }
     }
 
-    async fn pull_on(&self, terms: &Maildrop, backoff: &mut Backoff) -> Result<(), End> {
+    async fn pull_on(
+        &self,
+        place: Place,
+        terms: &Maildrop,
+        backoff: &mut Backoff,
+    ) -> Result<(), End> {
         let hooks = Hooks::new(&self.account);
+        let worker = self.worker(place)?;
         let mut secret = None;
         let mut causes = Merged::from([Cause::Start]);
         while self.now_wanted() == Wanted::Running {
@@ -38,7 +45,7 @@ impl Task {
                 });
             }
             let Some(secret) = &secret else { return Ok(()) };
-            let Some(report) = self.pull(terms, secret, &hooks, &causes).await? else {
+            let Some(report) = self.pull(terms, secret, (&hooks, &worker), &causes).await? else {
                 return Ok(());
             };
             backoff.reset();
@@ -53,7 +60,7 @@ impl Task {
         &self,
         terms: &Maildrop,
         secret: &Secret,
-        hooks: &Hooks,
+        (hooks, worker): (&Hooks, &Worker<()>),
         causes: &Merged,
     ) -> Result<Option<Report>, End> {
         self.state(State::Syncing, None, None);
@@ -61,8 +68,11 @@ impl Task {
         let settings = Settings::of(&self.account, &self.state_dir, secret.expose());
         let progress = progress::onto(&self.board, &self.account.name);
         let outside = Outside { progress, stop: Arc::clone(&stop), ..self.outside.clone() };
-        let (started, words, wish) = (Instant::now(), cause::words(causes), Wish::default());
-        let pull = Box::pin(maildrop::pull(settings, terms.clone(), outside, &wish, &words));
+        let (started, words) = (Instant::now(), cause::words(causes));
+        let (terms, why) = (terms.clone(), words.clone());
+        let pull = worker.call(async move |_: &mut ()| {
+            Box::pin(maildrop::pull(settings, terms, outside, &Wish::default(), &why)).await
+        });
         let (report, result) = tokio::select! {
             done = self.alive(pull) => done,
             () = self.must_end(&stop) => {

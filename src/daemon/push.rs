@@ -13,14 +13,19 @@ use tokio::time::{Instant, timeout_at};
 use super::backoff::Backoff;
 use super::cause::{Cause, Causes};
 use super::state::Board;
-use crate::account::{AccountError, Listener, Listens, Outside, Settings, Trouble};
+use crate::account::{AccountError, Listener, Listens, Outside, RENEWAL, Settings, Trouble};
 use crate::reconcile::types::MailboxName;
 
-/// Servers and routers forget a silent connection after 10 minutes at the earliest that is
-/// seen in the field (RFC 2177 allows 29).
-pub const RENEWAL: Duration = Duration::from_secs(9 * 60);
 /// Mailboxes that are listened to by IDLE, however many connections there may be.
 const IDLE_MAX: usize = 6;
+
+/// An IDLE that the server ends sooner than this by itself has ended early.
+const EARLY: Duration = Duration::from_secs(10);
+/// After so many in a row there is no use in listening: the connection is made anew, later and
+/// later, and the account is polled meanwhile. Before each of them is a wait, twice as long each
+/// time (hazard 106).
+const EARLY_MOST: u32 = 5;
+const EARLY_WAIT: Duration = Duration::from_secs(1);
 
 /// Connections that are told to go may take so long to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -153,14 +158,30 @@ impl Ears {
 
     /// Passes on what is heard until the connection ends; none where that was wanted.
     async fn follow(&self, mut listener: Listener, backoff: &mut Backoff) -> Option<AccountError> {
+        let mut early = 0;
         loop {
+            let begun = Instant::now();
             let mut news = || self.causes.nudge(Cause::Server);
             let heard = tokio::select! {
                 heard = listener.listen(RENEWAL, &mut news) => Some(heard),
                 () = self.told_to_stop() => None,
             };
             match heard {
-                Some(Ok(())) => backoff.reset(),
+                Some(Ok(())) if listener.listens() == Listens::One && begun.elapsed() < EARLY => {
+                    early += 1;
+                    if early > EARLY_MOST {
+                        listener.close().await;
+                        return Some(Listener::ended_early());
+                    }
+                    tokio::select! {
+                        () = tokio::time::sleep(EARLY_WAIT * (1 << early) / 2) => {}
+                        () = self.told_to_stop() => {}
+                    }
+                }
+                Some(Ok(())) => {
+                    early = 0;
+                    backoff.reset();
+                }
                 Some(Err(error)) => return Some(error),
                 None => {
                     listener.close().await;

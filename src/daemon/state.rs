@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -95,6 +95,10 @@ impl View {
     }
 }
 
+/// A worker that shows no sign of life for so long hangs. It may be silent as long as one call to
+/// a slow disk takes, or one file to read, and a restart makes neither faster.
+const HANGS: Duration = Duration::from_secs(60 * 60);
+
 /// All accounts. Whoever is interested waits for a change.
 #[derive(Debug, Default)]
 pub struct Board {
@@ -106,7 +110,10 @@ pub struct Board {
 struct Inner {
     version: u64,
     views: BTreeMap<String, View>,
-    alive: BTreeMap<String, std::time::Instant>,
+    /// When the loop of an account went round last.
+    alive: BTreeMap<String, Instant>,
+    /// When the worker of an account that has work showed a sign of life last.
+    at_work: BTreeMap<String, Instant>,
     /// Runs and attempts of all accounts, numbered as they begin; never the same number again,
     /// also where an account is let go and begun anew.
     begun: u64,
@@ -173,6 +180,7 @@ impl Board {
         let mut inner = self.lock();
         inner.views.remove(account);
         inner.alive.remove(account);
+        inner.at_work.remove(account);
         inner.version += 1;
         self.changed.notify_all();
     }
@@ -195,12 +203,30 @@ impl Board {
 
     /// The loop of an account goes round.
     pub fn beat(&self, account: &str) {
-        self.lock().alive.insert(account.to_owned(), std::time::Instant::now());
+        self.lock().alive.insert(account.to_owned(), Instant::now());
     }
 
-    /// Whether every account has shown a sign of life within this time.
+    /// When the loop of an account went round last.
+    #[must_use]
+    pub fn last_beat(&self, account: &str) -> Option<Instant> {
+        self.lock().alive.get(account).copied()
+    }
+
+    /// The worker of an account has work, and goes on with it.
+    pub fn works(&self, account: &str) {
+        self.lock().at_work.insert(account.to_owned(), Instant::now());
+    }
+
+    /// The worker of an account has no work.
+    pub fn rests(&self, account: &str) {
+        self.lock().at_work.remove(account);
+    }
+
+    /// Whether every account has shown a sign of life within this time, and no worker hangs.
     #[must_use]
     pub fn is_alive(&self, within: Duration) -> bool {
-        self.lock().alive.values().all(|at| at.elapsed() < within)
+        let inner = self.lock();
+        inner.alive.values().all(|at| at.elapsed() < within)
+            && inner.at_work.values().all(|at| at.elapsed() < within.max(HANGS))
     }
 }

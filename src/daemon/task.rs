@@ -1,5 +1,9 @@
 //! The task of one account: connect, sync, wait for causes; after trouble, wait and begin anew.
+//! It never waits for the disk: what does is done by its [worker](super::worker).
 
+use std::convert::Infallible;
+use std::future::pending;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,15 +11,17 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 
+use super::ACCOUNT_THREAD;
 use super::backoff::Backoff;
 use super::cause::{self, Cause, Causes, Merged};
-use super::files::Files;
 use super::hook::Hooks;
+use super::kept::{Kept, Look};
 use super::progress;
-use super::push::{Push, RENEWAL};
+use super::push::Push;
 use super::state::{Board, State, View};
 use super::volume::Volume;
-use crate::account::{AccountError, Live, Outside, Report, Settings, Trouble, Wish};
+use super::worker::{Badge, Place, Worker};
+use crate::account::{AccountError, Outside, RENEWAL, Report, Settings, Trouble};
 use crate::config::{Account, SecretError};
 use crate::reconcile::types::printable;
 
@@ -25,6 +31,11 @@ const SLOW_POLL: Duration = Duration::from_secs(30 * 60);
 /// twice as long each time: a storm is few runs, and a slow connection no storm.
 const AT_ONCE: u32 = 4;
 const STORM: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(160));
+/// After so many looks in a row that were asked for by the server alone and found nothing, the next
+/// ones wait: so long at first and twice as long each time. It ends when a look finds something, or
+/// the server is quiet for as long as the wait (hazard 106).
+const FRUITLESS: u32 = 3;
+const FRUITLESS_WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// How long a run may go on after the end was asked for; what it has in hand is safe at any
 /// point, since it could be killed there as well.
 const GRACE: Duration = Duration::from_secs(4);
@@ -104,6 +115,13 @@ impl From<SecretError> for Failure {
     }
 }
 
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        let text = format!("the system gives no thread: {error}");
+        Self { trouble: Trouble::Person, text, words: None, wait: None }
+    }
+}
+
 impl<E: Into<Failure>> From<E> for End {
     fn from(error: E) -> Self {
         Self::Trouble(error.into())
@@ -115,16 +133,16 @@ impl Task {
     ///
     /// # Errors
     /// The system gives no runtime.
-    pub fn run(&self) -> std::io::Result<()> {
+    pub fn run(&self) -> io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let local = tokio::task::LocalSet::new();
-        runtime.block_on(local.run_until(self.serve()));
+        runtime.block_on(local.run_until(self.serve(Place::Thread)));
         // A hook that is still running is ended with it.
         Ok(())
     }
 
-    /// The same, on the local task set of the caller.
-    pub async fn serve(&self) {
+    /// The same, on the local task set of the caller. The disk is worked on at that place.
+    pub async fn serve(&self, place: Place) {
         let mut backoff = Backoff::default();
         self.beat();
         loop {
@@ -138,8 +156,8 @@ impl Task {
                 Wanted::Running => {}
             }
             let life = match &self.account.maildrop {
-                Some(terms) => Box::pin(self.pulls(terms, &mut backoff)).await,
-                None => Box::pin(self.live(&mut backoff)).await,
+                Some(terms) => Box::pin(self.pulls(place, terms, &mut backoff)).await,
+                None => Box::pin(self.live(place, &mut backoff)).await,
             };
             match life {
                 End::Wanted | End::Cut | End::Moved => {}
@@ -181,47 +199,86 @@ impl Task {
     }
 
     /// From sign-in to whatever ends it.
-    async fn live(&self, backoff: &mut Backoff) -> End {
+    async fn live(&self, place: Place, backoff: &mut Backoff) -> End {
+        let worker = match self.worker(place) {
+            Ok(worker) => worker,
+            Err(error) => return error.into(),
+        };
+        let end = self.live_on(&worker, backoff).await;
+        let says_goodbye = matches!(end, End::Wanted | End::Moved);
+        let closed = async {
+            if says_goodbye {
+                worker
+                    .call(async |kept: &mut Option<Kept>| Box::pin(Kept::close(kept.take())).await)
+                    .await;
+            }
+            // What it holds has to be free before another life begins.
+            worker.end().await;
+        };
+        if !matches!(end, End::Cut) {
+            let _ = self.alive(tokio::time::timeout(GRACE, closed)).await;
+        }
+        end
+    }
+
+    async fn live_on(&self, worker: &Worker<Option<Kept>>, backoff: &mut Backoff) -> End {
         self.board.begin(&self.account.name);
         self.state(State::Connecting, None, None);
         let stop = Arc::new(AtomicBool::new(false));
         let opened = tokio::select! {
-            opened = self.alive(self.open(&stop)) => opened,
+            opened = self.alive(self.open(worker, &stop)) => opened,
             () = self.other_than(Wanted::Running) => return End::Wanted,
         };
-        let (mut live, settings, outside) = match opened {
+        let (settings, outside) = match opened {
             Ok(opened) => opened,
             Err(end) => return end,
         };
         let mut session = Open {
             task: self,
-            files: Files::new(&self.causes),
+            worker,
             push: Push::start(&settings, &outside, &self.causes, &self.board),
             hooks: Hooks::new(&self.account),
             stop,
             backoff,
             streak: 0,
+            fruitless: 0,
+            looked: tokio::time::Instant::now(),
             due: tokio::time::Instant::now(),
             spoke: tokio::time::Instant::now(),
         };
-        let end = match session.follow(&live) {
-            Ok(()) => session.serve(&mut live).await,
-            Err(error) => error.into(),
-        };
+        let end = session.serve().await;
         session.push.stop().await;
-        if matches!(end, End::Wanted | End::Moved) {
-            live.close().await;
-        }
         end
     }
 
-    async fn open(&self, stop: &Arc<AtomicBool>) -> Result<(Live, Settings, Outside), End> {
+    async fn open(
+        &self,
+        worker: &Worker<Option<Kept>>,
+        stop: &Arc<AtomicBool>,
+    ) -> Result<(Settings, Outside), End> {
         let secret = self.account.secret.fetch().await?;
         let settings = Settings::of(&self.account, &self.state_dir, secret.expose());
         let progress = progress::onto(&self.board, &self.account.name);
         let outside = Outside { progress, stop: Arc::clone(stop), ..self.outside.clone() };
-        let live = Live::open(settings.clone(), outside.clone(), "start").await?;
-        Ok((live, settings, outside))
+        let (with, causes) = ((settings.clone(), outside.clone()), self.causes.clone());
+        let opened = worker.call(async move |kept: &mut Option<Kept>| {
+            *kept = Some(Kept::open(with.0, with.1, &causes).await?);
+            Ok::<(), AccountError>(())
+        });
+        opened.await?;
+        Ok((settings, outside))
+    }
+
+    /// Whoever works on the disk for this account.
+    pub(super) fn worker<S: Default + 'static>(&self, place: Place) -> io::Result<Worker<S>> {
+        let badge = Badge {
+            thread: format!("{ACCOUNT_THREAD}{}", self.account.name),
+            account: self.account.name.clone(),
+            volume: self.volume.clone(),
+            board: Arc::clone(&self.board),
+            beat: self.beat,
+        };
+        Worker::start(place, badge)
     }
 
     pub(super) fn now_wanted(&self) -> Wanted {
@@ -318,13 +375,16 @@ impl Task {
 /// A signed-in account.
 struct Open<'a> {
     task: &'a Task,
-    files: Files,
+    worker: &'a Worker<Option<Kept>>,
     push: Push,
     hooks: Hooks,
     stop: Arc<AtomicBool>,
     backoff: &'a mut Backoff,
     /// Runs at whose end the cause of another was there already.
     streak: u32,
+    /// Looks in a row that the server alone asked for, and that found nothing; the end of the last.
+    fruitless: u32,
+    looked: tokio::time::Instant,
     /// When the server is asked, whatever happens on the disk meanwhile.
     due: tokio::time::Instant,
     /// When something was said to the server last.
@@ -332,77 +392,79 @@ struct Open<'a> {
 }
 
 impl Open<'_> {
-    async fn serve(&mut self, live: &mut Live) -> End {
+    async fn serve(&mut self) -> End {
+        match self.serve_on().await {
+            Err(end) => end,
+            Ok(never) => match never {},
+        }
+    }
+
+    async fn serve_on(&mut self) -> Result<Infallible, End> {
         let mut causes = Merged::from([Cause::Start]);
         loop {
-            if !live.is_current() {
-                return End::Moved;
-            }
-            live.hint(self.files.hints());
             let in_doubt = causes.contains(&Cause::Resumed) || causes.contains(&Cause::Network);
-            if in_doubt && let Err(error) = self.task.alive(live.prove()).await {
-                return error.into();
-            }
-            match self.needs_run(live, &causes).await {
-                Ok(true) => {
-                    if let Err(end) = self.sync(live, &causes).await {
-                        return end;
-                    }
+            // What only happened on disk may be our own doing: then the server is not asked.
+            let only_disk = causes == Merged::from([Cause::Files]);
+            let look = async move |kept: &mut Kept| kept.look(in_doubt, only_disk).await;
+            match self.on_disk(look).await?? {
+                Look::Moved => return Err(End::Moved),
+                Look::News => {
+                    self.sync(&causes).await?;
                     self.weather().await;
                 }
-                // A directory that is no mailbox yet is watched, too: its parts come one by one.
-                Ok(false) => {
-                    self.streak = 0;
-                    if let Err(error) = self.follow(live) {
-                        return error.into();
-                    }
-                }
-                Err(error) => return error.into(),
+                Look::Nothing => self.streak = 0,
             }
-            live.rest();
-            causes = match self.next(live).await {
-                Ok(causes) => causes,
-                Err(end) => return end,
-            };
+            let blind = self.on_disk(async |kept: &mut Kept| kept.rest()).await?;
+            let next = self.next(blind).await?;
+            causes = self.pace(next).await?;
         }
     }
 
-    /// What only happened on disk may be our own doing: then the server is not asked.
-    async fn needs_run(&self, live: &mut Live, causes: &Merged) -> Result<bool, AccountError> {
-        if *causes != Merged::from([Cause::Files]) {
-            return Ok(true);
+    /// Has something done by the worker, and gives it up after a while once the end is wanted.
+    async fn on_disk<T, J>(&self, job: J) -> Result<T, End>
+    where
+        T: Send + 'static,
+        J: AsyncFnOnce(&mut Kept) -> T + Send + 'static,
+    {
+        let done = self.worker.call(async move |kept: &mut Option<Kept>| match kept {
+            Some(kept) => job(kept).await,
+            // Nothing is asked before it is open, or after it was closed.
+            None => pending().await,
+        });
+        tokio::select! {
+            done = self.task.alive(done) => Ok(done),
+            () = self.task.must_end(&self.stop) => Err(End::Cut),
         }
-        self.task.alive(live.has_news_on_disk()).await
     }
 
-    async fn sync(&mut self, live: &mut Live, causes: &Merged) -> Result<(), End> {
+    async fn sync(&mut self, causes: &Merged) -> Result<(), End> {
         let task = self.task;
         task.board.begin(&task.account.name);
         task.state(State::Syncing, None, None);
-        let (started, wish) = (Instant::now(), Wish::default());
-        let words = cause::words(causes);
-        let done = tokio::select! {
-            done = task.alive(live.run(&words, &wish)) => Some(done),
-            () = task.must_end(&self.stop) => None,
-        };
-        let Some((report, result)) = done else {
+        let (started, words) = (Instant::now(), cause::words(causes));
+        let why = words.clone();
+        let run = self.on_disk(async move |kept: &mut Kept| Box::pin(kept.run(&why)).await).await;
+        let (report, result) = run.inspect_err(|_| {
             tracing::info!("stopped in the middle of a run");
-            return Err(End::Cut);
-        };
+        })?;
         task.tell(&words, &report, started.elapsed());
         self.hooks.tell(&report);
-        result?;
+        let held = result?;
         if self.stop.load(Ordering::Relaxed) {
             // Whatever is wanted by now, this life does nothing more.
             return Err(End::Wanted);
         }
         self.backoff.reset();
+        self.looked = tokio::time::Instant::now();
+        self.fruitless = match *causes == Merged::from([Cause::Server]) {
+            _ if report.done() > 0 => 0,
+            true => self.fruitless.saturating_add(1),
+            false => self.fruitless,
+        };
         let poll = if self.push.hears_all() { SLOW_POLL } else { task.account.poll };
         self.spoke = tokio::time::Instant::now();
         self.due = self.spoke + poll.mul_f64(0.9 + fastrand::f64() / 5.0);
         report.touched.iter().for_each(|mailbox| self.push.attend(mailbox));
-        self.follow(live)?;
-        let held = live.held()?;
         match held {
             0 => task.ends(State::InStep, None, skipped(&report)),
             _ => task.ends(State::Held, None, Some("`mailtide holds` shows what".to_owned())),
@@ -430,18 +492,33 @@ impl Open<'_> {
         task.alive(waited).await;
     }
 
-    /// Watches the directories that there are now.
-    fn follow(&mut self, live: &Live) -> Result<(), AccountError> {
-        self.files.follow(live.directories()?);
-        Ok(())
+    /// Lets a server wait that tells of news which are none; any other cause is taken at once.
+    async fn pace(&mut self, mut causes: Merged) -> Result<Merged, End> {
+        let task = self.task;
+        let Some(doublings) = self.fruitless.checked_sub(FRUITLESS) else { return Ok(causes) };
+        let wait = FRUITLESS_WAIT.0.saturating_mul(1 << doublings.min(16)).min(FRUITLESS_WAIT.1);
+        if self.looked.elapsed() >= 2 * wait {
+            self.fruitless = 0;
+        }
+        while causes == Merged::from([Cause::Server]) && self.looked.elapsed() < wait {
+            let due = self.looked + wait;
+            let waited = async {
+                tokio::select! {
+                    () = task.other_than(Wanted::Running) => Err(End::Wanted),
+                    () = tokio::time::sleep_until(due) => Ok(Merged::new()),
+                    more = task.causes.next() => Ok(more),
+                }
+            };
+            causes.extend(task.alive(waited).await?);
+        }
+        Ok(causes)
     }
 
-    /// Waits for the next cause.
-    async fn next(&mut self, live: &mut Live) -> Result<Merged, End> {
+    /// Waits for the next cause, on the disk no longer than it may be blind.
+    async fn next(&mut self, blind: Option<Duration>) -> Result<Merged, End> {
         let task = self.task;
         loop {
             let renewal = tokio::time::sleep_until(self.spoke + RENEWAL);
-            let blind = [self.files.poll(), live.looks_again()].into_iter().flatten().min();
             let waited = async {
                 tokio::select! {
                     biased;
@@ -459,7 +536,7 @@ impl Open<'_> {
             match task.alive(waited).await? {
                 Some(causes) => return Ok(causes),
                 None => {
-                    live.stay_awake().await?;
+                    self.on_disk(async |kept: &mut Kept| kept.stay_awake().await).await??;
                     self.spoke = tokio::time::Instant::now();
                 }
             }

@@ -12,7 +12,6 @@ use super::keywords::KeywordTable;
 use super::name::{FileName, keyword_letters, split, system_flags, with_flags};
 use super::root::Root;
 use super::scan::Listed;
-use super::trash::TrashOutcome;
 
 /// The outcome of a change of name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,11 +122,8 @@ impl Root {
         self.sync_dirs(to)?;
         let (stem, info) = (stem.clone(), info.to_owned());
         let now = NowNamed { stem, in_new, info, stamp };
-        match self.trash(from, seen, self.fs.now_s())? {
-            TrashOutcome::Trashed(_) | TrashOutcome::Gone => {}
-            // Written to or renamed meanwhile: it stays, as a message of its own.
-            TrashOutcome::Changed | TrashOutcome::Moved(_) => {}
-        }
+        // Written to or renamed meanwhile, the source stays, as a message of its own.
+        self.trash(from, seen, self.fs.now_s())?;
         Ok(Changed::Changed(now))
     }
 

@@ -59,4 +59,4 @@ pub use root::{Root, RootOptions};
 pub use scan::{Entry, Listed, Listing};
 pub use trash::TrashOutcome;
 pub use walk::{LocalMailbox, Mailboxes};
-pub use whereabouts::{Found, Missing};
+pub use whereabouts::{Found, Missing, Unknown};

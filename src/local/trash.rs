@@ -141,14 +141,23 @@ impl Root {
                 target = Some(trash.to_owned());
             }
         }
+        self.remove_shell(mailbox, now_s)?;
+        self.remove_own(REMOVING)?;
+        Ok(target)
+    }
+
+    /// Removes what is left of a mailbox without its message directories. Until that is durable
+    /// the note of the removal stays: the shell alone would look like a disk that is not mounted
+    /// (hazard 59).
+    fn remove_shell(&self, mailbox: &MailboxName, now_s: i64) -> Result<(), LocalError> {
+        let dir = self.dir_of(mailbox);
         // Ours, and of no use without the mailbox.
         let id = dir.join(ID_FILE);
         if_there(self.fs.remove_file(&id)).at(Scope::Mailbox, "remove", &id)?;
-        self.fs.sync_dir(&dir).at(Scope::Mailbox, "sync", &dir)?;
-        self.remove_own(REMOVING)?;
+        if_there(self.fs.sync_dir(&dir)).at(Scope::Mailbox, "sync", &dir)?;
         if dir == self.path {
             // The INBOX of Maildir++: the root stays.
-            return Ok(target);
+            return Ok(());
         }
         match self.fs.remove_dir(&dir) {
             Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => {
@@ -162,7 +171,8 @@ impl Root {
                 ) => {}
             other => if_there(other).map(|_| ()).at(Scope::Mailbox, "remove", &dir)?,
         }
-        Ok(target)
+        let above = dir.parent().unwrap_or(&self.path);
+        if_there(self.fs.sync_dir(above)).map(|_| ()).at(Scope::Mailbox, "sync", above)
     }
 
     /// Finishes [`Self::trash_mailbox`] where it was interrupted; where messages lie in what is
@@ -186,7 +196,10 @@ impl Root {
                 make_dirs(self.fs.as_ref(), &dir.join(sub), Scope::Mailbox)?;
             }
         } else if subs < 2 {
-            self.trash_mailbox(&mailbox, self.fs.now_s())?;
+            let now_s = self.fs.now_s();
+            if self.trash_mailbox(&mailbox, now_s)?.is_none() {
+                self.remove_shell(&mailbox, now_s)?;
+            }
         }
         self.remove_own(REMOVING)
     }

@@ -13,6 +13,7 @@ use super::fs::{Kind, Meta, is_no_directory, may_be_link};
 use super::layout::Layout;
 use super::maildirpp::{self, FOLDER_MARK};
 use super::root::{Root, make_dirs};
+use super::whereabouts::Unknown;
 
 /// Deeper than this no mailbox is looked for (directory levels).
 const DEPTH_MAX: usize = 128;
@@ -42,14 +43,11 @@ pub struct Mailboxes {
     pub problems: Vec<LocalError>,
     /// Other users' directories that cannot be read: none of ours, and left alone.
     pub others: Vec<LocalError>,
-    /// Paths at which something is that could not be looked at, or is not what a mailbox is:
-    /// no mailbox at or below one of them may be called gone (hazard 62).
-    pub unknown: BTreeSet<PathBuf>,
+    /// Where something is that could not be looked at, or is not what a mailbox is.
+    pub unknown: Unknown,
     /// `Partial` when something could not be looked into and it cannot be told what: then no
     /// mailbox that is missing may be called gone.
     pub reach: Reach,
-    /// Whether mailboxes lie below one another: then so do those that are unknown.
-    nested: bool,
 }
 
 /// A directory on the way.
@@ -132,9 +130,8 @@ impl Root {
             foreign: Vec::new(),
             problems: Vec::new(),
             others: Vec::new(),
-            unknown: BTreeSet::new(),
+            unknown: Unknown::new(self.options.layout),
             reach: Reach::Complete,
-            nested: self.options.layout == Layout::Nested,
         };
         let mut way = Way::default();
         self.fs.refuse(BTreeSet::new());
@@ -376,10 +373,7 @@ impl Mailboxes {
     /// Whether the walk could not tell what is at this directory: a mailbox of it is not gone.
     #[must_use]
     pub fn is_unknown(&self, dir: &Path) -> bool {
-        match self.nested {
-            true => dir.ancestors().any(|above| self.unknown.contains(above)),
-            false => self.unknown.contains(dir),
-        }
+        self.unknown.covers(dir)
     }
 
     /// Names what is wrong with one path; what is elsewhere is looked at all the same.

@@ -4,12 +4,14 @@
 //! Only the same directory tells what is absent. It is known by a mark of ours in it
 //! (`.mailtide-id`); without a mark by its inodes, which another directory may be given again.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use crate::reconcile::types::{DirStamps, Home, Mailbox};
 
 use super::error::{At, LocalError, Scope, if_there};
 use super::fs::Kind;
+use super::layout::Layout;
 use super::root::Root;
 
 /// A directory that was found under the name of a mailbox.
@@ -32,6 +34,34 @@ pub enum Missing {
     Gone,
     /// It cannot be known where its mail is.
     Unknown(&'static str),
+}
+
+/// Paths of which a walk could not tell what is there: no mailbox at or below one of them may be
+/// called gone, or be made as a new one (hazards 62 and 74).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unknown {
+    paths: BTreeSet<PathBuf>,
+    /// Mailboxes lie below one another: then so do those that are unknown.
+    nested: bool,
+}
+
+impl Unknown {
+    pub(super) fn new(layout: Layout) -> Self {
+        Self { paths: BTreeSet::new(), nested: layout == Layout::Nested }
+    }
+
+    pub(super) fn insert(&mut self, path: PathBuf) {
+        self.paths.insert(path);
+    }
+
+    /// Whether it is not known what is at a directory.
+    #[must_use]
+    pub fn covers(&self, dir: &Path) -> bool {
+        match self.nested {
+            true => dir.ancestors().any(|above| self.paths.contains(above)),
+            false => self.paths.contains(dir),
+        }
+    }
 }
 
 impl Root {

@@ -1,7 +1,7 @@
 //! What two rows say of their messages, compared: the keys of [`super::pairing`], from the
 //! server's own name of a text down to its size and header.
 
-use super::types::Row;
+use super::types::{Journal, Row};
 
 /// Seconds within which the time of a file is that in its name.
 const MADE_WITHIN_S: u64 = 60;
@@ -25,7 +25,9 @@ pub(super) fn same_size_and_header(a: &Row, b: &Row) -> bool {
 
 /// A row whose message was surely on the server once.
 pub(super) fn has_been_remote(row: &Row) -> bool {
-    !row.weak && (row.remote.is_some() || row.base.is_some())
+    // In doubt with its root, and gone since: only what was there is remembered so.
+    let left = row.restated && row.local.is_none() && row.journal == Journal::Idle;
+    !row.weak && (row.remote.is_some() || row.base.is_some() || left)
 }
 
 /// The server says by its own names that the texts are one.

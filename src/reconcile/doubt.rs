@@ -3,7 +3,7 @@
 //! What was agreed on is known still. A new file that holds the text of such a message in
 //! another mailbox, while none in its own does, is that message, and was moved (hazard 64).
 
-use super::messages::{everything_is_identified, ready_for_additions, takes_files};
+use super::messages::{is_searched, ready_for_additions, takes_files};
 use super::pairing::{Cast, Class, class};
 use super::plan::Step;
 use super::types::{Flags, Journal, Reach, Row};
@@ -31,7 +31,7 @@ pub(super) fn refile(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
             None => {}
         }
     }
-    if !here || !everything_is_identified(cast) {
+    if !here || !is_searched(cast) {
         return;
     }
     let ready = ready_for_additions(cast);

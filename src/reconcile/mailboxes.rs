@@ -20,6 +20,15 @@ pub fn plan(world: &World) -> Vec<MailboxStep> {
 fn make(world: &World, view: &MailboxView) -> Option<MailboxStep> {
     let mailbox = &view.mailbox;
     let id = mailbox.id;
+    // What this run did not look for, on the side that lacks it, may be there (hazard 77).
+    let looked_for = match (mailbox.local, mailbox.remote) {
+        (false, true) => view.local_reach != Reach::Partial,
+        (true, false) => view.remote_reach != Reach::Partial,
+        _ => true,
+    };
+    if !looked_for {
+        return None;
+    }
     match (mailbox.base, mailbox.local, mailbox.remote) {
         (false, true, true) => Some(MailboxStep::Agree(id)),
         (false, false, true) => Some(MailboxStep::CreateLocal(id)),

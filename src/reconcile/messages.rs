@@ -17,6 +17,7 @@ pub fn plan(world: &World, plan: &mut Plan) {
     let here = world.disk_seen && world.mailboxes.values().all(|view| seen(view.local_reach));
     let there = world.mailboxes.values().all(|view| seen(view.remote_reach));
     let steps = &mut plan.steps;
+    pairing::reclaim(&mut cast, steps);
     pairing::pair_in_place(&mut cast, steps);
     if !world.policy.pull_only {
         doubt::refile(&mut cast, steps);
@@ -28,16 +29,15 @@ pub fn plan(world: &World, plan: &mut Plan) {
     }
     fetch(&mut cast, steps);
     if !world.policy.pull_only {
+        if there {
+            leave_superseded(&mut cast, steps);
+        }
         pairing::depart(&mut cast, steps);
         push(&mut cast, steps);
     }
     flags(&mut cast, steps);
-    if here {
-        remove_remote(&mut cast, steps);
-    }
-    if there {
-        remove_local(&mut cast, steps);
-    }
+    remove_remote(&mut cast, steps, here);
+    remove_local(&mut cast, steps, there);
     forget(&mut cast, steps);
 }
 
@@ -108,6 +108,11 @@ pub(super) fn everything_is_identified(cast: &Cast<'_>) -> bool {
     cast.world.mailboxes.values().all(whole) && cast.open(Class::RemoteNew).next().is_none()
 }
 
+/// The same, and none is left out: only then is what is in doubt known to be nowhere.
+pub(super) fn is_searched(cast: &Cast<'_>) -> bool {
+    !cast.world.unseen_arrivals && everything_is_identified(cast)
+}
+
 /// A server message that nobody has looked into yet.
 #[must_use]
 pub fn is_unknown(row: &Row) -> bool {
@@ -156,22 +161,37 @@ fn fetch(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
             // A mailbox that is new here gets its directory before the steps are taken.
             let view = cast.world.mailboxes.get(&row.mailbox);
             view.is_some_and(|view| (view.mailbox.local || !view.mailbox.base) && takes_files(view))
-                && !(doubt && cast.waits_for_doubt(row))
         })
+        .filter(|row| !(doubt && cast.waits_for_doubt(row)))
+        .filter(|row| !is_being_moved(cast, row) && !cast.waits_for_refused(row))
         .map(|row| row.id)
         .collect();
     steps.extend(wanted.into_iter().map(Step::Fetch));
 }
 
+/// Its file was moved away and the server was told, before the root was exchanged: whether that
+/// came to pass is seen first (hazard 72).
+fn is_being_moved(cast: &Cast<'_>, row: &Row) -> bool {
+    let claims = |claim: &Row| match claim.journal {
+        Journal::Moving { from, leaves, .. } => leaves && from == row.id,
+        _ => false,
+    };
+    row.restated
+        && cast
+            .open(Class::BothGone)
+            .any(|claim| pairing::is_claim(claim) && claims(claim) && !is_claim_void(cast, claim))
+}
+
 fn push(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
     let ready = ready_for_additions(cast);
-    let searched = everything_is_identified(cast);
+    let searched = is_searched(cast);
     let wanted: Vec<RowId> = cast
         .open(Class::LocalNew)
         .filter(|row| ready.contains(&row.mailbox) && !waits_for_a_late_append(cast.world, row))
         .filter(|row| !may_be_there(cast, row) && !may_come_down(cast, row))
         // What was numbered anew may have been moved to any mailbox (hazard 56).
         .filter(|row| searched || !pairing::is_in_doubt(row))
+        .filter(|row| !cast.may_be_unseen(row))
         .map(|row| row.id)
         .collect();
     cast.take(wanted.iter().copied());
@@ -237,9 +257,17 @@ fn flags(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
     }
 }
 
-fn remove_remote(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
+/// Whether the removal of a row waits for no mailbox: all were looked at, or it waited long enough.
+fn is_free(cast: &Cast<'_>, row: &Row, all_seen: bool) -> bool {
+    let waited = |view: &MailboxView| view.waited.contains(&row.id);
+    all_seen || cast.world.mailboxes.get(&row.mailbox).is_some_and(waited)
+}
+
+/// `here`: every directory was looked at.
+fn remove_remote(cast: &mut Cast<'_>, steps: &mut Vec<Step>, here: bool) {
     let policy = &cast.world.policy;
-    let gone: Vec<&Row> = cast.open(Class::LocalGone).collect();
+    let gone: Vec<&Row> =
+        cast.open(Class::LocalGone).filter(|row| is_free(cast, row, here)).collect();
     for row in gone {
         if row.journal == Journal::Moved {
             // Half of a move whose other half is a fact: no deletion, no policy.
@@ -280,23 +308,55 @@ fn removal(world: &World, row: &Row) -> RemoteRemoval {
     }
 }
 
-fn remove_local(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
-    // A new message that nobody has looked into yet could be where a departed one went.
-    if !everything_is_identified(cast) {
+/// `there`: every mailbox of the server was looked at.
+fn remove_local(cast: &mut Cast<'_>, steps: &mut Vec<Step>, there: bool) {
+    // A new message that nobody has looked into yet could be where a departed one went. Of what
+    // the server does not show nobody can tell: rows wait for that, but not for ever.
+    let whole =
+        |v: &MailboxView| v.shut || (v.remote_reach != Reach::Partial && v.remotes_beyond == 0);
+    // Nor of what came into a mailbox whose files cannot be looked at (hazard 87).
+    let identified = !cast.world.unseen_arrivals && cast.world.mailboxes.values().all(whole);
+    if !identified || cast.open(Class::RemoteNew).next().is_some() {
         return;
     }
-    let gone = cast.open(Class::RemoteGone).filter(|row| !could_be_taken_for(cast, row));
+    let gone = cast.open(Class::RemoteGone).filter(|row| is_free(cast, row, there));
+    let gone = gone.filter(|row| !could_be_taken_for(cast, row));
     let gone: Vec<RowId> = gone.map(|row| row.id).collect();
     for row in gone {
         cast.take([row]);
         if cast.world.policy.on_remote_delete == OnRemoteDelete::Keep {
             steps.push(Step::Keep(row));
-        } else if cast.world.policy.brings_back {
+        } else if cast.world.policy.brings_back && !came_down_elsewhere(cast, row) {
             steps.push(Step::BringBack(row));
         } else {
             steps.push(Step::RemoveLocal(row));
         }
     }
+}
+
+/// Files in doubt whose messages were moved there, and came down at their new place while these
+/// files could not be seen: they go to the local trash, and are not sent once more (hazard 75).
+fn leave_superseded(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
+    if cast.world.policy.on_remote_delete == OnRemoteDelete::Keep || !is_searched(cast) {
+        return;
+    }
+    let doubtful = cast.open(Class::LocalNew).filter(|row| cast.is_lost(row));
+    let left = doubtful.filter(|row| row.journal == Journal::Idle && !row.weak);
+    let left: Vec<RowId> =
+        left.map(|row| row.id).filter(|row| came_down_elsewhere(cast, *row)).collect();
+    cast.take(left.iter().copied());
+    steps.extend(left.into_iter().map(Step::RemoveLocal));
+}
+
+/// The message was moved there and came down at its new place, as a row that is younger: brought
+/// back, there would be two of it (hazard 75).
+fn came_down_elsewhere(cast: &Cast<'_>, gone: RowId) -> bool {
+    let Some(gone) = cast.row(gone) else { return false };
+    let mut same = gone.content.into_iter().flat_map(|content| cast.with_content(content));
+    same.any(|row| {
+        let is_elsewhere = row.mailbox != gone.mailbox && !row.weak;
+        row.id > gone.id && is_elsewhere && class(row) == Class::Paired
+    })
 }
 
 /// A new file of the same bytes in the same mailbox: cut short after the removal, the next run
@@ -326,7 +386,8 @@ fn forget(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
         }
         None => true,
     });
-    let gone = gone.filter(|row| !pairing::is_claim(row) || is_claim_void(cast, row));
+    let is_looked_for = |row: &Row| pairing::is_claim(row) || pairing::is_left(row);
+    let gone = gone.filter(|row| !is_looked_for(row) || is_claim_void(cast, row));
     let gone: Vec<RowId> = gone.map(|row| row.id).collect();
     steps.extend(gone.into_iter().map(Step::Forget));
 }

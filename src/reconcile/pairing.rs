@@ -6,7 +6,9 @@
 //! *my own append* = UID ≥ the noted UIDNEXT, then a header key, counted; *what another tool
 //! filed* = a loose key, for one file and one message of the same mailbox only.
 
+mod evidence;
 mod left;
+mod waits;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +24,8 @@ use super::types::{
 };
 use super::world::{MailboxView, World};
 
-pub use left::is_left;
+use left::may_have_moved_on;
+pub use left::{is_ending, is_left, reclaim};
 
 /// What a row is, judged by its columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +89,8 @@ pub struct Cast<'w> {
     by_object: BTreeMap<&'w str, Vec<&'w Row>>,
     by_loose: BTreeMap<[u8; 16], Vec<&'w Row>>,
     taken: BTreeSet<RowId>,
+    /// Mailboxes numbered anew in which only bodies tell messages apart.
+    unproved: BTreeSet<MailboxId>,
 }
 
 impl<'w> Cast<'w> {
@@ -100,10 +105,12 @@ impl<'w> Cast<'w> {
             by_object: BTreeMap::new(),
             by_loose: BTreeMap::new(),
             taken: BTreeSet::new(),
+            unproved: BTreeSet::new(),
         };
         for row in &world.rows {
             cast.index(row);
         }
+        cast.unproved = evidence::unproved(&cast);
         cast
     }
 
@@ -122,10 +129,15 @@ impl<'w> Cast<'w> {
         }
     }
 
+    /// A row of the world.
+    pub fn row(&self, id: RowId) -> Option<&'w Row> {
+        self.by_id.get(&id).copied()
+    }
+
     /// What an edited file became, while its row is known.
     pub fn edited_file_of(&self, gone: &Row) -> Option<&'w Row> {
         let Journal::Replaced { by } = gone.journal else { return None };
-        self.by_id.get(&by).copied()
+        self.row(by)
     }
 
     /// Rows of which the server may have said the same as of `row`.
@@ -195,7 +207,8 @@ impl<'w> Cast<'w> {
 
     /// Whether the message of a row in doubt is known to be in its mailbox no more: the whole
     /// mailbox was seen, and it is none of the messages there.
-    fn is_lost(&self, row: &Row) -> bool {
+    #[must_use]
+    pub fn is_lost(&self, row: &Row) -> bool {
         let seen = |view: &MailboxView| {
             let whole = view.remote_reach != Reach::Partial && view.remotes_beyond == 0;
             whole && (!view.mailbox.remote || view.mailbox.cursor.is_some())
@@ -204,23 +217,6 @@ impl<'w> Cast<'w> {
             && is_active(row)
             && self.world.mailboxes.get(&row.mailbox).is_some_and(seen)
             && !self.could_be(row, row.mailbox)
-    }
-
-    /// Whether a new message waits: it is that of a file in doubt, whose own mailbox has to be
-    /// seen first. What could also be that of a file beside it is looked into at once.
-    #[must_use]
-    pub fn waits_for_doubt(&self, to: &Row) -> bool {
-        let Some(known) = known_elsewhere(self, to) else { return false };
-        let mut doubt = known.into_iter().filter(|row| is_in_doubt(row) && is_active(row));
-        let elsewhere = doubt.any(|row| row.mailbox != to.mailbox && !self.is_lost(row));
-        let beside = |row: &Row| {
-            let loose = |row: &Row| row.header.map(|header| header.loose);
-            let unlike = loose(row).zip(loose(to)).is_some_and(|(a, b)| a != b);
-            row.mailbox == to.mailbox && !unlike
-        };
-        elsewhere
-            && (to.content.is_some()
-                || !self.open(Class::LocalNew).any(|row| is_in_doubt(row) && beside(row)))
     }
 
     fn is(&self, mailbox: MailboxId, special_use: SpecialUse) -> bool {
@@ -250,7 +246,7 @@ fn best<'w>(
 pub fn pair_in_place(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
     // Without a file that waits, as in a first download, there is nothing to be paired with.
     let waits = cast.open(Class::LocalNew).next().is_some();
-    if !waits && !cast.open(Class::BothGone).any(is_claim) {
+    if !waits && !cast.open(Class::BothGone).any(|row| is_claim(row) || is_left(row)) {
         return;
     }
     let arrivals: Vec<&Row> = cast.open(Class::RemoteNew).collect();
@@ -262,6 +258,8 @@ pub fn pair_in_place(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
             .or_else(|| pair_by_header(cast, remote))
             .or_else(|| left::pair(cast, remote));
         if let Some((local, past, weak)) = found {
+            // A message in doubt is its own past: another one that left is that of an equal text.
+            let past = past.filter(|_| remote.base.is_none());
             cast.take([local, remote.id]);
             cast.take(past);
             steps.push(Step::Pair { local, remote: remote.id, past, weak });
@@ -276,10 +274,12 @@ fn past_of(cast: &Cast<'_>, local: &Row) -> Option<RowId> {
     if local.base.is_some() {
         return None;
     }
-    if let Journal::Moving { from, .. } = local.journal {
+    if let Journal::Moving { from, leaves, .. } = local.journal {
         // Copied and not yet removed there, or gone from there: the source either way.
         let gone = cast.by_id.get(&from).filter(|row| {
-            matches!(class(row), Class::BothGone | Class::LocalGone) && row.content == local.content
+            let left = matches!(class(row), Class::BothGone | Class::LocalGone)
+                || leaves && left::is_in_doubt(row);
+            left && row.content == local.content
         });
         return gone.map(|row| row.id).filter(|id| !cast.taken.contains(id));
     }
@@ -356,15 +356,6 @@ fn is_our_append_alone<'w, I: Iterator<Item = &'w Row>>(
     }
 }
 
-/// Whether an upload of this row may have been carried out, and its message moved on by
-/// another client before it was seen: the server has handed out numbers since.
-fn may_have_moved_on(world: &World, row: &Row) -> bool {
-    let Journal::Pushing { uid_validity, uid_next, .. } = row.journal else { return false };
-    let cursor = world.mailboxes.get(&row.mailbox).and_then(|view| view.mailbox.cursor);
-    row.remote.is_none()
-        && cursor.is_some_and(|now| now.uid_validity == uid_validity && now.uid_next > uid_next)
-}
-
 /// A COPY or MOVE of ours, or another client's move, of a message whose file is here already.
 /// While the message is still at its old place, another client's copy is told by its body.
 fn pair_known_source(cast: &Cast<'_>, remote: &Row) -> Option<Found> {
@@ -392,7 +383,10 @@ fn pair_known_source(cast: &Cast<'_>, remote: &Row) -> Option<Found> {
 /// Whether what the server says of a new message means one text: no other that is known bears
 /// the same words, and no other new one beside it (hazard 52).
 fn is_told_by_words(cast: &Cast<'_>, remote: &Row) -> bool {
-    let alike = || cast.like(remote).filter(|row| row.id != remote.id && same_words(row, remote));
+    let words = || cast.like(remote).filter(|row| row.id != remote.id && same_words(row, remote));
+    // Where the server names one of them by its object id, a row that it never named is no rival.
+    let is_named = words().any(|row| have_one_object_id(row, remote));
+    let alike = || words().filter(|row| !is_named || have_one_object_id(row, remote));
     let contents: BTreeSet<_> = alike().filter_map(|row| row.content).collect();
     let rival = |row: &Row| {
         row.mailbox == remote.mailbox
@@ -419,15 +413,22 @@ fn pair_by_header(cast: &Cast<'_>, remote: &Row) -> Option<Found> {
     // With more than one message of this header only their bodies can tell them apart.
     if contents.len() == 1 && rivals == 1 {
         let flags = remote.remote.as_ref().map(|r| r.flags.clone()).unwrap_or_default();
-        let proved = same().filter(|row| is_of_one_time(row, remote) && !contradicts(row, remote));
+        let proved = same()
+            .filter(|row| is_of_one_time(row, remote) && !contradicts(row, remote))
+            .filter(|row| evidence::is_trusted(cast, row, remote));
         let local = best(proved, None, &flags, date(remote))?;
-        // Moved to the same place on both sides: its past keeps flags from coming back.
-        return Some((local.id, past_of(cast, local), local.weak));
+        // Moved to the same place on both sides: its past keeps flags from coming back. The message
+        // that it had in this very mailbox is gone: what came may be another text (hazard 76).
+        let past = past_of(cast, local);
+        let was_here = |id: RowId| cast.row(id).is_some_and(|row| row.mailbox == remote.mailbox);
+        return (!past.is_some_and(was_here)).then_some((local.id, past, local.weak));
     }
     // The server altered its text on the way up, and says of it what it always said.
     let (mut files, mut others) = (files(), others());
     match (files.next(), files.next(), others.next(), others.next()) {
-        (Some(local), None, Some(_), None) if same_facts(local, remote) => {
+        (Some(local), None, Some(_), None)
+            if same_facts(local, remote) && evidence::is_trusted(cast, local, remote) =>
+        {
             Some((local.id, None, true))
         }
         _ => None,
@@ -452,6 +453,9 @@ pub fn reattach(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
                 && row.id != found.id
                 && (class(row) == Class::LocalGone || (class(row) == Class::BothGone && !is_wanted))
                 && row.base.is_some()
+                // Its message is at its new place: a file that is here is another one of the
+                // same text, or was moved back from there (hazard 83).
+                && row.journal != Journal::Moved
                 && !cast.is_taken(row)
                 && row.set_aside.as_ref().is_none_or(|s| s.kind == SetAsideKind::Kept)
         });
@@ -470,7 +474,8 @@ pub fn arrive(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
     let mailboxes = &cast.world.mailboxes;
     let takes_files =
         |row: &&Row| mailboxes.get(&row.mailbox).is_some_and(super::messages::takes_files);
-    let arrivals: Vec<&Row> = cast.open(Class::RemoteNew).filter(takes_files).collect();
+    let may_come = |row: &&Row| takes_files(row) && !cast.waits_for_refused(row);
+    let arrivals: Vec<&Row> = cast.open(Class::RemoteNew).filter(may_come).collect();
     for to in arrivals {
         if let Some(step) = arrival(cast, to) {
             cast.take(step.rows().into_iter().filter(|row| match &step {
@@ -538,13 +543,21 @@ fn known_elsewhere<'w>(cast: &Cast<'w>, to: &Row) -> Option<Vec<&'w Row>> {
     }
     to.words.as_ref()?;
     let drafts = cast.is(to.mailbox, SpecialUse::Drafts);
-    let same = cast
+    let same: Vec<&Row> = cast
         .like(to)
         .filter(elsewhere)
         // What was only sent has no words of the server's: its body is compared.
-        .filter(|row| has_been_remote(row))
-        .filter(|row| same_words(row, to))
-        .filter(|row| !(drafts && cast.is(row.mailbox, SpecialUse::Drafts)));
+        .filter(|row| has_been_remote(row) && same_words(row, to))
+        .collect();
+    let beside = |row: &Row| row.mailbox == to.mailbox && !have_one_object_id(row, to);
+    // It may be one that is known to be here, which only its body tells (hazard 80).
+    if same.iter().any(|row| beside(row) && !evidence::is_trusted(cast, row, to)) {
+        return None;
+    }
+    // Under the same numbers another text may have taken its place: an edited draft is often as
+    // long, of the same second, and keeps its header. Its body tells (hazard 76).
+    let same = same.into_iter().filter(|row| row.restated || !beside(row));
+    let same = same.filter(|row| !(drafts && cast.is(row.mailbox, SpecialUse::Drafts)));
     Some(same.collect())
 }
 
@@ -552,8 +565,9 @@ fn known_elsewhere<'w>(cast: &Cast<'w>, to: &Row) -> Option<Vec<&'w Row>> {
 /// explained by what was found needs no look at the rest of the account (hazard 4).
 pub fn depart(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
     let ready = super::messages::ready_for_additions(cast);
-    let arrivals: Vec<&Row> = cast.open(Class::LocalNew).collect();
-    let searched = super::messages::everything_is_identified(cast);
+    let seen = |row: &&Row| !cast.may_be_unseen(row);
+    let arrivals: Vec<&Row> = cast.open(Class::LocalNew).filter(seen).collect();
+    let searched = super::messages::is_searched(cast);
     let may_go = |row: &&Row| ready.contains(&row.mailbox) && (searched || !is_in_doubt(row));
     for to in arrivals.into_iter().filter(may_go) {
         let Some(content) = to.content else { continue };

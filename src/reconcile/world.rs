@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::Hold;
 use super::types::{
-    FlagMask, KeywordMask, Mailbox, MailboxId, MailboxName, Reach, Row, RowId, SpecialUse, System,
+    ContentId, FlagMask, KeywordMask, Mailbox, MailboxId, MailboxName, Reach, Row, RowId,
+    SpecialUse, System,
 };
 
 /// Everything that one round decides over.
@@ -19,6 +20,13 @@ pub struct World {
     /// Whether every place on the disk that may hold mail could be looked at: where one could not,
     /// what left another may have gone there.
     pub disk_seen: bool,
+    /// Texts of messages whose files cannot be looked at. A new file with one of them may be such a
+    /// file: sent now, it would be a second one once that is known, also where its message has left
+    /// already (hazard 63).
+    pub unseen_texts: BTreeSet<ContentId>,
+    /// Mailboxes that are left out have, or may have, new messages on the server: what left another
+    /// mailbox there, or is in doubt, may be one of them (hazards 78 and 87).
+    pub unseen_arrivals: bool,
     /// What the user configured.
     pub policy: Policy,
     /// The number of this run.
@@ -44,6 +52,9 @@ pub struct MailboxView {
     pub local_reach: Reach,
     /// How far the last look at the server reached.
     pub remote_reach: Reach,
+    /// The server said for the first time that it has no such mailbox: where its messages are is
+    /// known once the next run has heard that, too (hazard 42).
+    pub refused: bool,
     /// Rows with a base: what the guard measures against, where it measures (see
     /// [`super::guard::asks_for_sizes`]).
     pub agreed: u64,
@@ -60,6 +71,11 @@ pub struct MailboxView {
     /// Whether, and at least how many, new remote rows are neither set aside nor in
     /// [`World::rows`], which holds a page.
     pub remotes_beyond: u64,
+    /// The server does not let us look at it, though it was asked.
+    pub shut: bool,
+    /// Rows of it that one side lost, and that waited long enough for mailboxes that cannot be
+    /// looked at (hazard 91).
+    pub waited: BTreeSet<RowId>,
 }
 
 impl MailboxView {
@@ -70,6 +86,7 @@ impl MailboxView {
             mailbox,
             local_reach: Reach::default(),
             remote_reach: Reach::default(),
+            refused: false,
             agreed: 0,
             newest_known: RowId(i64::MAX),
             keeps_known: true,
@@ -77,6 +94,8 @@ impl MailboxView {
             with_local: 0,
             with_remote: 0,
             remotes_beyond: 0,
+            shut: false,
+            waited: BTreeSet::new(),
         }
     }
 

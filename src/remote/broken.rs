@@ -16,6 +16,8 @@ pub(crate) enum Broken {
     Io(io::Error),
     /// A length is beyond its limit: what, and the limit in bytes.
     Limit(&'static str, u64),
+    /// It goes on with a `+` that nobody waits for (RFC 9051 §7.6).
+    Unasked,
 }
 
 /// Tells the end of a connection as an error; by the server's last words, if it had any.
@@ -28,6 +30,10 @@ pub(crate) fn broken_error(doing: &str, broken: Broken, bye: Option<String>) -> 
         (Broken::Io(source), None) => RemoteError::Io { doing, source },
         (Broken::Limit(what, limit), _) => {
             RemoteError::Limit { doing, what: what.to_owned(), limit, uid: None }
+        }
+        (Broken::Unasked, _) => {
+            let what = "it waits for more, and there is nothing more to send".to_owned();
+            RemoteError::Protocol { doing, what }
         }
     }
 }

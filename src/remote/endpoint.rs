@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::tls::{secure, within};
+use super::budget::Allowance;
+use super::tls::secure;
 use super::{BoxStream, Connector, RemoteError};
 
 /// How the connection is secured.
@@ -74,25 +75,31 @@ impl Endpoint {
 pub(crate) async fn open(
     endpoint: &Endpoint,
     connector: &dyn Connector,
-) -> Result<BoxStream, RemoteError> {
+) -> Result<(BoxStream, Allowance), RemoteError> {
     if endpoint.tls == Tls::None && !endpoint.is_loopback() && !endpoint.allow_cleartext {
         return Err(RemoteError::Cleartext { host: endpoint.host.clone() });
     }
-    let stream = dial(endpoint, connector).await?;
-    match endpoint.tls {
-        Tls::Implicit => secure(stream, endpoint).await,
-        Tls::StartTls | Tls::None => Ok(stream),
+    let mut allowance = Allowance::new(endpoint.timeout);
+    let mut stream = dial(endpoint, connector, &mut allowance).await?;
+    if endpoint.tls == Tls::Implicit {
+        stream = secure(stream, endpoint, &mut allowance).await?;
     }
+    Ok((stream, allowance))
 }
 
-async fn dial(endpoint: &Endpoint, connector: &dyn Connector) -> Result<BoxStream, RemoteError> {
+async fn dial(
+    endpoint: &Endpoint,
+    connector: &dyn Connector,
+    allowance: &mut Allowance,
+) -> Result<BoxStream, RemoteError> {
     let to = format!("{}:{}", endpoint.host, endpoint.port);
-    match within(endpoint.timeout, connector.connect(&endpoint.host, endpoint.port)).await {
-        Some(Ok(stream)) => Ok(stream),
-        Some(Err(source)) => Err(RemoteError::Connect { to, source }),
-        None => Err(RemoteError::Timeout {
-            doing: format!("connecting to {to}"),
-            after: endpoint.timeout,
-        }),
+    let dialled = connector.connect(&endpoint.host, endpoint.port);
+    match allowance.reading.within(dialled).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(source)) => Err(RemoteError::Connect { to, source }),
+        Err(after) => {
+            let doing = format!("connecting to {to}");
+            Err(RemoteError::Timeout { doing, after })
+        }
     }
 }

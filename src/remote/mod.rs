@@ -1,10 +1,12 @@
 //! Servers: how they are reached, and what they answer.
 //!
 //! Each protocol is a folder. What they share is here: the stream under a connection, from
-//! `endpoint` and `tls`; `deadline`; and an error that says who did it, at what, and in which
+//! `endpoint` and `tls`; limits on what a server may send, from
+//! `budget` and `deadline`; and an error that says who did it, at what, and in which
 //! words.
 
 pub(crate) mod broken;
+pub(crate) mod budget;
 pub(crate) mod date;
 pub(crate) mod deadline;
 mod endpoint;
@@ -226,6 +228,13 @@ pub enum RemoteError {
         /// Why.
         source: io::Error,
     },
+    /// A connection was lost in this, several times: it is not asked for now.
+    SetAside {
+        /// Which.
+        doing: String,
+        /// What happened.
+        words: String,
+    },
     /// The mailbox cannot have this name on this server.
     Name {
         /// The name.
@@ -248,6 +257,7 @@ impl RemoteError {
             Self::No { .. }
             | Self::Bad { .. }
             | Self::Garbled { .. }
+            | Self::SetAside { .. }
             | Self::Name { .. }
             | Self::Unsupported { .. } => false,
             Self::Sink { ended, .. } => *ended,
@@ -259,6 +269,37 @@ impl RemoteError {
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::No { .. } | Self::Bad { .. })
+    }
+
+    /// Whether the connection was lost over it: the server closed it, fell silent, or answered
+    /// something that cannot be read to its end.
+    #[must_use]
+    pub fn is_loss(&self) -> bool {
+        matches!(
+            self,
+            Self::Timeout { .. }
+                | Self::Closed { .. }
+                | Self::Bye { .. }
+                | Self::Io { .. }
+                | Self::Framing { .. }
+                | Self::Protocol { .. }
+                | Self::Limit { .. }
+        )
+    }
+
+    /// The command in which the connection was lost.
+    #[must_use]
+    pub fn doing(&self) -> Option<&str> {
+        match self {
+            Self::Timeout { doing, .. }
+            | Self::Closed { doing }
+            | Self::Bye { doing, .. }
+            | Self::Io { doing, .. }
+            | Self::Framing { doing, .. }
+            | Self::Protocol { doing, .. }
+            | Self::Limit { doing, .. } => Some(doing),
+            _ => None,
+        }
     }
 
     /// The response code of a refusal.
@@ -295,9 +336,16 @@ impl fmt::Display for RemoteError {
             Self::Cleartext { host } => format!(
                 "{host} would get the password in clear text; set tls, or allow_cleartext = true"
             ),
-            Self::SignIn { words, .. } => format!("the server refused the sign-in: {words}"),
-            Self::Busy { words, .. } => {
-                format!("the server lets nobody in for the moment: {words}")
+            // Its words may repeat the password, in whatever form: see `Code::keyword`.
+            Self::SignIn { code: None, words } if OUR_OWN.contains(&words.as_str()) => {
+                format!("cannot sign in: {words}")
+            }
+            Self::SignIn { code, .. } => {
+                format!("the server refused the sign-in{} (-vv shows its words)", coded(code))
+            }
+            Self::Busy { code, .. } => {
+                let code = coded(code);
+                format!("the server lets nobody in for the moment{code} (-vv shows its words)")
             }
             Self::Timeout { doing, after } => {
                 format!("{doing}: no answer for {} s", after.as_secs())
@@ -322,12 +370,26 @@ impl fmt::Display for RemoteError {
             }
             Self::Sink { source, .. } => format!("cannot keep what the server sent: {source}"),
             Self::Source { source } => format!("cannot read what was to be sent: {source}"),
+            Self::SetAside { doing, words } => {
+                format!("{doing}: not asked for now, since it failed before: {words}")
+            }
             Self::Name { name, why } => format!("no mailbox can be called {name:?} there: {why}"),
             Self::Unsupported { doing } => format!("the server cannot do {doing}"),
         };
         // One line whatever the server put into it.
         f.write_str(&printable(&line))
     }
+}
+
+/// Why no sign-in was tried: words of ours.
+pub(crate) const NO_WAY: &str = "the server offers no way to sign in with this password";
+pub(crate) const HAS_NUL: &str = "a user name or password cannot hold a NUL";
+const OUR_OWN: [&str; 2] = [NO_WAY, HAS_NUL];
+
+/// A response code in brackets, if it has a name.
+fn coded(code: &Option<Code>) -> String {
+    let keyword = code.as_ref().and_then(Code::keyword);
+    keyword.map_or_else(String::new, |keyword| format!(" [{keyword}]"))
 }
 
 impl std::error::Error for RemoteError {

@@ -1,8 +1,9 @@
 //! TLS by rustls: the system's roots, extra roots, or one pinned key.
 
+mod dates;
+
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_name;
@@ -14,30 +15,27 @@ use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 use tokio_rustls::TlsConnector;
 
+use super::budget::Allowance;
 use super::{BoxStream, Endpoint, RemoteError};
 
 /// Wraps a stream in TLS, to whom the endpoint names.
 pub(crate) async fn secure(
     stream: BoxStream,
     endpoint: &Endpoint,
+    allowance: &mut Allowance,
 ) -> Result<BoxStream, RemoteError> {
     let refuse = |why: String| RemoteError::Tls { host: endpoint.host.clone(), why };
     let config = config(endpoint).map_err(refuse)?;
     let name = ServerName::try_from(endpoint.host.clone()).map_err(|e| refuse(e.to_string()))?;
     let handshake = TlsConnector::from(config).connect(name, stream);
-    match within(endpoint.timeout, handshake).await {
-        Some(Ok(stream)) => Ok(Box::new(stream)),
-        Some(Err(error)) => Err(refuse(error.to_string())),
-        None => Err(RemoteError::Timeout {
-            doing: format!("TLS with {}", endpoint.host),
-            after: endpoint.timeout,
-        }),
+    match allowance.reading.within(handshake).await {
+        Ok(Ok(stream)) => Ok(Box::new(stream)),
+        Ok(Err(error)) => Err(refuse(error.to_string())),
+        Err(after) => {
+            let doing = format!("TLS with {}", endpoint.host);
+            Err(RemoteError::Timeout { doing, after })
+        }
     }
-}
-
-/// What a future gives in time, none if it does not.
-pub(crate) async fn within<T>(after: Duration, future: impl Future<Output = T>) -> Option<T> {
-    tokio::time::timeout(after, future).await.ok()
 }
 
 fn config(endpoint: &Endpoint) -> Result<Arc<ClientConfig>, String> {
@@ -77,6 +75,10 @@ fn build(
 
 fn extra_roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let told = |e: &dyn std::fmt::Display| format!("tls_ca {}: {e}", path.display());
+    // A pipe would be waited for without an end.
+    if std::fs::metadata(path).is_ok_and(|meta| !meta.is_file()) {
+        return Err(told(&"is not a regular file"));
+    }
     let certificates = CertificateDer::pem_file_iter(path).map_err(|e| told(&e))?;
     let roots: Vec<_> = certificates.collect::<Result<_, _>>().map_err(|e| told(&e))?;
     if roots.is_empty() {
@@ -104,6 +106,10 @@ impl ServerCertVerifier for Listed {
     ) -> Result<ServerCertVerified, rustls::Error> {
         if self.listed.iter().any(|listed| listed == end_entity) {
             verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
+            if !dates::is_valid_at(end_entity, now) {
+                let words = "the certificate, which stands in tls_ca, is not valid at this date";
+                return Err(rustls::Error::General(words.to_owned()));
+            }
             return Ok(ServerCertVerified::assertion());
         }
         self.chain.verify_server_cert(end_entity, intermediates, name, ocsp, now)
@@ -154,9 +160,10 @@ impl ServerCertVerifier for PinnedKey {
         if key == Some(self.pin) {
             return Ok(ServerCertVerified::assertion());
         }
-        // A key is no secret, and whoever renewed it has to name it.
-        let hex: String = key.iter().flatten().map(|byte| format!("{byte:02x}")).collect();
-        Err(rustls::Error::General(format!("the server's key is sha256:{hex}, not the pinned one")))
+        // Not which key: it would be pinned without a second thought, and may be an attacker's.
+        let words = "the server's key is not the pinned one: it was renewed, or somebody sits in \
+            between; ask whoever runs the server, by another way, for the fingerprint of its key";
+        Err(rustls::Error::General(words.to_owned()))
     }
 
     fn verify_tls12_signature(
@@ -196,6 +203,7 @@ mod tests {
     use crate::remote::Tls;
     use rustls::pki_types::PrivatePkcs8KeyDer;
     use std::io::Write as _;
+    use std::time::Duration;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     fn endpoint(host: &str) -> Endpoint {
@@ -223,7 +231,9 @@ mod tests {
                 stream.shutdown().await.unwrap();
             }
         });
-        let mut stream = secure(Box::new(ours), endpoint).await.map_err(|e| e.to_string())?;
+        let mut stream = secure(Box::new(ours), endpoint, &mut Allowance::new(endpoint.timeout))
+            .await
+            .map_err(|e| e.to_string())?;
         let mut said = String::new();
         stream.read_to_string(&mut said).await.map_err(|e| e.to_string())?;
         assert_eq!(said, "hi");
@@ -264,12 +274,38 @@ mod tests {
         assert!(meet(&server, &there).await.unwrap_err().contains("tls_ca /nonexistent/ca.pem"));
     }
 
+    #[tokio::test]
+    async fn a_listed_certificate_has_dates() {
+        let mut parameters = rcgen::CertificateParams::new(["mail.test".to_owned()]).unwrap();
+        parameters.not_before = rcgen::date_time_ymd(2001, 1, 1);
+        parameters.not_after = rcgen::date_time_ymd(2002, 1, 1);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = parameters.self_signed(&key).unwrap();
+        let server =
+            rustls::ServerConfig::builder_with_provider(aws_lc_rs::default_provider().into())
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_no_client_auth()
+                .with_single_cert(
+                    vec![certificate.der().clone()],
+                    PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+                )
+                .unwrap();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(certificate.pem().as_bytes()).unwrap();
+        let mut there = endpoint("mail.test");
+        there.ca = Some(file.path().to_owned());
+        let error = meet(&Arc::new(server), &there).await.unwrap_err();
+        assert!(error.contains("not valid at this date"), "{error}");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_handshake_has_a_deadline() {
         let (ours, _theirs) = tokio::io::duplex(64);
         let mut there = endpoint("mail.test");
         there.pin = Some([7; 32]);
-        let error = secure(Box::new(ours), &there).await.unwrap_err();
+        let mut allowance = Allowance::new(there.timeout);
+        let error = secure(Box::new(ours), &there, &mut allowance).await.unwrap_err();
         assert!(matches!(error, RemoteError::Timeout { .. }));
     }
 

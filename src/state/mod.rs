@@ -11,6 +11,7 @@
 //! - `maildrop`: what was pulled by POP3
 //! - `guard`: departures and holds
 //! - `run`: the log of runs
+//! - `suspect`: things at which connections were lost
 //!
 //! Every commit is durable (`synchronous=FULL`), so a crash or a power cut takes none back: an
 //! intent that was committed before its effect is found again. Questions live on [`View`], which
@@ -28,6 +29,7 @@ mod query;
 mod row;
 mod run;
 mod schema;
+mod suspect;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -43,6 +45,7 @@ pub use self::guard::{Departure, Hold, HoldState};
 pub use self::maildrop::{DropCounts, DropRow, Presence, Pull};
 pub use self::query::{Counts, KnownFile, MATCHES};
 pub use self::run::{RUNS_KEPT, Run};
+pub use self::suspect::{SuspectRow, Waiting};
 
 /// Called before each commit; an error from it rolls the transaction back.
 pub type CommitHook = Box<dyn FnMut() -> Result<()> + Send>;

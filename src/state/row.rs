@@ -50,6 +50,8 @@ pub(super) const COLUMNS: [&str; 30] = [
 
 /// Kinds that the schema knows by their number: `class` and the index of what is set aside.
 const PUSHED: u8 = 3;
+/// The number of [`Journal::Moving`]; 4 is how older versions wrote it.
+const MOVING: u8 = 8;
 const REMOVE: u8 = 2;
 const KEPT: u8 = 5;
 
@@ -225,9 +227,9 @@ fn bind_journal(to: &mut Binder<'_, '_>, journal: &Journal) -> rusqlite::Result<
         Journal::Pushed { uid_validity, uid_next, twins } => {
             (PUSHED, None, Some(json(&(uid_validity, uid_next, twins))?))
         }
-        Journal::Moving { from, keywords } => {
+        Journal::Moving { from, leaves, keywords } => {
             let words: Vec<_> = keywords.iter().map(Keyword::as_str).collect();
-            (4, None, Some(json(&(from.0, words))?))
+            (MOVING, None, Some(json(&(from.0, words, leaves))?))
         }
         Journal::Moved => (5, None, None),
         Journal::Replaced { by } => (7, None, Some(json(&by.0)?)),
@@ -345,8 +347,13 @@ fn journal(from: &mut Fields<'_, '_>) -> rusqlite::Result<Journal> {
             Journal::Pushed { uid_validity, uid_next, twins }
         }
         4 => {
+            // As versions wrote it that did not say whether the file left.
             let (from, words): (i64, Vec<String>) = from_json(data).map_err(bad)?;
-            Journal::Moving { from: RowId(from), keywords: keyword_set(&words) }
+            Journal::Moving { from: RowId(from), leaves: false, keywords: keyword_set(&words) }
+        }
+        MOVING => {
+            let (from, words, leaves): (i64, Vec<String>, bool) = from_json(data).map_err(bad)?;
+            Journal::Moving { from: RowId(from), leaves, keywords: keyword_set(&words) }
         }
         5 => Journal::Moved,
         6 => {

@@ -16,7 +16,7 @@ pub(super) const APPLICATION_ID: i32 = 0x6d74_6964;
 
 /// One step per format; the format of a store (`user_version`) is how many of them it has had.
 pub(super) const MIGRATIONS: &[&str] =
-    &[FORMAT_1, FORMAT_2, FORMAT_3, FORMAT_4, FORMAT_5, FORMAT_6, FORMAT_7];
+    &[FORMAT_1, FORMAT_2, FORMAT_3, FORMAT_4, FORMAT_5, FORMAT_6, FORMAT_7, SUSPECTS];
 
 const FORMAT_1: &str = "
 CREATE TABLE store (id BLOB NOT NULL CHECK (length(id) = 16)) STRICT;
@@ -213,6 +213,29 @@ CREATE INDEX maildrop_short ON maildrop (id) WHERE short;
 /// What the keyword letters of a file meant when it left.
 const FORMAT_7: &str = "
 ALTER TABLE message ADD COLUMN letters TEXT; -- letter to keyword, JSON
+";
+
+/// Things at which connections were lost.
+const SUSPECTS: &str = "
+CREATE TABLE suspect (
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    command      TEXT NOT NULL,
+    mailbox      TEXT NOT NULL,    -- empty: the account
+    uid_validity INTEGER NOT NULL,
+    uids         TEXT NOT NULL,    -- a sequence set; empty: the whole mailbox
+    losses       INTEGER NOT NULL,
+    next         INTEGER NOT NULL, -- seconds since 1970
+    next_run     INTEGER NOT NULL,
+    words        TEXT NOT NULL,
+    title        TEXT
+) STRICT;
+
+-- Messages that left one side while a mailbox could not be looked at, and since which run.
+CREATE TABLE waiting (
+    row INTEGER PRIMARY KEY,
+    run INTEGER NOT NULL,
+    at  INTEGER NOT NULL           -- seconds since 1970
+) STRICT;
 ";
 
 /// The format of a file that was opened: 0 for an empty one, an error for what is not ours.

@@ -16,6 +16,7 @@ use mailtide::daemon::state::{Board, State, View};
 use mailtide::daemon::supervise;
 use mailtide::daemon::task::{Task, Wanted};
 use mailtide::daemon::volume::Volume;
+use mailtide::daemon::worker::Place;
 use mailtide::remote::{Connecting, Connector};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -24,8 +25,8 @@ use tokio::time::{Instant, sleep};
 use crate::running::until;
 
 /// An account that is kept in step.
-struct Kept {
-    world: World,
+pub(crate) struct Kept {
+    pub(crate) world: World,
     board: Arc<Board>,
     causes: Causes,
     wanted: watch::Sender<Wanted>,
@@ -33,19 +34,19 @@ struct Kept {
 }
 
 impl Kept {
-    fn view(&self) -> View {
+    pub(crate) fn view(&self) -> View {
         self.board.views().1.remove(0)
     }
 
     /// Time goes by, on the disk as well.
-    async fn pass(&self, time: Duration) {
+    pub(crate) async fn pass(&self, time: Duration) {
         sleep(time).await;
         let elapsed = i64::try_from(self.begun.elapsed().as_nanos()).unwrap();
         self.world.fs.set_clock(elapsed + 1_000_000_000_000_000_000);
     }
 
     /// Waits until it is so; gives how long that took.
-    async fn until(&self, what: &str, is_so: impl Fn() -> bool) -> Duration {
+    pub(crate) async fn until(&self, what: &str, is_so: impl Fn() -> bool) -> Duration {
         let begun = Instant::now();
         while !is_so() {
             assert!(begun.elapsed() < Duration::from_secs(3 * 3600), "{what}: {:?}", self.view());
@@ -55,20 +56,20 @@ impl Kept {
         begun.elapsed()
     }
 
-    fn agrees(&self) -> bool {
+    pub(crate) fn agrees(&self) -> bool {
         self.view().state == State::InStep && self.world.remote() == self.world.local()
     }
 }
 
 /// Keeps an account on such a server in step while something happens.
-fn keep(profile: Profile, scene: impl AsyncFnOnce(Rc<Kept>)) {
+pub(crate) fn keep(profile: Profile, scene: impl AsyncFnOnce(Rc<Kept>)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         tokio::time::pause();
         let (kept, task, _state) = kept(profile);
         let kept = Rc::new(kept);
-        let serving = tokio::task::spawn_local(async move { task.serve().await });
+        let serving = tokio::task::spawn_local(async move { task.serve(Place::Here).await });
         kept.until("it begins", || kept.view().state == State::InStep).await;
         scene(Rc::clone(&kept)).await;
         kept.wanted.send_replace(Wanted::Stopped);
@@ -98,7 +99,7 @@ fn kept(profile: Profile) -> (Kept, Task, TempDir) {
     (Kept { world, board, causes, wanted, begun: Instant::now() }, task, state)
 }
 
-fn account(dir: &Path) -> mailtide::config::Account {
+pub(crate) fn account(dir: &Path) -> mailtide::config::Account {
     let path = dir.join("config.toml");
     let text = "[accounts.me]\nhost = \"127.0.0.1\"\ntls = \"none\"\nuser = \"me\"\n\
                 password = \"secret\"\nmaildir = \"/mail\"\n\
@@ -113,7 +114,7 @@ fn notify() -> Profile {
     Profile { notify: true, ..Profile::qresync() }
 }
 
-fn message(n: usize) -> Vec<u8> {
+pub(crate) fn message(n: usize) -> Vec<u8> {
     format!("Message-ID: <{n}>\r\nSubject: {n}\r\n\r\nnumber {n}\r\n").into_bytes()
 }
 

@@ -1,5 +1,7 @@
 //! The planner, tried as tables, as every small world, and as worlds made up from seeds.
 
+#[path = "plans/engine.rs"]
+mod engine;
 #[path = "plans/guard.rs"]
 mod guard;
 #[path = "plans/hazards.rs"]

@@ -13,10 +13,16 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Looks until it is so. Fails with `what` when it never is.
 #[track_caller]
-pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, is_so: impl FnMut() -> bool) {
+    until_within(PATIENCE, what, is_so);
+}
+
+/// The same, for what takes longer.
+#[track_caller]
+pub(crate) fn until_within(patience: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "{what}");
+        assert!(begun.elapsed() < patience, "{what}");
         thread::sleep(Duration::from_millis(2));
     }
 }
@@ -55,6 +61,11 @@ impl Running {
         }
     }
 
+    /// The most memory that it had so far, in KiB.
+    pub(crate) fn peak(&self) -> u64 {
+        peak(self.child.id())
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
@@ -78,6 +89,13 @@ impl Running {
         };
         (status, self.log())
     }
+}
+
+/// The most memory that a process had so far, in KiB; 0 where it has ended.
+pub(crate) fn peak(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
 impl Drop for Running {

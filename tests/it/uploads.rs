@@ -147,6 +147,8 @@ fn answers_that_are_lost_are_looked_for() {
             for nth in [1, 2] {
                 let world = world(profile(true, uidplus));
                 let lost = world.server.inject(fault.clone(), When::verb("APPEND").nth(nth));
+                // And no other one can be opened.
+                world.server.inject(Fault::CutBefore, When::connect().nth(2));
                 world.sync().1.expect_err("the connection is lost");
                 assert_eq!(lost.hits(), 1);
                 world.server.finish_late();

@@ -3,12 +3,14 @@
 //! ```sh
 //! cargo run -p kit --bin torture -- --rounds 100000 --seed 1
 //! cargo run -p kit --bin torture -- --server dovecot-mdbox --rounds 500 --seed 7
+//! cargo run -p kit --bin torture -- --server pop3 --rounds 100000 --seed 1
 //! cargo run -p kit --bin torture -- --replay failure.txt
 //! ```
 //!
-//! Servers: `simulated`, `dovecot-sdbox`, `dovecot-mdbox`, `dovecot-maildir`. `--out DIR` writes
-//! each failing list into a file; `--without WORD,WORD` leaves actions out; `--failures N` stops
-//! at the N-th; `--no-minimise` prints lists as they were drawn.
+//! Servers: `simulated`, `pop3` (simulated, too), `dovecot-sdbox`, `dovecot-mdbox`,
+//! `dovecot-maildir`. `--out DIR` writes each failing list into a file; `--without WORD,WORD`
+//! leaves actions out; `--failures N` stops at the N-th; `--no-minimise` prints lists as they
+//! were drawn.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,8 +19,8 @@ use std::process::ExitCode;
 use kit::oracle::Kind;
 use kit::torture::action::Action;
 use kit::torture::{
-    Counts, Failure, Place, describe, describe_real, endure, minimise, read, real_actions, report,
-    simulate, simulated_actions,
+    Counts, Failure, Place, describe, describe_maildrop, describe_real, endure, maildrop_actions,
+    minimise, pull, read, real_actions, report, simulate, simulated_actions,
 };
 
 struct Options {
@@ -70,22 +72,38 @@ fn options() -> Result<Options, String> {
     Ok(options)
 }
 
-/// Where rounds take place: the simulated world where there is no real one.
-struct Arena(Option<Place>);
+/// Where rounds take place.
+enum Arena {
+    /// The simulated IMAP server.
+    Simulated,
+    /// The simulated POP3 server.
+    Maildrop,
+    /// A real server.
+    Real(Place),
+}
 
 impl Arena {
     fn draw(&self, seed: u64) -> Vec<Action> {
-        if self.0.is_some() { real_actions(seed) } else { simulated_actions(seed) }
+        match self {
+            Self::Simulated => simulated_actions(seed),
+            Self::Maildrop => maildrop_actions(seed),
+            Self::Real(_) => real_actions(seed),
+        }
     }
 
     fn describe(&self, seed: u64) -> String {
-        if self.0.is_some() { describe_real(seed) } else { describe(seed) }
+        match self {
+            Self::Simulated => describe(seed),
+            Self::Maildrop => describe_maildrop(seed),
+            Self::Real(_) => describe_real(seed),
+        }
     }
 
     fn round(&mut self, seed: u64, actions: &[Action], counts: &mut Counts) -> Option<Failure> {
-        match &mut self.0 {
-            Some(place) => endure(place, seed, actions, counts),
-            None => simulate(seed, actions, counts),
+        match self {
+            Self::Simulated => simulate(seed, actions, counts),
+            Self::Maildrop => pull(seed, actions, counts),
+            Self::Real(place) => endure(place, seed, actions, counts),
         }
     }
 
@@ -156,9 +174,11 @@ fn replay(arena: &mut Arena, path: &str) -> Result<bool, String> {
 
 fn run() -> Result<bool, String> {
     let options = options()?;
-    let real = options.server != "simulated";
-    let place = real.then(|| Place::new(&options.server, &options.program)).transpose()?;
-    let mut arena = Arena(place);
+    let mut arena = match options.server.as_str() {
+        "simulated" => Arena::Simulated,
+        "pop3" => Arena::Maildrop,
+        real => Arena::Real(Place::new(real, &options.program)?),
+    };
     match &options.replay {
         Some(path) => replay(&mut arena, path),
         None => Ok(torture(&mut arena, &options) > 0),

@@ -1,11 +1,13 @@
 //! Commands that are a conversation: IDLE and AUTHENTICATE.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::args::Piece;
 use super::commands::{self, Answer, Ctx, Refusal};
-use super::fault::Active;
+use super::fault::{Active, Fault};
 use super::respond::Out;
 use super::session::Link;
 use super::wire::{Gone, LineError};
@@ -17,9 +19,16 @@ impl Link {
     }
 
     /// IDLE (RFC 2177): changes are told as they come, until DONE.
-    pub(super) async fn idle(&mut self) -> Result<Answer, Gone> {
+    pub(super) async fn idle(&mut self, active: &Active) -> Result<Answer, Gone> {
         let mut changed = self.shared.changed.subscribe();
         self.say("+ idling").await?;
+        if active.is(&Fault::IdleEnds) {
+            return Ok(Ok("Idle completed.".to_owned()));
+        }
+        let says = active.find(|fault| match fault {
+            Fault::IdleSays(octets, wait) => Some((octets.clone(), *wait)),
+            _ => None,
+        });
         loop {
             let faults = Active::default();
             let mut out = Out::default();
@@ -45,6 +54,12 @@ impl Link {
                     Err(LineError::Gone) => return Err(Gone),
                 },
                 _ = changed.changed() => {}
+                () = tokio::time::sleep(says.as_ref().map_or(Duration::MAX, |says| says.1)) => {
+                    let octets = says.as_ref().map(|says| says.0.clone()).unwrap_or_default();
+                    let mut out = Out::default();
+                    out.bytes(&octets);
+                    self.wire.send(&out).await?;
+                }
             }
         }
     }

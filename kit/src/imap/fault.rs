@@ -82,6 +82,10 @@ pub enum Fault {
     KeepExpunged(Vec<u32>),
     /// VANISHED (EARLIER) names all UIDs, although messages are there.
     WrongVanished,
+    /// IDLE ends by itself as soon as it has begun.
+    IdleEnds,
+    /// During IDLE these octets come again and again, after such a wait each time.
+    IdleSays(Vec<u8>, Duration),
     /// LIST leaves this mailbox out (UTF-8 name), and what lies below it.
     OmitFromList(String),
 }
@@ -91,6 +95,8 @@ pub enum Fault {
 pub struct When {
     verb: Option<String>,
     mailbox: Option<String>,
+    uid: Option<u32>,
+    words: Option<String>,
     first: u64,
     times: u64,
 }
@@ -99,7 +105,7 @@ impl When {
     /// At every command.
     #[must_use]
     pub fn always() -> Self {
-        Self { verb: None, mailbox: None, first: 1, times: u64::MAX }
+        Self { verb: None, mailbox: None, uid: None, words: None, first: 1, times: u64::MAX }
     }
 
     /// At the start of a connection, before the greeting.
@@ -121,6 +127,18 @@ impl When {
         Self { mailbox: Some(name.to_owned()), ..self }
     }
 
+    /// Only when the command's set of UIDs holds this one.
+    #[must_use]
+    pub fn uid(self, uid: u32) -> Self {
+        Self { uid: Some(uid), ..self }
+    }
+
+    /// Only when the rest of the command's line holds these words.
+    #[must_use]
+    pub fn says(self, words: &str) -> Self {
+        Self { words: Some(words.to_owned()), ..self }
+    }
+
     /// Only the k-th match, counted from 1.
     #[must_use]
     pub fn nth(self, k: u64) -> Self {
@@ -133,13 +151,17 @@ impl When {
         Self { times: n, ..self }
     }
 
-    fn matches(&self, verb: &str, mailboxes: [Option<&str>; 2]) -> bool {
+    fn matches(&self, verb: &str, mailboxes: [Option<&str>; 2], rest: &[u8]) -> bool {
         let verb_fits = match &self.verb {
             None => verb != CONNECT,
             Some(wanted) => verb == wanted || verb.strip_prefix("UID ") == Some(wanted.as_str()),
         };
         let named = |wanted: &String| mailboxes.contains(&Some(wanted.as_str()));
-        verb_fits && self.mailbox.as_ref().is_none_or(named)
+        let said = |words: &String| String::from_utf8_lossy(rest).contains(words.as_str());
+        verb_fits
+            && self.mailbox.as_ref().is_none_or(named)
+            && self.uid.is_none_or(|uid| holds(rest, uid))
+            && self.words.as_ref().is_none_or(said)
     }
 }
 
@@ -198,10 +220,15 @@ impl<F: Clone> Faults<F> {
     }
 
     /// The faults for one command; `mailboxes` are the selected one and the one it names.
-    pub(crate) fn at(&mut self, verb: &str, mailboxes: [Option<&str>; 2]) -> Active<F> {
+    pub(crate) fn at(
+        &mut self,
+        verb: &str,
+        mailboxes: [Option<&str>; 2],
+        rest: &[u8],
+    ) -> Active<F> {
         let mut active = Vec::new();
         for rule in &mut self.rules {
-            if rule.when.matches(verb, mailboxes) {
+            if rule.when.matches(verb, mailboxes, rest) {
                 rule.seen += 1;
                 let last = rule.when.first.saturating_add(rule.when.times);
                 if (rule.when.first..last).contains(&rule.seen) {
@@ -239,6 +266,20 @@ impl<F: PartialEq> Active<F> {
     }
 }
 
+/// Whether the set at the start of a command's arguments holds a UID; `*` is any above.
+fn holds(rest: &[u8], uid: u32) -> bool {
+    let text = String::from_utf8_lossy(rest);
+    let set = text.split(' ').next().unwrap_or_default();
+    set.split(',').any(|range| {
+        let (first, last) = range.split_once(':').unwrap_or((range, range));
+        let number = |text: &str| match text {
+            "*" => Some(u32::MAX),
+            text => text.parse().ok(),
+        };
+        number(first).zip(number(last)).is_some_and(|(a, b)| (a.min(b)..=a.max(b)).contains(&uid))
+    })
+}
+
 /// Whether a list of UIDs (empty means all) names one.
 pub(super) fn names(uids: &[u32], uid: u32) -> bool {
     uids.is_empty() || uids.contains(&uid)
@@ -253,7 +294,7 @@ mod tests {
         let mut faults = Faults::default();
         let second = faults.inject(Fault::CutAfter, When::verb("fetch").mailbox("A").nth(2));
         let hit = |faults: &mut Faults, verb, mailbox| {
-            faults.at(verb, [Some(mailbox), None]).is(&Fault::CutAfter)
+            faults.at(verb, [Some(mailbox), None], b"").is(&Fault::CutAfter)
         };
         assert!(!hit(&mut faults, "UID FETCH", "A"));
         assert!(!hit(&mut faults, "FETCH", "B"));

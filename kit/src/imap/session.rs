@@ -156,7 +156,7 @@ impl Link {
     async fn greet(&mut self) -> Result<(), Gone> {
         let (faults, greeting) = {
             let mut inner = self.shared.lock();
-            let faults = inner.faults.at(CONNECT, [None, None]);
+            let faults = inner.faults.at(CONNECT, [None, None], b"");
             let code = inner.profile.capability_code;
             let list = inner.profile.capabilities(self.me.encrypted, false);
             let code = if code { format!("[CAPABILITY {list}] ") } else { String::new() };
@@ -211,7 +211,7 @@ impl Link {
             let selected = self.me.view.as_ref().map(|v| v.name.clone());
             let mut inner = self.shared.lock();
             let named = first_name(&rest, inner.profile.delimiter);
-            inner.faults.at(&verb, [selected.as_deref(), named.as_deref()])
+            inner.faults.at(&verb, [selected.as_deref(), named.as_deref()], &rest)
         };
         let standing_drip = self.wire.drip;
         self.arm(&faults);
@@ -296,7 +296,7 @@ impl Link {
             return Ok(());
         }
         let (out, tagged) = match r.verb.as_str() {
-            "IDLE" if self.may_idle() => (Out::default(), self.idle().await?),
+            "IDLE" if self.may_idle() => (Out::default(), self.idle(&r.faults).await?),
             "NOTIFY" => (Out::default(), self.notify(&text["NOTIFY".len()..])),
             "AUTHENTICATE" => (Out::default(), self.authenticate(pieces).await?),
             _ => self.execute(r, pieces),

@@ -177,7 +177,7 @@ impl Inner {
         Ok(entries.keys().find(|known| fold(known) == fold(name)))
     }
 
-    /// What a path leads to, all links followed.
+    /// The node at a path, after following all links.
     pub(super) fn resolve(&self, path: &Path) -> io::Result<u64> {
         Ok(self.walk(path, true)?.node)
     }

@@ -132,6 +132,12 @@ impl Server {
         change(&mut self.shared.lock().profile);
     }
 
+    /// What the server can do and does.
+    #[must_use]
+    pub fn profile(&self) -> Profile {
+        self.shared.lock().profile.clone()
+    }
+
     /// Speaks POP3 on a stream until either side ends it.
     pub fn serve<S>(&self, stream: S) -> impl Future<Output = ()> + Send + 'static
     where

@@ -76,7 +76,7 @@ pub(super) async fn run(shared: Arc<Shared>, io: Box<dyn Duplex>, encrypted: boo
 
 impl Session {
     async fn talk(&mut self) -> Result<(), Gone> {
-        let faults = self.shared.lock().faults.at(CONNECT, [None, None]);
+        let faults = self.shared.lock().faults.at(CONNECT, [None, None], b"");
         self.cut(&faults);
         if faults.is(&Fault::Hang) {
             self.wire.drain().await;
@@ -158,7 +158,7 @@ impl Session {
             let mut inner = self.shared.lock();
             let (connection, line) = (self.id, masked(&verb, arguments));
             inner.log.note(Logged { connection, verb: verb.clone(), line }, waiting);
-            inner.faults.at(&verb, [None, None])
+            inner.faults.at(&verb, [None, None], arguments.as_bytes())
         };
         self.cut(&faults);
         if faults.is(&Fault::CutBefore) {

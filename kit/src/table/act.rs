@@ -21,6 +21,8 @@ pub enum Act {
     Edit(MailboxName, char, char),
     /// The server numbers a mailbox anew.
     Renumber(MailboxName),
+    /// A mailbox gets another name: on one side, and then on the other, too.
+    RenameMailbox(MailboxName, MailboxName),
 }
 
 impl Model {
@@ -49,6 +51,14 @@ impl Model {
             Act::Edit(name, body, now) => {
                 if let Some(mail) = self.find(Side::Local, name, *body) {
                     mail.body = *now;
+                }
+            }
+            Act::RenameMailbox(from, to) => {
+                let (folder, files) = (self.server.remove(from), self.disk.remove(from));
+                self.server.extend(folder.map(|folder| (to.clone(), folder)));
+                self.disk.extend(files.map(|files| (to.clone(), files)));
+                for mailbox in self.store.mailboxes.values_mut().filter(|m| m.name == *from) {
+                    mailbox.name.clone_from(to);
                 }
             }
             Act::Renumber(name) => {

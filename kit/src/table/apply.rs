@@ -2,13 +2,14 @@
 
 use mailtide::reconcile::guard::Direction;
 use mailtide::reconcile::messages::base_now;
+use mailtide::reconcile::pairing::{is_claim, is_ending};
 use mailtide::reconcile::plan::MailboxStep;
 use mailtide::reconcile::types::{
     Base, FlagDelta, Journal, Local, Mailbox, Row, RowId, SetAside, SetAsideKind,
 };
 use mailtide::reconcile::{MailboxView, Plan, RemoteRemoval, Step};
 
-use super::model::{Crash, Model, Outcome};
+use super::model::{Crash, Model, Outcome, Side};
 use super::observe::stem_of;
 
 /// What a step gives: a crash ends it.
@@ -32,11 +33,25 @@ impl Model {
         for step in steps {
             // A step that is a record and nothing else is done, or the process is.
             let outcome = if phase(step) == 0 { None } else { self.next_outcome() };
-            if outcome != Some(Outcome::Skipped) {
+            if outcome != Some(Outcome::Skipped) && !self.is_shut(step) {
                 self.apply_step(step, outcome)?;
             }
         }
         Ok(())
+    }
+
+    /// Whether a step needs a mailbox that the server does not open now.
+    fn is_shut(&self, step: &Step) -> bool {
+        let row = match step {
+            Step::Fetch(row)
+            | Step::RemoteCopy { from: row, .. }
+            | Step::RemoteMove { from: row, .. }
+            | Step::RemoveTwin { twin: row, .. }
+            | Step::RemoveRemote { row, .. } => row,
+            Step::Flags { row, remote, .. } if !remote.is_empty() => row,
+            _ => return false,
+        };
+        self.row(*row).is_some_and(|row| self.is_blind(Side::Remote, &self.name(row.mailbox)))
     }
 
     fn next_outcome(&mut self) -> Option<Outcome> {
@@ -143,6 +158,10 @@ impl Model {
                 base.or_else(|| remote.remote.as_ref().map(|r| Base { flags: r.flags.clone() }))
             }
         };
+        let base = Some(base.unwrap_or_default());
+        let ends = local.local.is_none() && is_ending(&local);
+        let journal = if ends { local.journal.clone() } else { after_push(&local.journal) };
+        let restated = local.local.is_none() && local.restated && !ends;
         self.store.rows.remove(&remote.id);
         if let Some(past) = past {
             self.release(past);
@@ -152,8 +171,8 @@ impl Model {
             words: remote.words,
             header: remote.header.or(local.header),
             weak: weak || local.weak,
-            restated: false,
-            journal: after_push(&local.journal),
+            restated,
+            journal,
             base,
             set_aside: None,
             ..local
@@ -166,7 +185,8 @@ impl Model {
         if past.remote.is_none() {
             self.store.rows.remove(&past.id);
         } else {
-            self.store.update(Row { journal: Journal::Moved, set_aside: None, ..past });
+            let (journal, restated) = (Journal::Moved, false);
+            self.store.update(Row { journal, restated, set_aside: None, ..past });
         }
     }
 
@@ -174,8 +194,9 @@ impl Model {
         let (Some(gone), Some(found)) = (self.row(gone), self.row(found)) else { return Ok(()) };
         self.tick()?;
         self.store.rows.remove(&found.id);
-        let (local, journal) = (found.local, Journal::Idle);
-        self.store.update(Row { local, set_aside: None, journal, ..gone });
+        let journal = if is_claim(&gone) { gone.journal.clone() } else { Journal::Idle };
+        let (local, restated) = (found.local, gone.restated && gone.base.is_some());
+        self.store.update(Row { local, set_aside: None, journal, restated, ..gone });
         Ok(())
     }
 

@@ -109,7 +109,7 @@ const NAMES: [&str; 4] = ["INBOX", "Work", "Lists", "Trash"];
 const SETS: [&str; 4] = [".", "S", "F", "SF"];
 
 /// Whether all messages can be told apart.
-fn random_world(rng: &mut fastrand::Rng) -> (Model, bool) {
+pub(super) fn random_world(rng: &mut fastrand::Rng) -> (Model, bool) {
     let names = &NAMES[..rng.usize(2..=3)];
     let trash = rng.u8(0..3) == 0;
     let ladder = Ladder {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use mailtide::reconcile::guard::Direction;
 use mailtide::reconcile::messages::is_settled;
 use mailtide::reconcile::pairing::{Class, class};
-use mailtide::reconcile::types::{Journal, MailboxName, Row, RowId, SpecialUse};
+use mailtide::reconcile::types::{Journal, MailboxId, MailboxName, Row, RowId, SpecialUse};
 use mailtide::reconcile::{self, Hold, HoldReason, MailboxView, Plan, Policy, World};
 
 use super::model::{Model, Side};
@@ -21,7 +21,11 @@ impl Model {
     #[must_use]
     pub fn load(&self) -> World {
         let mut rows: BTreeMap<RowId, Row> = BTreeMap::new();
-        for row in self.store.rows.values().filter(|row| self.is_asked_for(row)) {
+        let held: BTreeSet<RowId> =
+            self.store.pending.iter().flat_map(|hold| &hold.rows).copied().collect();
+        let held = held.union(&self.store.approved).copied().collect::<BTreeSet<_>>();
+        let asked = |row: &&Row| self.is_asked_for(row) || held.contains(&row.id);
+        for row in self.store.rows.values().filter(asked) {
             for known in self.store.rows.values().filter(|known| could_match(row, known)) {
                 rows.entry(known.id).or_insert_with(|| known.clone());
             }
@@ -42,12 +46,30 @@ impl Model {
     }
 
     fn world(&self, rows: Vec<Row>) -> World {
+        let (unseen, mut rows): (Vec<Row>, Vec<Row>) =
+            rows.into_iter().partition(|row| self.is_unreadable(row.mailbox));
+        let unseen_texts: BTreeSet<_> = unseen.iter().filter_map(|row| row.content).collect();
+        let agreed = unseen.iter().filter(|row| row.remote.is_some() || row.base.is_some());
+        let agreed: BTreeSet<_> = agreed.filter_map(|row| row.content).collect();
+        let is_new = |row: &Row| matches!(class(row), Class::LocalNew | Class::RemoteNew);
+        let waits =
+            |row: &mut Row| is_new(row) && row.content.is_some_and(|text| agreed.contains(&text));
+        let waiting: Vec<Row> = rows.extract_if(.., waits).collect();
+        let shut = self.store.rows.values().filter(|row| self.is_unreadable(row.mailbox));
+        let mut mailboxes = self.views();
+        // They are new messages that the plan does not see.
+        for row in waiting.iter().filter(|row| class(row) == Class::RemoteNew) {
+            mailboxes.entry(row.mailbox).and_modify(|view| view.remotes_beyond = 1);
+        }
+        let unseen_arrivals = shut.chain(&waiting).any(|row| class(row) == Class::RemoteNew);
         World {
-            mailboxes: self.views(),
+            mailboxes,
             rows,
             policy: self.policy_now(),
             run: self.run,
-            disk_seen: true,
+            unseen_arrivals,
+            disk_seen: self.fate.blind.iter().all(|(side, _)| *side == Side::Remote),
+            unseen_texts,
             unseen_held: BTreeSet::new(),
             outside: self.outside(),
             departures: self.store.departures.clone(),
@@ -55,6 +77,10 @@ impl Model {
             pending: self.store.pending.clone(),
             store: [0; 16],
         }
+    }
+
+    fn is_unreadable(&self, mailbox: MailboxId) -> bool {
+        self.is_blind(Side::Local, &self.name(mailbox))
     }
 
     /// What was approved, whatever would be done with it.
@@ -93,7 +119,7 @@ impl Model {
         Policy { trash, ..self.policy.clone() }
     }
 
-    fn views(&self) -> BTreeMap<mailtide::reconcile::types::MailboxId, MailboxView> {
+    fn views(&self) -> BTreeMap<MailboxId, MailboxView> {
         let view = |mailbox: &mailtide::reconcile::types::Mailbox| {
             let id = mailbox.id;
             let rows = || self.store.rows.values().filter(move |row| row.mailbox == id);
@@ -118,7 +144,9 @@ impl Model {
                 ..MailboxView::of(mailbox.clone())
             }
         };
-        self.store.mailboxes.values().map(|mailbox| (mailbox.id, view(mailbox))).collect()
+        let readable = |id: &MailboxId| !self.is_unreadable(*id);
+        let mailboxes = self.store.mailboxes.values().filter(|mailbox| readable(&mailbox.id));
+        mailboxes.map(|mailbox| (mailbox.id, view(mailbox))).collect()
     }
 
     /// Rows whose file was found in a directory that is not mirrored (hazard 43).

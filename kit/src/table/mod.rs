@@ -9,11 +9,18 @@ pub mod act;
 pub mod apply;
 pub mod check;
 mod disk;
+pub mod engine;
 pub mod generate;
 pub mod load;
+pub mod meeting;
 pub mod model;
 pub mod notation;
 pub mod observe;
 pub mod oracle;
 mod server;
 pub mod text;
+
+/// Whether somebody wants to see each run of a world.
+fn is_loud() -> bool {
+    std::env::var_os("MAILTIDE_WORLD_LOUD").is_some()
+}

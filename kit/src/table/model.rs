@@ -58,13 +58,19 @@ impl Mail {
         HeaderKeys { hash, loose: [key; 16], has_message_id: !('X'..='Z').contains(&self.body) }
     }
 
+    /// When it was written, in seconds since 1970: long before any file name was made.
+    #[must_use]
+    pub fn date(&self) -> i64 {
+        1_000_000 + i64::from(u32::from(self.body.to_ascii_uppercase()))
+    }
+
     /// What a server says of it.
     #[must_use]
     pub fn words(&self) -> ServerWords {
         let key = u64::from(u32::from(self.body.to_ascii_uppercase()));
         let object_id = (self.object != 0).then(|| format!("M{}", self.object));
         let size = 1000 + key + u64::from(self.rewritten);
-        ServerWords { size, date: i64::from(u32::from(self.body.to_ascii_uppercase())), object_id }
+        ServerWords { size, date: self.date(), object_id }
     }
 }
 
@@ -157,9 +163,9 @@ pub struct Store {
     pub departures: BTreeMap<(MailboxId, Direction), u64>,
     /// Rows that a person let pass.
     pub approved: BTreeSet<RowId>,
-    /// What was held and nobody answered: a test puts it there.
+    /// What was held and nobody answered.
     pub pending: Vec<Hold>,
-    /// The last row that was known before messages of a mailbox began to leave: likewise.
+    /// The last row that was known before messages of a mailbox began to leave.
     pub waves: BTreeMap<MailboxId, RowId>,
     next_row: i64,
     next_mailbox: i64,
@@ -196,8 +202,22 @@ impl Store {
         }
         self.next_mailbox += 1;
         let id = MailboxId(self.next_mailbox);
-        self.mailboxes.insert(id, Mailbox { id, ..Mailbox::new(name.clone()) });
+        // What fills a new mailbox may have been filed by another program.
+        let mailbox = Mailbox { id, restated: true, ..Mailbox::new(name.clone()) };
+        self.mailboxes.insert(id, mailbox);
         id
+    }
+
+    /// Gives rows the ids that a first run gives them: by mailbox, then by file.
+    pub fn number_rows(&mut self) {
+        let mut rows: Vec<Row> = std::mem::take(&mut self.rows).into_values().collect();
+        let name = |row: &Row| self.mailboxes.get(&row.mailbox).map(|mailbox| &mailbox.name);
+        let stem = |row: &Row| row.local.as_ref().map(|local| local.stem.clone());
+        rows.sort_by(|a, b| (name(a), stem(a)).cmp(&(name(b), stem(b))));
+        self.next_row = 0;
+        for row in rows {
+            self.insert(row);
+        }
     }
 
     /// Forgets a mailbox and its rows.
@@ -304,7 +324,7 @@ impl Model {
     /// A file name that was never used.
     pub fn new_stem(&mut self) -> String {
         self.next_name += 1;
-        format!("{}.new", self.next_name)
+        format!("{:03}.new", self.next_name)
     }
 
     /// An object id that was never used, where the server has any.
@@ -335,6 +355,7 @@ impl Model {
         for round in 1..=ROUNDS_MAX {
             self.observe()?;
             if !self.apply_all()? {
+                self.finish_change();
                 self.finish_restated();
                 return Ok(round);
             }
@@ -347,8 +368,11 @@ impl Model {
         let mut tried: BTreeSet<RowId> = BTreeSet::new();
         let mut worked = false;
         loop {
+            self.note_waves();
             let mut plan = self.plan();
             assert_eq!(plan, reconcile::plan(&self.load_all()), "a page hides a match\n{self}");
+            let held = |hold: &Hold| Hold { added: 0, replaces: None, ..hold.clone() };
+            self.store.pending = plan.holds.iter().map(held).collect();
             plan.steps.retain(|step| !step.rows().iter().any(|row| tried.contains(row)));
             if worked {
                 plan.mailboxes.clear();
@@ -365,9 +389,46 @@ impl Model {
         }
     }
 
+    /// Notes mailboxes whose messages begin to leave, and the last row known there before.
+    fn note_waves(&mut self) {
+        let gone = [Class::LocalGone, Class::RemoteGone, Class::BothGone];
+        let leaves = |row: &&Row| gone.contains(&class(row)) && !row.is_set_aside();
+        let leaving: BTreeSet<MailboxId> =
+            self.store.rows.values().filter(leaves).map(|row| row.mailbox).collect();
+        self.store.waves.retain(|mailbox, _| leaving.contains(mailbox));
+        for mailbox in leaving {
+            let agreed = self.store.rows.values();
+            let agreed = agreed.filter(|row| row.mailbox == mailbox && row.base.is_some());
+            let newest = agreed.map(|row| row.id).max().unwrap_or(RowId(0));
+            self.store.waves.entry(mailbox).or_insert(newest);
+        }
+    }
+
+    /// A person lets everything pass that waits.
+    pub fn approve(&mut self) {
+        let held = std::mem::take(&mut self.store.pending);
+        self.store.approved.extend(held.into_iter().flat_map(|hold| hold.rows));
+    }
+
+    /// After a look at everything it is known what was removed under other settings.
+    fn finish_change(&mut self) {
+        if self.store.mailboxes.keys().all(|mailbox| self.has_seen(*mailbox)) {
+            self.policy.brings_back = false;
+        }
+    }
+
+    /// Whether both sides of a mailbox were looked at, wholly.
+    fn has_seen(&self, mailbox: MailboxId) -> bool {
+        let reach = |side| self.reach.get(&(mailbox, side)) == Some(&Reach::Complete);
+        reach(Side::Local) && reach(Side::Remote)
+    }
+
     /// A run that identified everything in its restated mailboxes ends their state.
     fn finish_restated(&mut self) {
-        for mailbox in self.store.mailboxes.values_mut().filter(|m| m.restated) {
+        let seen: Vec<MailboxId> = self.store.mailboxes.keys().copied().collect();
+        let seen: Vec<MailboxId> = seen.into_iter().filter(|id| self.has_seen(*id)).collect();
+        let restated = |m: &&mut Mailbox| m.restated && seen.contains(&m.id);
+        for mailbox in self.store.mailboxes.values_mut().filter(restated) {
             let mut rows = self.store.rows.values().filter(|row| row.mailbox == mailbox.id);
             let open = |row: &Row| row.set_aside.is_none() && (row.restated || is_new_remote(row));
             mailbox.restated = rows.any(open);

@@ -15,6 +15,8 @@
 //! `A` and `A2`. A mailbox that is named is on both sides and agreed; lines `mailbox Work: local`
 //! (or `remote`, `none`, `trash`, `junk`, `drafts`, `excluded`) say otherwise.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use mailtide::reconcile::types::{
     Base, Flags, Gate, Mailbox, MailboxName, Remote, Row, ServerWords, SpecialUse, System, Uid,
 };
@@ -109,6 +111,7 @@ impl Model {
         self.disk.entry(name.clone()).or_default();
         if let Some(mailbox) = self.store.mailboxes.get_mut(&id) {
             (mailbox.local, mailbox.remote, mailbox.base) = (true, true, true);
+            mailbox.restated = false;
         }
     }
 
@@ -215,6 +218,25 @@ impl Model {
                 Gate { uid_validity: 1, uid_next: highest.unwrap_or(0) + 1, ..Gate::default() };
             *mailbox =
                 Mailbox { cursor: Some(gate), mask: Some(self.mask.clone()), ..mailbox.clone() };
+        }
+        self.number_arrivals();
+        self.store.number_rows();
+    }
+
+    /// What came after the last run has numbers above all that was known then.
+    fn number_arrivals(&mut self) {
+        for mailbox in self.store.mailboxes.values() {
+            let rows = self.store.rows.values().filter(|row| row.mailbox == mailbox.id);
+            let known: BTreeSet<u32> =
+                rows.filter_map(|row| row.remote.as_ref()).map(|remote| remote.uid.0).collect();
+            let Some(folder) = self.server.get_mut(&mailbox.name) else { continue };
+            let (old, new) = std::mem::take(&mut folder.mail)
+                .into_iter()
+                .partition::<BTreeMap<_, _>, _>(|(uid, _)| known.contains(uid));
+            (folder.mail, folder.uid_next) = (old, known.last().map_or(1, |last| last + 1));
+            for mail in new.into_values() {
+                folder.add(mail);
+            }
         }
     }
 }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use mailtide::reconcile::pairing::{Class, class, is_in_doubt};
 use mailtide::reconcile::types::{
-    FileStamp, Flags, Gate, Journal, Local, Mailbox, MailboxId, MailboxName, Reach, Remote, Row,
-    RowId, ServerWords, SetAside, SetAsideKind, Stem, Uid,
+    Base, FileStamp, Flags, Gate, Journal, Local, Mailbox, MailboxId, MailboxName, Reach, Remote,
+    Row, RowId, ServerWords, SetAside, SetAsideKind, Stem, Uid,
 };
 
-use super::model::{Crash, Mail, Model, Side};
+use super::model::{Crash, Mail, Model, Side, Store};
 
 /// Looks at one side after which departures are not believed.
 const LOOKS_MAX: u32 = 3;
@@ -49,7 +50,7 @@ impl Model {
         Ok(())
     }
 
-    fn is_blind(&self, side: Side, name: &MailboxName) -> bool {
+    pub(super) fn is_blind(&self, side: Side, name: &MailboxName) -> bool {
         self.fate.blind.contains(&(side, name.clone()))
     }
 
@@ -187,8 +188,9 @@ impl Model {
             highest_modseq: None,
         };
         let known = self.store.mailboxes.get(&id).and_then(|mailbox| mailbox.cursor);
-        if known.is_some_and(|k| k.uid_validity != gate.uid_validity || gate.uid_next < k.uid_next)
-        {
+        let renumbered = known
+            .is_some_and(|k| k.uid_validity != gate.uid_validity || gate.uid_next < k.uid_next);
+        if renumbered {
             self.restate_messages(id);
         }
         let (mask, special_use) = (self.mask.clone(), self.uses.get(name).copied());
@@ -229,6 +231,9 @@ impl Model {
                 ..Row::new(id)
             });
         }
+        if renumbered {
+            self.judge_renumbered(id);
+        }
         departed
     }
 
@@ -250,7 +255,7 @@ impl Model {
 
     fn lose_message(&mut self, mut row: Row, uid_next: Option<u32>) {
         let Some(remote) = row.remote.take() else { return };
-        if row.local.is_none() && row.base.is_none() {
+        if row.local.is_none() && row.base.is_none() && (!row.restated || row.content.is_none()) {
             self.store.rows.remove(&row.id);
             return;
         }
@@ -272,7 +277,9 @@ impl Model {
             mailbox.restated = true;
         }
         for row in self.rows_of(id) {
-            if row.local.is_none() {
+            // Its file may have been moved, with its message to follow (hazards 55 and 56).
+            let moving = matches!(row.journal, Journal::Moving { .. });
+            if row.local.is_none() && row.base.is_none() && !moving {
                 self.store.rows.remove(&row.id);
                 continue;
             }
@@ -285,20 +292,64 @@ impl Model {
         }
     }
 
+    /// Where nothing of what a mailbox held is in it, and others kept their numbers, it was made
+    /// anew: its rows are in doubt no more (hazard 56).
+    fn judge_renumbered(&mut self, id: MailboxId) {
+        let others = self.store.mailboxes.values().filter(|m| m.id != id && m.cursor.is_some());
+        if others.count() == 0 || self.name(id).is_inbox() {
+            return;
+        }
+        let rows = self.rows_of(id);
+        let doubtful: Vec<&Row> = rows.iter().filter(|row| is_in_doubt(row)).collect();
+        let words = |row: &Row| row.words.as_ref().map(|words| (words.size, words.date));
+        let shown = rows.iter().filter(|row| class(row) == Class::RemoteNew);
+        let found =
+            shown.into_iter().any(|row| doubtful.iter().any(|old| words(old) == words(row)));
+        let paired = rows.iter().any(|row| class(row) == Class::Paired);
+        if !found && !paired {
+            for row in doubtful {
+                self.store.update(Row { restated: false, ..row.clone() });
+            }
+        }
+    }
+
     /// The root is not the one that the store knew: no directory can be believed (hazard 13).
     pub fn restate_files(&mut self) {
-        for mailbox in self.store.mailboxes.values_mut() {
-            (mailbox.restated, mailbox.base, mailbox.local) = (true, false, false);
+        for id in self.store.mailboxes.keys().copied().collect::<Vec<_>>() {
+            self.restate_directory(id, false);
         }
-        for row in self.store.rows.values().cloned().collect::<Vec<_>>() {
-            if row.remote.is_none() {
+    }
+
+    /// No file of a mailbox can be believed; `there`: it has a directory (hazard 63).
+    pub fn restate_directory(&mut self, id: MailboxId, there: bool) {
+        if let Some(mailbox) = self.store.mailboxes.get_mut(&id) {
+            mailbox.restated = true;
+            (mailbox.base, mailbox.local) = (there && mailbox.base, there);
+        }
+        for row in self.rows_of(id) {
+            let under_way = matches!(row.journal, Journal::Pushing { .. } | Journal::Moving { .. });
+            let ends = matches!(row.journal, Journal::Moved | Journal::Trashing { .. });
+            if ends && row.local.is_none() && row.remote.is_some() && !row.restated {
+                continue;
+            }
+            if row.remote.is_none() && under_way {
+                let (local, restated, set_aside) = (None, true, None);
+                self.store.update(Row { local, restated, set_aside, ..row });
+                continue;
+            }
+            if row.remote.is_none() && row.base.is_none() {
                 self.store.rows.remove(&row.id);
                 continue;
             }
             let set_aside = row.set_aside.filter(|_| row.base.is_none());
-            let journal = Journal::Idle;
-            self.store.update(Row { local: None, restated: true, set_aside, journal, ..row });
+            let (base, journal) = (row.base.map(|_| Base::default()), Journal::Idle);
+            self.store.update(Row { local: None, base, restated: true, set_aside, journal, ..row });
         }
+    }
+
+    /// The state is lost: all that is there is new.
+    pub fn lose_state(&mut self) {
+        self.store = Store::default();
     }
 
     /// The rows of a mailbox.

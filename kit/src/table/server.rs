@@ -91,7 +91,7 @@ impl Model {
             self.tick()?;
             let keywords =
                 target.local.as_ref().map(|l| l.flags.keywords.clone()).unwrap_or_default();
-            let journal = Journal::Moving { from: source.id, keywords };
+            let journal = Journal::Moving { from: source.id, leaves: moves, keywords };
             self.store.update(Row { journal, ..target.clone() });
             if moves && source.restated {
                 self.store.update(Row { restated: false, ..source.clone() });

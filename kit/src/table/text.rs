@@ -15,12 +15,7 @@ impl Model {
         steps.sort();
         lines.append(&mut steps);
         for hold in &plan.holds {
-            let reason = match &hold.reason {
-                HoldReason::TooMany { .. } => "too many",
-                HoldReason::Emptied { .. } => "emptied",
-                HoldReason::FlagsRemoved { .. } => "flags removed",
-                HoldReason::SurplusCopies { .. } => "surplus copies",
-            };
+            let reason = reason_text(&hold.reason);
             lines.push(format!("hold {} ({reason}, {:?})", hold.rows.len(), hold.direction));
         }
         lines
@@ -86,6 +81,16 @@ impl Model {
         let known = row.content.map(|content| char::from(content.0[0]));
         let body = known.or_else(there).unwrap_or('?');
         format!("{body} {}", self.name(row.mailbox))
+    }
+}
+
+/// The kind of a hold in two words.
+pub(super) fn reason_text(reason: &HoldReason) -> &'static str {
+    match reason {
+        HoldReason::TooMany { .. } => "too many",
+        HoldReason::Emptied { .. } => "emptied",
+        HoldReason::FlagsRemoved { .. } => "flags removed",
+        HoldReason::SurplusCopies { .. } => "surplus copies",
     }
 }
 

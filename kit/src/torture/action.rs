@@ -40,8 +40,12 @@ pub enum Deed {
     Rename(String, String),
     /// Moves all messages of a mailbox to another, deletes it and makes it anew.
     Remake(String, String),
-    /// Gives a mailbox of the server a new UIDVALIDITY.
+    /// Gives a mailbox of the server a new UIDVALIDITY, or all messages of a maildrop new names.
     Renumber(String),
+    /// Gives two messages of a maildrop one name.
+    Twin(u32, u32),
+    /// Takes the name of a message of a maildrop away.
+    Unname(u32),
 }
 
 impl Deed {
@@ -58,6 +62,7 @@ impl Deed {
             Self::Remake(mailbox, to) => Self::Remake(name(mailbox), name(to)),
             Self::Renumber(mailbox) => Self::Renumber(name(mailbox)),
             Self::Remove(_) | Self::Set(..) | Self::Clear(..) | Self::Edit(..) => self.clone(),
+            Self::Twin(..) | Self::Unname(_) => self.clone(),
         }
     }
 }
@@ -96,6 +101,14 @@ pub enum Trouble {
     Stopped(u64),
     /// The server is killed and started again (real servers alone).
     Restart(u64),
+}
+
+impl Trouble {
+    /// Whether the process dies of it.
+    #[must_use]
+    pub fn kills(&self) -> bool {
+        matches!(self, Self::Kill(_) | Self::PowerCut(..))
+    }
 }
 
 /// How a command is cut.
@@ -138,6 +151,8 @@ pub enum Action {
     RestoreMail,
     /// A key of the configuration changes that puts what is known in doubt.
     Reconfigure,
+    /// A day goes by.
+    Day,
     /// Nobody disturbs: both sides must become equal, and nothing be lost.
     Quiet,
 }
@@ -171,6 +186,8 @@ impl fmt::Display for Deed {
             Self::Rename(from, to) => write!(f, "rename {from} {to}"),
             Self::Remake(mailbox, to) => write!(f, "remake {mailbox} {to}"),
             Self::Renumber(mailbox) => write!(f, "renumber {mailbox}"),
+            Self::Twin(one, other) => write!(f, "twin {one} {other}"),
+            Self::Unname(token) => write!(f, "unname {token}"),
         }
     }
 }
@@ -205,13 +222,14 @@ const CUTS: [(Cut, &str); 5] = [
 ];
 
 /// Actions that are one word.
-const WORDS: [(Action, &str); 7] = [
+const WORDS: [(Action, &str); 8] = [
     (Action::LoseState, "lose-state"),
     (Action::SaveState, "save-state"),
     (Action::RestoreState, "restore-state"),
     (Action::SaveMail, "save-mail"),
     (Action::RestoreMail, "restore-mail"),
     (Action::Reconfigure, "reconfigure"),
+    (Action::Day, "day"),
     (Action::Quiet, "quiet"),
 ];
 
@@ -276,6 +294,8 @@ impl Words<'_> {
             "rename" => Deed::Rename(self.word()?, self.word()?),
             "remake" => Deed::Remake(self.word()?, self.word()?),
             "renumber" => Deed::Renumber(self.word()?),
+            "twin" => Deed::Twin(self.number()?, self.number()?),
+            "unname" => Deed::Unname(self.number()?),
             other => return Err(format!("unknown: {other}")),
         })
     }

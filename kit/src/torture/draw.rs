@@ -187,3 +187,88 @@ impl Draw {
         }
     }
 }
+
+/// What is sent to a maildrop, to be cut around.
+const POP3_VERBS: [&str; 7] = ["PASS", "UIDL", "LIST", "TOP", "RETR", "DELE", "QUIT"];
+
+/// The actions of a round of an account that pulls.
+#[must_use]
+pub fn maildrop_actions(seed: u64) -> Vec<Action> {
+    let rng = Rng::with_seed(seed ^ 0x90b3);
+    let mut draw = Draw { rng, tokens: 0, engine: Engine::Simulated };
+    let mut list = Vec::new();
+    for _ in 0..draw.rng.u8(1..4) {
+        for _ in 0..draw.rng.u8(2..10) {
+            let action = draw.maildrop_action();
+            list.push(action);
+        }
+        list.push(Action::Quiet);
+    }
+    list
+}
+
+impl Draw {
+    fn maildrop_action(&mut self) -> Action {
+        match self.rng.u8(..30) {
+            0..9 => Action::Act(Side::There, Deed::Add(self.new_token(), "INBOX".to_owned())),
+            9..13 => {
+                let side = self.side();
+                Action::Act(side, self.maildrop_deed(side))
+            }
+            13..23 => self.maildrop_run(),
+            23 => Action::Part("INBOX".to_owned()),
+            24 | 25 => Action::Day,
+            26 => Action::SaveMail,
+            27 => Action::SaveState,
+            28 => match self.rng.u8(..4) {
+                0 => Action::LoseState,
+                1 => Action::RestoreState,
+                2 => Action::RestoreMail,
+                _ => Action::TearState(self.rng.u64(..1000)),
+            },
+            _ => Action::Reconfigure,
+        }
+    }
+
+    fn maildrop_deed(&mut self, side: Side) -> Deed {
+        match (side, self.rng.u8(..8)) {
+            (Side::There, 0..2) => Deed::Remove(self.token()),
+            (Side::There, 2) => Deed::Renumber("INBOX".to_owned()),
+            (Side::There, 3) => Deed::Twin(self.token(), self.token()),
+            (Side::There, 4) => Deed::Unname(self.token()),
+            (Side::There, _) => Deed::Add(self.new_token(), "INBOX".to_owned()),
+            (Side::Here, 0..4) => Deed::Remove(self.token()),
+            (Side::Here, 4..6) => Deed::Move(self.token(), "Kept".to_owned()),
+            (Side::Here, _) => Deed::Set(self.token(), self.flag()),
+        }
+    }
+
+    fn maildrop_run(&mut self) -> Action {
+        let mut meanwhile = Vec::new();
+        while self.rng.u8(..5) < 2 && meanwhile.len() < 3 {
+            let side = self.side();
+            let deed = self.maildrop_deed(side);
+            meanwhile.push((Point::Call(self.rng.u64(1..120)), side, deed));
+        }
+        let trouble = (self.rng.u8(..5) > 0).then(|| self.maildrop_trouble(!meanwhile.is_empty()));
+        Action::Run(meanwhile, trouble)
+    }
+
+    fn maildrop_trouble(&mut self, meanwhile: bool) -> Trouble {
+        match self.rng.u8(..16) {
+            0..4 => Trouble::Kill(1 + self.rng.u64(..60)),
+            4..6 => Trouble::PowerCut(1 + self.rng.u64(..60), self.rng.u64(..4)),
+            6 if !meanwhile => Trouble::Full(1 + self.rng.u64(..100)),
+            7 if !meanwhile => Trouble::Broken(1 + self.rng.u64(..100)),
+            8..13 => {
+                let verb = POP3_VERBS[self.rng.usize(..POP3_VERBS.len())].to_owned();
+                let cuts = [Cut::Before, Cut::After, Cut::Tagged, Cut::No, Cut::Silent];
+                Trouble::Around(verb, 1 + self.rng.u64(..3), cuts[self.rng.usize(..5)])
+            }
+            13 => Trouble::Unreadable("INBOX".to_owned()),
+            14 => Trouble::Unmounted,
+            15 => Trouble::Away,
+            _ => Trouble::Cut(self.rng.u64(..3_000)),
+        }
+    }
+}

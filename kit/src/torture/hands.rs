@@ -36,6 +36,14 @@ pub(super) struct Hands {
 }
 
 impl Hands {
+    /// Puts one message on both sides, as when a Maildir was filled before the first run.
+    pub(super) fn fill(&self, token: u32, mailbox: &str) {
+        for side in [Side::Here, Side::There] {
+            self.act(side, &Deed::Add(token, mailbox.to_owned()));
+        }
+        self.oracle.lock().expect("no panic").same(token);
+    }
+
     /// Acts, and tells the oracle.
     pub(super) fn act(&self, side: Side, deed: &Deed) {
         let deed = &deed.with_names(|mailbox| self.full(mailbox));
@@ -46,10 +54,15 @@ impl Hands {
         }
         let after = self.census(side);
         let mut oracle = self.oracle.lock().expect("no panic");
+        // A level that is no mailbox is renamed with those below it.
+        let has = |census: &Census, name: &str| {
+            let below = format!("{name}/");
+            census.keys().any(|known| known == name || known.starts_with(&below))
+        };
         if let Deed::Rename(from, to) = deed
-            && before.contains_key(from)
-            && after.contains_key(to)
-            && !after.contains_key(from)
+            && has(&before, from)
+            && has(&after, to)
+            && !has(&after, from)
         {
             oracle.renamed(from, to);
         }
@@ -175,6 +188,7 @@ impl Hands {
                 server.create(mailbox);
             }
             Deed::Renumber(mailbox) => server.renumber(mailbox),
+            Deed::Twin(..) | Deed::Unname(_) => {}
         }
     }
 
@@ -252,7 +266,7 @@ impl Hands {
                 self.put_away(mailbox);
                 self.make_here(mailbox);
             }
-            Deed::Renumber(_) => {}
+            Deed::Renumber(_) | Deed::Twin(..) | Deed::Unname(_) => {}
         }
     }
 
@@ -307,6 +321,20 @@ impl Hands {
         }
         self.fs.make_dirs(Path::new("/gone"));
         self.fs.rename(&self.dir(mailbox), Path::new(&format!("/gone/{}", self.next())));
+    }
+
+    /// Takes an empty mailbox out of the Maildir, and nothing of what lies below it.
+    pub(super) fn put_away_alone(&self, mailbox: &str) {
+        let dir = self.dir(mailbox);
+        let tree = self.fs.tree();
+        let below = |path: &PathBuf| path.starts_with(&dir) && path.ends_with("cur");
+        if !tree.keys().any(|path| below(path) && *path != dir.join("cur")) {
+            return self.put_away(mailbox);
+        }
+        self.fs.make_dirs(Path::new("/gone"));
+        for part in ["new", "cur", "tmp"] {
+            self.fs.rename(&dir.join(part), Path::new(&format!("/gone/{}", self.next())));
+        }
     }
 
     fn rename_here(&self, from: &str, to: &str) {

@@ -8,6 +8,9 @@
 pub mod action;
 pub mod draw;
 mod hands;
+mod ledger;
+mod maildrop;
+mod mishaps;
 mod places;
 mod real;
 mod relay;
@@ -83,6 +86,23 @@ pub fn simulated_actions(seed: u64) -> Vec<Action> {
 #[must_use]
 pub fn describe(seed: u64) -> String {
     simulated::describe(seed)
+}
+
+/// The actions of a round of an account that pulls from a simulated maildrop.
+#[must_use]
+pub fn maildrop_actions(seed: u64) -> Vec<Action> {
+    draw::maildrop_actions(seed)
+}
+
+/// What kind of account that pulls a seed stands for.
+#[must_use]
+pub fn describe_maildrop(seed: u64) -> String {
+    maildrop::describe(seed)
+}
+
+/// Carries out a list of actions on the simulated maildrop of a seed; ends at the first failure.
+pub fn pull(seed: u64, actions: &[Action], counts: &mut Counts) -> Option<Failure> {
+    play(&mut maildrop::Pulling::new(seed), actions, counts)
 }
 
 /// The actions of a round on a real server.
@@ -274,6 +294,32 @@ mod tests {
             (30028, "filled 3 B / quiet / run ; power 53 3 / run ; away"),
             (20100, "filled 2 A / quiet / tear-state 371 / run ; power 3 0"),
             (20106, "filled 1 D / quiet / run ; power 11 1 / tear-state 253"),
+            // A state that is torn where nothing is read until later, or at all.
+            (40318, "here add 2 Trash / quiet / tear-state 12 / quiet / there move 2 A/C"),
+            (50229, "here add 4 B / quiet / tear-state 120 / here remove 4"),
+            (
+                40041,
+                "there make D / here add 2 A/C / quiet / \
+                 run ; at call 4 here remove 2 ; unreadable D / tear-state 915",
+            ),
+            // A removal that was cut off left its mark, or its copy in the trash.
+            (
+                71827,
+                "there add 4 A/C / quiet / \
+                 run ; at call 5 here move 4 Trash ; around UID_EXPUNGE 1 before / lose-state",
+            ),
+            (80883, "filled 1 INBOX / quiet / here remove 1 / run ; at command 19 there move 1 D"),
+            // What a person does with an empty mailbox, and a level that is renamed and is none.
+            (
+                80689,
+                "there add 2 A / there add 3 A / quiet / here remove 3 / here remake A D / \
+                 here move 2 A/C",
+            ),
+            (81045, "here add 3 A/C / run / there rename A E / here add 6 INBOX / here move 6 A/C"),
+            // Letters that no table explains; flags that only the Maildir had, which was put back.
+            (20191, "there set 3 k2 / run / here edit 3 6 / here move 6 D"),
+            (40667, "here add 2 D / here remake D A/C / here set 2 k2 / here move 2 D"),
+            (51326, "here add 3 A / save-mail / here set 3 k2 / restore-mail"),
         ];
         for (seed, list) in FOUND {
             let actions = list.split(" / ").map(|action| action.parse().expect("an action"));

@@ -20,6 +20,7 @@ use super::simulated::differences;
 use super::wire::Wire;
 use super::{Counts, RUNS_TO_AGREE, Scene};
 use crate::courier::Courier;
+use crate::cyrus::Cyrus;
 use crate::dovecot::{Dovecot, Options, PASSWORD, is_root};
 use crate::oracle::{Fault, Kind, Oracle, agree};
 use crate::unprivileged;
@@ -47,13 +48,15 @@ const MASKS: [&[&str]; 9] = [
 const BLOCK: u64 = 25;
 
 /// The servers of a torture, by the name that the command line has for them.
-pub const SERVERS: [&str; 4] = ["dovecot-sdbox", "dovecot-mdbox", "dovecot-maildir", "courier"];
+pub const SERVERS: [&str; 5] =
+    ["dovecot-sdbox", "dovecot-mdbox", "dovecot-maildir", "courier", "cyrus"];
 
 /// A server that runs.
 #[derive(Debug, Clone)]
 enum Host {
     Dovecot(Arc<Dovecot>),
     Courier(Arc<Courier>),
+    Cyrus(Arc<Cyrus>),
 }
 
 impl Host {
@@ -61,6 +64,7 @@ impl Host {
         match self {
             Self::Dovecot(server) => server.port,
             Self::Courier(server) => server.port,
+            Self::Cyrus(server) => server.port,
         }
     }
 
@@ -77,24 +81,40 @@ impl Host {
                 server.clear();
                 crate::courier::USER.to_owned()
             }
+            Self::Cyrus(server) => {
+                server.add_user(&name);
+                name
+            }
         }
     }
 
     /// Ends it without a word and starts it again.
     fn restart(&self) {
-        // A Courier serves each connection by a process of its own: a cut is all there is.
-        if let Self::Dovecot(server) = self {
-            server.kill();
-            server.begin();
+        match self {
+            Self::Dovecot(server) => {
+                server.kill();
+                server.begin();
+            }
+            Self::Cyrus(server) => server.restart(),
+            // It serves each connection by a process of its own: a cut is all there is.
+            Self::Courier(_) => {}
         }
     }
+}
+
+/// Which program serves.
+#[derive(Debug, Clone, Copy)]
+enum Program {
+    /// In this format.
+    Dovecot(&'static str),
+    Courier,
+    Cyrus,
 }
 
 /// Where real rounds take place: a server, and a small disk for all that is written.
 #[derive(Debug)]
 pub struct Place {
-    /// The format of a Dovecot; none for a Courier.
-    location: Option<&'static str>,
+    kind: Program,
     server: Option<(usize, Host)>,
     dir: tempfile::TempDir,
     program: PathBuf,
@@ -107,11 +127,12 @@ impl Place {
     /// # Errors
     /// Words for a server that is not known or a place that cannot be had.
     pub fn new(server: &str, program: &Path) -> Result<Self, String> {
-        let location = match server {
-            "dovecot-sdbox" => Some("sdbox:~/sdbox"),
-            "dovecot-mdbox" => Some("mdbox:~/mdbox"),
-            "dovecot-maildir" => Some("maildir:~/Maildir"),
-            "courier" => None,
+        let kind = match server {
+            "dovecot-sdbox" => Program::Dovecot("sdbox:~/sdbox"),
+            "dovecot-mdbox" => Program::Dovecot("mdbox:~/mdbox"),
+            "dovecot-maildir" => Program::Dovecot("maildir:~/Maildir"),
+            "courier" => Program::Courier,
+            "cyrus" => Program::Cyrus,
             other => return Err(format!("no such server: {other} ({})", SERVERS.join(", "))),
         };
         if !program.exists() {
@@ -126,24 +147,26 @@ impl Place {
         mount.args(["-t", "tmpfs", "-o", &format!("size={DISK},mode=755"), "torture"]).arg(&disk);
         let mounted = is_root() && mount.status().is_ok_and(|status| status.success());
         let program = program.canonicalize().map_err(|error| error.to_string())?;
-        Ok(Self { location, server: None, dir, program, mounted })
+        Ok(Self { kind, server: None, dir, program, mounted })
     }
 
     /// The server of a seed, started where the last one was another.
     fn server(&mut self, seed: u64) -> Host {
         let mask = usize::try_from(seed / BLOCK).unwrap_or(0) % MASKS.len();
         if let Some((at, host)) = &self.server
-            && (*at == mask || self.location.is_none())
+            && (*at == mask || !matches!(self.kind, Program::Dovecot(_)))
         {
             return host.clone();
         }
         self.server = None;
-        let host = if self.location.is_some() {
-            let (without, location) = (MASKS[mask].to_vec(), self.location);
-            let options = Options { without, location, ..Options::default() };
-            Host::Dovecot(Arc::new(Dovecot::start(&options)))
-        } else {
-            Host::Courier(Arc::new(Courier::start_imap()))
+        let host = match self.kind {
+            Program::Dovecot(location) => {
+                let (without, location) = (MASKS[mask].to_vec(), Some(location));
+                let options = Options { without, location, ..Options::default() };
+                Host::Dovecot(Arc::new(Dovecot::start(&options)))
+            }
+            Program::Courier => Host::Courier(Arc::new(Courier::start_imap())),
+            Program::Cyrus => Host::Cyrus(Arc::new(Cyrus::start())),
         };
         self.server = Some((mask, host.clone()));
         host
@@ -612,12 +635,7 @@ impl Scene for Real<'_> {
         let (state, saved) = (self.base.0.join("state"), self.base.0.join("saved-state"));
         match action {
             Action::Act(side, deed) => self.hands().act(*side, deed),
-            Action::Filled(token, mailbox) => {
-                for side in [Side::Here, Side::There] {
-                    self.hands().act(side, &Deed::Add(*token, mailbox.clone()));
-                }
-                self.oracle.lock().expect("no panic").same(*token);
-            }
+            Action::Filled(token, mailbox) => self.hands().fill(*token, mailbox),
             Action::Run(meanwhile, trouble) => self.run(meanwhile, trouble.as_ref()),
             Action::Part(mailbox) => {
                 _ = self.sync(&["sync", &format!("me/{}", self.hands().full(mailbox))])
@@ -639,6 +657,7 @@ impl Scene for Real<'_> {
             }
             Action::RestoreMail => self.restore_mail(),
             Action::Reconfigure => self.scope += 1,
+            Action::Day => {}
             Action::Quiet => return self.quiet(),
         }
         Vec::new()

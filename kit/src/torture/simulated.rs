@@ -1,31 +1,27 @@
 //! Rounds in the simulated world: one thread, no time, every moment the same each time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use fastrand::Rng;
-use mailtide::account::Wish;
+use mailtide::account::{AccountError, Depth, Wish};
 use mailtide::local::Layout;
 use mailtide::reconcile::OnLocalDelete;
 use mailtide::reconcile::types::MailboxName;
 
 use super::action::{Action, Cut, Deed, Point, Side, Trouble};
 use super::hands::Hands;
+use super::mishaps::{DAY, States, interrupted, without_root};
 use super::places::Inside;
 use super::{Counts, RUNS_TO_AGREE, Scene};
 use crate::imap::{Fault as Wrong, Profile, When};
-use crate::memfs::{EACCES, EIO, ENOSPC};
 use crate::oracle::{Census, Fault, Kind, Oracle, agree};
 use crate::world::{Outcome, ROOT, World};
 
 /// How a run begins to tell of an empty directory where mail was.
 const HOLLOW: &str = "an empty mailbox is where its mail was";
-
-/// Where the Maildir is while another one is in its place.
-const ASIDE: &str = "/aside";
 
 /// A simulated account under torture.
 pub(super) struct Simulated {
@@ -34,13 +30,9 @@ pub(super) struct Simulated {
     made: Arc<AtomicU64>,
     layout: Layout,
     mail: Option<BTreeMap<PathBuf, Option<Vec<u8>>>>,
-    /// The state was damaged and nobody has noticed yet.
-    torn: bool,
-    /// So was its copy.
-    saved_torn: bool,
+    states: States,
     counts: Counts,
     scope: u32,
-    saved: tempfile::TempDir,
 }
 
 /// The kind of account that a seed stands for: profile, layout, settings.
@@ -95,11 +87,9 @@ impl Simulated {
             made: Arc::default(),
             layout,
             mail: None,
-            torn: false,
-            saved_torn: false,
+            states: States::new(),
             counts: Counts::default(),
             scope: 0,
-            saved: tempfile::tempdir().expect("a place"),
         }
     }
 
@@ -139,27 +129,14 @@ impl Simulated {
         self.counts.meanwhile += meanwhile.len() as u64;
         self.counts.faults += u64::from(trouble.is_some());
         match trouble {
-            Some(Trouble::Kill(n)) => {
-                self.counts.kills += 1;
-                self.note(&self.world.run_until(*n).0);
-                self.world.fs.restart();
-            }
-            Some(Trouble::PowerCut(n, seed)) => {
-                self.counts.kills += 1;
-                self.note(&self.world.run_until(*n).0);
-                self.world.fs.power_loss(*seed);
-            }
-            Some(Trouble::Full(n)) => {
-                self.note(&self.world.run_failing(*n, || io::Error::from_raw_os_error(ENOSPC)).0);
-            }
-            Some(Trouble::Broken(n)) => {
-                let error = if n % 2 == 0 { EIO } else { EACCES };
-                let error = if error == EIO {
-                    || io::Error::from_raw_os_error(EIO)
-                } else {
-                    || io::Error::from_raw_os_error(EACCES)
-                };
-                self.note(&self.world.run_failing(*n, error).0);
+            Some(
+                trouble @ (Trouble::Kill(_)
+                | Trouble::PowerCut(..)
+                | Trouble::Full(_)
+                | Trouble::Broken(_)),
+            ) => {
+                self.counts.kills += u64::from(trouble.kills());
+                self.note(&interrupted(&self.world, trouble));
             }
             Some(Trouble::Unreadable(mailbox)) => {
                 let hands = self.hands();
@@ -231,67 +208,8 @@ impl Simulated {
 
     /// A run while the Maildir's disk is not mounted, or the Maildir is away.
     fn without_root(&self, unmounted: bool) {
-        let fs = &self.world.fs;
-        let there = |path: &str| fs.tree().contains_key(Path::new(path));
-        if !there(ROOT) {
-            return;
-        }
-        fs.move_file(ROOT, ASIDE);
-        if unmounted {
-            fs.mkdir_all(ROOT);
-        }
-        self.note(&self.world.sync());
-        if there(ROOT) {
-            fs.mkdir_all("/gone");
-            fs.move_file(ROOT, format!("/gone/{}", self.made.fetch_add(1, Ordering::SeqCst)));
-        }
-        fs.move_file(ASIDE, ROOT);
-    }
-
-    fn state(&mut self, action: &Action) {
-        let store = self.world.store();
-        let dir = store.parent().expect("a directory").to_owned();
-        let saved = self.saved.path().join("state");
-        let files = |dir: &Path| -> Vec<PathBuf> {
-            let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-            entries.map(|entry| entry.path()).filter(|path| path.is_file()).collect()
-        };
-        let copy = |from: &Path, to: &Path| {
-            for path in files(from) {
-                let name = path.file_name().expect("a file");
-                std::fs::copy(&path, to.join(name)).expect("room for a store");
-            }
-        };
-        match action {
-            Action::SaveState => {
-                self.saved_torn = self.torn;
-                if saved.exists() {
-                    std::fs::remove_dir_all(&saved).expect("ours");
-                }
-                std::fs::create_dir(&saved).expect("a directory");
-                copy(&dir, &saved);
-            }
-            Action::RestoreState if saved.exists() => {
-                self.torn = self.saved_torn;
-                self.counts.states += 1;
-                files(&dir).iter().for_each(|path| std::fs::remove_file(path).expect("ours"));
-                copy(&saved, &dir);
-            }
-            Action::TearState(seed) if store.exists() => {
-                self.counts.states += 1;
-                self.torn = true;
-                let mut rng = Rng::with_seed(*seed);
-                let mut bytes = std::fs::read(&store).expect("a store");
-                let at = rng.usize(..bytes.len().max(1));
-                if rng.bool() {
-                    bytes.truncate(at);
-                } else {
-                    let end = bytes.len().min(at + 4096);
-                    bytes[at..end].fill(0);
-                }
-                std::fs::write(&store, bytes).expect("room");
-            }
-            _ => {}
+        if let Some((outcome, _)) = without_root(&self.world, unmounted, &self.made) {
+            self.note(&outcome);
         }
     }
 
@@ -319,29 +237,14 @@ impl Simulated {
         self.world.server.heal();
         let fault = |kind, what: String| vec![Fault { kind, what }];
         let mut said = Vec::new();
-        let mut agreed = false;
-        for _ in 0..RUNS_TO_AGREE {
-            let (outcome, here, there) = self.run_quietly();
-            said.push(format!(
-                "{} {:?} {:?}",
-                outcome.0,
-                outcome.1.as_ref().err(),
-                outcome.0.skipped
-            ));
-            if outcome.1.is_err() && std::mem::take(&mut self.torn) {
-                // As a person does who is told that it is damaged.
-                self.world.lose_store();
-            }
-            agreed = outcome.1.is_ok() && agree(&here, &there);
-            if agreed {
-                break;
-            }
-            // As a person does who is told so and knows that nothing is to be mounted there.
-            for skip in outcome.0.skipped.iter().filter(|skip| skip.why.starts_with(HOLLOW)) {
-                self.hands().act_here(&Deed::Drop(skip.what.clone()));
-            }
+        let mut agreed = self.runs_to_agreement(&mut said);
+        if !agreed && self.states.torn && self.differs_from_its_state() {
+            // Nothing was read that could not be, and what was read is untrue: `verify` says so, as
+            // it does to a person who sees that mail is missing.
+            self.lose_torn_state();
+            agreed = self.runs_to_agreement(&mut said);
         }
-        self.torn = false;
+
         let hands = self.hands();
         let (here, there) = (hands.census(Side::Here), hands.census(Side::There));
         if !agreed {
@@ -376,6 +279,47 @@ impl Simulated {
         faults
     }
 
+    /// Runs until both sides agree, a few times at most; gives whether they do.
+    fn runs_to_agreement(&mut self, said: &mut Vec<String>) -> bool {
+        for _ in 0..RUNS_TO_AGREE {
+            let (outcome, here, there) = self.run_quietly();
+            said.push(format!(
+                "{} {:?} {:?}",
+                outcome.0,
+                outcome.1.as_ref().err(),
+                outcome.0.skipped
+            ));
+            let damaged = matches!(&outcome.1, Err(AccountError::State(_)));
+            if damaged && self.states.torn {
+                // As a person does who is told that it is damaged: perhaps long after, once the
+                // page that was damaged is read.
+                self.lose_torn_state();
+            }
+            if outcome.1.is_ok() && agree(&here, &there) {
+                return true;
+            }
+            // As a person does who is told so and knows that nothing is to be mounted there.
+            for skip in outcome.0.skipped.iter().filter(|skip| skip.why.starts_with(HOLLOW)) {
+                self.hands().put_away_alone(&skip.what);
+            }
+        }
+        false
+    }
+
+    fn lose_torn_state(&mut self) {
+        self.states.torn = false;
+        self.world.lose_store();
+        self.oracle.lock().expect("no panic").forgot();
+    }
+
+    /// Whether `verify` finds that either side is not what the state says of it.
+    fn differs_from_its_state(&mut self) -> bool {
+        self.world.wait();
+        let (report, result) = self.world.run(Wish::verify(Depth::Files));
+        let differing = report.verified.as_ref().map_or(0, |verified| verified.differing);
+        result.is_err() || differing > 0 || !report.plan.is_empty()
+    }
+
     fn run_quietly(&mut self) -> (Outcome, Census, Census) {
         self.counts.runs += 1;
         self.world.wait();
@@ -404,23 +348,17 @@ impl Scene for Simulated {
         }
         match action {
             Action::Act(side, deed) => self.hands().act(*side, deed),
-            Action::Filled(token, mailbox) => {
-                for side in [Side::Here, Side::There] {
-                    self.hands().act(side, &Deed::Add(*token, mailbox.clone()));
-                }
-                self.oracle.lock().expect("no panic").same(*token);
-            }
+            Action::Filled(token, mailbox) => self.hands().fill(*token, mailbox),
             Action::Run(meanwhile, trouble) => self.run(meanwhile, trouble.as_ref()),
             Action::Part(mailbox) => {
                 self.world.wait();
                 let focus = Some([MailboxName::new(&self.hands().full(mailbox))].into());
                 self.note(&self.world.run(Wish { focus, ..Wish::default() }));
             }
-            Action::LoseState => {
-                self.counts.states += 1;
-                self.world.lose_store();
+            Action::LoseState | Action::SaveState | Action::RestoreState | Action::TearState(_) => {
+                self.counts.states += u64::from(self.states.perform(action, &self.world));
             }
-            Action::SaveState | Action::RestoreState | Action::TearState(_) => self.state(action),
+            Action::Day => self.world.fs.set_clock(self.world.fs.clock() + DAY),
             Action::SaveMail => {
                 let tree = self.world.fs.tree().into_iter();
                 self.mail = Some(tree.filter(|(path, _)| path.starts_with(ROOT)).collect());

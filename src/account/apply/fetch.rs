@@ -11,10 +11,13 @@ use crate::account::progress::{Event, Progress, Way};
 use crate::local::{Delivered, Delivery, LocalError, Root};
 use crate::reconcile::types::{Mailbox, MailboxName, Row, RowId, SetAside, Uid};
 use crate::remote::RemoteError;
-use crate::remote::imap::{BodySink, Session, UidSet};
+use crate::remote::imap::{BodySink, Session, Thing, UidSet};
 
 /// Octets by which servers miscount, at least.
 const MISCOUNTED: u64 = 64;
+
+/// Refusals for the moment, one message after the other, after which no more are asked for.
+const FOR_NOW: usize = 3;
 
 /// What every job works with.
 #[derive(Debug, Clone)]
@@ -64,6 +67,8 @@ pub(super) struct Fetched {
     pub(super) trouble: Option<String>,
     /// Why the connection ended, and what was not fetched over it.
     pub(super) lost: Option<(RemoteError, Vec<Row>)>,
+    /// What that connection was lost at, where something had been answered on it.
+    pub(super) at: Option<Thing>,
 }
 
 impl Job {
@@ -86,7 +91,8 @@ impl Job {
             Err(error) => {
                 let known = out.known();
                 let left = self.rows.into_iter().filter(|row| !known.contains(&row.id));
-                Fetched { lost: Some((error, left.collect())), ..out }
+                let at = session.under_way().filter(|_| session.answers() > 0).cloned();
+                Fetched { lost: Some((error, left.collect())), at, ..out }
             }
         }
     }
@@ -96,7 +102,7 @@ impl Fetched {
     fn new(job: &Job) -> Self {
         let (mailbox, octets) = (job.mailbox.clone(), job.octets());
         let (done, kept) = (Vec::new(), Vec::new());
-        Self { mailbox, octets, done, kept, trouble: None, lost: None }
+        Self { mailbox, octets, done, kept, trouble: None, lost: None, at: None }
     }
 
     /// Rows of which something is known.
@@ -135,13 +141,29 @@ impl Fetched {
         }
         let untrue = self.take_untrue();
         let known = self.known();
+        let mut doubtful: Vec<(RowId, String)> = Vec::new();
         for (uid, row) in by_uid.into_iter().filter(|(_, row)| !known.contains(&row.id)) {
             if self.trouble.is_some() {
                 break;
             }
             let before = untrue.iter().find(|pulled| pulled.row.id == row.id);
-            self.fetch_alone(session, tools, uid, row).await?;
+            let fetched = self.fetch_alone(session, tools, uid, row).await?;
             self.compare_twice(tools, before, row);
+            match fetched {
+                // Its neighbours were given before, so it is for its own sake.
+                Some(words) if row.set_aside.is_some() => self.keep(row.id, words, 1),
+                Some(words) => doubtful.push((row.id, words)),
+                None => {}
+            }
+            // Of none of them anything was given: the server has trouble of its own.
+            if doubtful.len() >= FOR_NOW && self.done.is_empty() {
+                break;
+            }
+        }
+        match doubtful.first() {
+            Some((_, words)) if self.done.is_empty() => self.trouble = Some(words.clone()),
+            // Their neighbours were given, so it is for their own sake.
+            _ => doubtful.into_iter().for_each(|(row, words)| self.keep(row, words, 1)),
         }
         untrue.iter().for_each(|pulled| discard(&tools.root, &pulled.delivered));
         Ok(())
@@ -171,22 +193,23 @@ impl Fetched {
         self.keep(row.id, words.to_owned(), 1);
     }
 
+    /// Gives what the server said where that may be for the moment.
     async fn fetch_alone(
         &mut self,
         session: &mut Session,
         tools: &Tools,
         uid: Uid,
         row: &Row,
-    ) -> Result<(), RemoteError> {
+    ) -> Result<Option<String>, RemoteError> {
         let before = self.done.len();
         let result = self.take(session, tools, &BTreeMap::from([(uid, row)])).await;
         if self.done.len() > before || self.trouble.is_some() {
-            return Ok(());
+            return Ok(None);
         }
         match result {
             Err(error) if error.ends_session() => return Err(error),
-            // The server has trouble of its own: nothing is concluded of the message.
-            Err(error) if super::push::is_for_now(&error) => self.trouble = Some(error.to_string()),
+            // The server may have trouble of its own.
+            Err(error) if super::is_for_now(&error) => return Ok(Some(error.to_string())),
             Err(error) => self.keep(row.id, error.to_string(), 1),
             Ok(()) => {
                 // An OK without a body: expunged meanwhile, or one that the server cannot give.
@@ -197,7 +220,7 @@ impl Fetched {
                 }
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// One FETCH of these messages.

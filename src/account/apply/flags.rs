@@ -8,7 +8,7 @@ use crate::account::{AccountError, Run};
 use crate::local::{Changed, KeywordTable};
 use crate::reconcile::Step;
 use crate::reconcile::types::{FlagDelta, Flags, Keyword, Local, Mailbox, Row, RowId, Uid};
-use crate::remote::imap::{FetchItems, FetchRow, UidSet, Untagged};
+use crate::remote::imap::{Command, FetchItems, FetchRow, UidSet, Untagged};
 
 pub(super) async fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountError> {
     let wanted = grouped(run, steps, |step| match step {
@@ -32,10 +32,17 @@ pub(super) async fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountEr
         }
         record_names(run, &mailbox, renamed)?;
         for ((_, add), (flags, rows)) in changes {
-            if run.outside.is_stopping() || !select(run, &mailbox).await? {
-                break;
+            for rows in run.in_company(&[Command::Store, Command::Flags], &mailbox, &rows)? {
+                if run.outside.is_stopping() {
+                    return Ok(());
+                }
+                let stored = match select(run, &mailbox).await {
+                    Ok(true) => store(run, &mailbox, &rows, add, &flags).await,
+                    Ok(false) => break,
+                    Err(error) => Err(error),
+                };
+                run.go_on(stored).await?;
             }
-            store(run, &mailbox, &rows, add, &flags).await?;
         }
     }
     Ok(())

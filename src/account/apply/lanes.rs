@@ -11,7 +11,7 @@ use std::task::Poll;
 
 use super::fetch::{Fetched, Job, Tools};
 use crate::account::{Outside, Settings};
-use crate::remote::imap::{Counters, Endpoint, Names, Session};
+use crate::remote::imap::{Counters, Endpoint, Names, Session, Shared};
 use crate::remote::{Connector, RemoteError};
 
 type Busy = Pin<Box<dyn Future<Output = (Option<Session>, Fetched)>>>;
@@ -24,6 +24,7 @@ const WORTH_MESSAGES: usize = 300;
 pub(crate) struct Lanes {
     endpoint: Endpoint,
     connector: Arc<dyn Connector>,
+    suspects: Shared,
     /// How many more may be opened.
     unopened: usize,
     idle: Vec<Session>,
@@ -40,8 +41,9 @@ impl std::fmt::Debug for Lanes {
 }
 
 impl Lanes {
-    pub(crate) fn new(settings: &Settings, outside: &Outside) -> Self {
+    pub(crate) fn new(settings: &Settings, outside: &Outside, suspects: &Shared) -> Self {
         Self {
+            suspects: suspects.clone(),
             endpoint: settings.endpoint.clone(),
             connector: Arc::clone(&outside.connector),
             unopened: usize::from(settings.connections).saturating_sub(1),
@@ -52,9 +54,17 @@ impl Lanes {
     }
 
     /// Opens a connection in place of one that cannot be used any more.
-    pub(super) async fn replace(&self, names: Arc<Names>) -> Result<Session, RemoteError> {
+    pub(super) async fn replace(
+        &mut self,
+        names: Arc<Names>,
+        plainly: bool,
+    ) -> Result<Session, RemoteError> {
+        if plainly {
+            self.endpoint.disable.extend(["ID", "ENABLE"].map(str::to_owned));
+        }
         let mut session = Session::connect(&self.endpoint, &*self.connector).await?;
         session.set_names(names);
+        session.set_suspects(self.suspects.clone());
         Ok(session)
     }
 
@@ -79,10 +89,12 @@ impl Lanes {
         }
         self.unopened = self.unopened.saturating_sub(1);
         let (endpoint, connector) = (self.endpoint.clone(), Arc::clone(&self.connector));
+        let suspects = self.suspects.clone();
         self.busy.push(Box::pin(async move {
             match Session::connect(&endpoint, &*connector).await {
                 Ok(mut session) => {
                     session.set_names(names);
+                    session.set_suspects(suspects);
                     let fetched = job.run(&mut session, &tools).await;
                     (Some(session), fetched)
                 }

@@ -62,8 +62,11 @@ fn add(
     };
     // The lock file is that of other programs too: a crash must not leave it for theirs.
     run.record(|w| w.tx().set_meta(LOCKED, mailbox.name.as_str()))?;
+    let before = table.clone();
     let added = run.root.add_keywords(&mailbox.name, table, &flags.keywords, &hint);
     if let Err(error) = added {
+        // A letter that is not in the file means nothing to anybody (hazard 58).
+        *table = run.root.keyword_table(&mailbox.name).unwrap_or(before);
         // Files are named without them, and say so: a later plan adds the letters.
         run.report.skip(mailbox.name.to_string(), error.to_string());
     }
@@ -239,6 +242,6 @@ fn note_letters(run: &mut Run, id: RowId, past: Option<RowId>) -> Result<(), Acc
     if row.local.as_ref().is_none_or(|local| local.flags.keywords == keywords) {
         return Ok(());
     }
-    let journal = Journal::Moving { from: past.id, keywords };
+    let journal = Journal::Moving { from: past.id, leaves: past.local.is_none(), keywords };
     run.record(|w| w.update(&Row { journal, ..row }))
 }

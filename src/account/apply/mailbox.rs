@@ -17,9 +17,17 @@ pub(super) async fn apply(run: &mut Run, steps: &[MailboxStep]) -> Result<(), Ac
         }
         match step {
             MailboxStep::CreateLocal(id) => create_local(run, mailbox_of(run, *id)?)?,
-            MailboxStep::CreateRemote(id) => create_remote(run, mailbox_of(run, *id)?).await?,
+            MailboxStep::CreateRemote(id) => {
+                let mailbox = mailbox_of(run, *id)?;
+                let made = create_remote(run, mailbox).await;
+                run.go_on(made).await?;
+            }
             MailboxStep::RemoveLocal(id) => remove_local(run, mailbox_of(run, *id)?)?,
-            MailboxStep::RemoveRemote(id) => remove_remote(run, mailbox_of(run, *id)?).await?,
+            MailboxStep::RemoveRemote(id) => {
+                let mailbox = mailbox_of(run, *id)?;
+                let removed = remove_remote(run, mailbox).await;
+                run.go_on(removed).await?;
+            }
             MailboxStep::Forget(id) => {
                 run.record(|w| w.tx().delete_mailbox(*id))?;
                 run.report.noted += 1;

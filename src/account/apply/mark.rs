@@ -7,7 +7,7 @@ use super::select;
 use crate::account::{AccountError, Run};
 use crate::reconcile::types::{Flags, Mailbox, MailboxId, System};
 use crate::remote::RemoteError;
-use crate::remote::imap::{UidSet, Untagged};
+use crate::remote::imap::{Command, UidSet, Untagged};
 
 /// A line for each mailbox: its id, its UIDVALIDITY, and the UIDs that bear our mark.
 const KEY: &str = "marked_deleted";
@@ -19,21 +19,55 @@ fn mark() -> Flags {
 /// Takes back the marks of a run that was cut off: what they were for is decided anew.
 pub(in crate::account) async fn take_back(run: &mut Run) -> Result<(), AccountError> {
     let Some(text) = run.store.meta(KEY)? else { return Ok(()) };
-    for (id, validity, set) in text.lines().filter_map(parse) {
+    let mut left = String::new();
+    for line in text.lines() {
+        let Some((id, validity, set)) = parse(line) else { continue };
         let Some(mailbox) = run.store.mailbox(id)? else { continue };
-        let same = mailbox.cursor.is_some_and(|cursor| cursor.uid_validity == validity);
-        if !same || !select(run, &mailbox).await? {
+        if mailbox.cursor.is_none_or(|cursor| cursor.uid_validity != validity) {
             continue;
         }
-        let mut ignore = |_: Untagged| {};
-        match run.session.store(&set, false, &mark(), &mut ignore).await {
-            Err(error) if error.ends_session() => return Err(error.into()),
-            Err(error) => run.report.skip(mailbox.name.to_string(), error.to_string()),
-            Ok(()) => {}
+        if !take_back_in(run, &mailbox, &set).await? {
+            left.push_str(&format!("{line}\n"));
         }
     }
     run.session.unselect().await?;
-    Ok(run.store.transaction(|tx| tx.delete_meta(KEY).map(drop))?)
+    keep(run, &left)
+}
+
+/// Gives whether the server did it; what it refused now is tried again by the next run.
+async fn take_back_in(
+    run: &mut Run,
+    mailbox: &Mailbox,
+    set: &UidSet,
+) -> Result<bool, AccountError> {
+    if !select(run, mailbox).await? {
+        return Ok(false);
+    }
+    let validity = mailbox.cursor.map_or(0, |cursor| cursor.uid_validity);
+    let resting = run.suspects.lock().resting(Command::Store, &mailbox.name, validity);
+    let parts = run.suspects.lock().parts(Command::Store, &mailbox.name, validity, set);
+    let mut done = set.intersection(&resting).is_empty();
+    for part in parts {
+        let mut ignore = |_: Untagged| {};
+        match run.session.store(&part, false, &mark(), &mut ignore).await {
+            Err(error) if error.ends_session() => return Err(error.into()),
+            Err(error) => {
+                run.note_refusal(&error);
+                run.report.skip(mailbox.name.to_string(), error.to_string());
+                done = false;
+            }
+            Ok(()) => {}
+        }
+    }
+    Ok(done)
+}
+
+/// Writes down these marks and no others.
+fn keep(run: &mut Run, text: &str) -> Result<(), AccountError> {
+    Ok(run.store.transaction(|tx| match text {
+        "" => tx.delete_meta(KEY).map(drop),
+        text => tx.set_meta(KEY, text),
+    })?)
 }
 
 fn parse(line: &str) -> Option<(MailboxId, u32, UidSet)> {
@@ -48,7 +82,7 @@ fn note(run: &mut Run, mailbox: &Mailbox, set: &UidSet) -> Result<(), AccountErr
     let validity = mailbox.cursor.map_or(0, |cursor| cursor.uid_validity);
     let mut text = run.store.meta(KEY)?.unwrap_or_default();
     text.push_str(&format!("{} {validity} {set}\n", mailbox.id.0));
-    Ok(run.store.transaction(|tx| tx.set_meta(KEY, &text))?)
+    keep(run, &text)
 }
 
 /// Marks messages of the selected mailbox and expunges them. Gives whether the server was asked
@@ -70,7 +104,7 @@ pub(super) async fn and_expunge(
             Err(error) => return Ok(Err(error)),
         }
     }
-    let before = run.store.meta(KEY)?;
+    let before = run.store.meta(KEY)?.unwrap_or_default();
     note(run, mailbox, set)?;
     let done = carry_out(run, set, uidplus).await;
     match done {
@@ -78,10 +112,7 @@ pub(super) async fn and_expunge(
         Ok(false) => name_others(run, mailbox),
         Err(error) => return Ok(Err(error)),
     }
-    run.store.transaction(|tx| match &before {
-        Some(before) => tx.set_meta(KEY, before),
-        None => tx.delete_meta(KEY).map(drop),
-    })?;
+    keep(run, &before)?;
     Ok(done)
 }
 

@@ -18,6 +18,7 @@ mod pull;
 mod push;
 mod remove;
 mod transfer;
+mod trashing;
 mod upload;
 mod window;
 
@@ -29,13 +30,14 @@ pub(super) use mailbox::{leave_parents, name_parents};
 pub(super) use mark::take_back;
 pub(super) use note::{settle_base, write as note_facts};
 pub(super) use place::{Absence, settle, waits_for};
+pub(super) use push::{is_for_now, revive};
 
 use super::progress::{Event, Way};
 use super::{AccountError, Run};
 use crate::reconcile::types::{Mailbox, MailboxId, Row, RowId};
 use crate::reconcile::{Plan, Step};
 use crate::remote::RemoteError;
-use crate::remote::imap::{Counters, Select, Session, Untagged};
+use crate::remote::imap::{Command, Counters, Select, Session, Untagged};
 
 /// Applies a plan. Gives an error only for what ends the run.
 ///
@@ -45,11 +47,16 @@ pub(super) async fn apply(run: &mut Run, plan: &Plan) -> Result<(), AccountError
     mailbox::apply(run, &plan.mailboxes).await?;
     note::apply(run, &plan.steps)?;
     file::apply(run, &plan.steps)?;
-    transfer::apply(run, &plan.steps).await?;
-    push::apply(run, &plan.steps).await?;
-    pull::apply(run, &plan.steps).await?;
-    flags::apply(run, &plan.steps).await?;
-    remove::apply(run, &plan.steps).await
+    let moved = transfer::apply(run, &plan.steps).await;
+    run.go_on(moved).await?;
+    let pushed = push::apply(run, &plan.steps).await;
+    run.go_on(pushed).await?;
+    let pulled = pull::apply(run, &plan.steps).await;
+    run.go_on(pulled).await?;
+    let flagged = flags::apply(run, &plan.steps).await;
+    run.go_on(flagged).await?;
+    let removed = remove::apply(run, &plan.steps).await;
+    run.go_on(removed).await
 }
 
 /// The rows whose bodies a plan fetches, by mailbox.
@@ -112,7 +119,9 @@ fn mailbox_of(run: &Run, id: MailboxId) -> Result<Mailbox, AccountError> {
 impl Run {
     /// Opens the first connection anew, after an answer that cannot be read to its end.
     pub(super) async fn reconnect(&mut self) -> Result<(), AccountError> {
-        let session = self.lanes.replace(self.session.names()).await?;
+        let plainly = self.losses.is_plain();
+        let session = self.lanes.replace(self.session.names(), plainly).await?;
+        self.losses.begin(&session);
         let gone = std::mem::replace(&mut self.session, session).counters();
         let before = std::mem::take(&mut self.traffic);
         self.lanes.add(Counters {
@@ -127,7 +136,11 @@ impl Run {
 /// Selects a mailbox for changes, if it is still the one that was planned for.
 async fn select(run: &mut Run, mailbox: &Mailbox) -> Result<bool, AccountError> {
     let refused = choose(&mut run.session, mailbox).await?;
-    Ok(refused.map(|why| run.report.skip(mailbox.name.to_string(), why)).is_none())
+    let rests = run.suspects.lock().why_not(Command::Select, Some(&mailbox.name)).is_some();
+    if let Some(why) = refused.clone().filter(|_| !rests) {
+        run.report.skip(mailbox.name.to_string(), why);
+    }
+    Ok(refused.is_none())
 }
 
 /// As [`select`], on any connection. Gives why it may not be worked with, if so, and an error
@@ -154,6 +167,11 @@ async fn choose(session: &mut Session, mailbox: &Mailbox) -> Result<Option<Strin
 fn trouble(run: &mut Run, mailbox: &Mailbox, error: RemoteError) -> Result<(), AccountError> {
     if error.ends_session() {
         return Err(error.into());
+    }
+    run.note_refusal(&error);
+    // What a connection was lost at is named as such.
+    if matches!(error, RemoteError::SetAside { .. }) {
+        return Ok(());
     }
     run.report.skip(mailbox.name.to_string(), error.to_string());
     Ok(())

@@ -6,6 +6,7 @@ use super::letters;
 use crate::account::record::Writer;
 use crate::account::{AccountError, Run};
 use crate::reconcile::messages::base_now;
+use crate::reconcile::pairing::{is_claim, is_ending};
 use crate::reconcile::types::{Base, Journal, Row, RowId, SetAside, SetAsideKind};
 use crate::reconcile::{MailboxView, Step};
 use crate::state::StateError;
@@ -79,7 +80,8 @@ fn pair(
         Some(past) => w.tx().row(past)?,
         None => None,
     };
-    let journal = after_push(&local.journal);
+    let ends = local.local.is_none() && is_ending(&local);
+    let journal = if ends { local.journal.clone() } else { after_push(&local.journal) };
     let base = match (&past, &local.journal) {
         // Copied by us, the answer lost: as if it had come (hazard 28).
         (None, Journal::Moving { from, .. }) => w.tx().row(*from)?.and_then(|from| from.base),
@@ -97,6 +99,12 @@ fn pair(
         Some(_) => base,
         None => base.or_else(|| remote.remote.as_ref().map(|r| Base { flags: r.flags.clone() })),
     };
+    // From now on what leaves one side has left it, also before the next step unites their flags:
+    // without a past nothing that is set is lost (hazard 73).
+    let base = Some(base.unwrap_or_default());
+    // A claim in doubt: its file may be in the root that is not here. What was being removed
+    // was removed for certain.
+    let restated = local.local.is_none() && local.restated && !ends;
     w.delete(remote.id)?;
     if let Some(past) = past {
         release(w, past)?;
@@ -106,13 +114,12 @@ fn pair(
         words: remote.words,
         header: remote.header.or(local.header),
         weak: weak || local.weak,
-        restated: false,
+        restated,
         journal,
         base,
         set_aside: None,
         ..local
     };
-    // A row without a past has no base yet: its flags are united by the step that follows.
     w.update(&row)
 }
 
@@ -131,10 +138,13 @@ pub(super) fn after_push(journal: &Journal) -> Journal {
 /// The row that a message left: what the server still has of it there is expunged, since its
 /// new place is a fact.
 pub(super) fn release(w: &Writer<'_>, past: Row) -> Result<(), StateError> {
-    if past.remote.is_none() {
+    // Numbered anew and not found yet, it may still be there (hazard 84).
+    let may_be_there = past.restated && past.local.is_none() && past.base.is_some();
+    if past.remote.is_none() && !may_be_there {
         return w.delete(past.id);
     }
-    w.update(&Row { journal: Journal::Moved, set_aside: None, ..past })
+    let (journal, restated) = (Journal::Moved, past.remote.is_none());
+    w.update(&Row { journal, restated, set_aside: None, ..past })
 }
 
 fn reattach(w: &Writer<'_>, gone: RowId, found: RowId) -> Result<(), StateError> {
@@ -142,7 +152,14 @@ fn reattach(w: &Writer<'_>, gone: RowId, found: RowId) -> Result<(), StateError>
         return Ok(());
     };
     w.delete(found.id)?;
-    w.update(&Row { local: found.local, set_aside: None, journal: Journal::Idle, ..gone })
+    w.update(&reattached(gone, found))
+}
+
+/// The row of a file that came back. What was sent of it may still turn up on the server.
+fn reattached(gone: Row, found: Row) -> Row {
+    let journal = if is_claim(&gone) { gone.journal } else { Journal::Idle };
+    let restated = gone.restated && gone.base.is_some();
+    Row { local: found.local, set_aside: None, journal, restated, ..gone }
 }
 
 fn keep(w: &Writer<'_>, row: RowId) -> Result<(), StateError> {

@@ -12,7 +12,7 @@ use crate::local::name::{FileName, with_flags};
 use crate::local::{Delivered, KeywordTable, LocalError, Placed, Root};
 use crate::reconcile::MailboxView;
 use crate::reconcile::messages::base_now;
-use crate::reconcile::pairing::{Class, class, is_claim, is_in_doubt, is_left};
+use crate::reconcile::pairing::{Class, class, is_claim, is_ending, is_in_doubt, is_left};
 use crate::reconcile::types::{
     Base, FileStamp, Flags, Journal, Local, Mailbox, MailboxId, Row, RowId, SpecialUse, System,
 };
@@ -207,7 +207,7 @@ pub(in crate::account) fn waits_for(w: &Writer<'_>, row: &Row) -> Result<bool, S
         Class::BothGone => {
             // Its file may have left before its mailbox was numbered anew.
             let moved = |file: &Row| class(file) == Class::LocalNew && file.base.is_none();
-            let left = || is_left(other) && known.iter().any(moved);
+            let left = || is_left(other) && (is_ending(other) || known.iter().any(moved));
             other.mailbox == row.mailbox && (is_claim(other) || left())
         }
         Class::RemoteGone => true,

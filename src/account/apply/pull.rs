@@ -12,18 +12,15 @@ use crate::account::progress::{Event, Way};
 use crate::account::{AccountError, Outside, Run, recover};
 use crate::reconcile::Step;
 use crate::reconcile::types::{
-    Journal, Mailbox, MailboxId, MailboxName, Row, RowId, SetAside, SetAsideKind,
+    Journal, Mailbox, MailboxId, MailboxName, Row, SetAside, SetAsideKind,
 };
 use crate::remote::RemoteError;
-use crate::remote::imap::Names;
+use crate::remote::imap::{Command, Names, Thing, UidSet};
 
 /// A batch is placed when it holds this many messages or octets.
 const BATCH: Size = Size { messages: 4000, octets: 48 << 20 };
 /// What one of several connections fetches in one go.
 const SHARE: Size = Size { messages: 1000, octets: 8 << 20 };
-
-/// So often the connection is opened anew in a run for what does not end where it should.
-const REOPENED_MAX: u32 = 50;
 
 #[derive(Debug, Clone, Copy)]
 struct Size {
@@ -45,7 +42,8 @@ pub(super) async fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountEr
         let rows = place_left(run, &mailbox, rows)?;
         let rows = leave_large(run, rows)?;
         if mailbox.local {
-            pull.queue(&mailbox, rows);
+            let rows = leave_suspects(run, &mailbox, rows)?;
+            pull.queue(run, &mailbox, rows);
         }
     }
     let result = pull.fetch_all(run).await;
@@ -94,6 +92,32 @@ fn leave_large(run: &mut Run, rows: Vec<Row>) -> Result<Vec<Row>, AccountError> 
     Ok(rows)
 }
 
+/// Sets aside what connections were lost at, alone, and what is not asked for again yet. Gives the
+/// others.
+fn leave_suspects(
+    run: &mut Run,
+    mailbox: &Mailbox,
+    rows: Vec<Row>,
+) -> Result<Vec<Row>, AccountError> {
+    let resting = {
+        let suspects = run.suspects.lock();
+        let validity = mailbox.cursor.map_or(0, |cursor| cursor.uid_validity);
+        suspects.list_of(Command::Bodies, &mailbox.name, validity)
+    };
+    let is = |row: &Row, set: &UidSet| {
+        row.remote.as_ref().is_some_and(|remote| set.contains(remote.uid))
+    };
+    let words = |row: &Row| resting.iter().find(|(set, _)| is(row, set)).map(|(_, w)| w.clone());
+    let mut left = Vec::new();
+    for row in rows {
+        match words(&row) {
+            Some(words) => keep(run, Kept { row: row.id, words, times: SetAside::TRIES })?,
+            None => left.push(row),
+        }
+    }
+    Ok(left)
+}
+
 /// Notes why a message stays where it is.
 fn keep(run: &mut Run, kept: Kept) -> Result<(), AccountError> {
     run.record(|w| {
@@ -105,6 +129,32 @@ fn keep(run: &mut Run, kept: Kept) -> Result<(), AccountError> {
     })
 }
 
+/// Messages that are no suspects, and suspects in the company in which they are asked for.
+fn apart(run: &Run, mailbox: &Mailbox, rows: Vec<Row>) -> (Vec<Row>, Vec<Vec<Row>>) {
+    let suspects = run.suspects.lock();
+    if !suspects.concern(&mailbox.name) {
+        return (rows, Vec::new());
+    }
+    let uid_of = |row: &Row| row.remote.as_ref().map(|remote| remote.uid);
+    let all: UidSet = rows.iter().filter_map(uid_of).collect();
+    let validity = mailbox.cursor.map_or(0, |cursor| cursor.uid_validity);
+    let parts = suspects.parts(Command::Bodies, &mailbox.name, validity, &all);
+    let mut clean = Vec::new();
+    let mut apart: Vec<Vec<Row>> = parts.iter().map(|_| Vec::new()).collect();
+    for row in rows {
+        let at = uid_of(&row).and_then(|uid| parts.iter().position(|part| part.contains(uid)));
+        match at {
+            Some(at) if suspects.has_any(Command::Bodies, &mailbox.name, validity, &parts[at]) => {
+                apart[at].push(row);
+            }
+            Some(_) => clean.push(row),
+            None => {}
+        }
+    }
+    apart.retain(|rows| !rows.is_empty());
+    (clean, apart)
+}
+
 /// Bodies on their way, and those that wait for their turn.
 struct Pull {
     tools: Tools,
@@ -112,6 +162,8 @@ struct Pull {
     min_free: u64,
     share: Size,
     waiting: VecDeque<Job>,
+    /// Those at which connections were lost.
+    suspect: Vec<Job>,
     /// Jobs that are not done, by mailbox.
     open: BTreeMap<MailboxId, usize>,
     begun: BTreeSet<MailboxId>,
@@ -121,10 +173,6 @@ struct Pull {
     under_way: u64,
     /// What lies in `tmp/` and is not placed yet.
     shelf: Vec<Pulled>,
-    /// Rows whose text did not end where it should have, once.
-    broken: BTreeSet<RowId>,
-    /// How often the first connection was opened anew.
-    reopened: u32,
 }
 
 impl Pull {
@@ -137,18 +185,21 @@ impl Pull {
             min_free: run.settings.min_free,
             share: if run.settings.connections > 1 { SHARE } else { BATCH },
             waiting: VecDeque::new(),
+            suspect: Vec::new(),
             open: BTreeMap::new(),
             begun: BTreeSet::new(),
             given_up: Vec::new(),
             under_way: 0,
             shelf: Vec::new(),
-            broken: BTreeSet::new(),
-            reopened: 0,
         }
     }
 
     /// Cuts what is wanted of a mailbox into jobs.
-    fn queue(&mut self, mailbox: &Mailbox, rows: Vec<Row>) {
+    fn queue(&mut self, run: &Run, mailbox: &Mailbox, rows: Vec<Row>) {
+        let (rows, suspect) = apart(run, mailbox, rows);
+        for rows in suspect {
+            self.suspect.push(Job { mailbox: mailbox.clone(), rows });
+        }
         let (mut job, mut octets) = (Vec::new(), 0_u64);
         let (tried, rows): (Vec<Row>, Vec<Row>) =
             rows.into_iter().partition(|row| row.set_aside.is_some());
@@ -163,8 +214,21 @@ impl Pull {
         self.push(Job { mailbox: mailbox.clone(), rows: job });
         // What was in vain before comes last and alone: it may cost the connection.
         for row in tried {
-            self.push(Job { mailbox: mailbox.clone(), rows: vec![row] });
+            self.suspect.push(Job { mailbox: mailbox.clone(), rows: vec![row] });
         }
+    }
+
+    /// Suspects come when everything else is here.
+    fn next_suspect(&mut self) -> bool {
+        if self.suspect.is_empty() {
+            return false;
+        }
+        let job = self.suspect.remove(0);
+        let given_up = self.given_up.iter().any(|(name, _)| *name == job.mailbox.name);
+        if !given_up {
+            self.push(job);
+        }
+        true
     }
 
     fn push(&mut self, job: Job) {
@@ -181,59 +245,35 @@ impl Pull {
             let (own, others) = match self.next_job() {
                 Some(job) => self.beside(run, job).await,
                 None if run.lanes.is_busy() => (None, vec![run.lanes.next().await]),
+                None if self.next_suspect() => continue,
                 None => return Ok(()),
             };
-            for fetched in others {
+            for mut fetched in others {
+                let at = fetched.at.take();
                 if let Some((error, job)) = self.take_in(run, fetched)? {
-                    match error {
-                        RemoteError::Framing { .. } => self.after_broken(run, &error, job)?,
-                        _ => self.push(job),
+                    if let Some(at) = at.filter(|_| error.is_loss()) {
+                        run.note_loss(&at, &error);
                     }
+                    self.after_loss(run, job)?;
                 }
             }
             if let Some(fetched) = own
                 && let Some((error, job)) = self.take_in(run, fetched)?
             {
-                if !matches!(error, RemoteError::Framing { .. }) || self.reopened >= REOPENED_MAX {
-                    return Err(error.into());
-                }
-                self.reopened += 1;
-                self.after_broken(run, &error, job)?;
-                run.reconnect().await?;
+                run.survive(error.into()).await?;
+                self.after_loss(run, job)?;
             }
         }
     }
 
-    /// The text of a message did not end where it should have, so nothing behind it could be
-    /// read. It is asked for once more, last and alone, then set aside; the others come without
-    /// it (hazard 67).
-    fn after_broken(
-        &mut self,
-        run: &mut Run,
-        error: &RemoteError,
-        job: Job,
-    ) -> Result<(), AccountError> {
-        let Job { mailbox, mut rows } = job;
-        let uid = match error {
-            RemoteError::Framing { uid, .. } => *uid,
-            _ => None,
-        };
-        let is = |row: &Row| row.remote.as_ref().is_some_and(|remote| Some(remote.uid) == uid);
-        let at = rows.iter().position(is).or((rows.len() == 1).then_some(0));
-        let Some(at) = at else {
-            // The server had not said which it was: half of them go without it.
-            let rest = rows.split_off(rows.len() / 2);
-            self.push(Job { mailbox: mailbox.clone(), rows });
-            self.push(Job { mailbox, rows: rest });
-            return Ok(());
-        };
-        let row = rows.remove(at);
-        self.push(Job { mailbox: mailbox.clone(), rows });
-        if self.broken.insert(row.id) {
-            self.push(Job { mailbox, rows: vec![row] });
-            return Ok(());
-        }
-        keep(run, Kept { row: row.id, words: error.to_string(), times: 1 })
+    /// The connection was lost over a message, so nothing behind it could be read. It is asked
+    /// for once more, last and alone, then set aside; the others come without it (hazards 67
+    /// and 90).
+    fn after_loss(&mut self, run: &mut Run, job: Job) -> Result<(), AccountError> {
+        let Job { mailbox, rows } = job;
+        let rows = leave_suspects(run, &mailbox, rows)?;
+        self.queue(run, &mailbox, rows);
+        run.keep_suspects()
     }
 
     /// Fetches over the first connection, while the others go on.
@@ -309,15 +349,37 @@ impl Pull {
         }
     }
 
+    /// A body that is not given is asked for again ever more rarely.
+    fn note_refusal(
+        &self,
+        run: &mut Run,
+        mailbox: &Mailbox,
+        kept: &Kept,
+    ) -> Result<(), AccountError> {
+        let remote = run.store.row(kept.row)?.and_then(|row| row.remote);
+        let Some(remote) = remote.filter(|_| kept.times < SetAside::TRIES) else { return Ok(()) };
+        let thing = Thing {
+            command: Command::Bodies,
+            mailbox: Some(mailbox.name.clone()),
+            uid_validity: mailbox.cursor.map_or(0, |cursor| cursor.uid_validity),
+            uids: UidSet::from_range(remote.uid, remote.uid),
+        };
+        run.suspects.lock().lost(&thing, &kept.words);
+        Ok(())
+    }
+
     /// Takes note of what became of a job. Gives why its connection ended, and what it left.
     fn take_in(
         &mut self,
         run: &mut Run,
         fetched: Fetched,
     ) -> Result<Option<(RemoteError, Job)>, AccountError> {
-        let Fetched { mailbox, octets, done, kept, trouble, lost } = fetched;
+        let Fetched { mailbox, octets, done, kept, trouble, lost, at: _ } = fetched;
         self.under_way = self.under_way.saturating_sub(octets);
-        kept.into_iter().try_for_each(|kept| keep(run, kept))?;
+        for kept in kept {
+            self.note_refusal(run, &mailbox, &kept)?;
+            keep(run, kept)?;
+        }
         for Pulled { row, octets, .. } in done.iter().filter(|pulled| pulled.short) {
             let announced = row.words.as_ref().map_or(0, |words| words.size);
             let uid = row.remote.as_ref().map_or(0, |remote| remote.uid.0);

@@ -11,6 +11,7 @@ use super::{announce, grouped, mailbox_of, select, trouble};
 use crate::account::observe::{not_there, reexamine};
 use crate::account::progress::{Event, Way};
 use crate::account::record::Writer;
+use crate::account::suspects::rows_of;
 use crate::account::{AccountError, Run};
 use crate::local::LocalError;
 use crate::reconcile::MailboxView;
@@ -25,6 +26,8 @@ use crate::state::StateError;
 
 /// Answers that no look confirmed after which a message is not sent again.
 const SENDS_MAX: u32 = 3;
+/// Rows that are looked through for refused ones.
+const ASIDE_MAX: usize = 1000;
 /// Pushes journalled in one transaction.
 const BATCH: usize = 100;
 
@@ -38,9 +41,15 @@ pub(super) async fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountEr
         let mailbox = mailbox_of(run, id)?;
         run.outside.progress.tell(Event::Began { mailbox: &mailbox.name, way: Way::Up });
         let rows: Vec<Row> = rows.into_iter().map(|(row, ())| row).collect();
-        for batch in rows.chunks(BATCH) {
-            if run.outside.is_stopping() || !push_batch(run, &mailbox, batch).await? {
+        let parts = run.in_company_up(&mailbox, rows);
+        for batch in parts.iter().flat_map(|part| part.chunks(BATCH)) {
+            if run.outside.is_stopping() {
                 break;
+            }
+            match push_batch(run, &mailbox, batch).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => run.go_on(Err(error)).await?,
             }
         }
         run.outside.progress.tell(Event::Ended { mailbox: &mailbox.name, way: Way::Up });
@@ -230,7 +239,7 @@ fn fact(w: &Writer<'_>, mailbox: &Mailbox, taken: Taken) -> Result<(), StateErro
     let validity = mailbox.cursor.map(|cursor| cursor.uid_validity);
     let Some((_, uid)) = uid.filter(|(named, _)| Some(*named) == validity) else {
         // Without APPENDUID the row stays *pushing*: the next look finds the message.
-        return mark_sent(w, row);
+        return mark_sent(w, row, false);
     };
     if w.tx().by_uid(row.mailbox, uid)?.is_some() {
         // A set, not a multiset: the server has this message already, under that UID.
@@ -257,27 +266,55 @@ fn refused(
     let AppendError { error, literal_sent } = failed;
     if error.ends_session() {
         if literal_sent {
-            run.record(|w| mark_sent(w, row))?;
+            run.record(|w| mark_sent(w, row, true))?;
         }
         return Err(error.into());
     }
     run.record(|w| not_sent(w, &row))?;
     if is_for_now(&error) {
+        run.note_refusal(&error);
+        let goes_on = run.losses.is_refused_for_now(&error);
         run.report.skip(mailbox.name.to_string(), error.to_string());
-        return Ok(false);
+        return Ok(goes_on);
     }
+    // It is asked again ever more rarely.
+    run.note_refusal(&error);
     set_aside(run, row, error.to_string())?;
     Ok(true)
 }
 
-/// The server may have it: not again in this run, and only after a look did not find it.
-pub(super) fn mark_sent(w: &Writer<'_>, row: Row) -> Result<(), StateError> {
+/// Uploads that were refused, and that it is time to try again.
+pub(in crate::account) fn revive(run: &mut Run) -> Result<(), AccountError> {
+    let refused = |row: &Row| {
+        row.set_aside.as_ref().is_some_and(|aside| aside.kind == SetAsideKind::Push)
+            && row.local.is_some()
+            && row.remote.is_none()
+    };
+    let mut again = Vec::new();
+    for row in run.store.set_aside_rows(ASIDE_MAX)?.into_iter().filter(refused) {
+        let Some(mailbox) = run.store.mailbox(row.mailbox)? else { continue };
+        if run.suspects.lock().asks_again_for(&mailbox.name, &rows_of([row.id].into_iter())) {
+            again.push(row);
+        }
+    }
+    if again.is_empty() {
+        return Ok(());
+    }
+    run.record(|w| {
+        again.iter().try_for_each(|row| w.update(&Row { set_aside: None, ..row.clone() }))
+    })
+}
+
+/// The server may have it: not again in this run, and only after a look did not find it. `lost` if
+/// there was no answer.
+pub(super) fn mark_sent(w: &Writer<'_>, row: Row, lost: bool) -> Result<(), StateError> {
     let Journal::Pushing { uid_validity, uid_next, attempts, run, .. } = row.journal else {
         return Ok(());
     };
     let sent = true;
     let journal = Journal::Pushing { uid_validity, uid_next, attempts, sent, run };
-    if attempts < SENDS_MAX {
+    // Where the connection was lost, that thing is asked for ever more rarely (hazard 90).
+    if attempts < SENDS_MAX || lost {
         return w.update(&Row { journal, ..row });
     }
     let words = "the server took it several times and never showed it".to_owned();
@@ -286,7 +323,10 @@ pub(super) fn mark_sent(w: &Writer<'_>, row: Row) -> Result<(), StateError> {
 }
 
 /// Refusals that say nothing of the message: quota, load, a mailbox that is missing.
-pub(super) fn is_for_now(error: &RemoteError) -> bool {
+pub(in crate::account) fn is_for_now(error: &RemoteError) -> bool {
+    if matches!(error, RemoteError::SetAside { .. }) {
+        return true;
+    }
     let Some(code) = error.code() else { return false };
     matches!(
         code,

@@ -2,16 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use super::{grouped, mailbox_of, mark, select, trouble};
-use crate::account::observe::HEADER_MAX;
+use super::{grouped, mailbox_of, mark, select, trashing, trouble};
 use crate::account::{AccountError, Run, restate};
-use crate::local::{TrashOutcome, header};
+use crate::local::TrashOutcome;
 use crate::reconcile::guard::{Direction, Kind};
 use crate::reconcile::types::{
     Journal, Mailbox, MailboxName, Reach, Row, RowId, SetAside, SetAsideKind, Uid,
 };
 use crate::reconcile::{RemoteRemoval, Step};
-use crate::remote::imap::{CopyError, Existence, FetchItems, FetchRow, Select, UidSet, Untagged};
+use crate::remote::imap::{
+    Command, CopyError, Existence, FetchItems, FetchRow, Select, UidSet, Untagged,
+};
+
+/// What a message is sent through on its way out.
+const BY_EXPUNGE: [Command; 3] = [Command::Attributes, Command::Store, Command::Expunge];
+const BY_MOVE: [Command; 5] =
+    [Command::Attributes, Command::Copy, Command::Move, Command::Store, Command::Expunge];
 
 pub(super) async fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountError> {
     let remote = grouped(run, steps, |step| match step {
@@ -40,9 +46,16 @@ pub(super) async fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountEr
             if run.outside.is_stopping() {
                 return Ok(());
             }
-            match target {
-                Some(target) => move_away(run, &mailbox, &target, &rows).await?,
-                None => expunge(run, &mailbox, &rows).await?,
+            let commands = match &target {
+                Some(_) => &BY_MOVE[..],
+                None => &BY_EXPUNGE[..],
+            };
+            for rows in run.in_company(commands, &mailbox, &rows)? {
+                let removed = match &target {
+                    Some(target) => move_away(run, &mailbox, target, &rows).await,
+                    None => expunge(run, &mailbox, &rows).await,
+                };
+                run.go_on(removed).await?;
             }
         }
     }
@@ -124,9 +137,12 @@ async fn move_away(
     target: &MailboxName,
     rows: &[RowId],
 ) -> Result<(), AccountError> {
+    let rows = trashing::settle(run, mailbox, rows).await?;
+    if rows.is_empty() {
+        return Ok(());
+    }
     let Some((uid_validity, uid_next)) = next_uid(run, target).await? else { return Ok(()) };
-    let rows = settle_trashing(run, mailbox, target, rows).await?;
-    if rows.is_empty() || !select(run, mailbox).await? {
+    if !select(run, mailbox).await? {
         return Ok(());
     }
     let verified = verify(run, mailbox, &rows).await?;
@@ -178,7 +194,7 @@ async fn move_away(
     expunge(run, mailbox, &done).await
 }
 
-fn release_all(run: &mut Run, rows: &[RowId]) -> Result<(), AccountError> {
+pub(super) fn release_all(run: &mut Run, rows: &[RowId]) -> Result<(), AccountError> {
     let approved = approved(run)?;
     let now = run.outside.clock.now();
     run.record(|w| {
@@ -215,95 +231,6 @@ async fn next_uid(run: &mut Run, target: &MailboxName) -> Result<Option<(u32, u3
             Ok(None)
         }
     }
-}
-
-/// Rows whose COPY or MOVE may have been carried out before: looks into the target, and only
-/// what is not there goes again. Gives the rows that still have to go.
-async fn settle_trashing(
-    run: &mut Run,
-    mailbox: &Mailbox,
-    target: &MailboxName,
-    rows: &[RowId],
-) -> Result<Vec<RowId>, AccountError> {
-    let (mut open, mut doubtful) = (Vec::new(), Vec::new());
-    let mut first = u32::MAX;
-    for id in rows {
-        let Some(row) = run.store.row(*id)? else { continue };
-        match &row.journal {
-            Journal::Trashing { to, uid_next, .. } if to == target => {
-                first = first.min(*uid_next);
-                doubtful.push(row);
-            }
-            _ => open.push(row.id),
-        }
-    }
-    if doubtful.is_empty() {
-        return Ok(open);
-    }
-    let mut ignore = |_: Untagged| {};
-    run.session.select(target, Select::ReadOnly, None, &mut ignore).await?;
-    let items = FetchItems { size: true, date: true, ..FetchItems::default() };
-    let mut there: Vec<FetchRow> = Vec::new();
-    let mut sink = |row: FetchRow| there.push(row);
-    let set = UidSet::from_range(Uid(first), Uid(u32::MAX));
-    run.session.fetch(&set, items, None, &mut sink).await?;
-    let (all, _) = run.session.search_all().await?;
-    let shown = |uid: &Uid| there.iter().any(|row| row.uid == *uid);
-    if all.iter().any(|uid| uid.0 >= first && !shown(&uid)) {
-        let why = "the server names messages that it shows nothing of; moves there wait";
-        run.report.skip(target.to_string(), why);
-        return Ok(open);
-    }
-    there.retain(|row| row.uid.0 >= first && doubtful.iter().any(|doubt| looks_like(row, doubt)));
-    let headers = headers_of(run, &there).await?;
-    let mut done = Vec::new();
-    for row in doubtful {
-        let loose = row.header.map(|header| header.loose);
-        // What cannot be asked for its header is told by size and date alone.
-        let same_header = |uid: &Uid| match (loose, headers.get(uid)) {
-            (Some(known), Some(there)) => known == *there,
-            _ => true,
-        };
-        let found = there.iter().position(|t| looks_like(t, &row) && same_header(&t.uid));
-        match found {
-            Some(at) => {
-                // Counted: one copy there answers for one row.
-                there.swap_remove(at);
-                done.push(row.id);
-            }
-            // In this run the server said OK to it: what is not there yet waits for the next.
-            None if run.copied.contains(&row.id) => {}
-            None => open.push(row.id),
-        }
-    }
-    release_all(run, &done)?;
-    expunge(run, mailbox, &done).await?;
-    Ok(open)
-}
-
-/// What the server says of a message there is what it said of the row's.
-fn looks_like(there: &FetchRow, row: &Row) -> bool {
-    let words = row.words.as_ref();
-    there.size == words.map(|words| words.size) && there.date == words.map(|words| words.date)
-}
-
-/// The loose keys of messages of the selected mailbox.
-async fn headers_of(
-    run: &mut Run,
-    there: &[FetchRow],
-) -> Result<BTreeMap<Uid, [u8; 16]>, AccountError> {
-    let mut keys = BTreeMap::new();
-    let mut set = UidSet::default();
-    there.iter().for_each(|row| {
-        set.insert(row.uid);
-    });
-    if !there.is_empty() {
-        let mut sink = |uid: Uid, bytes: &[u8]| {
-            keys.insert(uid, header::keys(bytes).loose);
-        };
-        run.session.fetch_headers(&set, HEADER_MAX, &mut sink).await?;
-    }
-    Ok(keys)
 }
 
 /// \Deleted and UID EXPUNGE; the fact is that the UID was seen gone (hazard 38).

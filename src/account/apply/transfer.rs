@@ -9,15 +9,20 @@ use super::letters::{self, base_held, keywords_left};
 use super::note::{release, settle_base};
 use super::{mailbox_of, remove, select, trouble};
 use crate::account::{AccountError, Run};
+use crate::local::FileName;
 use crate::reconcile::Step;
 use crate::reconcile::types::{Journal, Mailbox, MailboxId, Remote, Row, RowId, Uid};
-use crate::remote::imap::{CopyError, CopyUid, UidSet};
+use crate::remote::imap::{Command, CopyError, CopyUid, UidSet};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum How {
     Copy,
     Move,
 }
+
+/// What a message is sent through on its way.
+const BY_MOVE: [Command; 5] =
+    [Command::Attributes, Command::Copy, Command::Move, Command::Store, Command::Expunge];
 
 type Pairs = Vec<(RowId, RowId)>;
 
@@ -41,7 +46,13 @@ pub(super) async fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountEr
         let (from, to) = (mailbox_of(run, from)?, mailbox_of(run, to)?);
         // One source may serve several targets: each UID goes once into one command.
         for pairs in one_each(pairs) {
-            transfer(run, &from, &to, how, pairs).await?;
+            let sources: Vec<RowId> = pairs.iter().map(|(source, _)| *source).collect();
+            for rows in run.in_company(&BY_MOVE, &from, &sources)? {
+                let some = pairs.iter().filter(|(source, _)| rows.contains(source));
+                let some = some.copied().collect();
+                let moved = transfer(run, &from, &to, how, some).await;
+                run.go_on(moved).await?;
+            }
         }
     }
     Ok(())
@@ -68,6 +79,10 @@ async fn transfer(
     if !select(run, from).await? {
         return Ok(());
     }
+    let pairs = match how {
+        How::Copy => where_they_were(run, from, pairs)?,
+        How::Move => pairs,
+    };
     let sources: Vec<RowId> = pairs.iter().map(|(source, _)| *source).collect();
     let verified = remove::verify(run, from, &sources).await?;
     let by_uid: BTreeMap<Uid, (RowId, RowId)> = pairs
@@ -108,6 +123,21 @@ async fn transfer(
     Ok(())
 }
 
+/// A file that left since it was seen was not copied but moved: its message is to be moved, too,
+/// and not to be copied and then deleted. The next look of this run tells (hazard 79).
+fn where_they_were(run: &mut Run, from: &Mailbox, pairs: Pairs) -> Result<Pairs, AccountError> {
+    let mut still = Pairs::new();
+    for (source, target) in pairs {
+        let Some(file) = run.store.row(source)?.and_then(|row| row.local) else { continue };
+        let name = FileName::of(&file, run.settings.info_separator);
+        match run.root.stat(&from.name, &name)? {
+            Some(_) => still.push((source, target)),
+            None => run.unseen = true,
+        }
+    }
+    Ok(still)
+}
+
 /// Neither COPY nor MOVE may be repeated blindly: the row says what may have been done, and
 /// by which table the letters of the moved file are to be read (hazard 30).
 fn note_before<'a>(
@@ -130,7 +160,7 @@ fn note_before<'a>(
             }
             let (left, here) = (w.tx().mailbox(source.mailbox)?, w.tx().mailbox(target.mailbox)?);
             let keywords = keywords_left(left.as_ref(), here.as_ref(), &source, &target);
-            let journal = Journal::Moving { from: source.id, keywords };
+            let journal = Journal::Moving { from: source.id, leaves: how == How::Move, keywords };
             w.update(&Row { journal, ..target })?;
         }
         Ok(())

@@ -4,6 +4,7 @@ use std::io;
 
 use crate::account::Run;
 use crate::account::progress::{Event, Progress, Way};
+use crate::account::suspects::rows_of;
 use crate::local::{Examined, Listed, LocalError, PushSource, Pushed, Root};
 use crate::reconcile::types::{Flags, Mailbox, MailboxName, Row, Uid};
 use crate::remote::imap::{AppendError, BodySource, Upload};
@@ -74,7 +75,11 @@ pub(super) async fn append(run: &mut Run, mailbox: &Mailbox, row: &Row, flags: F
     };
     let date = row.words.as_ref().map(|words| words.date);
     let upload = Upload { flags: &flags, date, size, body: &mut source };
+    run.session.sends(rows_of([row.id].into_iter()));
     let answer = run.session.append(name, upload).await;
+    if answer.is_ok() {
+        run.losses.is_taken();
+    }
     match (answer, source.failure) {
         (Ok(uid), None) => match source.file.finish() {
             Ok(Pushed { content, .. }) => {

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use super::push::{flags_up, is_for_now, mark_sent, not_sent, pushed, unreadable};
 use super::upload::{Ready, open};
 use crate::account::progress::{Event, Way};
+use crate::account::suspects::rows_of;
 use crate::account::{AccountError, Run};
 use crate::reconcile::types::{Flags, Mailbox, Row, Uid};
 use crate::remote::RemoteError;
@@ -62,7 +63,7 @@ pub(super) async fn push(
     }
     // Wholly sent, and the answer is lost.
     let open = window.under_way.into_iter().flat_map(|command| command.messages);
-    run.record(|w| open.into_iter().try_for_each(|sent| mark_sent(w, sent.row)))?;
+    run.record(|w| open.into_iter().try_for_each(|sent| mark_sent(w, sent.row, true)))?;
     pushed(run, mailbox, window.taken)?;
     result?;
     if let Some(why) = window.trouble {
@@ -118,6 +119,7 @@ impl Window {
         }
         let beside = !self.under_way.is_empty();
         let octets = ready.iter().map(|(_, _, file)| file.size).sum();
+        run.session.sends(rows_of(ready.iter().map(|(row, ..)| row.id)));
         let mut uploads: Vec<Upload<'_>> = Vec::new();
         for (row, flags, file) in &mut ready {
             let date = row.words.as_ref().map(|words| words.date);
@@ -126,10 +128,16 @@ impl Window {
         let begun = run.session.begin_append(&mailbox.name, &mut uploads, beside).await;
         let appending = match begun {
             Ok(appending) => appending,
-            Err(failed) if failed.error.ends_session() => return Err(failed.error.into()),
+            Err(failed) if failed.error.ends_session() => {
+                // Most likely it was lost over what was sent first.
+                if let Some(first) = self.under_way.front() {
+                    run.session.blame(rows_of(first.messages.iter().map(|sent| sent.row.id)));
+                }
+                return Err(failed.error.into());
+            }
             Err(failed) => {
-                let rows = ready.into_iter().map(|(row, ..)| row).collect();
-                return self.refused(run, rows, &failed.error);
+                let rows: Vec<Row> = ready.into_iter().map(|(row, ..)| row).collect();
+                return self.refused(run, mailbox, rows, &failed.error);
             }
         };
         let messages = ready.into_iter().map(|(row, flags, file)| {
@@ -156,6 +164,7 @@ impl Window {
         }
         match answer {
             Ok(uids) => {
+                run.losses.is_taken();
                 let mut uids = uids
                     .into_iter()
                     .flat_map(|(validity, uids)| uids.into_iter().map(move |uid| (validity, uid)));
@@ -165,10 +174,10 @@ impl Window {
             Err(failed) => {
                 let rows: Vec<Row> = messages.into_iter().map(|message| message.row).collect();
                 if failed.error.ends_session() {
-                    run.record(|w| rows.into_iter().try_for_each(|row| mark_sent(w, row)))?;
+                    run.record(|w| rows.into_iter().try_for_each(|row| mark_sent(w, row, true)))?;
                     return Err(failed.error.into());
                 }
-                self.refused(run, rows, &failed.error)
+                self.refused(run, mailbox, rows, &failed.error)
             }
         }
     }
@@ -176,11 +185,17 @@ impl Window {
     fn refused(
         &mut self,
         run: &mut Run,
+        mailbox: &Mailbox,
         rows: Vec<Row>,
         error: &RemoteError,
     ) -> Result<(), AccountError> {
         if is_for_now(error) && rows.len() == 1 {
-            self.trouble = Some(error.to_string());
+            // It may be for this message alone, until its neighbours were refused, too.
+            run.note_refusal(error);
+            match run.losses.is_refused_for_now(error) {
+                true => run.report.skip(mailbox.name.to_string(), error.to_string()),
+                false => self.trouble = Some(error.to_string()),
+            }
             return run.record(|w| rows.iter().try_for_each(|row| not_sent(w, row)));
         }
         self.alone.extend(rows);
@@ -200,7 +215,7 @@ impl Window {
             return Ok(());
         }
         let rows = std::mem::take(&mut self.alone);
-        run.record(|w| rows.into_iter().try_for_each(|row| mark_sent(w, row)))
+        run.record(|w| rows.into_iter().try_for_each(|row| mark_sent(w, row, false)))
     }
 }
 

@@ -7,8 +7,6 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::process::Command;
-
 use super::alike::Found;
 use super::fetch::{Body, Leaving};
 use super::remove::Removable;
@@ -16,6 +14,7 @@ use super::shelf::{Behind, Naming, Shelf};
 use super::sort::{Entry, Name};
 use super::{Run, Through};
 use crate::account::{AccountError, restate};
+use crate::config::child;
 use crate::local::name::FileName;
 use crate::local::{Delivered, Placed};
 use crate::reconcile::types::printable;
@@ -263,25 +262,16 @@ impl Run {
         let shown = printable(program);
         let failed = |why: String| Untaken { why: format!("{shown}: {why}"), for_now: true };
         let input = std::fs::File::open(delivered.path()).map_err(|e| failed(e.to_string()))?;
-        let mut command = Command::new(program);
-        command
-            .args(arguments)
-            .env("MAILTIDE_ACCOUNT", &self.settings.name)
-            .stdin(Stdio::from(input))
-            .stdout(Stdio::null())
-            .kill_on_drop(true);
-        if let Some(name) = &self.settings.secret_variable {
-            // The password is nobody else's business.
-            command.env_remove(name);
-        }
-        match tokio::time::timeout(LIMIT, command.status()).await {
-            Ok(Ok(status)) if status.success() => Ok(()),
-            Ok(Ok(status)) => Err(Untaken {
+        let mut command = child::command(program, arguments);
+        command.env("MAILTIDE_ACCOUNT", &self.settings.name).stdin(Stdio::from(input));
+        let ended = child::run(command, &[], LIMIT).await.map_err(|e| failed(e.to_string()))?;
+        match ended.status {
+            Some(status) if status.success() => Ok(()),
+            Some(status) => Err(Untaken {
                 why: format!("{shown}: {status}; tried again later"),
                 for_now: status.code() == Some(TEMPFAIL),
             }),
-            Ok(Err(error)) => Err(failed(error.to_string())),
-            Err(_) => Err(failed(format!("took over {} s", LIMIT.as_secs()))),
+            None => Err(failed(format!("took over {} s", LIMIT.as_secs()))),
         }
     }
 

@@ -111,6 +111,11 @@ impl Run {
         if !self.dry_run {
             self.settle(found)?;
             self.make_mailbox()?;
+            if found == Found::First {
+                // Before anything is in it: should its disk not be mounted one day, that is seen,
+                // and what a lost store left in it is known as ours (hazard 86).
+                self.mark()?;
+            }
             self.root.clean_tmp(&self.terms.mailbox, &self.others_stems()?)?;
         }
         if self.store.meta(UNITING)?.is_some() {

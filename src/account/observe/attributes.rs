@@ -16,7 +16,8 @@ use crate::reconcile::types::{
 };
 use crate::remote::RemoteError;
 use crate::remote::imap::{
-    FetchItems, FetchRow, QresyncSince, Select, Selected, Session, UidSet, Untagged,
+    Command, FetchItems, FetchRow, QresyncSince, Select, Selected, Session, UidCollector, UidSet,
+    Untagged,
 };
 use crate::state::StateError;
 
@@ -27,6 +28,8 @@ pub(in crate::account) const HEADER_MAX: usize = 256 * 1024;
 const HEADERS: usize = 1000;
 /// Changes that SELECT may tell by itself; more of them are asked for, and taken as they come.
 const TOLD_MAX: usize = 20_000;
+/// The same, in octets of what they carry.
+const TOLD_OCTETS: usize = 8 << 20;
 
 /// What a look at one mailbox saw, beside the rows that it wrote.
 #[derive(Debug)]
@@ -86,7 +89,9 @@ pub(super) async fn look(
         }
     }
     let mut taken = take_in(run, mailbox, &opened).await?;
-    taken.wanted = taken.wanted.union(due);
+    let resting = resting(run, mailbox, looked.gate.uid_validity);
+    let again = due_again(run, mailbox, Command::Attributes, looked.gate.uid_validity);
+    taken.wanted = taken.wanted.union(&due.difference(&resting)).union(&again);
     with_headers(run, mailbox.id, &mut taken).await?;
     check_membership(run, mailbox.id, &mut taken, &mut looked).await?;
     check_flags(&taken, &mut looked);
@@ -97,6 +102,17 @@ pub(super) async fn look(
     Ok(looked)
 }
 
+/// Messages that were set aside, and that it is time to ask for again.
+fn due_again(run: &Run, mailbox: &Mailbox, command: Command, uid_validity: u32) -> UidSet {
+    run.suspects.lock().due(command, &mailbox.name, uid_validity)
+}
+
+/// Messages that are not asked for now, since connections were lost over them.
+fn resting(run: &Run, mailbox: &Mailbox, uid_validity: u32) -> UidSet {
+    let suspects = run.suspects.lock();
+    suspects.resting(Command::Attributes, &mailbox.name, uid_validity)
+}
+
 async fn open(run: &mut Run, mailbox: &Mailbox) -> Result<Opened, AccountError> {
     run.session.settle().await?;
     let qresync = run.session.capabilities().qresync();
@@ -105,17 +121,23 @@ async fn open(run: &mut Run, mailbox: &Mailbox) -> Result<Opened, AccountError> 
         .map(|(uid_validity, highest_modseq)| QresyncSince { uid_validity, highest_modseq });
     let how = if run.settings.pull_only { Select::ReadOnly } else { Select::ReadWrite };
     let mut changed = Some(Vec::new());
-    let mut vanished = UidSet::default();
+    let mut octets = 0;
+    let mut vanished = UidCollector::default();
     let mut sink = |untagged: Untagged| match untagged {
-        Untagged::Fetch(row) => match &mut changed {
-            Some(rows) if rows.len() < TOLD_MAX => rows.push(row),
-            _ => changed = None,
-        },
-        Untagged::Vanished { uids, .. } => vanished = vanished.union(&uids),
+        Untagged::Fetch(row) => {
+            octets += row.octets();
+            match &mut changed {
+                Some(rows) if rows.len() < TOLD_MAX && octets < TOLD_OCTETS => rows.push(row),
+                _ => changed = None,
+            }
+        }
+        // What goes at this very moment is not part of the difference: EXISTS falls with it, and
+        // a search tells whether it is so (hazard 108).
+        Untagged::Vanished { earlier: true, uids } => vanished.extend(&uids),
         _ => {}
     };
     let selected = run.session.select(&mailbox.name, how, parameter, &mut sink).await?;
-    Ok(Opened { selected, changed, vanished })
+    Ok(Opened { selected, changed, vanished: vanished.finish() })
 }
 
 /// Another UIDVALIDITY, or numbers that fell: UIDs may have been handed out twice (hazard 5).
@@ -153,6 +175,7 @@ async fn take_in(run: &mut Run, mailbox: &Mailbox, opened: &Opened) -> Result<Ta
     let first_new = known_until(mailbox, last);
     let gate = opened.selected.gate;
     let policy = run.policy()?;
+    let again = due_again(run, mailbox, Command::Flags, gate.uid_validity);
     let (session, store) = (&mut run.session, &mut run.store);
     let mut intake = Intake::new(store, policy, mailbox, gate.uid_validity)?;
     opened.changed.iter().flatten().for_each(|row| intake.take(row.clone()));
@@ -179,6 +202,11 @@ async fn take_in(run: &mut Run, mailbox: &Mailbox, opened: &Opened) -> Result<Ta
         let items = FetchItems { flags: true, ..FetchItems::default() };
         let set = UidSet::from_range(Uid(1), Uid(first_new.saturating_sub(1).max(1)));
         session.fetch(&set, items, since, &mut |row| intake.take(row)).await?;
+    }
+    if !again.is_empty() {
+        intake.expect(Shows::Flags);
+        let items = FetchItems { flags: true, ..FetchItems::default() };
+        session.fetch(&again, items, None, &mut |row| intake.take(row)).await?;
     }
     Ok(intake.finish()?)
 }
@@ -279,7 +307,10 @@ async fn check_membership(
 ) -> Result<(), AccountError> {
     let mute = new_and_mute(run, mailbox, taken)?;
     let known = run.store.remote_count(mailbox)? + mute;
-    if known.saturating_sub(looked.gone.len() as u64) == u64::from(looked.gate.messages) {
+    let counted = known.saturating_sub(looked.gone.len() as u64);
+    // What was left out and what is gone would make up for one another.
+    let is_whole = !leaves_out(run, mailbox, looked.gate.uid_validity)?;
+    if is_whole && counted == u64::from(looked.gate.messages) {
         looked.reach = Reach::Complete;
         return Ok(());
     }
@@ -296,9 +327,11 @@ async fn check_membership(
     }
     looked.reach = Reach::Complete;
     let mut silent = unshown(run, mailbox, &all, taken, looked.gate)?;
+    let known = run.store.mailbox(mailbox)?;
+    let resting = known.map(|known| resting(run, &known, looked.gate.uid_validity));
     if !silent.is_empty() {
         // Asked by name: once more before the server is believed to have nothing to show.
-        taken.wanted = silent;
+        taken.wanted = silent.difference(&resting.unwrap_or_default());
         with_headers(run, mailbox, taken).await?;
         silent = unshown(run, mailbox, &all, taken, looked.gate)?;
     }
@@ -313,6 +346,17 @@ async fn check_membership(
         looked.problems.push(unshown_words(count));
     }
     Ok(())
+}
+
+/// Whether messages that no row has are not asked for now.
+fn leaves_out(run: &Run, id: MailboxId, uid_validity: u32) -> Result<bool, AccountError> {
+    let Some(mailbox) = run.store.mailbox(id)? else { return Ok(false) };
+    for uid in resting(run, &mailbox, uid_validity).iter() {
+        if run.store.by_uid(id, uid)?.is_none() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// UIDs that the server names and has shown nothing of.
@@ -409,8 +453,10 @@ pub(super) fn insert_silent(
     w: &Writer<'_>,
     mailbox: MailboxId,
     uid: Uid,
+    words: Option<String>,
 ) -> Result<(), StateError> {
-    let words = "the server lists the message and shows nothing of it".to_owned();
+    let words =
+        words.unwrap_or_else(|| "the server lists the message and shows nothing of it".to_owned());
     let set_aside = SetAside { kind: SetAsideKind::Fetch, words, times: SetAside::TRIES };
     let row = Row {
         remote: Some(Remote { uid, flags: Flags::default(), confirmed: true }),

@@ -1,37 +1,71 @@
 //! Looks for files that were edited in place: same name, other bytes (hazard 12).
 //!
-//! A scan of names does not see them, so once a day every file is asked for its size and
-//! time; a file that differs is read again.
+//! A scan of names does not see them, so once a day every file is asked for its size and time; a
+//! file that differs is read again. On a slow disk that takes hours: it is done in slices, and how
+//! far it came is kept (hazard 121).
+
+use std::time::Duration;
 
 use super::local::reexamine;
 use crate::account::{AccountError, Run};
 use crate::local::FileName;
-use crate::reconcile::types::{Mailbox, RowId};
+use crate::reconcile::types::{Mailbox, MailboxId, Row, RowId};
 
 /// How long the last look may lie back, in seconds.
 const EVERY_S: i64 = 24 * 60 * 60;
 /// Rows looked at in one go.
-const PAGE: usize = 1000;
-/// When every file was last asked, in seconds since 1970.
+const PAGE: usize = 200;
+/// So long a comparison goes on before it is kept how far it came. In the daemon everything else
+/// has its turn then.
+const SLICE: Duration = Duration::from_secs(5);
+/// When the last comparison began, in seconds since 1970.
 const KEY: &str = "files_compared";
+/// The last row of one that is not at its end: its mailbox, its number.
+const REACHED: &str = "files_compared_to";
+/// Before the first row.
+const BEGINNING: &str = "0 0";
 
-pub(super) fn look(run: &mut Run) -> Result<(), AccountError> {
-    let now = run.outside.clock.now();
-    let last = run.store.meta(KEY)?.and_then(|text| text.parse::<i64>().ok());
-    let due = match last {
-        // A clock that was set back must not put this off for ever.
-        Some(last) => !(last..last + EVERY_S).contains(&now),
-        None => false,
-    };
-    if due {
-        for mailbox in run.store.mailboxes()?.into_iter().filter(|m| m.local) {
-            look_in(run, &mailbox)?;
+/// Compares all files, if that is due, or goes on with it.
+pub(super) async fn look(run: &mut Run) -> Result<(), AccountError> {
+    let reached = run.store.meta(REACHED)?.as_deref().and_then(parse);
+    if reached.is_none() && !begins(run)? {
+        return Ok(());
+    }
+    let mut mailboxes = run.store.mailboxes()?;
+    mailboxes.sort_unstable_by_key(|mailbox| mailbox.id);
+    let mut slice = Slice { begun_ns: run.outside.clock.now_ns() };
+    for mailbox in mailboxes.into_iter().filter(|mailbox| mailbox.local) {
+        let after = match reached {
+            Some((id, _)) if mailbox.id < id => continue,
+            Some((id, row)) if mailbox.id == id => Some(row),
+            _ => None,
+        };
+        if !look_in(run, &mailbox, after, &mut slice).await? {
+            return Ok(());
         }
     }
+    Ok(run.store.transaction(|tx| tx.delete_meta(REACHED).map(drop))?)
+}
+
+/// Whether a comparison is due. If so, it is noted that it begins now.
+fn begins(run: &mut Run) -> Result<bool, AccountError> {
+    let now = run.outside.clock.now();
+    let last = run.store.meta(KEY)?.and_then(|text| text.parse::<i64>().ok());
+    // A clock that was set back must not put this off for ever.
+    let due = last.is_some_and(|last| !(last..last + EVERY_S).contains(&now));
     if due || last.is_none() {
-        run.store.transaction(|tx| tx.set_meta(KEY, &now.to_string()))?;
+        run.store.transaction(|tx| {
+            tx.set_meta(KEY, &now.to_string())?;
+            // Cut off, it is gone on with.
+            if due { tx.set_meta(REACHED, BEGINNING) } else { Ok(()) }
+        })?;
     }
-    Ok(())
+    Ok(due)
+}
+
+fn parse(text: &str) -> Option<(MailboxId, RowId)> {
+    let (mailbox, row) = text.split_once(' ')?;
+    Some((MailboxId(mailbox.parse().ok()?), RowId(row.parse().ok()?)))
 }
 
 /// Looks at files of which an event told that they were written to.
@@ -50,20 +84,59 @@ pub(super) fn look_at(run: &mut Run) -> Result<(), AccountError> {
     Ok(())
 }
 
-fn look_in(run: &mut Run, mailbox: &Mailbox) -> Result<(), AccountError> {
-    let mut after: Option<RowId> = None;
+/// Compares the files of a mailbox. False where the rest is for another time.
+async fn look_in(
+    run: &mut Run,
+    mailbox: &Mailbox,
+    mut after: Option<RowId>,
+    slice: &mut Slice,
+) -> Result<bool, AccountError> {
     loop {
         let rows = run.store.rows_in(mailbox.id, after, PAGE)?;
-        let Some(last) = rows.last() else { return Ok(()) };
-        after = Some(last.id);
+        let Some(last) = rows.last().map(|row| row.id) else { return Ok(true) };
+        after = Some(last);
         for row in rows {
-            let Some(local) = row.local else { continue };
-            let name = FileName::of(&local, run.settings.info_separator);
-            // Not there under that name: the next scan of names says what became of it.
-            let Some(stamp) = run.root.stat(&mailbox.name, &name)? else { continue };
-            if stamp != local.stamp {
-                reexamine(run, row.id)?;
-            }
+            compare(run, mailbox, row)?;
         }
+        if !slice.goes_on(run, (mailbox.id, last)).await? {
+            return Ok(false);
+        }
+    }
+}
+
+fn compare(run: &mut Run, mailbox: &Mailbox, row: Row) -> Result<(), AccountError> {
+    let Some(local) = row.local else { return Ok(()) };
+    let name = FileName::of(&local, run.settings.info_separator);
+    // Not there under that name: the next scan of names says what became of it.
+    match run.root.stat(&mailbox.name, &name)? {
+        Some(stamp) if stamp != local.stamp => reexamine(run, row.id),
+        _ => Ok(()),
+    }
+}
+
+/// How long it has gone on without a pause.
+struct Slice {
+    begun_ns: i64,
+}
+
+impl Slice {
+    /// Where the slice is over, keeps how far it came. Gives whether to go on now.
+    async fn goes_on(
+        &mut self,
+        run: &mut Run,
+        (mailbox, row): (MailboxId, RowId),
+    ) -> Result<bool, AccountError> {
+        tokio::task::yield_now().await;
+        let now_ns = run.outside.clock.now_ns();
+        let over = u128::from(now_ns.abs_diff(self.begun_ns)) >= SLICE.as_nanos();
+        if !over && !run.outside.is_stopping() {
+            return Ok(true);
+        }
+        let reached = format!("{} {}", mailbox.0, row.0);
+        run.store.transaction(|tx| tx.set_meta(REACHED, &reached))?;
+        run.keep_awake().await?;
+        self.begun_ns = now_ns;
+        run.growing |= !run.waits;
+        Ok(run.waits && !run.outside.is_stopping())
     }
 }

@@ -14,7 +14,17 @@ fn shut_key(name: &MailboxName) -> String {
 
 /// Asks for all mailboxes, with none selected.
 pub(in crate::account) async fn list(run: &mut Run) -> Result<Vec<ListedMailbox>, AccountError> {
-    let mut listed = run.session.list_status().await?;
+    let selects = run.settings.selects.clone();
+    // A mailbox that is not mirrored is asked nothing.
+    let asks = |name: &MailboxName| selects(name);
+    let mut answer = run.session.list_status_of(&asks).await;
+    if let Err(error) = &answer
+        && error.is_refusal()
+        && run.refuses_another_way(error)
+    {
+        answer = run.session.list_status_of(&asks).await;
+    }
+    let mut listed = answer?;
     for mailbox in listed.iter_mut().filter(|m| m.selectable && m.gate.is_none()) {
         let key = shut_key(&mailbox.name);
         if run.store.meta(&key)?.is_none() {

@@ -23,6 +23,7 @@ pub(super) async fn look(run: &mut Run, walk: Option<Mailboxes>) -> Result<usize
         Some(walk) => walk,
         None => super::walk(run)?,
     };
+    run.seen.unknown.clone_from(&found.unknown);
     name_problems(run, &found);
     let mut departed = note_missing_directories(run, &found)?;
     run.seen.excluded.clear();
@@ -126,8 +127,11 @@ fn look_for(
     walk: Option<&Mailboxes>,
 ) -> Result<Option<Absent>, AccountError> {
     let dir = run.root.dir_of(&mailbox.name);
-    if let Some(walk) = walk.filter(|walk| walk.is_unknown(&dir)) {
-        let is_named = walk.problems.iter().any(|problem| dir.starts_with(problem.path()));
+    // A second look that has more luck says nothing of what the walk did not see.
+    if run.seen.unknown.covers(&dir) {
+        let is_problem =
+            |walk: &Mailboxes| walk.problems.iter().any(|problem| dir.starts_with(problem.path()));
+        let is_named = walk.is_none_or(is_problem);
         let why = "it is not a directory that can be read, so its mail is not known to be gone";
         doubt(run, mailbox, (!is_named).then_some(why));
         return Ok(None);
@@ -220,7 +224,8 @@ async fn look_in(
             let account = &run.settings.name;
             let why = format!(
                 "an empty mailbox is where its mail was; is a disk to be mounted there? If its \
-                 mail is to come back, `mailtide adopt {account}`; if not, remove the directory"
+                 mail is to come back, `mailtide adopt {account}`; if not, remove it, without the \
+                 mailboxes below it"
             );
             doubt(run, &mailbox, Some(&why));
             return Ok(Some((0, Reach::Partial)));
@@ -235,7 +240,7 @@ async fn look_in(
 }
 
 /// A store that is lost may have left files in a directory that this one sees for the first time.
-fn clean_tmp(run: &Run, mailbox: &Mailbox) -> Result<(), AccountError> {
+pub(in crate::account) fn clean_tmp(run: &Run, mailbox: &Mailbox) -> Result<(), AccountError> {
     if run.dry_run {
         return Ok(());
     }
@@ -381,6 +386,7 @@ async fn examine(
     for listed in new {
         // Hashing waits for nobody: others of this thread have their turn in between.
         tokio::task::yield_now().await;
+        run.keep_awake().await?;
         if run.outside.is_stopping() {
             out.again = true;
             return Ok(out);

@@ -8,6 +8,7 @@ mod absent;
 mod attributes;
 mod edited;
 mod elsewhere;
+mod focus;
 mod hollow;
 mod intake;
 mod letters;
@@ -24,11 +25,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{AccountError, Run, recover, renames};
+use crate::local::Unknown;
 use crate::reconcile::types::{MailboxId, MailboxName, Reach, RowId};
 use crate::remote::imap::ListedMailbox;
 
 pub(super) use attributes::HEADER_MAX;
-pub(super) use local::{QUIET, reexamine};
+pub(super) use local::{QUIET, clean_tmp, reexamine};
 pub(super) use remote::{not_there, note_gone};
 pub(super) use walk::{recognise, walk};
 
@@ -46,12 +48,18 @@ const REST: Duration = Duration::from_millis(250);
 pub struct Seen {
     /// How far the walk over the root reached.
     pub walk: Reach,
+    /// Paths of which the last walk could not tell what is there.
+    pub unknown: Unknown,
     /// How far the look at each directory reached.
     pub local: BTreeMap<MailboxId, Reach>,
     /// Mailboxes whose files are not where they were: nothing of them is planned.
     pub misplaced: BTreeSet<MailboxId>,
     /// How far the look at each mailbox on the server reached.
     pub remote: BTreeMap<MailboxId, Reach>,
+    /// Mailboxes that the server says, for the first time, it has not.
+    pub refused: BTreeSet<MailboxId>,
+    /// Mailboxes that the server does not let us look at.
+    pub shut: BTreeSet<MailboxId>,
     /// Mailboxes that SELECT once showed with other numbers than LIST, just before.
     pub stale: BTreeSet<MailboxId>,
     /// What LIST said, mirrored or not.
@@ -60,6 +68,14 @@ pub struct Seen {
     pub excluded: BTreeSet<MailboxName>,
     /// Rows whose file was found in a directory that is not mirrored.
     pub outside: BTreeMap<RowId, MailboxName>,
+}
+
+impl Seen {
+    /// Notes that the server did not let us look at a mailbox, though it was asked.
+    pub(super) fn shut(&mut self, mailbox: MailboxId) {
+        self.remote.insert(mailbox, Reach::Partial);
+        self.shut.insert(mailbox);
+    }
 }
 
 /// Looks at the disk alone, at what changed there. Gives whether a run has something to do: a
@@ -83,6 +99,7 @@ pub(super) async fn disk(run: &mut Run) -> Result<bool, AccountError> {
         return Ok(true);
     }
     edited::look_at(run)?;
+    edited::look(run).await?;
     let left = local::look(run, Some(walk)).await?;
     come_to_rest(left).await;
     Ok(left > 0 || !run.report.skipped.is_empty() || !run.store.unsettled(None, 1)?.is_empty())
@@ -112,7 +129,8 @@ pub async fn observe(run: &mut Run) -> Result<(), AccountError> {
         let gone = remote::look(run, listed).await?;
         // What is in doubt and was not seen may have been moved to where was looked before.
         let doubtful = look == 1 && run.store.has_restated()?;
-        if left == 0 && !gone && !doubtful {
+        let wider = focus::widen(run)?;
+        if left == 0 && !gone && !doubtful && !wider {
             break;
         }
         wave += left;
@@ -125,6 +143,6 @@ pub async fn observe(run: &mut Run) -> Result<(), AccountError> {
         }
     }
     edited::look_at(run)?;
-    edited::look(run)?;
+    edited::look(run).await?;
     elsewhere::look(run)
 }

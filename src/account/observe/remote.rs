@@ -1,7 +1,7 @@
 //! Looks at the server: one LIST-STATUS with nothing selected tells which mailboxes moved at
 //! all; those are read by the best rung of the ladder that the server has.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::absent::Absent;
 use super::attributes::{self, Looked};
@@ -13,11 +13,11 @@ use crate::account::record::Writer;
 use crate::account::{AccountError, Run, restate};
 use crate::reconcile::types::{Gate, Mailbox, MailboxName, Reach, Row, SetAside, SetAsideKind};
 use crate::remote::RemoteError;
-use crate::remote::imap::{Existence, ListedMailbox, UidSet};
+use crate::remote::imap::{Command, Existence, ListedMailbox, UidSet};
 use crate::state::StateError;
 
-/// Headers of a mailbox that may fail the connection in one look.
-const HEADLESS_MAX: usize = 8;
+/// Connections that one look at a mailbox may cost.
+const LOSSES_MAX: u32 = 20;
 
 /// Looks at every mailbox that moved. Gives whether a departure was noticed.
 pub(super) async fn look(
@@ -34,9 +34,30 @@ pub(super) async fn look(
     let mut departed = note_missing(run, &listed).await?;
     let due = unshown::due(run)?;
     let of = listed.len();
-    for (at, mailbox) in (1..).zip(listed) {
+    let mut waiting: VecDeque<(ListedMailbox, u32)> =
+        listed.into_iter().map(|mailbox| (mailbox, 0)).collect();
+    // Where a connection was lost before, the next one may be lost, too: the others come first.
+    let concern = |run: &Run, name: &MailboxName| run.suspects.lock().concern(name);
+    waiting.make_contiguous().sort_by_key(|(mailbox, _)| concern(run, &mailbox.name));
+    let mut at = 0;
+    while let Some((mailbox, losses)) = waiting.pop_front() {
+        at += usize::from(losses == 0);
         run.outside.progress.tell(Event::Looking { mailbox: &mailbox.name, at, of });
-        departed |= look_listed(run, mailbox, &due).await?;
+        match look_listed(run, mailbox.clone(), &due).await {
+            Ok(left) => departed |= left,
+            Err(error) => {
+                let words = error.to_string();
+                run.survive(error).await?;
+                if losses < LOSSES_MAX && !run.is_weary() {
+                    waiting.push_back((mailbox, losses + 1));
+                    continue;
+                }
+                if let Some(known) = run.store.mailbox_by_name(&mailbox.name)? {
+                    run.seen.shut(known.id);
+                }
+                run.report.skip(mailbox.name.to_string(), words);
+            }
+        }
     }
     Ok(departed)
 }
@@ -57,14 +78,7 @@ async fn look_listed(
     let id = mailbox.id;
     let name = listed.name.to_string();
     let due = due.get(&id).cloned().unwrap_or_default();
-    let mut looked = look_inside(run, mailbox.clone(), listed.gate, &due).await;
-    for _ in 0..HEADLESS_MAX {
-        // A header that does not end where it should: the others are looked at without it.
-        let Err(AccountError::Remote(RemoteError::Framing { .. })) = &looked else { break };
-        run.reconnect().await?;
-        looked = look_inside(run, mailbox.clone(), listed.gate, &due).await;
-    }
-    match looked {
+    match look_inside(run, mailbox.clone(), listed.gate, &due).await {
         Ok((reach, departed)) => {
             run.seen.remote.insert(id, reach);
             Ok(departed)
@@ -75,8 +89,11 @@ async fn look_listed(
                 run.seen.remote.insert(id, Reach::Complete);
                 return note_gone(run, mailbox);
             }
-            run.seen.remote.insert(id, Reach::Partial);
-            run.report.skip(name, error.to_string());
+            run.seen.shut(id);
+            // What connections were lost at is named as such.
+            if !matches!(error, RemoteError::SetAside { .. }) {
+                run.report.skip(name, error.to_string());
+            }
             Ok(false)
         }
         Err(error) => Err(error),
@@ -113,6 +130,7 @@ async fn note_missing(run: &mut Run, listed: &[ListedMailbox]) -> Result<bool, A
     let present: BTreeSet<&MailboxName> = selectable.map(|m| &m.name).collect();
     let known = run.store.mailboxes()?;
     let mut departed = false;
+    run.seen.refused.clear();
     for mailbox in known.into_iter().filter(|m| !present.contains(&m.name)) {
         if !run.looks_at(&mailbox.name) {
             continue;
@@ -133,6 +151,7 @@ async fn note_missing(run: &mut Run, listed: &[ListedMailbox]) -> Result<bool, A
                 } else {
                     let why = format!("{words}; believed when the next run hears it again");
                     run.report.skip(mailbox.name.to_string(), why);
+                    run.seen.refused.insert(mailbox.id);
                     Reach::Partial
                 }
             }
@@ -141,11 +160,13 @@ async fn note_missing(run: &mut Run, listed: &[ListedMailbox]) -> Result<bool, A
                 run.report.skip(mailbox.name.to_string(), why);
                 Reach::Partial
             }
-            Err(error) if !error.ends_session() => {
+            Err(error) => {
                 run.report.skip(mailbox.name.to_string(), error.to_string());
+                if error.ends_session() {
+                    run.survive(error.into()).await?;
+                }
                 Reach::Partial
             }
-            Err(error) => return Err(error.into()),
         };
         run.seen.remote.insert(mailbox.id, reach);
     }
@@ -188,7 +209,8 @@ pub(super) fn forget_message(
 ) -> Result<(), StateError> {
     debug_assert!(absent.covers(&row), "a look at another mailbox");
     let Some(remote) = row.remote.take() else { return Ok(()) };
-    if row.local.is_none() && row.base.is_none() {
+    // What is in doubt with its root tells where a file of that root went (hazard 72).
+    if row.local.is_none() && row.base.is_none() && (!row.restated || row.content.is_none()) {
         return w.delete(row.id);
     }
     // A UID that UIDNEXT has not reached was never given out, whatever APPENDUID or COPYUID
@@ -236,7 +258,8 @@ async fn look_inside(
     gate: Option<Gate>,
     due: &UidSet,
 ) -> Result<(Reach, bool), AccountError> {
-    if is_unmoved(&mailbox, gate) && due.is_empty() {
+    let is_due = !due.is_empty() || run.suspects.lock().has_due(&mailbox.name);
+    if is_unmoved(&mailbox, gate) && !is_due {
         return Ok((Reach::Complete, false));
     }
     let mut looked = attributes::look(run, &mailbox, due).await?;
@@ -266,6 +289,7 @@ fn record(run: &mut Run, mailbox: Mailbox, looked: &Looked) -> Result<bool, Acco
     let absent = Absent::from_membership(&mailbox, looked.gate.uid_validity);
     let cursor = complete.then_some(looked.gate).or(mailbox.cursor);
     let mailbox = Mailbox { cursor, mask: Some(looked.mask.clone()), ..mailbox };
+    let suspects = run.suspects.clone();
     run.record(|w| {
         w.mailbox(&mailbox)?;
         if cursor.is_some() {
@@ -274,13 +298,14 @@ fn record(run: &mut Run, mailbox: Mailbox, looked: &Looked) -> Result<bool, Acco
         let mut departed = false;
         for uid in &looked.gone {
             if let (Some(row), Some(absent)) = (w.tx().by_uid(id, *uid)?, absent) {
-                departed |= row.base.is_some();
+                departed |= row.base.is_some() || row.restated;
                 forget_message(w, row, absent, Some(looked.gate.uid_next))?;
             }
         }
         for uid in &looked.silent {
             if w.tx().by_uid(id, *uid)?.is_none() {
-                attributes::insert_silent(w, id, *uid)?;
+                let words = suspects.lock().words_of(Command::Attributes, &mailbox.name, *uid);
+                attributes::insert_silent(w, id, *uid, words)?;
             }
         }
         for uid in &looked.in_vain {

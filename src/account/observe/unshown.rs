@@ -9,7 +9,7 @@ use std::collections::btree_map::Entry;
 
 use crate::account::{AccountError, Run};
 use crate::reconcile::types::{MailboxId, Row, SetAside, SetAsideKind, Uid};
-use crate::remote::imap::UidSet;
+use crate::remote::imap::{Command, UidSet};
 
 /// Where it is kept which run asked last, when is asked next, and how long that was put off.
 const KEY: &str = "ask_again";
@@ -73,7 +73,19 @@ pub(super) fn due(run: &mut Run) -> Result<Due, AccountError> {
     }
     let limit = run.settings.max_message_size;
     let fits = |row: &Row| row.words.as_ref().is_some_and(|words| words.size <= limit);
-    let again: Vec<Row> = rows.into_iter().filter(|row| is_time && fits(row)).collect();
+    let names = run.store.mailboxes()?;
+    let suspects = run.suspects.clone();
+    // A connection was lost over it: that says when it is asked for again.
+    let asks = |row: &Row| {
+        let mailbox = names.iter().find(|mailbox| mailbox.id == row.mailbox);
+        let (Some(mailbox), Some(remote)) = (mailbox, &row.remote) else { return is_time };
+        let validity = mailbox.cursor.map_or(0, |cursor| cursor.uid_validity);
+        let suspects = suspects.lock();
+        let of = |uids: UidSet| uids.contains(remote.uid);
+        let due = of(suspects.due(Command::Bodies, &mailbox.name, validity));
+        due || is_time && !of(suspects.resting(Command::Bodies, &mailbox.name, validity))
+    };
+    let again: Vec<Row> = rows.into_iter().filter(|row| fits(row) && asks(row)).collect();
     let (wait, next) = match (before.is_some(), is_time) {
         (false, _) => (WAITS.0, now + WAITS.0),
         (true, false) => (wait, next),

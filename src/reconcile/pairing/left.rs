@@ -4,25 +4,36 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Cast, Class, Found, best, class, date, is_active, is_claim, is_told_by_words, past_of,
-    same_words,
+    Cast, Class, Found, best, class, date, evidence, have_one_object_id, is_active, is_claim,
+    is_told_by_words, past_of, same_words,
 };
-use crate::reconcile::types::{Journal, Row};
+use crate::reconcile::plan::Step;
+use crate::reconcile::types::{Journal, Reach, Row};
+use crate::reconcile::world::{MailboxView, World};
 
 /// A message that was numbered anew after its file had left: under its new number it is this
 /// row's, so that the file takes it along (hazard 56).
 #[must_use]
 pub fn is_left(row: &Row) -> bool {
-    let under_way = matches!(row.journal, Journal::Idle | Journal::Replaced { .. });
-    class(row) == Class::BothGone && row.restated && row.base.is_some() && under_way
+    let quiet = matches!(row.journal, Journal::Idle | Journal::Replaced { .. }) || is_ending(row);
+    class(row) == Class::BothGone && row.restated && row.base.is_some() && quiet
 }
 
-/// The message of a file that was moved to another mailbox here, while the server numbered the
-/// messages of this one anew. A file that was removed is in none: its message comes back.
+/// Whether the message was on its way to another place, or there already, when its mailbox was
+/// numbered anew: what the server still has of it is removed, once its body or its object id tells
+/// that it is this one.
+#[must_use]
+pub fn is_ending(row: &Row) -> bool {
+    matches!(row.journal, Journal::Moved | Journal::Trashing { .. })
+}
+
+/// The message of a file that is not in its place, while the server numbered the messages of this
+/// one anew: it is this row's, and in doubt. Its file may have been moved to another mailbox, or be
+/// in a root that is not here. One that was removed is in none: its message comes back.
 pub(super) fn pair(cast: &Cast<'_>, remote: &Row) -> Option<Found> {
     let like = |row: &Row| match remote.content {
         Some(content) => row.content == Some(content),
-        None => same_words(row, remote),
+        None => same_words(row, remote) && evidence::is_trusted(cast, row, remote),
     };
     let same_text = remote.content.into_iter().flat_map(|content| cast.with_content(content));
     let known: Vec<&Row> = cast
@@ -35,13 +46,9 @@ pub(super) fn pair(cast: &Cast<'_>, remote: &Row) -> Option<Found> {
     if texts.len() != 1 || texts.contains(&None) {
         return None;
     }
-    let moved = |row: &Row| {
-        let same = row.content.into_iter().flat_map(|content| cast.with_content(content));
-        let mut files = same.filter(|file| class(file) == Class::LocalNew && is_active(file));
-        files.any(|file| file.base.is_none() && !cast.is_taken(file))
-    };
     let left = known.into_iter().filter(|row| is_left(row) && !row.weak && !cast.is_taken(row));
-    let left = left.filter(|row| moved(row));
+    let proved = |row: &Row| remote.content.is_some() || have_one_object_id(row, remote);
+    let left = left.filter(|row| !is_ending(row) || proved(row));
     let flags = remote.remote.as_ref().map(|r| r.flags.clone()).unwrap_or_default();
     best(left, None, &flags, date(remote)).map(|left| (left.id, None, false))
 }
@@ -58,7 +65,9 @@ pub(super) fn pair_claim(cast: &Cast<'_>, remote: &Row) -> Option<Found> {
                 (None, Journal::Moving { from, .. }) => {
                     let source = cast.by_id.get(from);
                     let told = source.is_some_and(|from| same_words(from, remote));
-                    (told || same_words(row, remote)) && is_told_by_words(cast, remote)
+                    (told || same_words(row, remote))
+                        && is_told_by_words(cast, remote)
+                        && evidence::is_trusted(cast, row, remote)
                 }
                 _ => false,
             }
@@ -74,4 +83,44 @@ pub(super) fn pair_claim(cast: &Cast<'_>, remote: &Row) -> Option<Found> {
 pub(super) fn may_be_another(cast: &Cast<'_>, claim: &Row) -> bool {
     let mut same = claim.content.into_iter().flat_map(|content| cast.with_content(content));
     same.any(|row| class(row) == Class::RemoteGone)
+}
+
+/// Whether an upload of this row may have been carried out, and its message moved on by
+/// another client before it was seen: the server has handed out numbers since.
+pub(super) fn may_have_moved_on(world: &World, row: &Row) -> bool {
+    let Journal::Pushing { uid_validity, uid_next, .. } = row.journal else { return false };
+    // Numbered anew, gone under its name, or not seen, the mailbox does not tell (hazard 84).
+    let told = |view: &MailboxView| {
+        let seen = view.mailbox.remote && view.remote_reach != Reach::Partial;
+        view.mailbox.cursor.filter(|now| seen && now.uid_validity == uid_validity)
+    };
+    let now = world.mailboxes.get(&row.mailbox).and_then(told);
+    row.remote.is_none() && now.is_none_or(|now| now.uid_next > uid_next)
+}
+
+/// A message whose file was moved away before its root was exchanged for another one: in doubt,
+/// and its move still under way.
+pub(super) fn is_in_doubt(row: &Row) -> bool {
+    class(row) == Class::RemoteNew && row.restated && row.base.is_some()
+}
+
+/// Files of claims that were in doubt with their root: each claim has its file again, and goes on
+/// (hazard 72).
+pub fn reclaim(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
+    let claims: Vec<&Row> = cast.open(Class::BothGone).filter(|row| row.restated).collect();
+    for claim in claims.into_iter().filter(|row| is_claim(row)) {
+        let same = claim.content.into_iter().flat_map(|content| cast.with_content(content));
+        let file = same.map(|file| (file.id, file)).find(|(_, file)| {
+            file.mailbox == claim.mailbox
+                && class(file) == Class::LocalNew
+                && file.base.is_none()
+                && file.journal == Journal::Idle
+                && is_active(file)
+                && !cast.is_taken(file)
+        });
+        if let Some((found, _)) = file {
+            cast.take([claim.id, found]);
+            steps.push(Step::Reattach { gone: claim.id, found });
+        }
+    }
 }

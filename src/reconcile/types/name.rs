@@ -63,12 +63,36 @@ impl fmt::Display for MailboxName {
 pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        let bidi = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || bidi {
+        // Directions, and what is not seen at all: two names that look alike are not one.
+        let hidden = matches!(
+            c,
+            '\u{61c}'
+                | '\u{200b}'
+                | '\u{200e}'..='\u{200f}'
+                | '\u{202a}'..='\u{202e}'
+                | '\u{2060}'..='\u{2069}'
+                | '\u{feff}'
+                | '\u{e0000}'..='\u{e0fff}'
+        );
+        if c.is_control() || hidden {
             out.extend(c.escape_unicode());
         } else {
             out.push(c);
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn what_is_not_seen_is_spelled_out() {
+        for hidden in ['\u{61c}', '\u{200b}', '\u{2060}', '\u{feff}', '\u{e0041}', '\u{7f}', '\n'] {
+            let shown = printable(&format!("a{hidden}b"));
+            assert!(shown.is_ascii() && shown.starts_with("a\\u{"), "{shown}");
+        }
+        assert_eq!(printable("grün \u{1f600}"), "grün \u{1f600}");
+    }
 }

@@ -95,6 +95,8 @@ pub enum Journal {
     Moving {
         /// The row it comes from.
         from: RowId,
+        /// The file left that row: what the server has there is to go.
+        leaves: bool,
         /// The keywords read by the table of the mailbox that the file left.
         keywords: BTreeSet<Keyword>,
     },

@@ -7,10 +7,12 @@ use super::list::quoted;
 use super::parse::Response;
 use super::parse::status::{Code, Status};
 use super::session::Session;
+use super::suspects::{Command, Thing};
 use super::talk::{Stop, Tag, require_ok};
 use super::wire::SLICE;
 use crate::reconcile::types::{Flags, MailboxName, Uid};
 use crate::remote::RemoteError;
+use crate::remote::budget::Budget;
 use crate::remote::date;
 
 /// Gives the bytes of a message, with CRLF line ends.
@@ -44,6 +46,9 @@ const UNASKED: u64 = 1 << 20;
 /// Up to here LITERAL- allows it (RFC 7888 §5).
 const LITERAL_MINUS: u64 = 4096;
 
+/// The answer to APPEND is short, and the way there may be long.
+const UPLOAD: Budget = Budget { transfer: true, ..Budget::LONG };
+
 /// A message for APPEND.
 pub struct Upload<'a> {
     /// Keywords that no command can carry (see [`super::sendable`]) are left out.
@@ -63,6 +68,7 @@ pub struct Appending {
     tag: Tag,
     doing: String,
     messages: u64,
+    about: Thing,
 }
 
 impl Session {
@@ -88,6 +94,11 @@ impl Session {
         self.talk.capabilities.multiappend() && self.at_once(size)
     }
 
+    /// A mailbox that refused messages gets no other one before it gave its go-ahead.
+    fn is_wary(&self, to: &MailboxName) -> bool {
+        self.caution.suspects.lock().has(Command::Append, Some(to))
+    }
+
     fn at_once(&self, size: u64) -> bool {
         let can = &self.talk.capabilities;
         (can.literal_plus() && size <= UNASKED)
@@ -105,12 +116,16 @@ impl Session {
         uploads: &mut [Upload<'_>],
         beside: bool,
     ) -> Result<Appending, AppendError> {
+        let rows = std::mem::take(&mut self.caution.rows);
+        self.begin(Command::Append, to)?;
         let spelled = self.spelled(to).await?;
+        let about = Thing { uids: rows, ..Thing::whole(Command::Append, Some(to)) };
+        self.caution.under_way = Some(about.clone());
         let doing = format!("APPEND to {to}");
         let messages = uploads.len() as u64;
         let mut tag = None;
         for upload in uploads {
-            let at_once = self.at_once(upload.size);
+            let at_once = (messages > 1 || !self.is_wary(to)) && self.at_once(upload.size);
             let literal = literal(upload, at_once);
             let tag = match &tag {
                 Some(tag) => {
@@ -122,9 +137,9 @@ impl Session {
                 None => {
                     let command = format!("APPEND {spelled} {literal}");
                     &*tag.insert(if beside {
-                        self.send(&doing, &command).await?
+                        self.send(&doing, &command, UPLOAD).await?
                     } else {
-                        self.start(&doing, &command).await?
+                        self.start(&doing, &command, UPLOAD).await?
                     })
                 }
             };
@@ -138,7 +153,7 @@ impl Session {
             let what = "a command without a message".to_owned();
             return Err(RemoteError::Protocol { doing, what }.into());
         };
-        Ok(Appending { tag, doing, messages })
+        Ok(Appending { tag, doing, messages, about })
     }
 
     /// Waits for the answer to the oldest APPEND that was not answered yet. Gives UIDVALIDITY
@@ -150,12 +165,14 @@ impl Session {
         &mut self,
         sent: Appending,
     ) -> Result<Option<(u32, Vec<Uid>)>, AppendError> {
+        self.caution.under_way = Some(sent.about.clone());
         // The server may have the message, whatever becomes of us.
         let status = self
             .answer(&sent.doing, &sent.tag, &mut |_| false)
             .await
             .map_err(|error| AppendError { error, literal_sent: true })?;
         let status = require_ok(&sent.doing, status)?;
+        self.passed();
         Ok(match status.code {
             Some(Code::AppendUid(validity, uids))
                 if validity > 0 && uids.len() == sent.messages =>
@@ -177,10 +194,10 @@ impl Session {
             wire.flush().await?;
             loop {
                 wire.response().await?;
-                match Response::parse(wire.in_hand()) {
-                    Response::Continue => return Ok(None),
-                    response => talk.hear(response, &mut |_| false)?,
+                if matches!(Response::parse(wire.in_hand()), Response::Continue) {
+                    return Ok(None);
                 }
+                talk.take_in(wire, &mut |_| false)?;
                 if let Some(status) = talk.answered(tag) {
                     return Ok(Some(status));
                 }
@@ -215,7 +232,7 @@ impl Session {
 
     async fn try_pour(&mut self, size: u64, body: &mut dyn BodySource) -> Result<(), Poured> {
         let wire = self.wire();
-        wire.rearm();
+        wire.allowance().met();
         wire.uncork();
         let mut left = size;
         let mut room = vec![0; usize::try_from(size).unwrap_or(SLICE).clamp(1, SLICE)];

@@ -7,12 +7,14 @@ use super::parse::Response;
 use super::parse::cursor::{Cursor, Value};
 use super::parse::fetch::{Gathered, Part, Section, fits};
 use super::session::{SET_LIMIT, Session, WINDOW};
+use super::suspects::Command;
 use super::talk::{Stop, Tag, Untagged, require_ok};
 use super::uid_set::UidSet;
 use super::wire::Step;
 use crate::reconcile::types::Uid;
 use crate::remote::RemoteError;
 use crate::remote::broken::Broken;
+use crate::remote::budget::Budget;
 
 /// Takes bodies, one after the other.
 ///
@@ -70,6 +72,8 @@ struct Delivery<'a> {
     begun: Option<(Option<Uid>, u64)>,
     /// The response in hand holds several texts, or does not fit the grammar.
     spoiled: bool,
+    /// How many texts may still come beyond the budget of the command.
+    grants: u64,
     /// Lengths of the texts that were delivered.
     lengths: BTreeMap<Uid, u64>,
 }
@@ -159,6 +163,7 @@ impl Session {
         max: u64,
         sink: &mut dyn BodySink,
     ) -> Result<(), RemoteError> {
+        self.begin_with(Command::Bodies, set)?;
         self.deliver_bodies("UID FETCH BODY[]", set, Section::Whole, max, sink).await
     }
 
@@ -175,7 +180,21 @@ impl Session {
     ) -> Result<(), RemoteError> {
         let mut headers = Headers { held: Vec::new(), sink };
         let (doing, limit) = ("UID FETCH BODY[HEADER]", limit as u64);
-        self.deliver_bodies(doing, set, Section::Header, limit, &mut headers).await
+        let mut queue = self.in_parts(Command::Headers, set).await?;
+        let (mut refused, mut is_answered) = (None, false);
+        while let Some(part) = queue.pop_front() {
+            self.begin_with(Command::Headers, &part)?;
+            match self.deliver_bodies(doing, &part, Section::Header, limit, &mut headers).await {
+                Ok(()) => is_answered = true,
+                Err(error) if error.is_refusal() => {
+                    self.take_apart(Command::Headers, &part, &error, &mut queue).await?;
+                    refused.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let left_out = self.is_left_out(Command::Headers, set);
+        refused.filter(|_| !is_answered && !left_out).map_or(Ok(()), Err)
     }
 
     async fn deliver_bodies(
@@ -199,6 +218,7 @@ impl Session {
             misframed: None,
             begun: None,
             spoiled: false,
+            grants: set.len().saturating_mul(2),
             lengths: BTreeMap::new(),
         };
         let item = if section == Section::Whole { "BODY.PEEK[]" } else { "BODY.PEEK[HEADER]" };
@@ -209,17 +229,24 @@ impl Session {
             while refused.is_none() && delivery.failed.is_none() && under_way.len() < WINDOW {
                 let Some(part) = commands.next() else { break };
                 let command = format!("UID FETCH {part} (UID {item})");
+                let budget = Budget::texts(part.len());
                 let tag = if under_way.is_empty() {
-                    self.start(doing, &command).await?
+                    self.start(doing, &command, budget).await?
                 } else {
-                    self.send(doing, &command).await?
+                    self.send(doing, &command, budget).await?
                 };
                 under_way.push_back(tag);
             }
             let Some(tag) = under_way.pop_front() else { break };
             let status = match self.bodies_until(&tag, &mut delivery).await {
                 Ok(status) => status,
-                Err(stop) => return Err(self.delivery_stopped(doing, stop, &mut delivery)),
+                Err(stop) => {
+                    let left = &delivery.wanted;
+                    let answered = set.difference(left);
+                    let error = self.delivery_stopped(doing, stop, &mut delivery);
+                    self.lost_in_delivery(&answered, &error);
+                    return Err(error);
+                }
             };
             if let Err(error) = require_ok(doing, status) {
                 refused.get_or_insert(error);
@@ -227,7 +254,25 @@ impl Session {
         }
         match delivery.failed.take() {
             Some(source) => Err(RemoteError::Sink { source, ended: false }),
+            None if refused.is_none() => {
+                self.passed();
+                Ok(())
+            }
             None => refused.map_or(Ok(()), Err),
+        }
+    }
+
+    /// Which messages the connection was lost at: the one that is known, else those that were
+    /// not answered.
+    fn lost_in_delivery(&mut self, answered: &UidSet, error: &RemoteError) {
+        self.answered_only(answered);
+        let (RemoteError::Framing { uid, .. } | RemoteError::Limit { uid, .. }) = error else {
+            return;
+        };
+        if let (Some(uid), Some(thing)) = (uid, &mut self.caution.under_way)
+            && thing.uids.contains(*uid)
+        {
+            thing.uids = UidSet::from_range(*uid, *uid);
         }
     }
 
@@ -268,7 +313,7 @@ impl Session {
                 if step != Step::Complete {
                     wire.response().await?;
                 }
-                talk.hear(Response::parse(wire.in_hand()), &mut |_| false)?;
+                talk.take_in(wire, &mut |_| false)?;
                 continue;
             }
             let mut gathered = Gathered::default();
@@ -304,7 +349,7 @@ impl Session {
             delivery.end(gathered.uid);
             if !has_body {
                 // News of another kind, such as flags that changed meanwhile.
-                talk.hear(Response::parse(wire.in_hand()), &mut |_| false)?;
+                talk.take_in(wire, &mut |_| false)?;
             } else if let Some(row) = gathered.row().filter(|row| row.flags.is_some()) {
                 talk.pending.push(Untagged::Fetch(row));
             }
@@ -387,6 +432,10 @@ async fn stream(
     if wanted && too_long && (delivery.strict || length > HEADER_DRAIN) {
         delivery.over = Some(uid);
         return Err(Broken::Limit("a body", delivery.max).into());
+    }
+    if wanted && uid.is_none_or(|uid| delivery.wanted.contains(uid)) && delivery.grants > 0 {
+        delivery.grants -= 1;
+        wire.allowance().grant(length);
     }
     let taken = wanted && !too_long && delivery.begin(uid, length);
     if !taken && length > HEADER_DRAIN {

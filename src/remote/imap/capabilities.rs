@@ -16,6 +16,10 @@ const REV2_IMPLIES: [&str; 10] = [
     "LITERAL-",
 ];
 
+/// How many capabilities are kept, and how long one may be: no server has more.
+const MOST: usize = 500;
+const LONGEST: usize = 255;
+
 /// The capabilities of a session (RFC 9051 §6.1.1), less those the account ignores.
 ///
 /// Each is a hint: a server that announces one may still refuse its commands.
@@ -42,6 +46,7 @@ impl Capabilities {
     /// Takes a whole capability list in the place of the former one.
     pub(crate) fn replace(&mut self, list: &[u8]) {
         let words = list.split(|b| b.is_ascii_whitespace()).filter(|w| !w.is_empty());
+        let words = words.filter(|word| word.len() <= LONGEST).take(MOST);
         self.names = words.map(|w| String::from_utf8_lossy(w).to_ascii_uppercase()).collect();
         if self.names.contains("IMAP4REV2") && !self.names.contains("IMAP4REV1") {
             self.names.extend(REV2_IMPLIES.map(str::to_owned));

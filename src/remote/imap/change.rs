@@ -8,10 +8,12 @@ use std::fmt;
 use super::parse::Response;
 use super::parse::status::{Code, Status, copied_pairs};
 use super::session::{SET_LIMIT, Session};
+use super::suspects::Command;
 use super::talk::{Untagged, deliver, require_ok};
 use super::uid_set::UidSet;
 use crate::reconcile::types::{Flags, Keyword, MailboxName, Uid};
 use crate::remote::RemoteError;
+use crate::remote::budget::Budget;
 
 /// What was copied or moved, as the server states it (COPYUID, RFC 4315 §3).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -84,10 +86,14 @@ impl Session {
         if names.is_empty() {
             return Ok(());
         }
+        self.begin_with(Command::Store, set)?;
         let sign = if add { '+' } else { '-' };
         let chunks = set.chunks(SET_LIMIT).into_iter();
-        let commands = chunks.map(|part| format!("UID STORE {part} {sign}FLAGS ({names})"));
-        self.run_all("UID STORE", commands, &mut |response| deliver(response, sink)).await
+        let commands =
+            chunks.map(|part| (format!("UID STORE {part} {sign}FLAGS ({names})"), Budget::LONG));
+        let mut each = |response: &Response<'_>| deliver(response, sink);
+        let done = self.run_all("UID STORE", commands, &mut each).await;
+        self.passing(done)
     }
 
     /// Copies messages of the selected mailbox. None without COPYUID: then only a look at the
@@ -128,6 +134,8 @@ impl Session {
         sink: &mut dyn FnMut(Untagged),
     ) -> Result<Option<CopyUid>, CopyError> {
         let spelled = self.spelled(to).await?;
+        let kind = if verb == "UID MOVE" { Command::Move } else { Command::Copy };
+        self.begin_with(kind, set)?;
         let doing = format!("{verb} to {to}");
         let mut copied: Option<CopyUid> = None;
         // One after the other: a mailbox that is full is not to be asked again.
@@ -140,7 +148,7 @@ impl Session {
                 deliver(response, sink)
             };
             let command = format!("{verb} {part} {spelled}");
-            let answer = match self.start(&doing, &command).await {
+            let answer = match self.start(&doing, &command, Budget::LONG).await {
                 Ok(tag) => self.answer(&doing, &tag, &mut each).await,
                 Err(error) => Err(error),
             };
@@ -156,6 +164,7 @@ impl Session {
                 return Err(CopyError { error, copied });
             }
         }
+        self.passed();
         Ok(copied)
     }
 
@@ -173,8 +182,11 @@ impl Session {
             return Err(RemoteError::Unsupported { doing: "UID EXPUNGE".to_owned() });
         }
         let chunks = set.chunks(SET_LIMIT).into_iter();
-        let commands = chunks.map(|part| format!("UID EXPUNGE {part}"));
-        self.run_all("UID EXPUNGE", commands, &mut |response| deliver(response, sink)).await
+        let commands = chunks.map(|part| (format!("UID EXPUNGE {part}"), Budget::LONG));
+        self.begin_with(Command::Expunge, set)?;
+        let mut each = |response: &Response<'_>| deliver(response, sink);
+        let done = self.run_all("UID EXPUNGE", commands, &mut each).await;
+        self.passing(done)
     }
 
     /// Removes every message that carries `\Deleted`, whoever set it: only for when
@@ -183,7 +195,10 @@ impl Session {
     /// # Errors
     /// A refusal, or what ends the session.
     pub async fn expunge(&mut self, sink: &mut dyn FnMut(Untagged)) -> Result<(), RemoteError> {
-        self.run("EXPUNGE", "EXPUNGE", &mut |response| deliver(response, sink)).await.map(drop)
+        self.begin_with(Command::Expunge, &UidSet::new())?;
+        let each = &mut |response: &Response<'_>| deliver(response, sink);
+        let done = self.run("EXPUNGE", "EXPUNGE", Budget::LONG, each).await;
+        self.passing(done).map(drop)
     }
 
     /// Creates a mailbox.
@@ -232,15 +247,26 @@ impl Session {
         to: &MailboxName,
     ) -> Result<(), RemoteError> {
         self.unselect().await?;
+        self.begin(Command::Rename, from)?;
         let (old, new) = (self.spelled(from).await?, self.spelled(to).await?);
         let doing = format!("RENAME {from} to {to}");
-        self.run(&doing, &format!("RENAME {old} {new}"), &mut |_| false).await.map(drop)
+        let command = format!("RENAME {old} {new}");
+        let done = self.run(&doing, &command, Budget::LONG, &mut |_| false).await;
+        self.passing(done).map(drop)
     }
 
     async fn about_mailbox(&mut self, verb: &str, name: &MailboxName) -> Result<(), RemoteError> {
+        let command = match verb {
+            "CREATE" => Command::Create,
+            "DELETE" => Command::Delete,
+            _ => Command::Subscribe,
+        };
+        self.begin(command, name)?;
         let spelled = self.spelled(name).await?;
         let doing = format!("{verb} {name}");
-        self.run(&doing, &format!("{verb} {spelled}"), &mut |_| false).await.map(drop)
+        let command = format!("{verb} {spelled}");
+        let done = self.run(&doing, &command, Budget::LONG, &mut |_| false).await;
+        self.passing(done).map(drop)
     }
 }
 

@@ -11,7 +11,7 @@ use super::wire::Wire;
 use crate::remote::broken::{Broken, broken_error};
 use crate::remote::endpoint::open;
 use crate::remote::tls::secure;
-use crate::remote::{BoxStream, Connector, Endpoint, RemoteError, Tls};
+use crate::remote::{Connector, Endpoint, RemoteError, Tls};
 
 /// A connection that is not signed in yet: async-imap's client and what the server can do.
 pub(crate) struct Greeted {
@@ -32,12 +32,27 @@ impl Session {
         endpoint: &Endpoint,
         connector: &dyn Connector,
     ) -> Result<Self, RemoteError> {
-        let mut greeted = greet(open(endpoint, connector).await?, endpoint).await?;
+        match Self::try_connect(endpoint, connector, true).await {
+            // Nothing depends on it but the ways that are quicker.
+            Err(error) if error.is_loss() && error.doing() == Some("CAPABILITY") => {
+                Self::try_connect(endpoint, connector, false).await
+            }
+            connected => connected,
+        }
+    }
+
+    async fn try_connect(
+        endpoint: &Endpoint,
+        connector: &dyn Connector,
+        asks: bool,
+    ) -> Result<Self, RemoteError> {
+        let (stream, allowance) = open(endpoint, connector).await?;
+        let mut greeted = greet(Wire::new(stream, allowance), endpoint).await?;
         if endpoint.tls == Tls::StartTls {
             greeted = start_tls(greeted, endpoint).await?;
         }
-        if greeted.capabilities.is_unknown() {
-            ask_capabilities(&mut greeted).await?;
+        if greeted.capabilities.is_unknown() && asks {
+            pass_refusal(ask_capabilities(&mut greeted).await)?;
         }
         let (shell, mut capabilities) = sign_in::sign_in(greeted, endpoint).await?;
         let known = !capabilities.is_unknown();
@@ -46,16 +61,27 @@ impl Session {
             capabilities = Capabilities::new(&endpoint.disable);
         }
         let mut session = Self::new(shell, capabilities, endpoint.timeout);
-        if !known {
-            session.ask_capabilities().await?;
+        if !known && asks {
+            pass_refusal(session.ask_capabilities().await)?;
         }
         session.ask_extensions().await?;
         Ok(session)
     }
 }
 
-async fn greet(stream: BoxStream, endpoint: &Endpoint) -> Result<Greeted, RemoteError> {
-    let mut client = Client::new(Wire::new(stream, endpoint.timeout));
+/// A server that does not say what it can do is asked for nothing that it need not.
+fn pass_refusal(asked: Result<(), RemoteError>) -> Result<(), RemoteError> {
+    match asked {
+        Err(error) if error.is_refusal() => {
+            tracing::info!(%error, "it does not say what it can do");
+            Ok(())
+        }
+        asked => asked,
+    }
+}
+
+async fn greet(wire: Wire, endpoint: &Endpoint) -> Result<Greeted, RemoteError> {
+    let mut client = Client::new(wire);
     let read = client.read_response().await;
     let wire = client.get_mut();
     if read.is_err() {
@@ -101,10 +127,11 @@ async fn start_tls(mut greeted: Greeted, endpoint: &Endpoint) -> Result<Greeted,
         return Err(refuse("the server does not offer STARTTLS"));
     }
     command(&mut greeted.client, "STARTTLS").await?;
-    let Some(stream) = greeted.client.into_inner().into_io() else {
+    let Some((stream, mut allowance)) = greeted.client.into_inner().into_io() else {
         return Err(refuse("something was sent behind the answer to STARTTLS"));
     };
-    let mut wire = Wire::new(secure(stream, endpoint).await?, endpoint.timeout);
+    let stream = secure(stream, endpoint, &mut allowance).await?;
+    let mut wire = Wire::new(stream, allowance);
     wire.greeted = true;
     // What was said before TLS may have been said by anybody.
     greeted.capabilities.forget();

@@ -3,8 +3,10 @@
 use super::parse::Response;
 use super::parse::fetch::{FetchRow, row};
 use super::session::{SET_LIMIT, Session};
+use super::suspects::Command;
 use super::uid_set::UidSet;
 use crate::remote::RemoteError;
+use crate::remote::budget::Budget;
 
 /// Which attributes to ask for. The UID always comes along.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,7 +36,8 @@ impl Session {
     /// it is ignored where it is 0 or the mailbox has no mod-sequences.
     ///
     /// # Errors
-    /// A refusal (rows that came before it stand), or what ends the session.
+    /// A refusal of all of them (rows that came before it stand): what is refused for one
+    /// message is refused for that one alone, which is left out. Or what ends the session.
     pub async fn fetch(
         &mut self,
         set: &UidSet,
@@ -48,19 +51,46 @@ impl Session {
             Some(since) if since > 0 && condstore => format!(" (CHANGEDSINCE {since})"),
             _ => String::new(),
         };
-        let chunks = set.chunks(SET_LIMIT).into_iter();
-        let commands = chunks.map(|part| format!("UID FETCH {part} ({names}){modifier}"));
-        let mut each = |response: &Response<'_>| {
-            let Response::Fetch(rest) = response else { return false };
-            match row(rest) {
-                Some(row) if set.contains(row.uid) => {
-                    sink(row);
-                    true
+        let command = if items.size || items.date { Command::Attributes } else { Command::Flags };
+        let mut queue = self.in_parts(command, set).await?;
+        let (mut refused, mut is_answered) = (None, false);
+        while let Some(part) = queue.pop_front() {
+            let mut shown = UidSet::new();
+            let mut each = |response: &Response<'_>| {
+                let Response::Fetch(rest) = response else { return false };
+                match row(rest) {
+                    Some(row) if part.contains(row.uid) => {
+                        shown.insert(row.uid);
+                        sink(row);
+                        true
+                    }
+                    _ => false,
                 }
-                _ => false,
+            };
+            self.begin_with(command, &part)?;
+            let exists = u64::from(self.talk.exists);
+            let chunks = part.chunks(SET_LIMIT).into_iter();
+            let commands = chunks.map(|part| {
+                // Of `1:*` no more can come than there are.
+                let budget = Budget::rows(part.len().min(exists.saturating_add(1_000)));
+                (format!("UID FETCH {part} ({names}){modifier}"), budget)
+            });
+            match self.run_all("UID FETCH", commands, &mut each).await {
+                Ok(()) => {
+                    is_answered = true;
+                    self.passed();
+                }
+                Err(error) if error.is_refusal() => {
+                    self.take_apart(command, &part, &error, &mut queue).await?;
+                    refused.get_or_insert(error);
+                }
+                Err(error) => {
+                    self.answered_only(&shown);
+                    return Err(error);
+                }
             }
-        };
-        self.run_all("UID FETCH", commands, &mut each).await
+        }
+        refused.filter(|_| !is_answered && !self.is_left_out(command, set)).map_or(Ok(()), Err)
     }
 
     fn item_names(&self, items: FetchItems) -> String {

@@ -17,7 +17,11 @@ use super::uid_set::UidSet;
 use super::wire::{LITERAL_LIMIT, LITERALS, SLICE, Step, Wire};
 use crate::reconcile::types::{FlagMask, Flags, KeywordMask, MailboxName};
 use crate::remote::broken::Broken;
+use crate::remote::budget::Allowance;
 use crate::remote::pieces::Pieces;
+
+/// No peer of a test is silent for so long.
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// How the stream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +86,7 @@ pub fn framing(input: &[u8]) {
 }
 
 fn wire(data: &[u8], lengths: &[u8]) -> Wire {
-    Wire::new(Box::new(Pieces::new(data, lengths)), Duration::from_secs(3600))
+    Wire::new(Box::new(Pieces::new(data, lengths)), Allowance::unlimited(HOUR))
 }
 
 async fn whole_responses(data: &[u8], lengths: &[u8]) {

@@ -1,16 +1,18 @@
 //! Which mailboxes there are and how they stand: one round trip where the server can.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::name;
 use super::parse::Response;
 use super::parse::list::{list, mailbox_status};
 use super::parse::status::Code;
-use super::session::Session;
+use super::session::{Session, WINDOW};
+use super::suspects::{Command, Thing};
 use super::talk::{Tag, require_ok};
 use crate::reconcile::types::{Gate, MailboxName, SpecialUse, printable};
 use crate::remote::RemoteError;
+use crate::remote::budget::Budget;
 
 /// How the server spells the names of an account, as learned from LIST.
 #[derive(Debug, Clone, Default)]
@@ -53,8 +55,13 @@ pub enum Existence {
 /// A mailbox that surely does not exist: selecting it fails, and leaves none selected.
 const NOWHERE: &str = "EXAMINE \"mailtide nowhere d41d8cd98f00b204\"";
 
-/// How many mailboxes are taken from one account.
-const MAILBOXES: usize = 200_000;
+/// What the names and attributes of all mailboxes of an account may take together, in octets: some
+/// 100,000 mailboxes.
+const WEIGHT: usize = 32 << 20;
+/// What each counts beside its name.
+const ENTRY: usize = 256;
+/// The longest name that is taken, as the server spells it; its first octets name a longer one.
+const NAME: usize = 1 << 10;
 
 impl Session {
     /// Asks for all mailboxes and how each of them stands, with none selected (a selected
@@ -63,11 +70,23 @@ impl Session {
     /// # Errors
     /// A refusal of LIST, or what ends the session. A refused STATUS is a missing `gate`.
     pub async fn list_status(&mut self) -> Result<Vec<ListedMailbox>, RemoteError> {
-        if self.talk.capabilities.list_status() {
+        self.list_status_of(&|_| true).await
+    }
+
+    /// The same; where each mailbox is asked by itself, only those that `asks` names are.
+    ///
+    /// # Errors
+    /// As for [`Self::list_status`].
+    pub async fn list_status_of(
+        &mut self,
+        asks: &dyn Fn(&MailboxName) -> bool,
+    ) -> Result<Vec<ListedMailbox>, RemoteError> {
+        let whole = self.caution.suspects.lock().why_not(Command::ListStatus, None).is_none();
+        if whole && self.talk.capabilities.list_status() {
             match self.list_with_status().await {
                 Err(RemoteError::Bad { words, .. }) => {
                     let words = printable(&words);
-                    tracing::warn!("LIST-STATUS is announced but not understood: {words}");
+                    tracing::warn!("LIST-STATUS is announced and refused: {words}");
                     self.talk.capabilities.withdraw("LIST-STATUS");
                 }
                 listed => return listed,
@@ -75,9 +94,12 @@ impl Session {
         }
         self.unselect().await?;
         let mut found = Found::default();
-        self.run("LIST", "LIST \"\" \"*\"", &mut |response| found.take(response)).await?;
+        self.caution.under_way = Some(Thing::whole(Command::List, None));
+        let each = &mut |response: &Response<'_>| found.take(response);
+        self.run("LIST", "LIST \"\" \"*\"", Budget::LIST, each).await?;
+        self.passed();
         let mut listed = self.learn(found.whole()?);
-        self.ask_status(&mut listed).await?;
+        self.ask_status(&mut listed, asks).await?;
         Ok(listed)
     }
 
@@ -93,14 +115,16 @@ impl Session {
         let command = format!("LIST \"\" \"*\" RETURN ({uses}STATUS {})", self.status_items());
         loop {
             let leaving = self.start_leaving().await?;
-            let tag = self.send("LIST", &command).await?;
+            let tag = self.send("LIST", &command, Budget::LIST).await?;
             let left = match leaving {
                 Some(leaving) => self.finish_leaving(&leaving).await?,
                 None => true,
             };
             let mut found = Found::default();
+            self.caution.under_way = Some(Thing::whole(Command::ListStatus, None));
             let status = self.answer("LIST", &tag, &mut |response| found.take(response)).await?;
             require_ok("LIST", status)?;
+            self.passed();
             if left {
                 return Ok(self.learn(found.whole()?));
             }
@@ -108,23 +132,53 @@ impl Session {
     }
 
     /// Asks STATUS of each mailbox that can have one, many at a time.
-    async fn ask_status(&mut self, listed: &mut [ListedMailbox]) -> Result<(), RemoteError> {
+    async fn ask_status(
+        &mut self,
+        listed: &mut [ListedMailbox],
+        asks: &dyn Fn(&MailboxName) -> bool,
+    ) -> Result<(), RemoteError> {
         let items = self.status_items();
-        let asked: Vec<&ListedMailbox> =
-            listed.iter().filter(|m| m.selectable && m.problem.is_none()).collect();
-        let mut commands = Vec::new();
-        for mailbox in asked {
-            let spelled = self.spelled(&mailbox.name).await?;
-            commands.push(format!("STATUS {spelled} {items}"));
+        let mut asked: Vec<&MailboxName> = listed
+            .iter()
+            .filter(|m| m.selectable && m.problem.is_none() && asks(&m.name))
+            .map(|m| &m.name)
+            .collect();
+        let suspect = |session: &Self, name: &MailboxName| {
+            session.caution.suspects.lock().has(Command::Status, Some(name))
+        };
+        // One at which a connection was lost may cost the next one, too.
+        asked.sort_by_key(|name| suspect(self, name));
+        let mut commands = VecDeque::new();
+        for name in asked {
+            let rests = self.caution.suspects.lock().why_not(Command::Status, Some(name));
+            if rests.is_none() {
+                let spelled = self.spelled(name).await?;
+                commands.push_back((name.clone(), format!("STATUS {spelled} {items}")));
+            }
         }
-        let mut found = Found::default();
-        let mut commands = commands.into_iter();
+        let (mut found, mut under_way) = (Found::default(), VecDeque::new());
         loop {
-            let rest = commands.by_ref();
-            match self.run_all("STATUS", rest, &mut |response| found.take(response)).await {
-                // One mailbox that does not answer says nothing of the others.
-                Err(error) if error.is_refusal() => {}
-                done => break done?,
+            while under_way.len() < WINDOW
+                && let Some((name, command)) = commands.pop_front()
+            {
+                // A suspect is sent when all others were answered.
+                if !under_way.is_empty() && suspect(self, &name) {
+                    commands.push_front((name, command));
+                    break;
+                }
+                let tag = match under_way.is_empty() {
+                    true => self.start("STATUS", &command, Budget::SHORT).await?,
+                    false => self.send("STATUS", &command, Budget::SHORT).await?,
+                };
+                under_way.push_back((name, tag));
+            }
+            let Some((name, tag)) = under_way.pop_front() else { break };
+            let doing = format!("STATUS of {name}");
+            self.caution.under_way = Some(Thing::whole(Command::Status, Some(&name)));
+            let status = self.answer(&doing, &tag, &mut |response| found.take(response)).await?;
+            // One mailbox that does not answer says nothing of the others.
+            if require_ok(&doing, status).is_ok() {
+                self.passed();
             }
         }
         found.apply(listed);
@@ -139,6 +193,10 @@ impl Session {
         let mut listed = Vec::new();
         for (raw, entry) in &found.listed {
             let (name, problem) = match name::decode(raw, entry.delimiter) {
+                _ if entry.too_long => {
+                    let why = format!("its name is longer than {NAME} bytes");
+                    (MailboxName::new(&String::from_utf8_lossy(raw)), Some(why))
+                }
                 Ok(name) if taken.insert(name.clone()) => {
                     names.raw.insert(name.clone(), String::from_utf8_lossy(raw).into_owned());
                     (name, None)
@@ -169,7 +227,8 @@ impl Session {
         }
         if self.names.delimiter.is_none() && !name.is_inbox() {
             let mut found = Found::default();
-            self.run("LIST", "LIST \"\" \"\"", &mut |response| found.take(response)).await?;
+            let each = &mut |response: &Response<'_>| found.take(response);
+            self.run("LIST", "LIST \"\" \"\"", Budget::SHORT, each).await?;
             let delimiter = found.listed.values().next().map(|entry| entry.delimiter);
             Arc::make_mut(&mut self.names).delimiter = Some(delimiter.flatten());
         }
@@ -197,19 +256,24 @@ impl Session {
         if self.selected.is_none() {
             return Ok(None);
         }
-        let by_command = self.talk.capabilities.unselect();
+        let rests = self.caution.suspects.lock().why_not(Command::Unselect, None);
+        let by_command = self.talk.capabilities.unselect() && rests.is_none();
         let command = if by_command { "UNSELECT" } else { NOWHERE };
-        let tag = self.start("UNSELECT", command).await?;
+        let tag = self.start("UNSELECT", command, Budget::SHORT).await?;
         Ok(Some(Leaving { tag, by_command }))
     }
 
     /// Waits for its answer; false if it did not work and another way is to be tried.
     pub(crate) async fn finish_leaving(&mut self, leaving: &Leaving) -> Result<bool, RemoteError> {
+        self.caution.under_way = Some(Thing::whole(Command::Unselect, None));
         let status = self.answer("UNSELECT", &leaving.tag, &mut |_| false).await?;
         let ok = require_ok("UNSELECT", status).is_ok();
         if leaving.by_command && !ok {
             self.talk.capabilities.withdraw("UNSELECT");
             return Ok(false);
+        }
+        if leaving.by_command {
+            self.passed();
         }
         self.selected = None;
         self.talk.exists = 0;
@@ -221,12 +285,13 @@ impl Session {
     /// # Errors
     /// A refusal for another reason than that it is not there, or what ends the session.
     pub async fn exists(&mut self, name: &MailboxName) -> Result<Existence, RemoteError> {
+        self.begin(Command::Status, name)?;
         let spelled = self.spelled(name).await?;
         let doing = format!("STATUS of {name}");
         let mut gate = Gate::default();
         let command = format!("STATUS {spelled} {}", self.status_items());
         let answer = self
-            .run(&doing, &command, &mut |response| {
+            .run(&doing, &command, Budget::SHORT, &mut |response| {
                 let Response::MailboxStatus(rest) = response else { return false };
                 if let Some(status) = mailbox_status(rest) {
                     gate = status.gate;
@@ -234,7 +299,7 @@ impl Session {
                 true
             })
             .await;
-        match answer {
+        match self.passing(answer) {
             Ok(_) => Ok(Existence::Exists(gate)),
             Err(RemoteError::No { code: Some(Code::NonExistent), .. }) => Ok(Existence::Gone),
             Err(RemoteError::No { code: None | Some(Code::TryCreate), words, .. }) => {
@@ -262,6 +327,7 @@ struct Entry {
     selectable: bool,
     special_use: Option<SpecialUse>,
     delimiter: Option<char>,
+    too_long: bool,
 }
 
 /// What LIST and STATUS responses said, by the server's spelling.
@@ -270,15 +336,16 @@ struct Found {
     listed: BTreeMap<Vec<u8>, Entry>,
     status: BTreeMap<Vec<u8>, (Gate, Option<String>)>,
     delimiter: Option<Option<char>>,
-    too_many: bool,
+    weight: usize,
 }
 
 impl Found {
     /// A list that is not taken whole is no list: what is missing in it is not gone.
     fn whole(self) -> Result<Self, RemoteError> {
-        if self.too_many {
-            let what = format!("it lists more than {MAILBOXES} mailboxes");
-            return Err(RemoteError::Garbled { doing: "LIST".to_owned(), what });
+        if self.weight > WEIGHT {
+            let what = "the list of all mailboxes".to_owned();
+            let (doing, limit) = ("LIST".to_owned(), WEIGHT as u64);
+            return Err(RemoteError::Limit { doing, what, limit, uid: None });
         }
         Ok(self)
     }
@@ -287,26 +354,29 @@ impl Found {
         match response {
             Response::List(rest) => {
                 let Some(row) = list(rest) else { return true };
-                if self.listed.len() >= MAILBOXES {
-                    self.too_many = true;
+                let (raw, too_long) = short(&row.raw);
+                self.weight += ENTRY + raw.len();
+                if self.weight > WEIGHT {
                     return true;
                 }
                 if self.delimiter.flatten().is_none() {
                     self.delimiter = Some(row.delimiter);
                 }
                 // Twice the same: by hierarchy and by subscription, or a forgetful server.
-                let new = Entry { selectable: true, ..Entry::default() };
-                let entry = self.listed.entry(fold(&row.raw)).or_insert(new);
+                let new = Entry { selectable: true, too_long, ..Entry::default() };
+                let entry = self.listed.entry(raw).or_insert(new);
                 entry.selectable &= row.selectable;
                 entry.special_use = entry.special_use.or(row.special_use);
                 entry.delimiter = row.delimiter;
                 true
             }
             Response::MailboxStatus(rest) => {
-                if let Some(row) = mailbox_status(rest)
-                    && self.status.len() < MAILBOXES
-                {
-                    self.status.insert(fold(&row.raw), (row.gate, row.object_id));
+                if let Some(row) = mailbox_status(rest) {
+                    let id = row.object_id.as_ref().map_or(0, String::len);
+                    self.weight += ENTRY / 2 + row.raw.len().min(NAME) + id;
+                    if self.weight <= WEIGHT {
+                        self.status.insert(short(&row.raw).0, (row.gate, row.object_id));
+                    }
                 }
                 true
             }
@@ -323,6 +393,11 @@ impl Found {
             }
         }
     }
+}
+
+/// As much of a name as is kept, and whether it was longer.
+fn short(raw: &[u8]) -> (Vec<u8>, bool) {
+    (fold(&raw[..raw.len().min(NAME)]), raw.len() > NAME)
 }
 
 /// INBOX is the same in any case (RFC 9051 §5.1).

@@ -2,11 +2,13 @@
 
 use super::parse::{Response, esearch, search};
 use super::session::Session;
-use super::uid_set::UidSet;
+use super::suspects::Command;
+use super::uid_set::{Collector, UidSet};
 use crate::remote::RemoteError;
+use crate::remote::budget::Budget;
 
 /// How many ranges of UIDs are taken before the answer is not believed any more.
-const RANGES: usize = 16 << 20;
+const RANGES: usize = 2 << 20;
 
 impl Session {
     /// All UIDs of the selected mailbox, and EXISTS at the end of the command. The look is
@@ -16,6 +18,9 @@ impl Session {
     /// A refusal, an answer that makes no sense, or what ends the session.
     pub async fn search_all(&mut self) -> Result<(UidSet, u32), RemoteError> {
         let uids = self.search("ALL").await?;
+        if let Some(mailbox) = self.selected.clone().filter(|_| uids.len() == self.told()) {
+            self.caution.suspects.lock().narrow(&mailbox, self.uid_validity, &uids);
+        }
         Ok((uids, self.talk.exists))
     }
 
@@ -28,6 +33,16 @@ impl Session {
     }
 
     async fn search(&mut self, key: &str) -> Result<UidSet, RemoteError> {
+        self.begin_with(Command::Search, &UidSet::new())?;
+        let answer = self.search_by(key).await;
+        self.passing(answer)
+    }
+
+    fn told(&self) -> u64 {
+        u64::from(self.talk.exists)
+    }
+
+    async fn search_by(&mut self, key: &str) -> Result<UidSet, RemoteError> {
         let doing = format!("UID SEARCH {key}");
         if self.talk.capabilities.esearch() {
             let command = format!("UID SEARCH RETURN (ALL) {key}");
@@ -43,9 +58,9 @@ impl Session {
     }
 
     async fn run_search(&mut self, doing: &str, command: &str) -> Result<UidSet, RemoteError> {
-        let mut ranges = Vec::new();
+        let mut found = Collector::default();
         let mut readable = true;
-        self.run(doing, command, &mut |response| {
+        self.run(doing, command, Budget::SEARCH, &mut |response| {
             let more = match response {
                 Response::Search(line) => search(line),
                 Response::Esearch(line) => esearch(line),
@@ -53,14 +68,14 @@ impl Session {
             };
             // Several lines add up; one that cannot be read spoils them all.
             match more {
-                Some(more) if ranges.len() < RANGES => ranges.extend_from_slice(more.ranges()),
+                Some(more) if found.count() + more.ranges().len() < RANGES => found.extend(&more),
                 _ => readable = false,
             }
             true
         })
         .await?;
         if readable {
-            return Ok(UidSet::from_ranges(ranges));
+            return Ok(found.finish());
         }
         let what = "its UIDs cannot be read".to_owned();
         Err(RemoteError::Garbled { doing: doing.to_owned(), what })

@@ -3,9 +3,11 @@
 use super::parse::Response;
 use super::parse::status::{Code, Status};
 use super::session::Session;
+use super::suspects::{Command, Thing};
 use super::talk::{Untagged, deliver, require_ok};
 use crate::reconcile::types::{FlagMask, Gate, MailboxName};
 use crate::remote::RemoteError;
+use crate::remote::budget::Budget;
 
 /// How a mailbox is selected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,20 +60,28 @@ impl Session {
         since: Option<QresyncSince>,
         sink: &mut dyn FnMut(Untagged),
     ) -> Result<Selected, RemoteError> {
+        self.begin(Command::Select, name)?;
         let spelled = self.spelled(name).await?;
+        // What a connection was lost at can be had by other means.
+        let since = since.filter(|_| self.begin(Command::Resync, name).is_ok());
         let verb = if how == Select::ReadOnly { "EXAMINE" } else { "SELECT" };
         let doing = format!("{verb} {name}");
         if since.is_some() {
             self.settle().await?;
         }
+        let mut asks = since;
         loop {
-            let since = since.filter(|s| {
+            let since = asks.filter(|s| {
                 self.talk.capabilities.qresync() && s.highest_modseq > 0 && s.uid_validity > 0
             });
             let parameter = self.select_parameter(since);
             let command = format!("{verb} {spelled}{parameter}");
-            let result = self.try_select(&doing, &command, since, sink).await;
+            let kind = if since.is_some() { Command::Resync } else { Command::Select };
+            let thing = Thing::whole(kind, Some(name));
+            let result = self.try_select(&doing, &command, (thing, since), sink).await;
             match result {
+                // It may be for the difference that was asked for.
+                Err(RemoteError::No { .. }) if since.is_some() => asks = None,
                 Err(RemoteError::Bad { .. }) if !parameter.is_empty() => {
                     // Announced, and not understood: without it from now on.
                     let name = if since.is_some() { "QRESYNC" } else { "CONDSTORE" };
@@ -88,6 +98,8 @@ impl Session {
                         selected.mask = FlagMask::all();
                     }
                     self.selected = Some(name.clone());
+                    self.uid_validity = selected.gate.uid_validity;
+                    self.passed();
                     return Ok(selected);
                 }
             }
@@ -111,20 +123,21 @@ impl Session {
         &mut self,
         doing: &str,
         command: &str,
-        since: Option<QresyncSince>,
+        (thing, since): (Thing, Option<QresyncSince>),
         sink: &mut dyn FnMut(Untagged),
     ) -> Result<Selected, RemoteError> {
         // What is said of the mailbox before must not be taken for the new one. UNSELECT
         // parts them, in the same packet; where it is missing, CLOSED does, if it comes.
         let leaving = self.start_leaving().await?;
         let tag = match leaving {
-            Some(_) => self.send(doing, command).await?,
-            None => self.start(doing, command).await?,
+            Some(_) => self.send(doing, command, Budget::SELECT).await?,
+            None => self.start(doing, command, Budget::SELECT).await?,
         };
         if let Some(leaving) = leaving {
             // Refused or not: SELECT itself leaves the mailbox before.
             self.finish_leaving(&leaving).await?;
         }
+        self.caution.under_way = Some(thing);
         self.selected = None;
         self.talk.exists = 0;
         self.talk.no_modseq = false;

@@ -7,14 +7,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::capabilities::Capabilities;
+use super::caution::Caution;
 use super::list::Names;
 use super::parse::Response;
 use super::parse::status::{Condition, Status};
+use super::suspects::{Command, Thing};
 use super::talk::{Pending, Stop, Tag, Talk, Untagged, deliver, require_ok};
 use super::wire::Wire;
 use crate::reconcile::types::{MailboxName, printable};
 use crate::remote::broken::{Broken, broken_error};
+use crate::remote::budget::Budget;
 use crate::remote::{Counters, RemoteError};
 
 /// How many commands may wait for their answers at a time.
@@ -34,7 +39,12 @@ pub struct Session {
     pub(crate) talk: Talk,
     pub(crate) names: Arc<Names>,
     pub(crate) selected: Option<MailboxName>,
+    /// UIDVALIDITY of the selected mailbox.
+    pub(crate) uid_validity: u32,
+    pub(crate) caution: Caution,
     timeout: Duration,
+    /// When the last answer was complete.
+    answered: Instant,
 }
 
 impl Session {
@@ -44,14 +54,19 @@ impl Session {
         timeout: Duration,
     ) -> Self {
         // From here on only waits for answers write, and nothing holds the secret any more.
-        shell.get_mut().forget_sent();
-        shell.get_mut().cork();
+        let wire = shell.get_mut();
+        wire.forget_sent();
+        wire.cork();
+        wire.allowance().signed_in();
         Self {
             shell,
             talk: Talk::new(capabilities),
             names: Arc::default(),
             selected: None,
+            uid_validity: 0,
+            caution: Caution::default(),
             timeout,
+            answered: Instant::now(),
         }
     }
 
@@ -77,6 +92,12 @@ impl Session {
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.shell.get_ref().counters
+    }
+
+    /// How long nothing was said.
+    #[must_use]
+    pub fn silence(&self) -> Duration {
+        self.answered.elapsed()
     }
 
     pub(crate) fn timeout(&self) -> Duration {
@@ -111,20 +132,28 @@ impl Session {
         (self.shell.get_mut(), &mut self.talk)
     }
 
-    /// Queues a command. It goes out with the next wait.
-    pub(crate) async fn send(&mut self, doing: &str, command: &str) -> Result<Tag, RemoteError> {
+    /// Queues a command, whose answer may cost so much. It goes out with the next wait.
+    pub(crate) async fn send(
+        &mut self,
+        doing: &str,
+        command: &str,
+        budget: Budget,
+    ) -> Result<Tag, RemoteError> {
         let wire = self.shell.get_mut();
         if wire.is_finished() {
             return Err(RemoteError::Closed { doing: doing.to_owned() });
         }
-        wire.rearm();
+        match self.talk.outstanding.is_empty() && self.talk.deferred.is_empty() {
+            true => wire.allowance().begin(budget),
+            false => wire.allowance().add(budget),
+        }
         wire.counters.commands += 1;
         if tracing::enabled!(tracing::Level::TRACE) {
             tracing::trace!("C: {}", printable(command));
         }
         match self.shell.run_command(command).await {
             Ok(id) => {
-                let tag = Tag(id.0);
+                let tag = Tag(id.0, budget);
                 self.talk.outstanding.push(tag.clone());
                 Ok(tag)
             }
@@ -136,13 +165,18 @@ impl Session {
     }
 
     /// Starts a command by itself: nothing may be under way.
-    pub(crate) async fn start(&mut self, doing: &str, command: &str) -> Result<Tag, RemoteError> {
+    pub(crate) async fn start(
+        &mut self,
+        doing: &str,
+        command: &str,
+        budget: Budget,
+    ) -> Result<Tag, RemoteError> {
         if !self.talk.outstanding.is_empty() && !self.wire().is_finished() {
             self.wire().finish();
             let what = "the command before was abandoned".to_owned();
             return Err(RemoteError::Protocol { doing: doing.to_owned(), what });
         }
-        self.send(doing, command).await
+        self.send(doing, command, budget).await
     }
 
     /// Waits for the answer to `tag`. Untagged responses go to `each`, which says whether it
@@ -154,6 +188,7 @@ impl Session {
         each: &mut dyn FnMut(&Response<'_>) -> bool,
     ) -> Result<Status, RemoteError> {
         let result = self.try_answer(tag, each).await;
+        self.answered = Instant::now();
         result.map_err(|stop| self.stopped(doing, stop))
     }
 
@@ -169,8 +204,7 @@ impl Session {
                 return Ok(status);
             }
             wire.response().await?;
-            let response = Response::parse(wire.in_hand());
-            talk.hear(response, each)?;
+            talk.take_in(wire, each)?;
         }
     }
 
@@ -202,9 +236,10 @@ impl Session {
         &mut self,
         doing: &str,
         command: &str,
+        budget: Budget,
         each: &mut dyn FnMut(&Response<'_>) -> bool,
     ) -> Result<Status, RemoteError> {
-        let tag = self.start(doing, command).await?;
+        let tag = self.start(doing, command, budget).await?;
         let status = self.answer(doing, &tag, each).await?;
         require_ok(doing, status)
     }
@@ -214,7 +249,7 @@ impl Session {
     pub(crate) async fn run_all(
         &mut self,
         doing: &str,
-        commands: impl IntoIterator<Item = String>,
+        commands: impl IntoIterator<Item = (String, Budget)>,
         each: &mut dyn FnMut(&Response<'_>) -> bool,
     ) -> Result<(), RemoteError> {
         let mut commands = commands.into_iter();
@@ -222,11 +257,11 @@ impl Session {
         let mut refused = None;
         loop {
             while refused.is_none() && under_way.len() < WINDOW {
-                let Some(command) = commands.next() else { break };
+                let Some((command, budget)) = commands.next() else { break };
                 let tag = if under_way.is_empty() {
-                    self.start(doing, &command).await?
+                    self.start(doing, &command, budget).await?
                 } else {
-                    self.send(doing, &command).await?
+                    self.send(doing, &command, budget).await?
                 };
                 under_way.push_back(tag);
             }
@@ -244,7 +279,7 @@ impl Session {
     /// Asks what the server can do.
     pub(crate) async fn ask_capabilities(&mut self) -> Result<(), RemoteError> {
         let mut list = None;
-        self.run("CAPABILITY", "CAPABILITY", &mut |response| {
+        self.run("CAPABILITY", "CAPABILITY", Budget::SHORT, &mut |response| {
             if let Response::Capability(text) = response {
                 list = Some(text.to_vec());
             }
@@ -270,7 +305,7 @@ impl Session {
             concat!("ID (\"name\" \"mailtide\" \"version\" \"", env!("CARGO_PKG_VERSION"), "\")");
         let introduce = can("ID").then_some(version);
         for command in [introduce, enable].into_iter().flatten() {
-            let tag = self.send(command, command).await?;
+            let tag = self.send(command, command, Budget::SHORT).await?;
             self.talk.outstanding.retain(|t| *t != tag);
             self.talk.deferred.push(tag);
         }
@@ -282,6 +317,9 @@ impl Session {
     /// # Errors
     /// Only what ends the session.
     pub async fn settle(&mut self) -> Result<(), RemoteError> {
+        if !self.talk.deferred.is_empty() {
+            self.caution.under_way = Some(Thing::whole(Command::Extensions, None));
+        }
         let deferred = std::mem::take(&mut self.talk.deferred);
         self.talk.outstanding.extend(deferred.iter().cloned());
         for tag in deferred {
@@ -295,7 +333,9 @@ impl Session {
     /// # Errors
     /// A refusal, or what ends the session.
     pub async fn noop(&mut self, sink: &mut dyn FnMut(Untagged)) -> Result<(), RemoteError> {
-        self.run("NOOP", "NOOP", &mut |response| deliver(response, sink)).await.map(drop)
+        self.caution.under_way = Some(Thing::whole(Command::Noop, None));
+        let each = &mut |response: &Response<'_>| deliver(response, sink);
+        self.run("NOOP", "NOOP", Budget::SHORT, each).await.map(drop)
     }
 
     /// Makes sure that the server answers, within this time at most.
@@ -304,9 +344,9 @@ impl Session {
     /// What ends the session: it does not.
     pub async fn prove(&mut self, within: Duration) -> Result<(), RemoteError> {
         let before = self.timeout;
-        self.wire().set_timeout(before.min(within));
+        self.wire().allowance().set_silence(before.min(within));
         let answered = self.noop(&mut |_| {}).await;
-        self.wire().set_timeout(before);
+        self.wire().allowance().set_silence(before);
         answered
     }
 
@@ -316,8 +356,8 @@ impl Session {
     /// The server did not answer; nothing is lost by that.
     pub async fn logout(mut self) -> Result<(), RemoteError> {
         let short = self.timeout.min(GOODBYE);
-        self.wire().set_timeout(short);
-        let tag = self.send("LOGOUT", "LOGOUT").await?;
+        self.wire().allowance().set_silence(short);
+        let tag = self.send("LOGOUT", "LOGOUT", Budget::SHORT).await?;
         match self.answer("LOGOUT", &tag, &mut |_| false).await {
             // Hanging up after the BYE, without the OK, is a goodbye as well.
             Ok(_) | Err(RemoteError::Bye { .. }) => Ok(()),

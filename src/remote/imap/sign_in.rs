@@ -11,8 +11,9 @@ use super::connect::{Greeted, tagged};
 use super::parse::Response;
 use super::parse::status::{Code, Condition, Status};
 use super::wire::Wire;
+use crate::reconcile::types::printable;
 use crate::remote::broken::broken_error;
-use crate::remote::{Endpoint, RemoteError};
+use crate::remote::{Endpoint, HAS_NUL, NO_WAY, RemoteError};
 
 /// Which way to sign in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,10 @@ enum Way {
     /// LOGIN, one round trip.
     Login,
 }
+
+/// How many challenges AUTHENTICATE PLAIN may bring: one, and another by servers that overlook the
+/// response in the first line.
+const CHALLENGES: u8 = 2;
 
 /// Answers the challenge of PLAIN (RFC 4616).
 struct Plain(Zeroizing<Vec<u8>>);
@@ -48,6 +53,7 @@ pub(crate) async fn sign_in(
     let mut refused = None;
     for way in ways {
         client.get_mut().traced = false;
+        client.get_mut().continues = if way == Way::Login { 0 } else { CHALLENGES };
         let attempt = attempt(client, way, endpoint).await;
         match attempt {
             Ok(mut shell) => {
@@ -71,7 +77,7 @@ pub(crate) async fn sign_in(
     }
     let words = match refused {
         Some(RemoteError::Bad { words, .. }) => words,
-        _ => "it offers no way to sign in with this password".to_owned(),
+        _ => NO_WAY.to_owned(),
     };
     Err(RemoteError::SignIn { code: None, words })
 }
@@ -80,7 +86,7 @@ pub(crate) async fn sign_in(
 fn ways(capabilities: &Capabilities, endpoint: &Endpoint) -> Result<Vec<Way>, RemoteError> {
     let both = [endpoint.user.as_str(), endpoint.secret.as_str()];
     if both.iter().any(|text| text.contains('\0')) {
-        let words = "a user name or password cannot hold a NUL".to_owned();
+        let words = HAS_NUL.to_owned();
         return Err(RemoteError::SignIn { code: None, words });
     }
     let plain = capabilities.has("AUTH=PLAIN");
@@ -142,19 +148,38 @@ fn why(wire: &mut Wire, endpoint: &Endpoint) -> RemoteError {
     let doing = "the sign-in";
     match (wire.take_broken(), tagged(&heard)) {
         (_, Some(Status { condition: Condition::No, code, words })) => {
-            RemoteError::SignIn { code: harmless(code), words: masked(&words, endpoint) }
+            let words = masked(&words, endpoint);
+            told(&words);
+            RemoteError::SignIn { code: harmless(code), words }
         }
         (_, Some(Status { code, words, .. })) => {
-            RemoteError::Bad { doing: doing.to_owned(), code, words: masked(&words, endpoint) }
+            told(&masked(&words, endpoint));
+            RemoteError::Bad {
+                doing: doing.to_owned(),
+                code: harmless(code),
+                words: UNSHOWN.to_owned(),
+            }
         }
         (Some(broken), None) => {
-            broken_error(doing, broken, bye.map(|words| masked(&words, endpoint)))
+            let bye = bye.map(|words| {
+                told(&masked(&words, endpoint));
+                UNSHOWN.to_owned()
+            });
+            broken_error(doing, broken, bye)
         }
         (None, None) => RemoteError::Protocol {
             doing: doing.to_owned(),
             what: "it was not answered".to_owned(),
         },
     }
+}
+
+/// What stands in the place of a server's words about a sign-in.
+const UNSHOWN: &str = "-vv shows its words";
+
+/// Tells the words only to a person who asked for them.
+fn told(words: &str) {
+    tracing::debug!("the server says of the sign-in: {}", printable(words));
 }
 
 /// The server's words without the secret, should it have repeated it.

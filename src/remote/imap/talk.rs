@@ -3,14 +3,16 @@
 use super::capabilities::Capabilities;
 use super::parse::Response;
 use super::parse::fetch::{self, FetchRow};
-use super::parse::status::{Code, Condition, Status};
+use super::parse::status::{Condition, Status};
+use super::remarks::Remarks;
 use super::uid_set::UidSet;
-use crate::reconcile::types::printable;
+use super::wire::Wire;
 use crate::remote::RemoteError;
 use crate::remote::broken::Broken;
+use crate::remote::budget::Budget;
 
-/// How much may be kept that nobody asked for, in entries and ranges.
-const PENDING_LIMIT: usize = 100_000;
+/// How much may be kept that nobody asked for, in octets.
+const PENDING_LIMIT: usize = 4 << 20;
 
 /// What a server says of the selected mailbox beside the answer proper.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,10 +47,12 @@ pub struct Pending {
 
 impl Pending {
     pub(crate) fn push(&mut self, untagged: Untagged) {
-        self.weight += match &untagged {
-            Untagged::Vanished { uids, .. } => uids.ranges().len().max(1),
-            _ => 1,
-        };
+        self.weight += size_of::<Untagged>()
+            + match &untagged {
+                Untagged::Vanished { uids, .. } => size_of_val(uids.ranges()),
+                Untagged::Fetch(row) => row.octets(),
+                _ => 0,
+            };
         if self.weight > PENDING_LIMIT {
             self.overflowed = true;
         } else {
@@ -57,9 +61,9 @@ impl Pending {
     }
 }
 
-/// The tag of a command that was sent.
+/// The tag of a command that was sent, and what its answer may cost.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Tag(pub(crate) String);
+pub(crate) struct Tag(pub(crate) String, pub(crate) Budget);
 
 /// What is known of the conversation, apart from the stream that it runs over.
 #[derive(Debug)]
@@ -77,6 +81,9 @@ pub(crate) struct Talk {
     /// Commands whose answers nobody waits for.
     pub(crate) deferred: Vec<Tag>,
     pub(crate) bye: Option<String>,
+    /// Commands that were answered, whatever the answer.
+    pub(crate) answers: u64,
+    remarks: Remarks,
 }
 
 /// Why a conversation cannot go on.
@@ -105,7 +112,42 @@ impl Talk {
             early: Vec::new(),
             deferred: Vec::new(),
             bye: None,
+            answers: 0,
+            remarks: Remarks::default(),
         }
+    }
+
+    /// What all commands under way may cost together.
+    pub(crate) fn budget(&self) -> Budget {
+        let under_way = self.outstanding.iter().chain(&self.deferred);
+        under_way.fold(Budget::NONE, |sum, tag| sum.and(tag.1))
+    }
+
+    /// Takes note of the response in hand. Commands that are left after an answer have their
+    /// budgets anew.
+    pub(crate) fn take_in(
+        &mut self,
+        wire: &mut Wire,
+        each: &mut dyn FnMut(&Response<'_>) -> bool,
+    ) -> Result<(), Stop> {
+        let response = Response::parse(wire.in_hand());
+        let answered = matches!(response, Response::Tagged { .. });
+        if matches!(response, Response::Continue) {
+            return Err(Broken::Unasked.into());
+        }
+        let is_remark = matches!(
+            response,
+            Response::Status(_) | Response::Exists(_) | Response::Enabled(_) | Response::Other
+        );
+        self.hear(response, each)?;
+        if is_remark {
+            let octets = wire.in_hand().len();
+            wire.allowance().remark(octets)?;
+        }
+        if answered {
+            wire.allowance().begin(self.budget());
+        }
+        Ok(())
     }
 
     /// Whether mod-sequences may be asked for in the selected mailbox.
@@ -120,11 +162,15 @@ impl Talk {
     }
 
     /// Takes note of a response, whoever it is for.
-    pub(crate) fn hear(
+    fn hear(
         &mut self,
         response: Response<'_>,
         each: &mut dyn FnMut(&Response<'_>) -> bool,
     ) -> Result<(), Stop> {
+        if matches!(response, Response::Vanished { .. }) && !self.capabilities.enabled.qresync {
+            // Nobody allowed it to say so (RFC 7162 §3.2.10).
+            return Ok(());
+        }
         match &response {
             Response::Tagged { tag, status } => return self.tagged(tag, status.clone()),
             Response::Enabled(list) => self.capabilities.confirm(list),
@@ -148,6 +194,7 @@ impl Talk {
     fn tagged(&mut self, tag: &[u8], status: Status) -> Result<(), Stop> {
         let is = |t: &Tag| t.0.as_bytes() == tag;
         if let Some(at) = self.outstanding.iter().position(is) {
+            self.answers += 1;
             self.early.push((self.outstanding.remove(at), status));
         } else if let Some(at) = self.deferred.iter().position(is) {
             self.deferred.remove(at);
@@ -158,12 +205,9 @@ impl Talk {
     }
 
     fn remark(&mut self, status: &Status) {
-        let words = printable(&status.words);
-        match (&status.condition, &status.code) {
-            (Condition::Bye, _) => self.bye = Some(status.words.clone()),
-            (_, Some(Code::Alert)) => tracing::warn!("the server says: {words}"),
-            (Condition::No | Condition::Bad, _) => tracing::info!("the server warns: {words}"),
-            _ => {}
+        match status.condition {
+            Condition::Bye => self.bye = Some(status.words.clone()),
+            _ => self.remarks.hear(status),
         }
     }
 }

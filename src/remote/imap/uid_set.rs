@@ -40,22 +40,19 @@ impl UidSet {
     /// it is anything else, or holds a zero.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
-        Some(Self::from_ranges(parse_in_order(text)?))
+        let mut collected = Collector::default();
+        for part in text.split(|&b| b == b',') {
+            let (first, last) = parse_range(part)?;
+            collected.add(first, last);
+        }
+        Some(collected.finish())
     }
 
     /// Takes ranges in any order, overlapping or not.
     #[must_use]
     pub(crate) fn from_ranges(mut ranges: Vec<(u32, u32)>) -> Self {
-        ranges.retain(|r| r.0 != 0);
-        ranges.sort_unstable();
-        let mut set = Self { ranges: Vec::with_capacity(ranges.len()) };
-        for (first, last) in ranges {
-            match set.ranges.last_mut() {
-                Some(tail) if first <= tail.1.saturating_add(1) => tail.1 = max(tail.1, last),
-                _ => set.ranges.push((first, last)),
-            }
-        }
-        set
+        compact(&mut ranges);
+        Self { ranges }
     }
 
     /// The ranges, sorted, disjoint and not adjacent.
@@ -258,14 +255,74 @@ impl fmt::Debug for UidSet {
 
 /// The ranges as they were written, each ascending: COPYUID pairs by position (RFC 4315 §3).
 pub(crate) fn parse_in_order(text: &[u8]) -> Option<Vec<(u32, u32)>> {
-    text.split(|&b| b == b',')
-        .map(|part| {
-            let mut ends = part.splitn(2, |&b| b == b':');
-            let first = parse_end(ends.next()?)?;
-            let last = ends.next().map_or(Some(first), parse_end)?;
-            Some((min(first, last), max(first, last)))
-        })
-        .collect()
+    let ranges = text.split(|&b| b == b',').take(IN_ORDER + 1).map(parse_range);
+    let ranges: Option<Vec<_>> = ranges.collect();
+    ranges.filter(|ranges| ranges.len() <= IN_ORDER)
+}
+
+/// How many ranges of a set are kept in the order in which they came.
+const IN_ORDER: usize = 100_000;
+
+fn parse_range(part: &[u8]) -> Option<(u32, u32)> {
+    let mut ends = part.splitn(2, |&b| b == b':');
+    let first = parse_end(ends.next()?)?;
+    let last = ends.next().map_or(Some(first), parse_end)?;
+    Some((min(first, last), max(first, last)))
+}
+
+/// Sorts ranges and joins those that overlap or touch, in place.
+fn compact(ranges: &mut Vec<(u32, u32)>) {
+    ranges.retain(|r| r.0 != 0);
+    ranges.sort_unstable();
+    ranges.dedup_by(|later, before| {
+        let touches = later.0 <= before.1.saturating_add(1);
+        if touches {
+            before.1 = max(before.1, later.1);
+        }
+        touches
+    });
+}
+
+/// Builds a set of what comes in pieces, in the memory of twice the ranges that it has.
+#[derive(Debug, Default)]
+pub struct Collector {
+    ranges: Vec<(u32, u32)>,
+    compacted: usize,
+}
+
+impl Collector {
+    /// Adds UIDs from `first` to `last`.
+    pub fn add(&mut self, first: u32, last: u32) {
+        if let Some(tail) = self.ranges.last_mut()
+            && tail.0 <= first
+            && first <= tail.1.saturating_add(1)
+        {
+            tail.1 = max(tail.1, last);
+            return;
+        }
+        self.ranges.push((first, last));
+        if self.ranges.len() >= (2 * self.compacted).max(1 << 16) {
+            compact(&mut self.ranges);
+            self.compacted = self.ranges.len();
+        }
+    }
+
+    /// Adds all of a set.
+    pub fn extend(&mut self, set: &UidSet) {
+        set.ranges.iter().for_each(|&(first, last)| self.add(first, last));
+    }
+
+    /// Ranges so far, some of which may be one.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.ranges.len()
+    }
+
+    /// The set.
+    #[must_use]
+    pub fn finish(self) -> UidSet {
+        UidSet::from_ranges(self.ranges)
+    }
 }
 
 fn parse_end(text: &[u8]) -> Option<u32> {
@@ -276,6 +333,36 @@ fn parse_end(text: &[u8]) -> Option<u32> {
         }
         _ => None,
     }
+}
+
+/// The first `count` of a set, and the others.
+pub(crate) fn split(set: &UidSet, count: u64) -> (UidSet, UidSet) {
+    let (mut first, mut left) = (Vec::new(), count);
+    for &(from, to) in set.ranges() {
+        let len = u64::from(to - from) + 1;
+        let taken = len.min(left);
+        if taken > 0 {
+            let last = u64::from(from) + taken - 1;
+            first.push((from, u32::try_from(last).unwrap_or(to)));
+            left -= taken;
+        }
+    }
+    let first = UidSet::from_ranges(first);
+    let rest = set.difference(&first);
+    (first, rest)
+}
+
+/// Halves of a set.
+pub(crate) fn halves(set: &UidSet) -> (UidSet, UidSet) {
+    split(set, set.len() / 2)
+}
+
+/// Messages of a set that come behind all of those that were answered, or else all of them.
+pub(crate) fn unanswered(asked: &UidSet, answered: &UidSet) -> UidSet {
+    let left = asked.difference(answered);
+    let Some(Uid(last)) = answered.last().filter(|last| last.0 < u32::MAX) else { return left };
+    let behind = left.intersection(&UidSet::from_range(Uid(last + 1), Uid(u32::MAX)));
+    if behind.is_empty() { left } else { behind }
 }
 
 #[cfg(test)]

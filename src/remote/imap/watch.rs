@@ -14,6 +14,7 @@ use super::session::Session;
 use super::talk::{Stop, Untagged, require_ok};
 use crate::reconcile::types::{MailboxName, printable};
 use crate::remote::RemoteError;
+use crate::remote::budget::Budget;
 
 /// So long after a change was told, NOTIFY is asked for once more. Dovecot (2.3.19, measured)
 /// watches the log of each mailbox: when that is rotated, which happens after some changes, it
@@ -61,7 +62,7 @@ impl Session {
         ];
         for wish in WISHES {
             let hear = &mut |response: &Response<'_>| heard(response, news);
-            match self.run("NOTIFY", &format!("NOTIFY SET {wish}"), hear).await {
+            match self.run("NOTIFY", &format!("NOTIFY SET {wish}"), Budget::SHORT, hear).await {
                 Ok(_) => return Ok(true),
                 Err(error) if error.is_refusal() => {
                     let words = printable(error.words().unwrap_or_default());
@@ -85,18 +86,18 @@ impl Session {
         news: &mut dyn FnMut(),
     ) -> Result<(), RemoteError> {
         let before = self.timeout();
-        self.wire().set_timeout(time + AFTER_RENEWAL);
+        self.wire().allowance().set_silence(time + AFTER_RENEWAL);
         let told = match how {
             Watch::Notify => self.hear_all(time, news).await,
             Watch::Idle(_) => self.idle(time, news).await.map(|()| false),
         };
-        self.wire().set_timeout(before);
+        self.wire().allowance().set_silence(before);
         let told = told?;
         match how {
             Watch::Notify if told => self.ask_again(news).await,
             Watch::Notify => {
                 let hear = &mut |response: &Response<'_>| heard(response, news);
-                self.run("NOOP", "NOOP", hear).await.map(drop)
+                self.run("NOOP", "NOOP", Budget::SHORT, hear).await.map(drop)
             }
             Watch::Idle(_) => Ok(()),
         }
@@ -105,7 +106,7 @@ impl Session {
     async fn ask_again(&mut self, news: &mut dyn FnMut()) -> Result<(), RemoteError> {
         // Asked without an end of what was asked before, Dovecot tells nothing from then on.
         let hear = &mut |response: &Response<'_>| heard(response, news);
-        self.run("NOTIFY", "NOTIFY NONE", hear).await?;
+        self.run("NOTIFY", "NOTIFY NONE", Budget::SHORT, hear).await?;
         if !self.notify(news).await? {
             let what = "it does not know NOTIFY any more".to_owned();
             return Err(RemoteError::Protocol { doing: "NOTIFY".to_owned(), what });
@@ -136,7 +137,7 @@ impl Session {
 
     async fn idle(&mut self, time: Duration, news: &mut dyn FnMut()) -> Result<(), RemoteError> {
         const DOING: &str = "IDLE";
-        let tag = self.start(DOING, DOING).await?;
+        let tag = self.start(DOING, DOING, Budget::LISTEN).await?;
         if let Some(refusal) = self.go_ahead(DOING, &tag).await? {
             return Err(refusal);
         }
@@ -204,7 +205,7 @@ impl Session {
     ) -> Result<(), Stop> {
         let (wire, talk) = self.parts();
         wire.flush().await?;
-        wire.rearm();
+        wire.allowance().begin(Budget::LISTEN);
         loop {
             match timeout_at(end, wire.wait_ahead()).await {
                 Err(_) => return Ok(()),
@@ -215,12 +216,16 @@ impl Session {
             while !wire.ahead().is_empty() {
                 wire.response().await?;
                 let response = Response::parse(wire.in_hand());
-                heard |= is_news(&response);
+                // The same number of messages as before is no news (hazard 106).
+                let same = matches!(response, Response::Exists(count) if count == talk.exists);
+                heard |= is_news(&response) && !same;
                 if is_overflow(&response) {
                     let what = "it stopped telling of changes".to_owned();
                     return Err(Stop::Protocol(what));
                 }
-                talk.hear(response, &mut |_| true)?;
+                if !matches!(response, Response::Continue) {
+                    talk.take_in(wire, &mut |_| true)?;
+                }
             }
             if !talk.early.is_empty() {
                 // The server ended it by itself.

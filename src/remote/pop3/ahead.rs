@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use super::session::Session;
 use crate::remote::RemoteError;
+use crate::remote::budget::Budget;
 
 /// How many commands may wait for their answers at a time.
 pub(crate) const WINDOW: usize = 64;
@@ -25,18 +26,25 @@ pub(crate) struct Ahead {
     octets: u64,
     /// Whether the answers are bodies.
     bodies: bool,
+    /// What each answer may cost.
+    budget: Budget,
 }
 
 impl Ahead {
     /// Commands with short answers.
     pub(crate) fn short(numbers: &[u32]) -> Self {
         let rest = numbers.iter().copied().collect();
-        Self { rest, under_way: VecDeque::new(), octets: 0, bodies: false }
+        Self { rest, under_way: VecDeque::new(), octets: 0, bodies: false, budget: Budget::SHORT }
+    }
+
+    /// Commands that are answered by headers.
+    pub(crate) fn headers(numbers: &[u32]) -> Self {
+        Self { budget: Budget::texts(1), ..Self::short(numbers) }
     }
 
     /// Commands that are answered by whole messages.
     pub(crate) fn bodies(numbers: &[u32]) -> Self {
-        Self { bodies: true, ..Self::short(numbers) }
+        Self { bodies: true, ..Self::headers(numbers) }
     }
 
     /// Sends no further commands.
@@ -60,6 +68,7 @@ impl Session {
         doing: &str,
         command: &dyn Fn(u32) -> String,
     ) -> Result<(), RemoteError> {
+        let budget = ahead.budget;
         let window = if self.capabilities.pipelining() { WINDOW } else { 1 };
         while let Some(number) = ahead.rest.front().copied() {
             // A server may announce what it likes.
@@ -69,9 +78,9 @@ impl Session {
                 break;
             }
             if ahead.under_way.is_empty() {
-                self.start(doing, &command(number))?;
+                self.start(doing, &command(number), budget)?;
             } else {
-                self.send(doing, &command(number))?;
+                self.send(doing, &command(number), budget)?;
             }
             ahead.under_way.push_back((number, octets));
             ahead.octets += octets;

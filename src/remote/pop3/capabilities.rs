@@ -29,7 +29,8 @@ impl Capabilities {
         let mut words = line.split_ascii_whitespace().map(str::to_owned);
         let (Some(name), Some(listed)) = (words.next(), self.listed.as_mut()) else { return };
         if listed.len() < MOST {
-            listed.entry(name).or_default().extend(words);
+            let arguments = listed.entry(name).or_default();
+            arguments.extend(words.take(MOST.saturating_sub(arguments.len())));
         }
     }
 

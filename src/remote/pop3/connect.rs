@@ -6,6 +6,7 @@ use super::session::Session;
 use super::sign_in::{refused, sign_in};
 use super::wire::Wire;
 use crate::remote::broken::broken_error;
+use crate::remote::budget::Budget;
 use crate::remote::endpoint::open;
 use crate::remote::tls::secure;
 use crate::remote::{Connector, Endpoint, RemoteError, Tls};
@@ -53,7 +54,8 @@ impl Session {
         settings: Settings,
         connector: &dyn Connector,
     ) -> Result<Self, RemoteError> {
-        let wire = Wire::new(open(endpoint, connector).await?, endpoint.timeout);
+        let (stream, allowance) = open(endpoint, connector).await?;
+        let wire = Wire::new(stream, allowance);
         let mut session = Self::new(wire, Capabilities::new(&endpoint.disable));
         let mut stamp = session.greet(endpoint).await?;
         if endpoint.tls == Tls::StartTls {
@@ -64,9 +66,10 @@ impl Session {
         session.ask_capabilities().await?;
         if settings.utf8 && session.capabilities.has("UTF8") {
             // Without it the messages come, too, if not all of them as they are.
-            let _ = session.run("UTF8", "UTF8").await?;
+            let _ = session.run("UTF8", "UTF8", Budget::SHORT).await?;
         }
         sign_in(&mut session, endpoint, settings.auth, stamp).await?;
+        session.wire.allowance().signed_in();
         if !session.capabilities.is_unknown() {
             // Some differ for each user, and a proxy may have answered for itself.
             session.ask_capabilities().await?;
@@ -95,7 +98,7 @@ impl Session {
     /// Turns to TLS (RFC 2595 §4), and forgets what was said before.
     async fn start_tls(mut self, endpoint: &Endpoint) -> Result<Self, RemoteError> {
         let refuse = |why: String| RemoteError::Tls { host: endpoint.host.clone(), why };
-        if let Err(refusal) = self.run("STLS", "STLS").await? {
+        if let Err(refusal) = self.run("STLS", "STLS", Budget::SHORT).await? {
             return Err(match refused(refusal, endpoint, &[]) {
                 RemoteError::SignIn { words, .. } => {
                     refuse(format!("the server does not offer STLS: {words}"))
@@ -103,11 +106,11 @@ impl Session {
                 error => error,
             });
         }
-        let Some(stream) = self.wire.into_io() else {
+        let Some((stream, mut allowance)) = self.wire.into_io() else {
             return Err(refuse("something was sent behind the answer to STLS".to_owned()));
         };
-        let wire = Wire::new(secure(stream, endpoint).await?, endpoint.timeout);
-        Ok(Self::new(wire, Capabilities::new(&endpoint.disable)))
+        let stream = secure(stream, endpoint, &mut allowance).await?;
+        Ok(Self::new(Wire::new(stream, allowance), Capabilities::new(&endpoint.disable)))
     }
 }
 

@@ -3,6 +3,7 @@
 use super::ahead::Ahead;
 use super::session::Session;
 use crate::remote::RemoteError;
+use crate::remote::budget::Budget;
 
 impl Session {
     /// Marks messages to be deleted when the session [ends in order](Self::quit), and not
@@ -31,7 +32,7 @@ impl Session {
     /// # Errors
     /// The server refused, or did not answer.
     pub async fn quit(&mut self) -> Result<(), RemoteError> {
-        let answer = self.run("QUIT", "QUIT").await?;
+        let answer = self.run("QUIT", "QUIT", Budget::LONG).await?;
         self.wire.finish();
         answer.map_err(|refusal| refusal.of("QUIT"))
     }

@@ -14,7 +14,11 @@ use super::session::Session;
 use super::unstuff::Unstuffer;
 use super::wire::{LINE_KEPT, Wire};
 use crate::remote::RemoteError;
+use crate::remote::budget::Allowance;
 use crate::remote::pieces::Pieces;
+
+/// No peer of a test is silent for so long.
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// What a whole conversation brought.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -71,7 +75,7 @@ pub fn conversation(input: &[u8]) {
 }
 
 async fn hear(data: &[u8], lengths: &[u8]) -> Heard {
-    let wire = Wire::new(Box::new(Pieces::new(data, lengths)), Duration::from_secs(3600));
+    let wire = Wire::new(Box::new(Pieces::new(data, lengths)), Allowance::unlimited(HOUR));
     let mut session = Session::new(wire, Capabilities::default());
     let mut heard = Heard::default();
     if let Err(error) = talk(&mut session, &mut heard).await {

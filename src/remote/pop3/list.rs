@@ -3,12 +3,13 @@
 use super::answer::{Answer, Refusal};
 use super::session::Session;
 use crate::remote::broken::Broken;
+use crate::remote::budget::Budget;
 use crate::remote::{Code, RemoteError};
 
-/// How long a listing may be: a million messages with ids of 200 octets fit.
-const LISTING: u64 = 256 << 20;
-/// How many messages it may have.
-const MOST: usize = 2_000_000;
+/// How many messages a listing may have.
+const MOST: usize = 500_000;
+/// How many octets all ids may have together.
+const WEIGHT: usize = 16 << 20;
 /// The longest id that is taken. RFC 1939 §7 allows 70 octets; not all keep to it.
 const ID: usize = 1_000;
 
@@ -22,6 +23,23 @@ pub struct Listed {
     pub uidl: Option<String>,
     /// Its size in octets, as announced.
     pub size: Option<u64>,
+}
+
+/// What is kept of a line, by its weight in octets.
+trait Weight {
+    fn weight(&self) -> usize;
+}
+
+impl Weight for String {
+    fn weight(&self) -> usize {
+        self.len()
+    }
+}
+
+impl Weight for u64 {
+    fn weight(&self) -> usize {
+        0
+    }
 }
 
 /// Numbers of messages and what was said of each.
@@ -40,12 +58,12 @@ impl Session {
         let with_ids = !self.capabilities.is_disabled("UIDL");
         let mut ids = None;
         if with_ids {
-            self.start("UIDL", "UIDL")?;
+            self.start("UIDL", "UIDL", Budget::MAILDROP)?;
         }
         if with_ids && !together {
             ids = Some(self.entries("UIDL", id).await?);
         }
-        self.send("LIST", "LIST")?;
+        self.send("LIST", "LIST", Budget::MAILDROP)?;
         if with_ids && together {
             ids = Some(self.entries("UIDL", id).await?);
         }
@@ -76,7 +94,7 @@ impl Session {
 
     /// Whether STAT says that there is no message.
     async fn is_empty(&mut self) -> Result<bool, RemoteError> {
-        self.start("STAT", "STAT")?;
+        self.start("STAT", "STAT", Budget::SHORT)?;
         let answer = self.status("STAT").await?;
         match answer {
             Answer::Ok(words) => {
@@ -88,7 +106,7 @@ impl Session {
         }
     }
 
-    async fn entries<T: PartialEq>(
+    async fn entries<T: PartialEq + Weight>(
         &mut self,
         doing: &str,
         read: fn(&[u8]) -> Option<T>,
@@ -97,15 +115,18 @@ impl Session {
             return Ok(Err(refusal));
         }
         let mut entries = Vec::new();
-        self.lines(doing, LISTING, &mut |line| {
-            if entries.len() <= MOST {
-                entries.extend(entry(line, read));
+        let mut weight = 0;
+        self.lines(doing, &mut |line| {
+            let Some(entry) = entry(line, read) else { return Ok(()) };
+            weight += entry.1.as_ref().map_or(0, T::weight);
+            entries.push(entry);
+            match (entries.len() > MOST, weight > WEIGHT) {
+                (true, _) => Err(Broken::Limit("a listing of so many messages", MOST as u64)),
+                (_, true) => Err(Broken::Limit("the ids of all messages", WEIGHT as u64)),
+                _ => Ok(()),
             }
         })
         .await?;
-        if entries.len() > MOST {
-            return Err(self.broken(doing, Broken::Limit("a listing", MOST as u64)));
-        }
         entries.sort_by_key(|(number, _)| *number);
         // Of a number that is listed twice nothing is known but that it is there.
         entries.dedup_by(|later, first| {

@@ -175,11 +175,13 @@ impl Session {
     ) -> Result<(), RemoteError> {
         self.wire.begin_body();
         loop {
-            let done = match self.wire.piece().await {
-                Ok(Some(piece)) => each(piece).map(|()| false),
-                Ok(None) => Ok(true),
-                Err(broken) => Err(broken),
+            // How long a text may be is for its taker to say.
+            let (done, length) = match self.wire.piece().await {
+                Ok(Some(piece)) => (each(piece).map(|()| false), piece.len() as u64),
+                Ok(None) => (Ok(true), 0),
+                Err(broken) => (Err(broken), 0),
             };
+            self.wire.allowance().grant(length);
             match done {
                 Ok(false) => {}
                 Ok(true) => {
@@ -203,7 +205,7 @@ impl Session {
         sink: &mut dyn FnMut(u32, Header<'_>),
     ) -> Result<(), RemoteError> {
         const DOING: &str = "TOP";
-        let mut ahead = Ahead::short(numbers);
+        let mut ahead = Ahead::headers(numbers);
         let mut held = Vec::new();
         let command = |number: u32| format!("{DOING} {number} {lines}");
         while let Some(number) = self.advance(&mut ahead, DOING, &command)? {

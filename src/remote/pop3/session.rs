@@ -1,6 +1,6 @@
 //! Commands and their answers, which come in the order of the commands.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use super::ahead::Ahead;
 use super::answer::{Answer, Refusal};
@@ -8,6 +8,7 @@ use super::capabilities::Capabilities;
 use super::wire::Wire;
 use crate::reconcile::types::printable;
 use crate::remote::broken::{Broken, broken_error};
+use crate::remote::budget::Budget;
 use crate::remote::{Counters, RemoteError};
 
 /// One signed-in connection.
@@ -22,13 +23,13 @@ pub struct Session {
     pub(crate) sizes: HashMap<u32, u64>,
     /// Messages that were asked for already.
     pub(crate) begun: Option<Ahead>,
-    /// Commands whose answers were not wholly read yet.
-    awaited: usize,
+    /// Budgets of the commands whose answers were not wholly read yet.
+    awaited: VecDeque<Budget>,
 }
 
 impl Session {
     pub(crate) fn new(wire: Wire, capabilities: Capabilities) -> Self {
-        Self { wire, capabilities, sizes: HashMap::new(), begun: None, awaited: 0 }
+        Self { wire, capabilities, sizes: HashMap::new(), begun: None, awaited: VecDeque::new() }
     }
 
     /// What the server says it can do.
@@ -62,9 +63,14 @@ impl Session {
 
     // --- the conversation ---
 
-    /// Queues a command. It goes out with the next wait.
-    pub(crate) fn send(&mut self, doing: &str, command: &str) -> Result<(), RemoteError> {
-        self.send_masked(doing, command, command)
+    /// Queues a command, whose answer may cost so much. It goes out with the next wait.
+    pub(crate) fn send(
+        &mut self,
+        doing: &str,
+        command: &str,
+        budget: Budget,
+    ) -> Result<(), RemoteError> {
+        self.send_masked(doing, command, command, budget)
     }
 
     /// Queues a command of which only `shown` may be seen.
@@ -73,6 +79,7 @@ impl Session {
         doing: &str,
         command: &str,
         shown: &str,
+        budget: Budget,
     ) -> Result<(), RemoteError> {
         if self.wire.is_finished() {
             return Err(RemoteError::Closed { doing: doing.to_owned() });
@@ -82,16 +89,25 @@ impl Session {
         }
         self.wire.queue(command);
         self.wire.counters.commands += 1;
-        self.awaited += 1;
+        match self.awaited.is_empty() {
+            true => self.wire.allowance().begin(budget),
+            false => self.wire.allowance().add(budget),
+        }
+        self.awaited.push_back(budget);
         Ok(())
     }
 
     /// Starts a command by itself: nothing may be under way.
-    pub(crate) fn start(&mut self, doing: &str, command: &str) -> Result<(), RemoteError> {
-        if self.awaited > 0 && !self.wire.is_finished() {
+    pub(crate) fn start(
+        &mut self,
+        doing: &str,
+        command: &str,
+        budget: Budget,
+    ) -> Result<(), RemoteError> {
+        if !self.awaited.is_empty() && !self.wire.is_finished() {
             return Err(self.lost(doing, "the command before was abandoned"));
         }
-        self.send(doing, command)
+        self.send(doing, command, budget)
     }
 
     /// Reads a status line. When all that follows it was read, too, it has to be
@@ -113,7 +129,9 @@ impl Session {
 
     /// The oldest command under way is through.
     pub(crate) fn settled(&mut self) {
-        self.awaited = self.awaited.saturating_sub(1);
+        self.awaited.pop_front();
+        let left = self.awaited.iter().fold(Budget::NONE, |sum, budget| sum.and(*budget));
+        self.wire.allowance().begin(left);
     }
 
     /// Reads the `+OK` before a body or a listing, or the refusal.
@@ -142,19 +160,18 @@ impl Session {
         &mut self,
         doing: &str,
         command: &str,
+        budget: Budget,
     ) -> Result<Result<(), Refusal>, RemoteError> {
-        self.start(doing, command)?;
+        self.start(doing, command, budget)?;
         self.answer(doing).await
     }
 
-    /// Reads the lines of a listing up to its end, `limit` bytes at most.
+    /// Reads the lines of a listing up to its end.
     pub(crate) async fn lines(
         &mut self,
         doing: &str,
-        limit: u64,
-        each: &mut dyn FnMut(&[u8]),
+        each: &mut dyn FnMut(&[u8]) -> Result<(), Broken>,
     ) -> Result<(), RemoteError> {
-        let mut taken = 0;
         loop {
             if let Err(broken) = self.wire.line().await {
                 return Err(self.broken(doing, broken));
@@ -164,11 +181,9 @@ impl Session {
                 self.settled();
                 return Ok(());
             }
-            taken += line.len() as u64 + 2;
-            if taken > limit {
-                return Err(self.broken(doing, Broken::Limit("a listing", limit)));
+            if let Err(broken) = each(line.strip_prefix(b".").unwrap_or(line)) {
+                return Err(self.broken(doing, broken));
             }
-            each(line.strip_prefix(b".").unwrap_or(line));
         }
     }
 
@@ -189,15 +204,17 @@ impl Session {
     /// Asks what the server can do (RFC 2449 §5). What was known before stands if it refuses.
     pub(crate) async fn ask_capabilities(&mut self) -> Result<(), RemoteError> {
         const DOING: &str = "CAPA";
-        /// More than this nobody can do.
-        const LIMIT: u64 = 1 << 20;
-        self.start(DOING, DOING)?;
+        self.start(DOING, DOING, Budget::SHORT)?;
         if self.opening(DOING).await?.is_err() {
             return Ok(());
         }
         let mut known = std::mem::take(&mut self.capabilities);
         known.clear();
-        self.lines(DOING, LIMIT, &mut |line| known.add(line)).await?;
+        let each = &mut |line: &[u8]| {
+            known.add(line);
+            Ok(())
+        };
+        self.lines(DOING, each).await?;
         self.capabilities = known;
         Ok(())
     }
@@ -207,6 +224,6 @@ impl Session {
     /// # Errors
     /// A refusal, or what ends the session.
     pub async fn noop(&mut self) -> Result<(), RemoteError> {
-        self.run("NOOP", "NOOP").await?.map_err(|refusal| refusal.of("NOOP"))
+        self.run("NOOP", "NOOP", Budget::SHORT).await?.map_err(|refusal| refusal.of("NOOP"))
     }
 }

@@ -9,7 +9,9 @@ use super::answer::{Answer, Refusal};
 use super::connect::Auth;
 use super::sasl::{self, Scram};
 use super::session::Session;
-use crate::remote::{Code, Endpoint, RemoteError, Tls};
+use crate::reconcile::types::printable;
+use crate::remote::budget::Budget;
+use crate::remote::{Code, Endpoint, NO_WAY, RemoteError, Tls};
 
 const DOING: &str = "the sign-in";
 /// The longest line of AUTH that carries its first response, CRLF included (RFC 5034 §4).
@@ -64,7 +66,7 @@ pub(crate) async fn sign_in(
     let said = vec![endpoint.secret.clone()];
     let mut attempt = Attempt { session, endpoint, timestamp, said };
     let ways = attempt.ways(auth);
-    let mut words = "it offers no way to sign in with this secret".to_owned();
+    let mut words = NO_WAY.to_owned();
     for way in ways {
         let refusal = match attempt.by(way).await? {
             Outcome::In => {
@@ -89,6 +91,7 @@ pub(crate) fn refused(
     said: &[Zeroizing<String>],
 ) -> RemoteError {
     let words = masked(&refusal.words, said);
+    tracing::debug!("the server says of the sign-in: {}", printable(&words));
     // An unknown code could repeat what we said as well.
     let code = refusal.code.filter(|code| !matches!(code, Code::Other(_)));
     // Servers older than the codes have RFC 1939 §7's own example.
@@ -102,7 +105,10 @@ pub(crate) fn refused(
             RemoteError::Busy { code, words }
         }
         // Broken on the side of the server, for a person there (RFC 3206 §4).
-        Some(Code::Cannot) => RemoteError::No { doing: DOING.to_owned(), code, words },
+        Some(Code::Cannot) => {
+            let words = "-vv shows its words".to_owned();
+            RemoteError::No { doing: DOING.to_owned(), code, words }
+        }
         None if locked => RemoteError::Busy { code, words },
         _ => {
             tracing::debug!("{} refuses the sign-in", endpoint.host);
@@ -251,7 +257,7 @@ impl Attempt<'_> {
         let digest = sasl::apop(&timestamp, &self.endpoint.secret);
         let command = format!("APOP {} {digest}", self.endpoint.user);
         self.said.push(Zeroizing::new(digest));
-        self.session.send_masked(DOING, &command, "APOP ***")?;
+        self.session.send_masked(DOING, &command, "APOP ***", Budget::SHORT)?;
         Ok(match self.session.answer(DOING).await? {
             Ok(()) => Outcome::In,
             // Many greet with a timestamp and have no password to check a digest by.
@@ -264,17 +270,17 @@ impl Attempt<'_> {
         let Endpoint { user, secret, .. } = self.endpoint;
         let (user, pass) = (format!("USER {user}"), format!("PASS {}", secret.as_str()));
         let pass = Zeroizing::new(pass);
-        self.session.send_masked(DOING, &user, "USER ***")?;
+        self.session.send_masked(DOING, &user, "USER ***", Budget::SHORT)?;
         let together = self.session.capabilities.pipelining();
         if together {
-            self.session.send_masked(DOING, &pass, "PASS ***")?;
+            self.session.send_masked(DOING, &pass, "PASS ***", Budget::SHORT)?;
         }
         let first = self.session.answer(DOING).await?;
         if let (Err(refusal), false) = (&first, together) {
             return Ok(Outcome::Refused(refusal.clone()));
         }
         if !together {
-            self.session.send_masked(DOING, &pass, "PASS ***")?;
+            self.session.send_masked(DOING, &pass, "PASS ***", Budget::SHORT)?;
         }
         let second = self.session.answer(DOING).await?;
         Ok(match first.and(second) {
@@ -288,11 +294,12 @@ impl Attempt<'_> {
         let bare = format!("AUTH {mechanism}");
         let fits = |first: &&str| bare.len() + 1 + first.len() + 2 <= AUTH_LINE;
         let Some(first) = first.filter(fits) else {
-            self.session.send(DOING, &bare)?;
+            self.session.send(DOING, &bare, Budget::SHORT)?;
             return Ok(false);
         };
         let command = Zeroizing::new(format!("{bare} {first}"));
-        self.session.send_masked(DOING, &command, &format!("{bare} ***"))?;
+        let shown = format!("{bare} ***");
+        self.session.send_masked(DOING, &command, &shown, Budget::SHORT)?;
         Ok(true)
     }
 

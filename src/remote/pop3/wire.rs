@@ -9,7 +9,6 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use zeroize::Zeroize as _;
@@ -17,13 +16,11 @@ use zeroize::Zeroize as _;
 use super::unstuff::Unstuffer;
 use crate::reconcile::types::printable;
 use crate::remote::broken::Broken;
-use crate::remote::deadline::Deadline;
+use crate::remote::budget::Allowance;
 use crate::remote::{BoxStream, Counters};
 
 /// How much of a line is kept; what is beyond is read and dropped.
 pub(crate) const LINE_KEPT: usize = 8 << 10;
-/// The longest line that is read to its end.
-const LINE_LIMIT: u64 = 32 << 20;
 /// The read buffer.
 const BUFFER: usize = 64 << 10;
 
@@ -44,7 +41,7 @@ pub(crate) struct Wire {
     piece: Vec<u8>,
     out: Vec<u8>,
     written: usize,
-    waiting: Deadline,
+    allowance: Allowance,
     finished: bool,
     /// Whether lines may appear in a trace: not while a secret could be echoed.
     pub(crate) traced: bool,
@@ -59,7 +56,7 @@ impl fmt::Debug for Wire {
 }
 
 impl Wire {
-    pub(crate) fn new(io: BoxStream, timeout: Duration) -> Self {
+    pub(crate) fn new(io: BoxStream, allowance: Allowance) -> Self {
         Self {
             io,
             buf: vec![0; BUFFER].into_boxed_slice(),
@@ -71,7 +68,7 @@ impl Wire {
             piece: Vec::new(),
             out: Vec::new(),
             written: 0,
-            waiting: Deadline::new(timeout),
+            allowance,
             finished: false,
             traced: true,
             counters: Counters::default(),
@@ -80,8 +77,13 @@ impl Wire {
 
     /// The bare stream, if the server has said nothing beyond the line in hand: bytes behind
     /// the answer to STLS were slipped in by somebody (RFC 2595 §4).
-    pub(crate) fn into_io(self) -> Option<BoxStream> {
-        (self.start == self.filled).then_some(self.io)
+    pub(crate) fn into_io(self) -> Option<(BoxStream, Allowance)> {
+        (self.start == self.filled).then_some((self.io, self.allowance))
+    }
+
+    /// What the server may still send, and how long it may take.
+    pub(crate) fn allowance(&mut self) -> &mut Allowance {
+        &mut self.allowance
     }
 
     /// Lets nothing more through: a command was left half written, or an answer half read.
@@ -98,7 +100,7 @@ impl Wire {
 
     /// Queues a line, given without its end. It goes out with the next wait.
     pub(crate) fn queue(&mut self, line: &str) {
-        self.waiting.met();
+        self.allowance.met();
         self.out.extend_from_slice(line.as_bytes());
         self.out.extend_from_slice(b"\r\n");
     }
@@ -120,7 +122,7 @@ impl Wire {
     /// Reads one line, ended by CRLF or a bare LF.
     pub(crate) async fn line(&mut self) -> Result<(), Broken> {
         self.line.clear();
-        let mut length = 0;
+        let mut length = 0_usize;
         poll_fn(|cx| self.poll_line(cx, &mut length)).await?;
         self.trace();
         Ok(())
@@ -137,7 +139,7 @@ impl Wire {
         Ok((!self.piece.is_empty()).then_some(&self.piece))
     }
 
-    fn poll_line(&mut self, cx: &mut Context<'_>, length: &mut u64) -> Poll<Result<(), Broken>> {
+    fn poll_line(&mut self, cx: &mut Context<'_>, length: &mut usize) -> Poll<Result<(), Broken>> {
         loop {
             let ahead = &self.buf[self.start..self.filled];
             let end = memchr::memchr(b'\n', ahead);
@@ -145,20 +147,19 @@ impl Wire {
             // One more than is kept: it may be the CR of a line that just fits.
             let room = (LINE_KEPT + 1).saturating_sub(self.line.len());
             self.line.extend_from_slice(&part[..part.len().min(room)]);
-            *length += part.len() as u64;
+            *length += part.len();
             self.start += part.len() + usize::from(end.is_some());
             if end.is_some() {
-                self.waiting.met();
-                self.bare = *length > LINE_KEPT as u64 + 1 || self.line.last() != Some(&b'\r');
+                self.allowance.fits(*length, 0)?;
+                self.allowance.reading.met();
+                self.bare = *length > LINE_KEPT + 1 || self.line.last() != Some(&b'\r');
                 if !self.bare {
                     self.line.pop();
                 }
                 self.line.truncate(LINE_KEPT);
                 return Poll::Ready(Ok(()));
             }
-            if *length > LINE_LIMIT {
-                return Poll::Ready(Err(Broken::Limit("a line", LINE_LIMIT)));
-            }
+            self.allowance.fits(*length, 0)?;
             ready!(self.poll_fill(cx))?;
         }
     }
@@ -171,7 +172,7 @@ impl Wire {
             let taken = unstuffer.feed(ahead, &mut self.piece);
             self.start += taken;
             if unstuffer.is_ended() {
-                self.waiting.met();
+                self.allowance.reading.met();
                 self.unstuffer = None;
             } else if self.piece.is_empty() {
                 ready!(self.poll_fill(cx))?;
@@ -201,7 +202,7 @@ impl Wire {
         self.poll_write_out(cx);
         match self.poll_receive(cx) {
             Poll::Ready(received) => Poll::Ready(received),
-            Poll::Pending => match self.waiting.poll(cx) {
+            Poll::Pending => match self.allowance.reading.poll(cx) {
                 Poll::Ready(after) => Poll::Ready(Err(Broken::TimedOut(after))),
                 Poll::Pending => Poll::Pending,
             },
@@ -215,7 +216,7 @@ impl Wire {
                 Poll::Ready(Ok(count)) if count > 0 => {
                     self.written += count;
                     self.counters.sent += count as u64;
-                    self.waiting.moved(count);
+                    self.allowance.reading.moved(count);
                 }
                 Poll::Ready(_) => break,
                 Poll::Pending => return,
@@ -243,7 +244,6 @@ impl Wire {
         }
         self.filled += received;
         self.counters.received += received as u64;
-        self.waiting.moved(received);
-        Poll::Ready(Ok(()))
+        Poll::Ready(self.allowance.take(received))
     }
 }

@@ -143,7 +143,11 @@ fn journal(rng: &mut Rng) -> Journal {
             Journal::Pushed { uid_validity: rng.u32(..), uid_next: rng.u32(..), twins: rng.u32(..) }
         }
         4 => Journal::Moved,
-        5 => Journal::Moving { from: RowId(rng.i64(..)), keywords: keywords(rng) },
+        5 => Journal::Moving {
+            from: RowId(rng.i64(..)),
+            leaves: rng.bool(),
+            keywords: keywords(rng),
+        },
         6 => Journal::Replaced { by: RowId(rng.i64(..)) },
         _ => Journal::Trashing {
             to: MailboxName::new(&text(rng)),

@@ -5,6 +5,7 @@ mod days;
 mod kills;
 mod maildrop;
 mod names;
+mod poison;
 mod sign_in;
 mod tools;
 

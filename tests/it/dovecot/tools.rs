@@ -11,17 +11,8 @@ use kit::dovecot::{Options, PASSWORD};
 use kit::imap::name::encode;
 
 use super::Account;
+use crate::names::foreign::MAILBOXES;
 
-const MAILBOXES: [&str; 8] = [
-    "INBOX",
-    "Entwürfe",
-    "Gesendete Objekte/Übrig",
-    "日本語",
-    "Tom & Jerry",
-    "a&b",
-    "100%",
-    "v1.2",
-];
 /// Messages in each of them.
 const EACH: usize = 12;
 

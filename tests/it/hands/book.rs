@@ -33,6 +33,11 @@ pub(super) struct Book {
     /// A mailbox was numbered anew, or deleted and made anew, which cannot be told apart: what
     /// was in it may stay.
     remade: bool,
+    /// The store was lost, and with it everything that was known of the messages.
+    forgotten: bool,
+    /// A mailbox that was made anew with a text that has the Message-ID, the size and the time of
+    /// another one: the mailbox, the former text and the new one.
+    alike: Option<(String, String, String)>,
     /// New texts of messages that were edited, and their old ones.
     edited: BTreeMap<u32, u32>,
 }
@@ -130,6 +135,31 @@ impl Book {
         self.remade = true;
     }
 
+    /// The store was lost.
+    pub(super) fn forgot(&mut self) {
+        self.forgotten = true;
+    }
+
+    /// A mailbox holds a text with the Message-ID, the size and the time of another one.
+    pub(super) fn made_alike(&mut self, mailbox: &str, former: &[u8], text: &[u8]) {
+        let (former, text) = (kit::compare::content(former), kit::compare::content(text));
+        self.alike = Some((mailbox.to_owned(), former, text));
+    }
+
+    /// The files where a person would say that the server's text may be taken for the file's.
+    /// After a lost store nothing is known of either, and all that the server says of its text is
+    /// true of the file: the body is not fetched then, as ARCHITECTURE says. The text stays on the
+    /// server, and so does the file.
+    pub(super) fn taken_for_one(&self, here: &Mail) -> Option<Mail> {
+        let (mailbox, former, text) = self.alike.as_ref().filter(|_| self.forgotten)?;
+        let mut here = here.clone();
+        for (content, _) in here.get_mut(mailbox)?.iter_mut().filter(|(c, _)| c == former) {
+            content.clone_from(text);
+        }
+        here.get_mut(mailbox)?.sort();
+        Some(here)
+    }
+
     /// Somebody touched a message, in a way that no census shows.
     pub(super) fn touched(&mut self, text: &[u8]) {
         if let Some(token) = self.tokens.get(&kit::compare::content(text)) {
@@ -184,7 +214,14 @@ impl Book {
             // A new text has the flags of the old one as they were on either side.
             "FlagLost:" | "FlagMade:" => self.edited.contains_key(&token),
             "Astray:" => {
-                deeds.contains(&Deed::Removed) && self.trash.as_deref() == words.get(3).copied()
+                let place = words.get(3).copied().unwrap_or_default();
+                let filed = |old: &u32| {
+                    let deeds = self.deeds.get(old).unwrap_or(&none);
+                    deeds.contains(&Deed::Moved(place.to_owned()))
+                };
+                // A message that one person edited and another moved: the new text goes along.
+                self.edited.get(&token).is_some_and(filed)
+                    || deeds.contains(&Deed::Removed) && self.trash.as_deref() == Some(place)
             }
             // The old text was removed by another person.
             "Discarded:" => self

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use kit::imap::{Fault, Profile, When};
 use kit::world::{ROOT, World};
 
-use super::{agreed, agreed_on, here, rungs, sent, settle, sync, there, uid};
+use super::{agreed, agreed_on, cut_off, here, rungs, sent, settle, sync, there, uid};
 use crate::scenarios::{files, rename, with_text, write};
 
 const NEW: &str = "Message-ID: <new>\nSubject: new\n\nfreshly written\n";
@@ -26,7 +26,7 @@ fn hazard_17_an_append_whose_answer_was_lost_is_found_whatever_the_server_made_o
             world.server.inject(fault.clone(), When::verb("APPEND"));
             world.server.inject(Fault::LoseTagged, When::verb("APPEND").nth(1));
             world.wait();
-            world.sync().1.unwrap_err();
+            cut_off(&world);
             assert_eq!(there(&world, "INBOX", "freshly"), 1);
             for _ in 0..3 {
                 sync(&world);
@@ -47,7 +47,7 @@ fn hazard_18_an_append_that_lands_late_is_no_second_message() {
         write(&world, "INBOX/cur/new:2,S", NEW);
         world.server.inject(Fault::LateAppend(None), When::verb("APPEND").nth(1));
         world.wait();
-        world.sync().1.unwrap_err();
+        cut_off(&world);
         assert_eq!(there(&world, "INBOX", "freshly"), 0, "it is still on its way");
         sync(&world);
         assert_eq!(sent(&world, "APPEND").len(), 2, "a later run did not find it");

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use kit::world::{ROOT, World};
 use mailtide::account::AccountError;
 
-use super::{agreed, agreed_on, filled, here, make_mailbox, rungs, settle, sync, there};
-use crate::scenarios::{files, rename, with_text, write};
+use super::{agreed, agreed_on, filled, here, make_mailbox, rungs, settle, sync, there, uid};
+use crate::scenarios::{files, rename, stem, with_text, write};
 
 fn mv(world: &World, from: &str, to: &str) {
     world.fs.move_file(format!("{ROOT}/{from}"), format!("{ROOT}/{to}"));
@@ -349,4 +349,28 @@ fn hazard_64_a_root_that_was_removed_is_filled_anew() {
     rm_r(&world, "");
     settle(&world);
     once(&world, &ALL);
+}
+
+/// Runs once while the directory of a mailbox cannot be read.
+fn sync_without(world: &World, mailbox: &str) {
+    let dir = world.dir_of(mailbox);
+    world.fs.deny(&dir);
+    sync(world);
+    world.fs.allow(&dir);
+}
+
+#[test]
+fn hazard_87_what_was_moved_there_to_an_unreadable_mailbox_keeps_its_file() {
+    for profile in rungs() {
+        let world = agreed_on(&profile);
+        let file = with_text(&world, "INBOX", "text 0");
+        rename(&world, &file, &format!("INBOX/cur/{}:2,FS", stem(&file)));
+        world.server.mv("INBOX", uid(&world, "INBOX", "text 0"), "Work");
+        sync_without(&world, "Work");
+        assert_eq!(here(&world, "INBOX", "text 0"), 1, "its file stays until Work is read");
+        let mail = settle(&world);
+        once(&world, &ALL);
+        let work = &mail["Work"];
+        assert!(work.iter().any(|(_, flags)| flags == &["\\flagged", "\\seen"]), "{work:?}");
+    }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use kit::imap::{Fault, Profile, When};
 use kit::world::{ROOT, World};
 
-use super::{agreed_on, flags, here, rungs, sent, settle, sync, there, uid};
+use super::{agreed_on, cut_off, flags, here, rungs, sent, settle, sync, there, uid};
 use crate::scenarios::{rename, stem, with_text, write};
 
 const NEW: &str = "Message-ID: <new>\nSubject: new\n\nfreshly written\n";
@@ -172,7 +172,7 @@ fn hazard_55_an_upload_whose_answer_was_lost_keeps_its_claim_when_the_file_goes(
             write(&world, "INBOX/cur/new:2,S", NEW);
             world.server.inject(Fault::LoseTagged, When::verb("APPEND").nth(1));
             world.wait();
-            world.sync().1.unwrap_err();
+            cut_off(&world);
             assert_eq!(there(&world, "INBOX", "freshly"), 1);
             let file = with_text(&world, "INBOX", "freshly");
             match reader {
@@ -204,7 +204,7 @@ fn hazard_55_an_upload_whose_answer_was_lost_and_that_another_client_moved_is_fo
         write(&world, "INBOX/cur/new:2,S", NEW);
         world.server.inject(Fault::LoseTagged, When::verb("APPEND").nth(1));
         world.wait();
-        world.sync().1.unwrap_err();
+        cut_off(&world);
         world.server.mv("INBOX", uid(&world, "INBOX", "freshly"), "Work");
         settle(&world);
         assert_eq!(counts(&world, "freshly"), [(0, 0), (1, 1), (0, 0)], "{:?}", profile.modseq);
@@ -223,7 +223,7 @@ fn hazard_55_a_move_whose_answer_was_lost_keeps_its_claim_when_the_file_goes_on(
             world.server.inject(Fault::LoseTagged, When::verb("MOVE").nth(1));
             world.server.inject(Fault::LoseTagged, When::verb("COPY").nth(1));
             world.wait();
-            world.sync().1.unwrap_err();
+            cut_off(&world);
             assert_eq!(there(&world, "Work", "text 1"), 1);
             let file = with_text(&world, "Work", "text 1");
             match to {
@@ -258,7 +258,7 @@ fn hazard_14_a_mark_that_a_crash_left_behind_is_ours_and_is_taken_back() {
         world.fs.delete_file(&file);
         world.server.inject(Fault::LoseTagged, When::verb("STORE").nth(1));
         world.wait();
-        world.sync().1.unwrap_err();
+        cut_off(&world);
         assert_eq!(flags(&world, "Trash", "freshly written"), ["\\Deleted", "\\Seen"]);
         // The reader takes the removal back.
         world.fs.write_file(&file, &bytes);
@@ -269,6 +269,27 @@ fn hazard_14_a_mark_that_a_crash_left_behind_is_ours_and_is_taken_back() {
         world.fs.delete_file(with_text(&world, "Trash", "freshly written"));
         settle(&world);
         assert_eq!(counts(&world, "freshly written"), [(0, 0); 3]);
+    }
+}
+
+#[test]
+fn hazard_14_a_mark_that_cannot_be_taken_back_now_is_taken_back_later() {
+    for profile in profiles() {
+        let world = agreed_on(&profile);
+        world.server.append("Trash", WIRE.as_bytes(), &["\\Seen"], Some(5));
+        settle(&world);
+        let file = with_text(&world, "Trash", "freshly written");
+        let bytes = world.fs.read_file(&file).unwrap();
+        world.fs.delete_file(&file);
+        world.server.inject(Fault::LoseTagged, When::verb("STORE").nth(1));
+        world.wait();
+        cut_off(&world);
+        world.fs.write_file(&file, &bytes);
+        world.server.inject(Fault::No("not now".into()), When::verb("STORE").nth(1));
+        drop(world.sync());
+        assert_eq!(flags(&world, "Trash", "freshly written"), ["\\Deleted", "\\Seen"]);
+        settle(&world);
+        assert_eq!(flags(&world, "Trash", "freshly written"), ["\\Seen"]);
     }
 }
 

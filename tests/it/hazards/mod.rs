@@ -13,12 +13,15 @@ mod lists;
 mod loss;
 mod mailboxes;
 mod pull;
+mod renumbered;
+mod replayed;
+mod slow;
 mod unique_names;
 mod wire;
 
 use std::path::Path;
 
-use kit::imap::{Logged, Profile};
+use kit::imap::{Fault, Logged, Profile, When};
 use kit::world::{ROOT, World};
 use mailtide::account::Report;
 
@@ -47,6 +50,12 @@ fn sync(world: &World) -> Report {
     let (report, result) = world.sync();
     result.expect("a run");
     report
+}
+
+/// A run that loses its connection, and cannot open another one.
+fn cut_off(world: &World) {
+    world.server.inject(Fault::CutBefore, When::connect().nth(2));
+    world.sync().1.unwrap_err();
 }
 
 /// Runs until nothing is left to do; both sides are the same then.

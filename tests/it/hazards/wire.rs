@@ -302,3 +302,22 @@ fn hazard_67_a_file_that_was_cut_off_is_named_by_its_path() {
         }
     }
 }
+
+#[test]
+fn hazard_108_vanished_that_nobody_enabled_or_against_exists_is_no_deletion() {
+    for profile in rungs() {
+        for claim in ["* VANISHED 1:4294967295\r\n", "* VANISHED 1:2\r\n"] {
+            let (world, _) = with_news(&profile, &text(2));
+            let before = files(&world, "INBOX").len();
+            for verb in ["SELECT", "NOOP", "UID FETCH"] {
+                world.server.inject(Fault::Inject(claim.into()), When::verb(verb));
+            }
+            for _ in 0..3 {
+                world.wait();
+                let (_, result) = world.sync();
+                let now = files(&world, "INBOX").len();
+                assert!(now >= before, "{now} of {before} files, {claim:?}, {result:?}");
+            }
+        }
+    }
+}

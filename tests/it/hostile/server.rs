@@ -247,7 +247,7 @@ fn the_connection_may_end_at_any_octet() {
         let received = (0..=up).step_by(stride()).map(Fault::CutAfterReceived);
         for fault in sent.chain(received) {
             let world = world(&profile);
-            let struck = world.server.inject(fault.clone(), When::connect());
+            let struck = world.server.inject(fault.clone(), When::connect().nth(1));
             let (_, result) = world.sync();
             assert_eq!(struck.hits(), 1);
             world.server.heal();

@@ -12,6 +12,7 @@ use mailtide::daemon::cause::{Cause, Causes};
 use mailtide::daemon::state::{Board, State, View};
 use mailtide::daemon::task::{Task, Wanted};
 use mailtide::daemon::volume::Volume;
+use mailtide::daemon::worker::Place;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
@@ -76,7 +77,7 @@ fn keep(profile: Profile, scene: impl AsyncFnOnce(&Kept)) {
         };
         board.update("me", |_| {});
         let kept = Kept { server, world, board, causes, wanted };
-        let serving = tokio::task::spawn_local(async move { task.serve().await });
+        let serving = tokio::task::spawn_local(async move { task.serve(Place::Here).await });
         scene(&kept).await;
         kept.wanted.send_replace(Wanted::Stopped);
         serving.await.unwrap();

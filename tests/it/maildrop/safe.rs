@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use kit::imap::Profile as Imap;
 use kit::pop3::{Fault, Profile, Server, When};
 use kit::world::{ROOT, World};
+use mailtide::account::AccountError;
 use mailtide::config::Keep;
 
 use super::{
@@ -476,4 +477,46 @@ fn adopt_on_a_new_disk() {
 fn brings_some(world: &World) {
     let _ = world.sync();
     world.wait();
+}
+
+/// The first pull found nothing, and the disk is not mounted when the first message comes.
+#[test]
+fn hazard_86_a_maildir_is_marked_before_its_first_message() {
+    let (drop, mut world) = drop_of(Profile::default(), 0, Keep::UntilPulled);
+    let owner = World::new(Imap::qresync());
+    owner.sync().1.unwrap();
+    let guest_drop = server(0);
+    let mut guest = World::guest_of(&owner, &guest_drop, Keep::UntilPulled, "INBOX");
+    for (drop, world) in [(&drop, &mut world), (&guest_drop, &mut guest)] {
+        brings(world, 0);
+        drop.deliver(message(1).as_bytes());
+        let mounted = world.fs.clone();
+        world.fs = unmounted(mounted.clock());
+        world.fs.mkdir_all(ROOT);
+        let (_, result) = world.sync();
+        assert!(matches!(result, Err(AccountError::Gone { .. })), "{result:?}");
+        assert_eq!(drop.messages().len(), 1, "deleted for a copy that the mount will hide");
+        world.fs = mounted;
+        assert_eq!(pull(world).pulled, 1);
+        assert_eq!(inbox(world), of(messages([1])));
+    }
+}
+
+/// A store that is lost after its first pull was cut off leaves no body in tmp for ever.
+#[test]
+fn hazard_86_a_body_of_a_store_that_was_lost_is_cleared_away() {
+    let points = drop_of(Profile::default(), 1, Keep::Forever).1.run_until(0).1;
+    for point in 1..=points {
+        let (_, world) = drop_of(Profile::default(), 1, Keep::Forever);
+        let _ = world.run_until(point);
+        world.fs.restart();
+        world.wait();
+        world.lose_store();
+        pull(&world);
+        let tree = world.fs.tree();
+        let left: Vec<_> =
+            tree.keys().filter(|p| p.parent().is_some_and(|dir| dir.ends_with("tmp"))).collect();
+        assert!(left.is_empty(), "point {point}: {left:?}");
+        assert_eq!(inbox(&world), of(messages([1])), "point {point}");
+    }
 }

@@ -9,7 +9,7 @@ use mailtide::local::Layout;
 use super::{empty, exists, mail, sync, there};
 
 /// Mailboxes of the server, with something in each.
-const MAILBOXES: [&str; 8] = [
+pub(crate) const MAILBOXES: [&str; 8] = [
     "INBOX",
     "Entwürfe",
     "Gesendete Objekte/Übrig",

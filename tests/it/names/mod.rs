@@ -3,7 +3,7 @@
 
 mod crash;
 mod folding;
-mod foreign;
+pub(crate) mod foreign;
 mod layout;
 mod renames;
 mod table;

@@ -6,7 +6,7 @@ use kit::table::act::Act;
 use kit::table::model::{Fate, Mail, Model, Side};
 use kit::table::notation::{flags, parse};
 use mailtide::reconcile::guard::Direction;
-use mailtide::reconcile::types::{MailboxName, RowId};
+use mailtide::reconcile::types::MailboxName;
 use mailtide::reconcile::{GuardLimits, HoldReason, OnLocalDelete, Plan, Step};
 
 /// `agreed` messages in a mailbox, the first `gone` of which are gone from one side. Bodies
@@ -104,8 +104,7 @@ fn a_hold_names_exactly_its_rows_and_an_approval_lets_those_pass() {
     waiting.settle().unwrap();
     assert_eq!(waiting.server[&MailboxName::new("INBOX")].mail.len(), 100);
     assert_eq!(waiting.server[&MailboxName::new("Work")].mail.len(), 1);
-    let approved: Vec<RowId> = planned(&waiting).holds[0].rows.clone();
-    waiting.store.approved.extend(approved);
+    waiting.approve();
     waiting.restart(Fate::default()).unwrap();
     waiting.settle().unwrap();
     assert_eq!(waiting.server[&MailboxName::new("INBOX")].mail.len(), 40);

@@ -8,7 +8,7 @@ use kit::table::generate::{Message, messages, try_seed, world};
 use kit::table::model::Ladder;
 
 /// Runs `0..count` on two threads; stops at the first failure and gives it.
-fn each(count: usize, one: impl Fn(usize) -> Result<(), String> + Sync) {
+pub(super) fn each(count: usize, one: impl Fn(usize) -> Result<(), String> + Sync) {
     let next = AtomicUsize::new(0);
     let work = || {
         loop {
@@ -34,7 +34,7 @@ fn each(count: usize, one: impl Fn(usize) -> Result<(), String> + Sync) {
 }
 
 /// A number from the environment: one world or seed of a failure, alone.
-fn number(variable: &str) -> Option<u64> {
+pub(super) fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 

@@ -1,6 +1,7 @@
 //! The POP3 client against the simulated server: in memory, with time at a standstill.
 
 mod bodies;
+mod ceilings;
 mod faults;
 mod listing;
 mod sign_in;

@@ -24,7 +24,14 @@ fn with_small_disk(mirror: &Mirror, disk: &Path, size: &str, script: &str) -> Op
         command.env("MAILTIDE", env!("CARGO_BIN_EXE_mailtide"));
         command.output()
     };
-    let mount = "mount -t tmpfs -o size=$SIZE tmpfs $DISK";
+    let mount = "mount -t tmpfs -o size=$SIZE,mode=700 tmpfs $DISK";
+    if kit::dovecot::is_root() {
+        // Config and directory belong to whoever runs the program.
+        let config = mirror.root().with_file_name("config.toml");
+        for path in [config.parent().unwrap(), &config] {
+            std::os::unix::fs::chown(path, Some(0), None).unwrap();
+        }
+    }
     for how in ["-m", "-rm"] {
         if run(how, mount).is_ok_and(|output| output.status.success()) {
             return Some(run(how, &format!("{mount} && {script}")).unwrap());

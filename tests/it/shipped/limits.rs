@@ -61,9 +61,8 @@ fn dry_run(mirror: &Mirror) -> String {
     assert_eq!(changed(&disk, &tree(&mirror.root())), [""; 0]);
     assert_eq!(changed(&state, &tree(&mirror.state())), [""; 0]);
     assert_eq!(mirror.server.world(), server);
-    // A body is fetched only where a file waits that could be it.
     let counters = mirror.server.counters();
-    assert_eq!((counters.mutating, counters.bodies_sent.saturating_sub(1)), (0, 0));
+    assert_eq!((counters.mutating, counters.bodies_sent), (0, 0));
     said.text
 }
 
@@ -107,6 +106,9 @@ fn a_dry_first_run_makes_nothing() {
 fn one_mailbox_is_brought_into_step_and_no_other_is_touched() {
     let mirror = Mirror::in_step();
     work(&mirror);
+    // A file that came from another mailbox makes that one be looked at, too (hazard 77).
+    let moved = mirror.file("INBOX", "Work 2");
+    fs::rename(&moved, mirror.root().join("Work/cur").join(moved.file_name().unwrap())).unwrap();
     arrivals(&mirror);
     let (work_dir, server) = (tree(&mirror.root().join("Work")), mirror.server.world());
     mirror.run(&["sync", "me/INBOX"]).expect(0, &["pulled 1"]);

@@ -1,5 +1,6 @@
 //! The shipped binary as an ordinary user runs it, against the simulated server over TCP.
 
+mod besieged;
 mod daemon;
 mod ends;
 mod full;
@@ -10,6 +11,8 @@ mod maildrop;
 mod modes;
 mod planted;
 mod scale;
+mod socket;
+mod strict;
 mod told;
 mod verify;
 mod words;

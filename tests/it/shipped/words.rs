@@ -136,10 +136,10 @@ fn is_set_aside(mirror: &Mirror, words: &str) {
     let appends = || mirror.server.counters().verb("APPEND");
     mirror.sync().expect(0, &["set aside", words]);
     let tried = appends();
-    for _ in 0..2 {
+    for _ in 0..8 {
         mirror.sync().expect(0, &["set aside", words]);
     }
-    assert_eq!(appends(), tried, "not tried again while it is the same");
+    assert!(appends() - tried <= 10, "tried ever more rarely while it is the same");
     mirror.run(&["status"]).expect(0, &["set aside", words]);
 }
 
@@ -168,7 +168,6 @@ fn refused_and_edited(mirror: &Mirror) {
     assert_eq!(mirror.subjects("INBOX").len(), 3);
     assert!(file.exists());
     mirror.server.heal();
-    mirror.sync().expect(0, &["set aside"]);
     let edited = mirror.root().join("INBOX/tmp/edited");
     fs::write(&edited, String::from_utf8(mail("edited")).unwrap().replace('\r', "")).unwrap();
     fs::rename(&edited, &file).unwrap();

@@ -8,6 +8,12 @@ use super::number;
 use crate::reconcile::types::{Flags, Uid};
 use crate::remote::date;
 
+/// The longest object id (RFC 8474 §4).
+pub(crate) const OBJECT_ID: usize = 255;
+/// Keywords of one message, and their octets. More of them are flags that cannot be read.
+const KEYWORDS: usize = 256;
+const KEYWORD_OCTETS: usize = 8 << 10;
+
 /// What a FETCH response said of one message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FetchRow {
@@ -23,6 +29,17 @@ pub struct FetchRow {
     pub modseq: Option<u64>,
     /// EMAILID (RFC 8474), or X-GM-MSGID.
     pub object_id: Option<String>,
+}
+
+impl FetchRow {
+    /// What it takes of memory beyond its own size, in octets.
+    #[must_use]
+    pub fn octets(&self) -> usize {
+        let id = self.object_id.as_ref().map_or(0, String::len);
+        let keywords = self.flags.iter().flat_map(|flags| &flags.keywords);
+        // A node of a set beside the text.
+        id + keywords.map(|keyword| keyword.as_str().len() + 48).sum::<usize>()
+    }
 }
 
 /// The items of one response as they are gathered: the UID may come last.
@@ -117,7 +134,7 @@ impl Gathered {
 
 fn text(bytes: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(bytes).ok()?.trim();
-    (!text.is_empty()).then(|| text.to_owned())
+    (!text.is_empty() && text.len() <= OBJECT_ID).then(|| text.to_owned())
 }
 
 /// Which text an item is; RFC822 and RFC822.HEADER are their elder names (RFC 3501).
@@ -141,6 +158,7 @@ fn flags(cursor: &mut Cursor<'_>) -> Option<Option<Flags>> {
         return Some(None);
     }
     let mut flags = Some(Flags::default());
+    let mut octets = 0;
     loop {
         if cursor.eat(b')') {
             return Some(flags);
@@ -154,6 +172,11 @@ fn flags(cursor: &mut Cursor<'_>) -> Option<Option<Flags>> {
             }
             (b"", _) => return None,
             _ => {}
+        }
+        octets += flag.len();
+        let many = flags.as_ref().is_some_and(|flags| flags.keywords.len() >= KEYWORDS);
+        if octets > KEYWORD_OCTETS || many {
+            flags = None;
         }
         // What is no text can be neither shown nor sent: like \Recent, it is no state of ours.
         if let (Some(flags), Ok(flag)) = (&mut flags, std::str::from_utf8(flag))

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::cursor::{Cursor, Value, is};
+use super::fetch::OBJECT_ID;
 use super::number;
 use crate::reconcile::types::{Gate, SpecialUse};
 
@@ -86,7 +87,8 @@ pub(crate) fn mailbox_status(rest: &[u8]) -> Option<MailboxStatus<'_>> {
         }
         if is(item, "MAILBOXID") {
             let id = items.parenthesised()?;
-            status.object_id = std::str::from_utf8(id).ok().map(str::to_owned);
+            let id = std::str::from_utf8(id).ok().filter(|id| id.len() <= OBJECT_ID);
+            status.object_id = id.map(str::to_owned);
             continue;
         }
         let before = items;

@@ -8,7 +8,7 @@ pub(crate) mod fetch;
 pub(crate) mod list;
 pub(crate) mod status;
 
-use super::uid_set::UidSet;
+use super::uid_set::{Collector, UidSet};
 use cursor::{Cursor, is, trim};
 use status::{Condition, Status};
 
@@ -141,21 +141,27 @@ impl<'a> Response<'a> {
         let mut cursor = Cursor::new(rest);
         let earlier = cursor.parenthesised().is_some();
         // Blanks after commas were seen in the wild.
-        let set: Vec<u8> =
-            cursor.rest().iter().copied().filter(|b| !b.is_ascii_whitespace()).collect();
-        Self::Vanished { earlier, uids: UidSet::parse(&set) }
+        let set = cursor.rest().trim_ascii();
+        let uids = match set.iter().any(u8::is_ascii_whitespace) {
+            false => UidSet::parse(set),
+            true => {
+                let blank = |b: &u8| b.is_ascii_whitespace();
+                UidSet::parse(&set.iter().copied().filter(|b| !blank(b)).collect::<Vec<u8>>())
+            }
+        };
+        Self::Vanished { earlier, uids }
     }
 }
 
 /// The UIDs of a SEARCH line; none if anything in it is neither a UID nor `(MODSEQ n)`.
 pub(crate) fn search(line: &[u8]) -> Option<UidSet> {
     let line = line.split(|&b| b == b'(').next()?;
-    let mut ranges = Vec::new();
+    let mut found = Collector::default();
     for word in line.split(|&b| b == b' ').filter(|w| !w.is_empty()) {
         let uid = u32::try_from(number(word)?).ok().filter(|&uid| uid != 0)?;
-        ranges.push((uid, uid));
+        found.add(uid, uid);
     }
-    Some(UidSet::from_ranges(ranges))
+    Some(found.finish())
 }
 
 /// The ALL of an ESEARCH line (RFC 4731), empty where there is none; none if it makes no sense.

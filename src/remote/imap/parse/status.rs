@@ -1,6 +1,7 @@
 //! Status responses (RFC 9051 §7.1) and their codes: what happened, and the server's words.
 
 use super::cursor::{Cursor, is, trim};
+use super::fetch::OBJECT_ID;
 use super::number;
 use crate::reconcile::types::{FlagMask, Flags, KeywordMask, Uid};
 use crate::remote::imap::uid_set::{UidSet, parse_in_order};
@@ -93,6 +94,25 @@ pub enum Code {
     Other(String),
 }
 
+impl Code {
+    /// The name of a code that explains a refused sign-in. What a server made up has none.
+    #[must_use]
+    pub fn keyword(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Alert => "ALERT",
+            Self::AuthenticationFailed => "AUTHENTICATIONFAILED",
+            Self::Cannot => "CANNOT",
+            Self::InUse => "IN-USE",
+            Self::Limit => "LIMIT",
+            Self::LoginDelay(_) => "LOGIN-DELAY",
+            Self::NoPerm => "NOPERM",
+            Self::ServerBug => "SERVERBUG",
+            Self::Unavailable => "UNAVAILABLE",
+            _ => return None,
+        })
+    }
+}
+
 /// A status response, tagged or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Status {
@@ -177,7 +197,8 @@ impl Code {
             ),
             b"HIGHESTMODSEQ" => Self::HighestModseq(number(cursor.atom())?),
             b"MAILBOXID" => {
-                Self::MailboxId(String::from_utf8(cursor.parenthesised()?.to_vec()).ok()?)
+                let id = std::str::from_utf8(cursor.parenthesised()?).ok()?;
+                Self::MailboxId(Some(id).filter(|id| id.len() <= OBJECT_ID)?.to_owned())
             }
             b"MODIFIED" => Self::Modified(UidSet::parse(cursor.atom())?),
             b"PERMANENTFLAGS" => Self::PermanentFlags(permanent_flags(cursor.rest())),
@@ -192,6 +213,9 @@ fn number32(text: &[u8]) -> Option<u32> {
     number(text).and_then(|n| u32::try_from(n).ok())
 }
 
+/// How many flags of a PERMANENTFLAGS list are read.
+const PERMANENT: usize = 2_000;
+
 /// The mask of a PERMANENTFLAGS list: `\*` allows any keyword (RFC 9051 §7.1).
 fn permanent_flags(list: &[u8]) -> FlagMask {
     let list = trim(list);
@@ -199,7 +223,8 @@ fn permanent_flags(list: &[u8]) -> FlagMask {
     let list = list.strip_suffix(b")").unwrap_or(list);
     let mut flags = Flags::default();
     let mut any = false;
-    for name in list.split(u8::is_ascii_whitespace).filter(|n| !n.is_empty()) {
+    let names = list.split(u8::is_ascii_whitespace).filter(|n| !n.is_empty());
+    for name in names.take(PERMANENT) {
         any |= name == b"\\*";
         if let Ok(name) = std::str::from_utf8(name) {
             flags.insert_imap(name);

@@ -1,5 +1,6 @@
 use super::*;
 use crate::reconcile::types::{Flags, Gate, Keyword, SpecialUse, System};
+use crate::remote::budget::{Allowance, Budget};
 
 async fn opened(peer: &Peer) -> Session {
     let mut session = connect(peer).await;
@@ -354,15 +355,16 @@ async fn silence_and_dripping_end_at_the_deadline() {
             }
         }
     });
-    let mut wire = super::wire::Wire::new(Box::new(ours), Duration::from_secs(60));
+    let mut wire = super::wire::Wire::new(Box::new(ours), Allowance::new(Duration::from_secs(60)));
     assert!(matches!(wire.response().await, Err(crate::remote::broken::Broken::TimedOut(_))));
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_endless_line_ends_at_the_limit() {
-    let bytes = vec![b'x'; super::wire::LINE_LIMIT + (1 << 20)];
+    let bytes = vec![b'x'; Budget::SIGN_IN.line + (1 << 20)];
     let stream = Recording { bytes, at: 0, silent: false, step: usize::MAX };
-    let mut wire = super::wire::Wire::new(Box::new(stream), Duration::from_secs(60));
+    let mut wire =
+        super::wire::Wire::new(Box::new(stream), Allowance::new(Duration::from_secs(60)));
     assert!(matches!(wire.response().await, Err(crate::remote::broken::Broken::Limit(..))));
 }
 

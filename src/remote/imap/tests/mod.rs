@@ -2,6 +2,7 @@
 
 mod answers;
 mod bodies;
+mod ceilings;
 mod cuts;
 mod sign_in;
 mod uploads;

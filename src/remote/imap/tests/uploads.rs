@@ -1,5 +1,6 @@
 use super::*;
 use crate::reconcile::types::{Flags, Keyword, System};
+use crate::remote::budget::Allowance;
 
 struct Text(Vec<u8>, usize);
 
@@ -88,7 +89,8 @@ async fn a_talkative_server_and_a_large_message_do_not_block_each_other() {
         theirs.read_exact(&mut got).await.unwrap();
         theirs.write_all(b"done\r\n").await.unwrap();
     });
-    let mut wire = super::wire::Wire::new(Box::new(ours), Duration::from_secs(60));
+    let mut wire =
+        super::wire::Wire::new(Box::new(ours), Allowance::unlimited(Duration::from_secs(60)));
     wire.write(&[b'x'; 100_000]).await.unwrap();
     wire.flush().await.unwrap();
     for _ in 0..10_000 {

@@ -17,18 +17,15 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use tokio::io::{AsyncRead as _, ReadBuf};
 
 use super::parse::{self, Marker};
 use crate::reconcile::types::printable;
 use crate::remote::broken::Broken;
-use crate::remote::deadline::Deadline;
+use crate::remote::budget::Allowance;
 use crate::remote::{BoxStream, Counters};
 
-/// The longest line that is taken: a `* SEARCH` of two million UIDs fits.
-pub(crate) const LINE_LIMIT: usize = 32 << 20;
 /// The longest literal that is held in memory, unless the caller sets another limit.
 pub(crate) const LITERAL_LIMIT: u64 = 1 << 20;
 /// How many literals a response may hold: each makes a caller look at it once more.
@@ -69,8 +66,9 @@ pub(crate) struct Wire {
     written: usize,
     /// Held back until the next command, to share its packet.
     corked: bool,
-    reading: Deadline,
-    writing: Deadline,
+    allowance: Allowance,
+    /// How many `+` are waited for by the command under way of async-imap.
+    pub(crate) continues: u8,
     /// What async-imap is yet to read.
     handed: Vec<u8>,
     /// What passed below it, for whoever drives it.
@@ -93,7 +91,7 @@ impl fmt::Debug for Wire {
 }
 
 impl Wire {
-    pub(crate) fn new(io: BoxStream, timeout: Duration) -> Self {
+    pub(crate) fn new(io: BoxStream, allowance: Allowance) -> Self {
         Self {
             io,
             buf: vec![0; 16 << 10],
@@ -108,8 +106,8 @@ impl Wire {
             out: Vec::new(),
             written: 0,
             corked: false,
-            reading: Deadline::new(timeout),
-            writing: Deadline::new(timeout),
+            allowance,
+            continues: 0,
             handed: Vec::new(),
             heard: Vec::new(),
             greeted: false,
@@ -122,14 +120,14 @@ impl Wire {
 
     /// The bare stream, if the server has said nothing beyond the response in hand: bytes
     /// behind an OK to STARTTLS were slipped in by somebody (RFC 9051 §11.1).
-    pub(crate) fn into_io(self) -> Option<BoxStream> {
-        (self.end == self.filled && self.handed.is_empty()).then_some(self.io)
+    pub(crate) fn into_io(self) -> Option<(BoxStream, Allowance)> {
+        let nothing_more = self.end == self.filled && self.handed.is_empty();
+        nothing_more.then_some((self.io, self.allowance))
     }
 
-    /// Changes the deadline of every following wait.
-    pub(crate) fn set_timeout(&mut self, timeout: Duration) {
-        self.reading = Deadline::new(timeout);
-        self.writing = Deadline::new(timeout);
+    /// What the server may still send, and how long it may take.
+    pub(crate) fn allowance(&mut self) -> &mut Allowance {
+        &mut self.allowance
     }
 
     /// Takes the reason of a failure that async-imap was told of as an `io::Error`.
@@ -156,12 +154,6 @@ impl Wire {
     /// What was read but not looked at yet: the last words of a server that hung up.
     pub(crate) fn ahead(&self) -> &[u8] {
         &self.buf[self.end..self.filled]
-    }
-
-    /// A new command begins: its waits have nothing to do with former ones.
-    pub(crate) fn rearm(&mut self) {
-        self.reading.met();
-        self.writing.met();
     }
 
     /// The response in hand, with its literals inline as they were sent.
@@ -216,7 +208,7 @@ impl Wire {
         self.end += length;
         self.scan = self.end;
         self.literal -= length as u64;
-        self.reading.met();
+        self.allowance.reading.met();
     }
 
     fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
@@ -235,9 +227,7 @@ impl Wire {
             return Poll::Ready(Err(Broken::Limit("a literal", self.literal_limit)));
         }
         let want = usize::try_from(self.literal).unwrap_or(usize::MAX);
-        if (self.end - self.start).saturating_add(want) > 2 * LINE_LIMIT {
-            return Poll::Ready(Err(Broken::Limit("a response", 2 * LINE_LIMIT as u64)));
-        }
+        self.allowance.fits(0, (self.end - self.start).saturating_add(want))?;
         ready!(self.poll_ahead(cx, want))?;
         self.take(want);
         Poll::Ready(Ok(()))
@@ -257,12 +247,11 @@ impl Wire {
                 break line;
             }
             self.scan = self.filled;
-            if self.filled - self.start > LINE_LIMIT {
-                return Poll::Ready(Err(Broken::Limit("a line", LINE_LIMIT as u64)));
-            }
+            self.allowance.fits(self.filled - self.end, self.filled - self.start)?;
             ready!(self.poll_fill(cx))?;
         };
-        self.reading.met();
+        self.allowance.fits(self.end - line, self.end - self.start)?;
+        self.allowance.reading.met();
         self.trace(line);
         let may_announce = self.inside || parse::may_hold_literal(self.in_hand());
         self.inside = false;
@@ -305,7 +294,7 @@ impl Wire {
         self.make_room();
         match self.poll_receive(cx) {
             Poll::Ready(received) => Poll::Ready(received),
-            Poll::Pending => match self.reading.poll(cx) {
+            Poll::Pending => match self.allowance.reading.poll(cx) {
                 Poll::Ready(after) => Poll::Ready(Err(Broken::TimedOut(after))),
                 Poll::Pending => Poll::Pending,
             },
@@ -352,7 +341,6 @@ impl Wire {
         }
         self.filled += received;
         self.counters.received += received as u64;
-        self.reading.moved(received);
-        Poll::Ready(Ok(received))
+        Poll::Ready(self.allowance.take(received).map(|()| received))
     }
 }

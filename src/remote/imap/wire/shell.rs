@@ -15,17 +15,20 @@ impl Wire {
         while self.handed.is_empty() {
             ready!(self.poll_response(cx))?;
             let response = &self.buf[self.start..self.end];
+            let is_continue = response.starts_with(b"+");
             match parse::for_the_shell(response, !self.greeted) {
+                Some(_) if is_continue && self.continues == 0 => {
+                    return Poll::Ready(Err(Broken::Unasked));
+                }
                 Some(simple) => {
                     self.greeted = true;
+                    self.continues = self.continues.saturating_sub(u8::from(is_continue));
                     self.handed = simple;
-                }
-                None if self.heard.len() > 1_000 => {
-                    return Poll::Ready(Err(Broken::Limit("the talk before the answer", 1_000)));
                 }
                 None => {}
             }
-            self.heard.push(response[..response.len().min(64 << 10)].to_vec());
+            // No more than the budget of the sign-in allows to come.
+            self.heard.push(response.to_vec());
         }
         Poll::Ready(Ok(()))
     }
@@ -37,7 +40,7 @@ impl Wire {
                 Broken::Closed => io::ErrorKind::UnexpectedEof.into(),
                 Broken::TimedOut(_) => io::ErrorKind::TimedOut.into(),
                 Broken::Io(error) => error.kind().into(),
-                Broken::Limit(..) => io::ErrorKind::InvalidData.into(),
+                Broken::Limit(..) | Broken::Unasked => io::ErrorKind::InvalidData.into(),
             };
             self.broken = Some(broken);
             told

@@ -9,7 +9,7 @@ use tokio::io::AsyncWrite as _;
 
 use zeroize::Zeroize as _;
 
-use super::{LINE_LIMIT, Wire};
+use super::Wire;
 use crate::remote::broken::Broken;
 
 /// What may wait to be written before it is pushed out.
@@ -50,7 +50,7 @@ impl Wire {
                 Poll::Ready(Ok(count)) => {
                     self.written += count;
                     self.counters.sent += count as u64;
-                    self.writing.moved(count);
+                    self.allowance.writing.moved(count);
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(write_error(error))),
                 Poll::Pending => return self.poll_stuck(cx),
@@ -60,7 +60,7 @@ impl Wire {
         self.written = 0;
         match Pin::new(&mut self.io).poll_flush(cx) {
             Poll::Ready(Ok(())) => {
-                self.writing.met();
+                self.allowance.writing.met();
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(write_error(error))),
@@ -71,7 +71,7 @@ impl Wire {
     /// The server takes nothing more for now. It may be waiting for us to read: take in what
     /// it says, within bounds, so that the two cannot block each other for ever.
     fn poll_stuck(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        while self.filled - self.start < LINE_LIMIT {
+        while self.filled - self.start < self.allowance.budget().line {
             self.make_room();
             match self.poll_receive(cx) {
                 Poll::Ready(Ok(_)) => {}
@@ -80,7 +80,7 @@ impl Wire {
                 Poll::Pending => break,
             }
         }
-        match self.writing.poll(cx) {
+        match self.allowance.writing.poll(cx) {
             Poll::Ready(after) => Poll::Ready(Err(Broken::TimedOut(after))),
             Poll::Pending => Poll::Pending,
         }

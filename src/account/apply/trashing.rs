@@ -1,0 +1,168 @@
+//! Moves to the trash whose answer was lost: looked for where they were sent, before they are sent
+//! again. COPY and MOVE are not idempotent.
+
+use std::collections::BTreeMap;
+
+use super::remove::{expunge, release_all};
+use crate::account::observe::HEADER_MAX;
+use crate::account::{AccountError, Run};
+use crate::local::header;
+use crate::reconcile::types::{Journal, Mailbox, MailboxName, Row, RowId, Uid};
+use crate::remote::imap::{FetchItems, FetchRow, Select, UidSet, Untagged};
+
+/// Rows that may lie in one mailbox, from a UID on.
+#[derive(Debug)]
+struct Sent {
+    first: u32,
+    rows: Vec<Row>,
+}
+
+/// What a look into one mailbox showed.
+enum Found {
+    /// The rows whose messages are there, and those whose messages are not.
+    Looked { there: Vec<RowId>, missing: Vec<Row> },
+    /// Nothing that could be relied on.
+    Unknown,
+}
+
+/// Looks for rows whose COPY or MOVE may have been carried out before. What is found has its new
+/// place, and leaves the old one. Gives the rows that still have to go.
+pub(super) async fn settle(
+    run: &mut Run,
+    mailbox: &Mailbox,
+    rows: &[RowId],
+) -> Result<Vec<RowId>, AccountError> {
+    let mut open = Vec::new();
+    let mut sent: BTreeMap<(MailboxName, u32), Sent> = BTreeMap::new();
+    for id in rows {
+        let Some(row) = run.store.row(*id)? else { continue };
+        let Journal::Trashing { to, uid_validity, uid_next } = &row.journal else {
+            open.push(row.id);
+            continue;
+        };
+        let key = (to.clone(), *uid_validity);
+        let sent = sent.entry(key).or_insert(Sent { first: u32::MAX, rows: Vec::new() });
+        sent.first = sent.first.min(*uid_next);
+        sent.rows.push(row);
+    }
+    if sent.is_empty() {
+        return Ok(open);
+    }
+    let mut done = Vec::new();
+    for ((to, uid_validity), mut sent) in sent {
+        let mut is_known = true;
+        for place in places(run, &to, uid_validity) {
+            match look(run, &place, sent).await? {
+                (Found::Looked { there, missing }, first) => {
+                    done.extend(there);
+                    sent = Sent { first, rows: missing };
+                }
+                (Found::Unknown, first) => {
+                    is_known = false;
+                    sent = Sent { first, rows: Vec::new() };
+                }
+            }
+        }
+        // In this run the server said OK to it: what is not there yet waits for the next.
+        let again = sent.rows.into_iter().filter(|row| !run.copied.contains(&row.id));
+        open.extend(again.filter(|_| is_known).map(|row| row.id));
+    }
+    release_all(run, &done)?;
+    expunge(run, mailbox, &done).await?;
+    Ok(open)
+}
+
+/// Where messages are now that were sent to a mailbox: it keeps its UIDVALIDITY when it is renamed
+/// (hazard 85).
+fn places(run: &Run, to: &MailboxName, uid_validity: u32) -> Vec<MailboxName> {
+    let listed = || run.seen.listed.iter().filter(|listed| listed.selectable);
+    let validity = |name: &MailboxName| {
+        let gate = listed().find(|listed| listed.name == *name).and_then(|listed| listed.gate);
+        gate.map(|gate| gate.uid_validity)
+    };
+    if uid_validity != 0 && validity(to) != Some(uid_validity) {
+        let same = listed().filter(|listed| validity(&listed.name) == Some(uid_validity));
+        let renamed: Vec<MailboxName> = same.map(|listed| listed.name.clone()).collect();
+        if !renamed.is_empty() {
+            return renamed;
+        }
+    }
+    vec![to.clone()]
+}
+
+/// Looks into one mailbox for messages that were sent there; with the UID it looked from.
+async fn look(
+    run: &mut Run,
+    place: &MailboxName,
+    sent: Sent,
+) -> Result<(Found, u32), AccountError> {
+    let Sent { first, rows } = sent;
+    let mut ignore = |_: Untagged| {};
+    match run.session.select(place, Select::ReadOnly, None, &mut ignore).await {
+        Ok(_) => {}
+        Err(error) if error.ends_session() => return Err(error.into()),
+        // There is no such mailbox, and so nothing in it.
+        Err(error) => {
+            tracing::debug!(mailbox = %place, %error, "cannot be looked into");
+            return Ok((Found::Looked { there: Vec::new(), missing: rows }, first));
+        }
+    }
+    let items = FetchItems { size: true, date: true, ..FetchItems::default() };
+    let mut shown: Vec<FetchRow> = Vec::new();
+    let mut sink = |row: FetchRow| shown.push(row);
+    let set = UidSet::from_range(Uid(first), Uid(u32::MAX));
+    run.session.fetch(&set, items, None, &mut sink).await?;
+    let (all, _) = run.session.search_all().await?;
+    let is_shown = |uid: &Uid| shown.iter().any(|row| row.uid == *uid);
+    if all.iter().any(|uid| uid.0 >= first && !is_shown(&uid)) {
+        let why = "the server names messages that it shows nothing of; moves there wait";
+        run.report.skip(place.to_string(), why);
+        return Ok((Found::Unknown, first));
+    }
+    shown.retain(|row| row.uid.0 >= first && rows.iter().any(|sent| looks_like(row, sent)));
+    let headers = headers_of(run, &shown).await?;
+    let (mut there, mut missing) = (Vec::new(), Vec::new());
+    for row in rows {
+        let loose = row.header.map(|header| header.loose);
+        // What cannot be asked for its header is told by size and date alone.
+        let same_header = |uid: &Uid| match (loose, headers.get(uid)) {
+            (Some(known), Some(there)) => known == *there,
+            _ => true,
+        };
+        let found = shown.iter().position(|t| looks_like(t, &row) && same_header(&t.uid));
+        match found {
+            Some(at) => {
+                // Counted: one copy there answers for one row.
+                shown.swap_remove(at);
+                there.push(row.id);
+            }
+            None => missing.push(row),
+        }
+    }
+    Ok((Found::Looked { there, missing }, first))
+}
+
+/// What the server says of a message there is what it said of the row's.
+fn looks_like(there: &FetchRow, row: &Row) -> bool {
+    let words = row.words.as_ref();
+    there.size == words.map(|words| words.size) && there.date == words.map(|words| words.date)
+}
+
+/// The loose keys of messages of the selected mailbox.
+async fn headers_of(
+    run: &mut Run,
+    there: &[FetchRow],
+) -> Result<BTreeMap<Uid, [u8; 16]>, AccountError> {
+    let mut keys = BTreeMap::new();
+    let mut set = UidSet::default();
+    there.iter().for_each(|row| {
+        set.insert(row.uid);
+    });
+    if !there.is_empty() {
+        let mut sink = |uid: Uid, bytes: &[u8]| {
+            keys.insert(uid, header::keys(bytes).loose);
+        };
+        run.session.fetch_headers(&set, HEADER_MAX, &mut sink).await?;
+    }
+    Ok(keys)
+}

@@ -1,0 +1,411 @@
+//! How a run goes on after a connection was lost (hazard 90).
+//!
+//! What the connection was lost at is known to the session, and is kept in the store. The run goes
+//! on over a new connection with everything else; [`Suspects`] say in which company, and when,
+//! that thing is asked for again. A connection on which nothing was answered says nothing of what
+//! was asked: that is a server in trouble, and ends the run after a second try.
+//!
+//! [`Suspects`]: crate::remote::imap::Suspects
+
+use std::collections::BTreeMap;
+
+use super::{AccountError, Run};
+use crate::reconcile::types::{Mailbox, MailboxName, Row, RowId, Uid, printable};
+use crate::remote::RemoteError;
+use crate::remote::imap::{Command, Session, Suspect, Thing, UidSet};
+use crate::state::{StateError, Store, SuspectRow};
+
+/// Connections that are opened anew in a run.
+const CONNECTIONS: u32 = 40;
+/// Losses by silence in a run: each costs a whole deadline.
+const SILENCES: u32 = 5;
+/// Losses at one thing in a run.
+const AT_ONE: u32 = 3;
+/// Uploads refused for the moment, one after the other, after which it is the mailbox.
+const REFUSED: u32 = 3;
+/// Connections in a row that are of no use but for the sign-in.
+const BARREN: u32 = 3;
+
+/// Connections that were lost in a run.
+#[derive(Debug, Default)]
+pub(super) struct Losses {
+    connections: u32,
+    silences: u32,
+    /// Connections that ended before anything was answered on them.
+    unanswered: u32,
+    barren: u32,
+    /// What was answered on the connection when the run, or the connection, began.
+    answers: u64,
+    /// The next connection is asked for no extensions.
+    plainly: bool,
+    at: Vec<(Thing, u32)>,
+    /// No further connection is opened.
+    over: bool,
+    /// Uploads refused for the moment since the last one that was taken.
+    refused: u32,
+}
+
+impl Losses {
+    /// How many there were.
+    pub(super) fn count(&self) -> u32 {
+        self.connections
+    }
+
+    /// A message was taken.
+    pub(super) fn is_taken(&mut self) {
+        self.refused = 0;
+    }
+
+    /// A message was refused for the moment. Gives whether it may have been for its own sake.
+    pub(super) fn is_refused_for_now(&mut self, error: &RemoteError) -> bool {
+        self.refused += 1;
+        self.refused < REFUSED && !matches!(error, RemoteError::SetAside { .. })
+    }
+
+    /// Whether the next connection is to be asked for no extensions: the last one ended before
+    /// anything was answered, and they come first.
+    pub(super) fn is_plain(&self) -> bool {
+        self.plainly
+    }
+
+    /// A new connection takes the place of the one that was lost.
+    pub(super) fn begin(&mut self, session: &Session) {
+        self.answers = session.answers();
+    }
+}
+
+impl Run {
+    /// Begins a run with what is known from earlier ones; `cause` is why it was asked for.
+    pub(super) fn begin_cautiously(&mut self, cause: &str) -> Result<(), AccountError> {
+        let (number, now) = (self.number, self.outside.clock.now());
+        let asked = cause.split('+').any(|cause| matches!(cause, "command" | "asked"));
+        let focus = self.focus.clone().unwrap_or_default();
+        {
+            let mut suspects = self.suspects.lock();
+            suspects.load(stored(&self.store)?);
+            suspects.begin(number, now, asked, focus);
+        }
+        self.losses = Losses { answers: self.session.answers(), ..Losses::default() };
+        Ok(())
+    }
+
+    /// Goes on over a new connection after one was lost.
+    ///
+    /// # Errors
+    /// The error itself where it is no such loss, or where enough was tried; and whatever keeps
+    /// a new connection from being had.
+    pub(super) async fn survive(&mut self, error: AccountError) -> Result<(), AccountError> {
+        let error = match error {
+            AccountError::Remote(error) if error.is_loss() && !self.losses.over => error,
+            error => return Err(error),
+        };
+        let is_fresh = self.session.answers() == 0;
+        let has_answered = self.session.answers() > self.losses.answers;
+        let thing = self.session.under_way().cloned();
+        let known = thing.as_ref().is_some_and(|thing| {
+            // What can be had in another way may as well be.
+            is_fresh && thing.command.has_another_way() || self.suspects.lock().knows(thing)
+        });
+        self.losses.barren = if has_answered { 0 } else { self.losses.barren + 1 };
+        let mut enough = false;
+        // What is larger than we take is no fault of the server.
+        let is_ours = matches!(error, RemoteError::Limit { uid: Some(_), .. });
+        match thing.filter(|_| has_answered || known) {
+            _ if is_ours => {}
+            Some(thing) => enough = self.note_loss(&thing, &error),
+            None => self.losses.unanswered += 1,
+        }
+        self.keep_suspects()?;
+        let losses = &mut self.losses;
+        losses.connections += 1;
+        losses.silences += u32::from(matches!(error, RemoteError::Timeout { .. }));
+        enough |= losses.connections > CONNECTIONS
+            || losses.silences > SILENCES
+            || losses.unanswered > 0
+            || losses.barren > BARREN;
+        losses.over |= enough || self.outside.is_stopping();
+        if losses.over {
+            return Err(error.into());
+        }
+        losses.plainly |= is_fresh;
+        tracing::info!(%error, "going on over a new connection");
+        let connected = self.reconnect().await;
+        self.losses.over |= connected.is_err();
+        connected
+    }
+
+    /// As [`Self::survive`], where a next round finds what was not done.
+    pub(super) async fn go_on(
+        &mut self,
+        result: Result<(), AccountError>,
+    ) -> Result<(), AccountError> {
+        let Err(error) = result else { return Ok(()) };
+        self.survive(error).await?;
+        self.unseen = true;
+        Ok(())
+    }
+
+    /// Whether so much was lost already that what would be one more try waits for the next run.
+    pub(super) fn is_weary(&self) -> bool {
+        self.losses.silences + 2 > SILENCES || self.losses.connections + 4 > CONNECTIONS
+    }
+
+    /// Notes what a connection was lost at. Gives whether it was lost at that often enough.
+    pub(super) fn note_loss(&mut self, thing: &Thing, error: &RemoteError) -> bool {
+        tracing::warn!("{}: {error}", title(thing, None));
+        self.suspects.lock().lost(thing, &error.to_string());
+        let at = match self.losses.at.iter().position(|(known, _)| known == thing) {
+            Some(at) => at,
+            None => {
+                self.losses.at.push((thing.clone(), 0));
+                self.losses.at.len() - 1
+            }
+        };
+        let times = &mut self.losses.at[at].1;
+        *times += 1;
+        *times >= AT_ONE
+    }
+
+    /// The server refused what is under way: messages are asked for in smaller company, a mailbox
+    /// more rarely.
+    pub(super) fn note_refusal(&mut self, error: &RemoteError) {
+        if !error.is_refusal() {
+            return;
+        }
+        let Some(thing) = self.session.under_way().cloned() else { return };
+        if thing.command == Command::Append || !thing.uids.is_empty() {
+            self.unseen |= !thing.is_one();
+            self.suspects.lock().lost(&thing, &error.to_string());
+        }
+    }
+
+    /// Whether the server refused what can be had in another way; it is done so from now on.
+    pub(super) fn refuses_another_way(&mut self, error: &RemoteError) -> bool {
+        let thing = self.session.under_way().filter(|thing| thing.command.has_another_way());
+        let Some(thing) = thing.cloned() else { return false };
+        self.suspects.lock().lost(&thing, &error.to_string());
+        true
+    }
+
+    /// Writes down what changed.
+    pub(super) fn keep_suspects(&mut self) -> Result<(), AccountError> {
+        let Some(list) = self.suspects.lock().changed() else { return Ok(()) };
+        let rows: Vec<SuspectRow> = list.iter().map(to_row).collect();
+        Ok(self.store.transaction(|tx| tx.set_suspects(&rows))?)
+    }
+
+    /// Names what was lost, and what rests for that reason, for the report and `status`.
+    pub(super) fn name_suspects(&mut self) -> Result<(), AccountError> {
+        self.forget_gone()?;
+        let list = self.suspects.lock().list().to_vec();
+        for (at, suspect) in list.iter().enumerate().filter(|(_, s)| s.is_set_aside()) {
+            if suspect.title.is_none() {
+                let found = self.subject(&suspect.thing)?;
+                found.into_iter().for_each(|title| self.suspects.lock().entitle(at, title));
+            }
+        }
+        let list = self.suspects.lock().list().to_vec();
+        for suspect in list {
+            let tried = self.suspects.lock().was_tried(&suspect);
+            // A file that was refused is set aside, and named there.
+            if let (Command::Append, Some(id)) = (suspect.thing.command, suspect.thing.uids.first())
+                && let Some(row) = self.store.row(RowId(i64::from(id.0)))?
+                && row.set_aside.is_some()
+            {
+                continue;
+            }
+            // A refusal that was heard once was told when it was heard.
+            let said = |skip: &super::Skip| skip.why.contains(&suspect.words);
+            if !suspect.is_set_aside() && self.report.skipped.iter().any(said) {
+                continue;
+            }
+            // What does not come down is set aside as a message, and named there.
+            let reads = [Command::Attributes, Command::Headers, Command::Bodies];
+            let is_message = reads.contains(&suspect.thing.command) && suspect.thing.is_one();
+            let is_message = is_message && !suspect.thing.uids.is_empty();
+            if !suspect.thing.command.has_another_way() && (tried || !is_message) {
+                self.report.skip(title(&suspect.thing, suspect.title.as_deref()), why(&suspect));
+            }
+        }
+        self.keep_suspects()
+    }
+
+    /// Forgets suspects in mailboxes that are no more, or were numbered anew, and uploads that
+    /// are not to be made any more.
+    fn forget_gone(&mut self) -> Result<(), AccountError> {
+        let list = self.suspects.lock().list().to_vec();
+        let uploads = list.iter().filter(|suspect| suspect.thing.command == Command::Append);
+        let mut over = Vec::new();
+        for row in uploads.flat_map(|suspect| suspect.thing.uids.iter()) {
+            if self.store.row(RowId(i64::from(row.0)))?.is_none_or(|row| !is_to_go_up(&row)) {
+                over.push(row);
+            }
+        }
+        self.suspects.lock().forget_uploads(&over.into_iter().collect());
+        if self.seen.listed.is_empty() || self.suspects.lock().list().is_empty() {
+            return Ok(());
+        }
+        let mut known: BTreeMap<MailboxName, Option<u32>> =
+            self.seen.listed.iter().map(|listed| (listed.name.clone(), None)).collect();
+        for mailbox in self.store.mailboxes()? {
+            known.insert(mailbox.name, mailbox.cursor.map(|cursor| cursor.uid_validity));
+        }
+        let selects = &self.settings.selects;
+        known.retain(|name, _| selects(name));
+        self.suspects.lock().retain(&known);
+        Ok(())
+    }
+
+    /// The subject of a message of which there is a file.
+    fn subject(&self, thing: &Thing) -> Result<Option<String>, AccountError> {
+        let (Some(name), Some(uid)) = (&thing.mailbox, thing.uids.first()) else { return Ok(None) };
+        let Some(mailbox) = self.store.mailbox_by_name(name)? else { return Ok(None) };
+        let row = match thing.command {
+            Command::Append => self.store.row(RowId(i64::from(uid.0)))?,
+            _ => self.store.by_uid(mailbox.id, uid)?,
+        };
+        let Some(row) = row else { return Ok(None) };
+        let subject = super::samples::of_file(self, &row)?.map(|sample| sample.subject);
+        Ok(subject.filter(|subject| !subject.is_empty()))
+    }
+
+    /// Rows of a mailbox in the company in which these commands are to be sent for them. What
+    /// rests is left out, and named at the end of the run.
+    pub(super) fn in_company(
+        &self,
+        commands: &[Command],
+        mailbox: &Mailbox,
+        rows: &[RowId],
+    ) -> Result<Vec<Vec<RowId>>, AccountError> {
+        if !self.suspects.lock().concern(&mailbox.name) {
+            return Ok(vec![rows.to_vec()]);
+        }
+        let mut by_uid: BTreeMap<Uid, RowId> = BTreeMap::new();
+        for row in rows {
+            let remote = self.store.row(*row)?.and_then(|row| row.remote);
+            by_uid.extend(remote.map(|remote| (remote.uid, *row)));
+        }
+        let all: UidSet = by_uid.keys().copied().collect();
+        let validity = mailbox.cursor.map_or(0, |cursor| cursor.uid_validity);
+        let parts = self.suspects.lock().parts_of(commands, &mailbox.name, validity, &all);
+        let rows = |part: UidSet| part.iter().filter_map(|uid| by_uid.get(&uid).copied()).collect();
+        Ok(parts.into_iter().map(rows).collect())
+    }
+
+    /// The same for files that are to go up, which have no UID yet.
+    pub(super) fn in_company_up(&self, mailbox: &Mailbox, rows: Vec<Row>) -> Vec<Vec<Row>> {
+        let suspects = self.suspects.lock();
+        if !suspects.concern(&mailbox.name) {
+            return vec![rows];
+        }
+        let all = rows_of(rows.iter().map(|row| row.id));
+        let parts = suspects.parts_of(&[Command::Append], &mailbox.name, 0, &all);
+        let mut rows: BTreeMap<Uid, Row> =
+            rows.into_iter().filter_map(|row| Some((stand_in(row.id)?, row))).collect();
+        let rows = |part: UidSet| part.iter().filter_map(|uid| rows.remove(&uid)).collect();
+        parts.into_iter().map(rows).collect()
+    }
+}
+
+/// Whether there is a file, and no message for it yet.
+fn is_to_go_up(row: &Row) -> bool {
+    row.local.is_some() && row.remote.is_none()
+}
+
+/// What stands for a row among the suspects.
+fn stand_in(row: RowId) -> Option<Uid> {
+    u32::try_from(row.0).ok().filter(|id| *id > 0).map(Uid)
+}
+
+/// What stands for rows among the suspects.
+pub(super) fn rows_of(rows: impl Iterator<Item = RowId>) -> UidSet {
+    rows.filter_map(stand_in).collect()
+}
+
+/// What a thing is called in the report.
+fn title(thing: &Thing, subject: Option<&str>) -> String {
+    let mut title = match &thing.mailbox {
+        Some(mailbox) => mailbox.to_string(),
+        None => "the server".to_owned(),
+    };
+    if thing.command == Command::Append && !thing.uids.is_empty() {
+        let files = if thing.is_one() { "a file to be uploaded" } else { "files to be uploaded" };
+        title = format!("{title}: {files}");
+    } else if !thing.uids.is_empty() {
+        let uids = if thing.is_one() { "UID" } else { "UIDs" };
+        let set = thing.uids.to_string().replace(&u32::MAX.to_string(), "*");
+        title = format!("{title}: {uids} {set}");
+    }
+    match subject {
+        Some(subject) => format!("{title} \"{}\"", printable(subject)),
+        None => title,
+    }
+}
+
+/// What happened to a suspect, and what becomes of it.
+fn why(suspect: &Suspect) -> String {
+    let Suspect { losses, words, .. } = suspect;
+    let times = if *losses == 1 { "once".to_owned() } else { format!("{losses} times") };
+    let next = match suspect.is_set_aside() {
+        true if suspect.thing.command.has_another_way() => "done in another way meanwhile",
+        true => "set aside, and tried again ever more rarely",
+        false => "tried again by the next run",
+    };
+    format!("{words} ({times}); {next}")
+}
+
+/// What `status` tells of suspects: what, and why.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn named(store: &Store) -> Result<Vec<(Thing, String, String)>, StateError> {
+    let list = stored(store)?.into_iter().filter(Suspect::is_set_aside);
+    Ok(list
+        .map(|suspect| {
+            let what = title(&suspect.thing, suspect.title.as_deref());
+            let why = why(&suspect);
+            (suspect.thing, what, why)
+        })
+        .collect())
+}
+
+fn stored(store: &Store) -> Result<Vec<Suspect>, StateError> {
+    Ok(store.suspects()?.into_iter().filter_map(of_row).collect())
+}
+
+fn to_row(suspect: &Suspect) -> SuspectRow {
+    let Thing { command, mailbox, uid_validity, uids } = &suspect.thing;
+    SuspectRow {
+        command: command.name().to_owned(),
+        mailbox: mailbox.as_ref().map_or_else(String::new, |name| name.as_str().to_owned()),
+        uid_validity: *uid_validity,
+        uids: uids.to_string(),
+        losses: suspect.losses,
+        next: suspect.next,
+        next_run: suspect.next_run,
+        words: suspect.words.clone(),
+        title: suspect.title.clone(),
+    }
+}
+
+/// What cannot be read is forgotten: it is found again.
+fn of_row(row: SuspectRow) -> Option<Suspect> {
+    let uids = match row.uids.as_str() {
+        "" => UidSet::new(),
+        text => UidSet::parse(text.as_bytes())?,
+    };
+    let mailbox = Some(row.mailbox).filter(|name| !name.is_empty());
+    Some(Suspect {
+        thing: Thing {
+            command: Command::parse(&row.command)?,
+            mailbox: mailbox.map(|name| MailboxName::new(&name)),
+            uid_validity: row.uid_validity,
+            uids,
+        },
+        losses: row.losses,
+        next: row.next,
+        next_run: row.next_run,
+        words: row.words,
+        title: row.title,
+    })
+}

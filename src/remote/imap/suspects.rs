@@ -1,0 +1,716 @@
+//! Things at which connections of an account were lost, or which the server refused by the set
+//! (hazard 90).
+//!
+//! Before a command is sent, the session knows what it is about: the command, the mailbox, the
+//! UIDs. A connection that is lost in it makes that a suspect. A set of UIDs is taken apart: once
+//! without its first message, then by halves, each part alone, until the one is found. A suspect
+//! that is lost twice, alone, is set aside: it is asked for again ever more rarely, and everything
+//! else goes on without it.
+//!
+//! Pure: who opens connections and keeps this from run to run is the account.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::uid_set::{UidSet, split};
+use crate::reconcile::types::{MailboxName, Uid};
+
+/// Losses at one thing, the last of them alone, after which it is set aside.
+const LOSSES: u32 = 2;
+/// Seconds until a thing that was set aside is asked for again, at first and at most.
+const WAITS: (i64, i64) = (60, 6 * 60 * 60);
+/// Runs until then where a person asks for each of them, at most.
+const RUNS_MAX: i64 = 32;
+/// So many messages set aside, and none answered: it is the command in that mailbox.
+const ALL: usize = 3;
+/// So many suspect sets of one mailbox, and none answered: the same.
+const SETS: usize = 16;
+/// Things that are kept; more of them are a server that is not well as a whole.
+const MOST: usize = 1000;
+/// Characters of the server's words that are kept.
+const WORDS: usize = 300;
+
+/// A command at which connections can be lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Command {
+    /// LIST by itself.
+    List,
+    /// LIST with the STATUS of all mailboxes (RFC 5819).
+    ListStatus,
+    /// STATUS of one mailbox.
+    Status,
+    /// SELECT and EXAMINE.
+    Select,
+    /// SELECT that asks for changes (RFC 7162).
+    Resync,
+    /// UNSELECT.
+    Unselect,
+    /// UID SEARCH.
+    Search,
+    /// UID FETCH of size, date and flags.
+    Attributes,
+    /// UID FETCH of flags alone.
+    Flags,
+    /// UID FETCH of headers.
+    Headers,
+    /// UID FETCH of bodies.
+    Bodies,
+    /// APPEND; what stands for UIDs are the rows of the store.
+    Append,
+    /// UID STORE.
+    Store,
+    /// UID COPY.
+    Copy,
+    /// UID MOVE.
+    Move,
+    /// EXPUNGE and UID EXPUNGE.
+    Expunge,
+    /// CREATE.
+    Create,
+    /// DELETE.
+    Delete,
+    /// RENAME.
+    Rename,
+    /// SUBSCRIBE and UNSUBSCRIBE.
+    Subscribe,
+    /// NOOP.
+    Noop,
+    /// ID and ENABLE, which are sent right after the sign-in.
+    Extensions,
+}
+
+impl Command {
+    const ALL: [(Self, &'static str); 22] = [
+        (Self::List, "LIST"),
+        (Self::ListStatus, "LIST RETURN (STATUS)"),
+        (Self::Status, "STATUS"),
+        (Self::Select, "SELECT"),
+        (Self::Resync, "SELECT (QRESYNC)"),
+        (Self::Unselect, "UNSELECT"),
+        (Self::Search, "UID SEARCH"),
+        (Self::Attributes, "UID FETCH"),
+        (Self::Flags, "UID FETCH FLAGS"),
+        (Self::Headers, "UID FETCH BODY[HEADER]"),
+        (Self::Bodies, "UID FETCH BODY[]"),
+        (Self::Append, "APPEND"),
+        (Self::Store, "UID STORE"),
+        (Self::Copy, "UID COPY"),
+        (Self::Move, "UID MOVE"),
+        (Self::Expunge, "EXPUNGE"),
+        (Self::Create, "CREATE"),
+        (Self::Delete, "DELETE"),
+        (Self::Rename, "RENAME"),
+        (Self::Subscribe, "SUBSCRIBE"),
+        (Self::Noop, "NOOP"),
+        (Self::Extensions, "ID or ENABLE"),
+    ];
+
+    /// The command as it is named to a person, and as it is stored.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(command, _)| *command == self).map_or("", |(_, name)| name)
+    }
+
+    /// Whether the same can be had in another way, so that one loss is enough.
+    #[must_use]
+    pub fn has_another_way(self) -> bool {
+        matches!(self, Self::ListStatus | Self::Resync | Self::Unselect | Self::Extensions)
+    }
+
+    /// Reads [`Self::name`].
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, known)| *known == name).map(|(command, _)| *command)
+    }
+}
+
+/// What a command is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Thing {
+    /// The command.
+    pub command: Command,
+    /// The mailbox; none where it concerns the account.
+    pub mailbox: Option<MailboxName>,
+    /// UIDVALIDITY of the UIDs; 0 where there are none.
+    pub uid_validity: u32,
+    /// The messages; none where it concerns the mailbox as a whole.
+    pub uids: UidSet,
+}
+
+impl Thing {
+    /// A command that concerns a mailbox as a whole, or the account.
+    #[must_use]
+    pub fn whole(command: Command, mailbox: Option<&MailboxName>) -> Self {
+        Self { command, mailbox: mailbox.cloned(), uid_validity: 0, uids: UidSet::new() }
+    }
+
+    fn is_of(&self, command: Command, mailbox: Option<&MailboxName>) -> bool {
+        self.command == command && self.mailbox.as_ref() == mailbox
+    }
+
+    /// Whether it concerns one message, or a mailbox as a whole: it cannot be taken apart.
+    #[must_use]
+    pub fn is_one(&self) -> bool {
+        self.uids.len() <= 1
+    }
+}
+
+/// A thing at which a connection was lost, or that was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suspect {
+    /// What it is.
+    pub thing: Thing,
+    /// How often, as part of a set or alone.
+    pub losses: u32,
+    /// When it is asked for again, in seconds since 1970.
+    pub next: i64,
+    /// From which run on, where a person asks for it.
+    pub next_run: i64,
+    /// What happened, in the server's words where it had any.
+    pub words: String,
+    /// What a person knows it by, where that is known: the subject of a message.
+    pub title: Option<String>,
+}
+
+impl Suspect {
+    /// What is left of a set was not tried alone yet: it may be innocent.
+    fn is_left_alone(&mut self) {
+        if self.thing.is_one() {
+            self.losses = self.losses.min(LOSSES - 1);
+        }
+    }
+
+    /// Whether nothing else depends on it any more.
+    #[must_use]
+    pub fn is_set_aside(&self) -> bool {
+        self.losses >= LOSSES && self.thing.is_one()
+    }
+}
+
+/// What was lost, and what is done about it.
+#[derive(Debug, Clone, Default)]
+pub struct Suspects {
+    list: Vec<Suspect>,
+    /// Commands that were answered in this run, by mailbox.
+    answered: BTreeSet<(Command, Option<MailboxName>)>,
+    now: i64,
+    run: i64,
+    asked: bool,
+    focus: BTreeSet<MailboxName>,
+    changed: bool,
+}
+
+/// Those of an account, for all of its connections.
+#[derive(Debug, Clone, Default)]
+pub struct Shared(Arc<Mutex<Suspects>>);
+
+impl Shared {
+    /// Looks at them, or changes them.
+    pub fn lock(&self) -> MutexGuard<'_, Suspects> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Suspects {
+    /// Begins a run: `asked` if a person asks for it, `focus` the mailboxes that were named.
+    pub fn begin(&mut self, run: i64, now: i64, asked: bool, focus: BTreeSet<MailboxName>) {
+        (self.run, self.now, self.asked, self.focus) = (run, now, asked, focus);
+        self.answered.clear();
+    }
+
+    /// Takes what was stored.
+    pub fn load(&mut self, list: Vec<Suspect>) {
+        (self.list, self.changed) = (list, false);
+    }
+
+    /// All, if something changed since they were taken last.
+    pub fn changed(&mut self) -> Option<Vec<Suspect>> {
+        std::mem::take(&mut self.changed).then(|| self.list.clone())
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn list(&self) -> &[Suspect] {
+        &self.list
+    }
+
+    /// Notes what a person knows a thing by.
+    pub fn entitle(&mut self, at: usize, title: String) {
+        if let Some(suspect) = self.list.get_mut(at) {
+            suspect.title = Some(title);
+            self.changed = true;
+        }
+    }
+
+    /// Whether it is not asked for now.
+    #[must_use]
+    pub fn rests(&self, suspect: &Suspect) -> bool {
+        let named = suspect.thing.mailbox.as_ref().is_some_and(|name| self.focus.contains(name));
+        let waited = self.now >= suspect.next || (self.asked && self.run >= suspect.next_run);
+        suspect.is_set_aside() && !waited && (!named || self.was_tried(suspect))
+    }
+
+    /// Whether it was lost in this run.
+    #[must_use]
+    pub fn was_tried(&self, suspect: &Suspect) -> bool {
+        suspect.next_run - runs(suspect.losses) == self.run
+    }
+
+    /// Why this is not asked for now, if so.
+    #[must_use]
+    pub fn why_not(&self, command: Command, mailbox: Option<&MailboxName>) -> Option<String> {
+        let of = |s: &&Suspect| s.thing.is_of(command, mailbox) && s.thing.uids.is_empty();
+        let found = self.list.iter().find(of).filter(|suspect| self.rests(suspect))?;
+        Some(found.words.clone())
+    }
+
+    /// Whether anything about this mailbox was lost: it is looked at after the others.
+    #[must_use]
+    pub fn concern(&self, mailbox: &MailboxName) -> bool {
+        self.list.iter().any(|suspect| suspect.thing.mailbox.as_ref() == Some(mailbox))
+    }
+
+    /// Whether a message of this mailbox was set aside and is to be asked for again now.
+    #[must_use]
+    pub fn has_due(&self, mailbox: &MailboxName) -> bool {
+        let reads = [Command::Attributes, Command::Flags, Command::Headers];
+        let of = |s: &&Suspect| s.thing.mailbox.as_ref() == Some(mailbox);
+        let due = |s: &Suspect| reads.contains(&s.thing.command) && !self.rests(s);
+        self.list.iter().filter(of).any(due)
+    }
+
+    /// Whether a command was lost before, about this or a part of it.
+    #[must_use]
+    pub fn has(&self, command: Command, mailbox: Option<&MailboxName>) -> bool {
+        self.list.iter().any(|suspect| suspect.thing.is_of(command, mailbox))
+    }
+
+    /// Whether this thing was lost before.
+    #[must_use]
+    pub fn knows(&self, thing: &Thing) -> bool {
+        let touches = |s: &Suspect| match thing.uids.is_empty() {
+            true => s.thing.uids.is_empty(),
+            false => !s.thing.uids.intersection(&thing.uids).is_empty(),
+        };
+        let mailbox = thing.mailbox.as_ref();
+        self.list.iter().any(|s| s.thing.is_of(thing.command, mailbox) && touches(s))
+    }
+
+    /// The messages that are not asked for now.
+    #[must_use]
+    pub fn resting(&self, command: Command, mailbox: &MailboxName, uid_validity: u32) -> UidSet {
+        self.of(command, mailbox, uid_validity)
+            .filter(|suspect| self.rests(suspect))
+            .fold(UidSet::new(), |all, suspect| all.union(&suspect.thing.uids))
+    }
+
+    /// The messages that were set aside, and are to be asked for again now.
+    #[must_use]
+    pub fn due(&self, command: Command, mailbox: &MailboxName, uid_validity: u32) -> UidSet {
+        self.of(command, mailbox, uid_validity)
+            .filter(|suspect| suspect.is_set_aside() && !self.rests(suspect))
+            .fold(UidSet::new(), |all, suspect| all.union(&suspect.thing.uids))
+    }
+
+    /// What happened to a message.
+    #[must_use]
+    pub fn words_of(&self, command: Command, mailbox: &MailboxName, uid: Uid) -> Option<String> {
+        let of = |s: &&Suspect| {
+            s.thing.is_of(command, Some(mailbox)) && s.is_set_aside() && s.thing.uids.contains(uid)
+        };
+        self.list.iter().find(of).map(|suspect| suspect.words.clone())
+    }
+
+    /// Whether the upload of a row was refused, and is to be tried again now.
+    #[must_use]
+    pub fn asks_again_for(&self, mailbox: &MailboxName, row: &UidSet) -> bool {
+        self.list.iter().any(|suspect| {
+            let Thing { uids, .. } = &suspect.thing;
+            suspect.thing.is_of(Command::Append, Some(mailbox))
+                && (uids.is_empty() || !uids.intersection(row).is_empty())
+                && !self.rests(suspect)
+        })
+    }
+
+    /// The messages that are not asked for now, each with what happened.
+    #[must_use]
+    pub fn list_of(
+        &self,
+        command: Command,
+        mailbox: &MailboxName,
+        uid_validity: u32,
+    ) -> Vec<(UidSet, String)> {
+        let resting = self.of(command, mailbox, uid_validity).filter(|s| self.rests(s));
+        resting.map(|s| (s.thing.uids.clone(), s.words.clone())).collect()
+    }
+
+    /// Whether any of these is a suspect.
+    #[must_use]
+    pub fn has_any(
+        &self,
+        command: Command,
+        mailbox: &MailboxName,
+        uid_validity: u32,
+        uids: &UidSet,
+    ) -> bool {
+        let of = self.of(command, mailbox, uid_validity);
+        of.into_iter().any(|s| !s.thing.uids.intersection(uids).is_empty())
+    }
+
+    fn of<'s>(
+        &'s self,
+        command: Command,
+        mailbox: &'s MailboxName,
+        uid_validity: u32,
+    ) -> impl Iterator<Item = &'s Suspect> {
+        self.list.iter().filter(move |suspect| {
+            suspect.thing.is_of(command, Some(mailbox))
+                && suspect.thing.uid_validity == uid_validity
+                && !suspect.thing.uids.is_empty()
+        })
+    }
+
+    /// Messages in the order in which, and the company in which, they are asked for: first those
+    /// that are no suspects, then parts of suspect sets, then each suspect alone. What rests is
+    /// left out.
+    #[must_use]
+    pub fn parts(
+        &self,
+        command: Command,
+        mailbox: &MailboxName,
+        uid_validity: u32,
+        uids: &UidSet,
+    ) -> Vec<UidSet> {
+        let (mut clean, mut sets, mut alone) = (uids.clone(), Vec::new(), Vec::new());
+        for suspect in self.of(command, mailbox, uid_validity) {
+            let part = suspect.thing.uids.intersection(uids);
+            clean = clean.difference(&suspect.thing.uids);
+            match part.len() {
+                0 => {}
+                _ if self.rests(suspect) => {}
+                1 => alone.push(part),
+                // The first that was not answered is the one, most of the time.
+                _ if suspect.losses < LOSSES => {
+                    let (first, rest) = split(&part, 1);
+                    sets.push(rest);
+                    alone.push(first);
+                }
+                len => {
+                    let (first, rest) = split(&part, len / 2);
+                    sets.extend([first, rest]);
+                }
+            }
+        }
+        let clean = Some(clean).filter(|clean| !clean.is_empty());
+        clean.into_iter().chain(sets).chain(alone).collect()
+    }
+
+    /// The same for several commands that are sent for the same messages.
+    #[must_use]
+    pub fn parts_of(
+        &self,
+        commands: &[Command],
+        mailbox: &MailboxName,
+        uid_validity: u32,
+        uids: &UidSet,
+    ) -> Vec<UidSet> {
+        let mut all = vec![uids.clone()];
+        for command in commands {
+            let parts = |set: &UidSet| self.parts(*command, mailbox, uid_validity, set);
+            all = all.iter().flat_map(parts).collect();
+        }
+        // Whoever is suspected of anything comes after those that are not.
+        all.sort_by_key(|part| {
+            let is_of = |s: &&Suspect| !s.thing.uids.intersection(part).is_empty();
+            let of = |s: &&Suspect| s.thing.mailbox.as_ref() == Some(mailbox);
+            self.list.iter().filter(of).any(|s| is_of(&s))
+        });
+        all
+    }
+
+    /// Notes that a connection was lost at a thing, or that the server refused it.
+    pub fn lost(&mut self, thing: &Thing, words: &str) {
+        let words: String = words.chars().take(WORDS).collect();
+        let mailbox = thing.mailbox.clone();
+        let mut losses = 1;
+        let same = |s: &Suspect| {
+            s.thing.is_of(thing.command, mailbox.as_ref())
+                && s.thing.uid_validity == thing.uid_validity
+                && s.thing.uids.is_empty() == thing.uids.is_empty()
+        };
+        let mut title = None;
+        for suspect in self.list.iter_mut().filter(|suspect| same(suspect)) {
+            if thing.uids.is_empty() || suspect.thing.uids == thing.uids {
+                losses = losses.max(suspect.losses.saturating_add(1));
+                title = suspect.title.take();
+                suspect.losses = 0;
+            } else if !suspect.thing.uids.intersection(&thing.uids).is_empty() {
+                losses = losses.max(suspect.losses.saturating_add(1));
+                suspect.thing.uids = suspect.thing.uids.difference(&thing.uids);
+                suspect.is_left_alone();
+                if suspect.thing.uids.is_empty() {
+                    suspect.losses = 0;
+                }
+            }
+        }
+        // Without its extension it was lost, too.
+        let plain = thing.command == Command::Select;
+        let is_void = |s: &Suspect| plain && s.thing.is_of(Command::Resync, mailbox.as_ref());
+        self.list.retain(|suspect| suspect.losses > 0 && !is_void(suspect));
+        self.changed = true;
+        if thing.command.has_another_way() {
+            losses = losses.max(LOSSES);
+        }
+        if self.list.len() >= MOST {
+            return;
+        }
+        let next = self.now.saturating_add(seconds(losses));
+        let next_run = self.run.saturating_add(runs(losses));
+        let thing = thing.clone();
+        self.list.push(Suspect { thing, losses, next, next_run, words, title });
+        self.blame_the_mailbox();
+    }
+
+    /// Where no message of a mailbox is answered, it is the mailbox.
+    fn blame_the_mailbox(&mut self) {
+        let Some(last) = self.list.last().cloned() else { return };
+        let (command, mailbox) = (last.thing.command, last.thing.mailbox.clone());
+        let of =
+            |s: &&Suspect| s.thing.is_of(command, mailbox.as_ref()) && !s.thing.uids.is_empty();
+        let sets = self.list.iter().filter(of).count();
+        let alone = self.list.iter().filter(of).filter(|s| s.is_set_aside()).count();
+        let any = self.answered.contains(&(command, mailbox.clone()));
+        if any || (alone < ALL && sets < SETS) {
+            return;
+        }
+        self.list.retain(|suspect| !suspect.thing.is_of(command, mailbox.as_ref()));
+        let thing = Thing::whole(command, mailbox.as_ref());
+        let losses = last.losses.max(LOSSES);
+        self.list.push(Suspect { thing, losses, title: None, ..last });
+    }
+
+    /// Notes that a thing was answered.
+    pub fn passed(&mut self, thing: &Thing) {
+        if !thing.uids.is_empty() {
+            self.answered.insert((thing.command, thing.mailbox.clone()));
+        }
+        if self.list.is_empty() {
+            return;
+        }
+        let before = self.list.len();
+        let mailbox = thing.mailbox.as_ref();
+        self.list.retain_mut(|suspect| {
+            if !suspect.thing.is_of(thing.command, mailbox) {
+                return true;
+            }
+            if suspect.thing.uids.is_empty() {
+                return false;
+            }
+            if suspect.thing.uid_validity == thing.uid_validity {
+                let left = suspect.thing.uids.difference(&thing.uids);
+                if left != suspect.thing.uids {
+                    self.changed = true;
+                    suspect.thing.uids = left;
+                    suspect.is_left_alone();
+                }
+            }
+            !suspect.thing.uids.is_empty()
+        });
+        self.changed |= before != self.list.len();
+    }
+
+    /// Leaves of a mailbox only messages that there are; rows of uploads are no messages.
+    pub(crate) fn narrow(&mut self, mailbox: &MailboxName, uid_validity: u32, all: &UidSet) {
+        let before = self.list.len();
+        self.list.retain_mut(|suspect| {
+            let thing = &mut suspect.thing;
+            let other = thing.command == Command::Append || thing.uids.is_empty();
+            if other || thing.mailbox.as_ref() != Some(mailbox) {
+                return true;
+            }
+            if thing.uid_validity != uid_validity {
+                return false;
+            }
+            let left = thing.uids.intersection(all);
+            self.changed |= left != thing.uids;
+            thing.uids = left;
+            !thing.uids.is_empty()
+        });
+        self.changed |= before != self.list.len();
+    }
+
+    /// Forgets uploads of rows, in whatever mailbox.
+    pub fn forget_uploads(&mut self, rows: &UidSet) {
+        if rows.is_empty() {
+            return;
+        }
+        self.list.retain_mut(|suspect| {
+            let uids = &mut suspect.thing.uids;
+            if suspect.thing.command != Command::Append || uids.intersection(rows).is_empty() {
+                return true;
+            }
+            self.changed = true;
+            *uids = uids.difference(rows);
+            suspect.is_left_alone();
+            !suspect.thing.uids.is_empty()
+        });
+    }
+
+    /// Forgets what no longer is: mailboxes by name, with the UIDVALIDITY that they have now.
+    pub fn retain(&mut self, known: &BTreeMap<MailboxName, Option<u32>>) {
+        let before = self.list.len();
+        self.list.retain(|suspect| {
+            let Some(mailbox) = &suspect.thing.mailbox else { return true };
+            let validity = suspect.thing.uid_validity;
+            known
+                .get(mailbox)
+                .is_some_and(|now| validity == 0 || now.is_none_or(|now| now == validity))
+        });
+        self.changed |= before != self.list.len();
+    }
+}
+
+fn tries(losses: u32) -> u32 {
+    losses.saturating_sub(LOSSES).min(20)
+}
+
+fn seconds(losses: u32) -> i64 {
+    (WAITS.0 << tries(losses)).min(WAITS.1)
+}
+
+fn runs(losses: u32) -> i64 {
+    (1_i64 << tries(losses)).min(RUNS_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::remote::imap::uid_set::unanswered;
+
+    fn inbox() -> MailboxName {
+        MailboxName::new("INBOX")
+    }
+
+    fn set(text: &str) -> UidSet {
+        UidSet::parse(text.as_bytes()).expect("a set")
+    }
+
+    fn bodies(text: &str) -> Thing {
+        let (mailbox, uids) = (Some(inbox()), set(text));
+        Thing { command: Command::Bodies, mailbox, uid_validity: 7, uids }
+    }
+
+    fn parts(suspects: &Suspects, text: &str) -> Vec<String> {
+        let parts = suspects.parts(Command::Bodies, &inbox(), 7, &set(text));
+        parts.iter().map(ToString::to_string).collect()
+    }
+
+    /// Asks for all, and loses the connection at whatever holds one of the bad ones; gives how
+    /// often.
+    fn isolate(suspects: &mut Suspects, all: &str, bad: &[u32], in_order: bool) -> u32 {
+        for losses in 0..500 {
+            let parts = suspects.parts(Command::Bodies, &inbox(), 7, &set(all));
+            let is_bad = |part: &&UidSet| bad.iter().any(|uid| part.contains(Uid(*uid)));
+            let Some(at) = parts.iter().position(|part| is_bad(&part)) else {
+                for part in parts {
+                    suspects.passed(&Thing { uids: part, ..bodies("1") });
+                }
+                return losses;
+            };
+            for part in &parts[..at] {
+                suspects.passed(&Thing { uids: part.clone(), ..bodies("1") });
+            }
+            let answered: UidSet = match in_order {
+                true => parts[at].iter().take_while(|uid| !bad.contains(&uid.0)).collect(),
+                false => UidSet::new(),
+            };
+            suspects.passed(&Thing { uids: answered.clone(), ..bodies("1") });
+            let left = unanswered(&parts[at], &answered);
+            suspects.lost(&Thing { uids: left, ..bodies("1") }, "BYE");
+        }
+        panic!("{suspects:?}");
+    }
+
+    #[test]
+    fn the_first_that_was_not_answered_is_tried_alone_and_last() {
+        let mut suspects = Suspects::default();
+        suspects.begin(1, 0, true, BTreeSet::new());
+        suspects.lost(&bodies("4:9"), "BYE");
+        assert_eq!(parts(&suspects, "1:9"), ["1:3", "5:9", "4"]);
+        suspects.passed(&bodies("1:3"));
+        suspects.passed(&bodies("5:9"));
+        suspects.lost(&bodies("4"), "BYE");
+        assert_eq!(parts(&suspects, "1:9"), ["1:3,5:9"]);
+        assert!(suspects.list()[0].is_set_aside());
+    }
+
+    #[test]
+    fn any_one_of_a_thousand_is_found_by_halves() {
+        for bad in [1, 2, 499, 500, 999, 1000] {
+            let mut suspects = Suspects::default();
+            suspects.begin(1, 0, true, BTreeSet::new());
+            assert!(isolate(&mut suspects, "1:1000", &[bad], true) <= 2, "{bad}");
+            let mut suspects = Suspects::default();
+            suspects.begin(1, 0, true, BTreeSet::new());
+            let losses = isolate(&mut suspects, "1:1000", &[bad], false);
+            assert!(losses <= 13, "{bad}: {losses}");
+            let found = suspects.resting(Command::Bodies, &inbox(), 7);
+            assert_eq!(found, set(&bad.to_string()));
+        }
+        let mut suspects = Suspects::default();
+        suspects.begin(1, 0, true, BTreeSet::new());
+        isolate(&mut suspects, "1:1000", &[7, 8, 900], false);
+        assert_eq!(suspects.list().len(), 3);
+        assert_eq!(suspects.resting(Command::Bodies, &inbox(), 7), set("7,8,900"));
+    }
+
+    #[test]
+    fn what_was_set_aside_is_asked_for_ever_more_rarely_and_never_given_up() {
+        let mut suspects = Suspects::default();
+        let mut asked = Vec::new();
+        for run in 1..=200 {
+            suspects.begin(run, 0, true, BTreeSet::new());
+            if isolate(&mut suspects, "1:2", &[1], true) > 0 {
+                asked.push(run);
+            }
+        }
+        assert_eq!(asked, [1, 2, 4, 8, 16, 32, 64, 96, 128, 160, 192]);
+        let mut suspects = Suspects::default();
+        let mut asked = Vec::new();
+        for now in (0..100_000).step_by(60) {
+            suspects.begin(1 + now, now, false, BTreeSet::new());
+            if isolate(&mut suspects, "1:2", &[1], true) > 0 {
+                asked.push(now);
+            }
+        }
+        assert_eq!(asked[..4], [0, 60, 180, 420]);
+        assert!(asked.windows(2).all(|pair| pair[1] - pair[0] <= WAITS.1), "{asked:?}");
+    }
+
+    #[test]
+    fn a_person_who_names_the_mailbox_has_it_asked_for_once() {
+        let mut suspects = Suspects::default();
+        suspects.begin(1, 0, true, BTreeSet::new());
+        isolate(&mut suspects, "1:2", &[1], true);
+        (0..4).for_each(|_| suspects.lost(&bodies("1"), "BYE"));
+        suspects.begin(2, 1, true, BTreeSet::new());
+        assert_eq!(parts(&suspects, "1:2"), ["2"]);
+        suspects.begin(2, 1, true, [inbox()].into());
+        assert_eq!(parts(&suspects, "1:2"), ["2", "1"]);
+        suspects.lost(&bodies("1"), "BYE");
+        assert_eq!(parts(&suspects, "1:2"), ["2"]);
+    }
+
+    #[test]
+    fn where_no_message_is_answered_it_is_the_mailbox() {
+        let mut suspects = Suspects::default();
+        suspects.begin(1, 0, true, BTreeSet::new());
+        for uid in ["1", "1", "2", "2", "3", "3"] {
+            suspects.lost(&bodies(uid), "BYE");
+        }
+        assert_eq!(suspects.list().len(), 1);
+        assert_eq!(suspects.why_not(Command::Bodies, Some(&inbox())).as_deref(), Some("BYE"));
+        suspects.passed(&bodies("5"));
+        assert!(suspects.list().is_empty());
+    }
+}

@@ -1,0 +1,194 @@
+//! Lists that the torture found (`kit/src/torture`), by the rule that each one took: both sides
+//! change while a run is cut off, its disk is exchanged or cannot be read.
+
+use kit::torture::{Counts, describe, read, report, simulate};
+
+/// Each list passes: nothing is lost, doubled, altered or left unequal.
+fn pass(lists: &[&str]) {
+    for list in lists {
+        let (seed, actions) = read(list).expect("a list");
+        let failure = simulate(seed, &actions, &mut Counts::default());
+        let text = failure.map(|failure| report(seed, &describe(seed), &actions, &failure));
+        assert!(text.is_none(), "{}", text.unwrap_or_default());
+    }
+}
+
+/// The server names one of two texts that are alike by its object id.
+#[test]
+fn hazard_52_an_object_id_tells_equal_headers_apart() {
+    pass(&[
+        "world 984\nhere add 3 A\nhere add 4 Trash\nquiet\nlose-state\nthere move 4 A",
+        "world 40535\nfilled 3 A/C\nhere add 4 A/C\nrun\nlose-state\nthere rename A/C A/F",
+    ]);
+}
+
+/// Numbered anew, and its file in a root that is not here, or moved.
+#[test]
+fn hazard_56_what_left_before_it_was_numbered_anew_is_not_fetched_beside() {
+    pass(&[
+        "world 41100\nfilled 1 INBOX\nquiet\nthere renumber INBOX\nrun ; unmounted\n\
+         there move 1 D",
+        "world 71404\nthere add 5 INBOX\nrun\nrun ; at call 12 here remove 5 ; kill 16\n\
+         run ; at command 18 there renumber INBOX",
+        "world 30287\nhere add 3 D\nhere add 4 A\nrun\nhere drop A\nthere renumber A\n\
+         there remake D Trash",
+    ]);
+}
+
+/// A keyword whose table could not be written.
+#[test]
+fn hazard_58_a_letter_that_is_not_in_the_table_is_not_given() {
+    pass(&["world 71243\nhere add 1 A\nthere add 3 Trash\nquiet\nhere move 3 D\nhere set 1 k1\n\
+         here add 5 B\nquiet\nhere edit 3 6\nhere move 1 D\nrun ; full 125"]);
+}
+
+/// A body that was cut off lies in the tmp of a mailbox that has another name by now.
+#[test]
+fn hazard_59_what_is_left_in_tmp_is_removed_under_the_new_name() {
+    pass(&["world 60061\nthere add 5 D\nrun ; power 76 1\nhere rename D A/F"]);
+}
+
+/// Cut between the note of the removal and the directory.
+#[test]
+fn hazard_59_a_mailbox_that_goes_to_the_trash_is_cut_anywhere() {
+    pass(&[
+        "world 344\nhere make A/C\nhere add 1 Trash\nhere add 2 D\nquiet\nthere rename D B\n\
+         run ; at call 68 there drop A/C ; power 62 1\nhere edit 1 6",
+        "world 608\nhere make D\nfilled 1 B\nhere add 2 A/C\nrun\n\
+         run ; at call 147 there rename D E ; at call 6 here move 2 A\n\
+         run ; at command 14 here remove 2 ; kill 65",
+    ]);
+}
+
+/// Files that cannot be looked at, and a new one with the text of one of them.
+#[test]
+fn hazard_63_a_new_file_waits_for_the_place_it_may_come_from() {
+    pass(&[
+        "world 158\nhere add 1 A\nhere move 1 D\nquiet\nhere move 1 INBOX\nthere renumber D\n\
+         run ; broken 50",
+        "world 50949\nhere make A/C\nthere add 2 INBOX\nthere add 3 D\nquiet\n\
+         there move 2 Trash\nthere set 3 \\Draft\nrun ; at call 45 there add 4 A/C ; kill 65\n\
+         run ; unreadable INBOX",
+    ]);
+}
+
+/// A run that is cut off after the root was found to be another one; a marker that was
+/// written and not recorded.
+#[test]
+fn hazard_71_a_root_that_is_exchanged_is_restated_once() {
+    pass(&[
+        "world 40\nhere add 4 B\nquiet\nrun ; away\n\
+         run ; at call 77 there move 4 INBOX ; power 50 2",
+        "world 177\nhere add 2 A/C\nhere add 3 INBOX\nhere add 4 B\nrun\nrun ; unmounted\n\
+         run ; at call 125 there move 3 A ; cut 1954",
+        "world 944\nhere add 3 B\nfilled 4 INBOX\nhere add 5 A\nquiet\nrun ; away\n\
+         there move 3 Trash\nrun ; power 81 2",
+        "world 40536\nhere add 2 A\nrun\nthere set 2 k1\nrun ; kill 20\n\
+         run ; at call 23 there make A/C ; unmounted",
+    ]);
+}
+
+/// Uploads, copies, moves and removals under way while another root is in place; flags that
+/// were agreed on with it.
+#[test]
+fn hazard_72_what_is_under_way_outlives_its_root() {
+    pass(&[
+        "world 36\nthere add 1 D\nhere add 2 Trash\nrun ; cut 1994\nrun ; kill 43\nrun ; away\n\
+         there move 2 B",
+        "world 165\nhere add 3 D\nrun\nhere move 3 INBOX\nrun ; around UID_COPY 1 after\n\
+         run ; unmounted",
+        "world 931\nthere make B\nhere add 2 D\nthere add 3 A\nquiet\nthere set 2 k1\n\
+         there rename B A/F\nrun ; at command 15 here move 3 D ; at command 7 here add 5 B\n\
+         run ; unmounted",
+        "world 40233\nhere add 4 Trash\nquiet\nhere move 4 A/C\n\
+         run ; around UID_FETCH 2 before\nrun ; away",
+        "world 40068\nthere add 2 B\nhere add 4 D\nquiet\nhere move 2 A/C\n\
+         run ; at call 138 there set 2 \\Draft ; away",
+        "world 40444\nthere add 3 INBOX\nrun\nhere move 3 Trash\n\
+         run ; at call 14 there set 3 \\Answered ; kill 4\nrun ; away",
+        "world 50012\nhere add 3 Trash\nquiet\nrun ; at call 45 there move 3 INBOX ; unmounted\n\
+         there move 3 B",
+        "world 50404\nfilled 2 INBOX\nthere add 3 Trash\nquiet\n\
+         run ; at call 59 there move 3 B ; at command 21 there move 2 A/C ; unmounted\n\
+         there rename A E",
+    ]);
+}
+
+/// Moved between the pair and the merge of its flags; equal texts, each with its own past.
+#[test]
+fn hazard_73_a_pair_is_agreed_on_at_once() {
+    pass(&[
+        "world 99\nhere add 1 Trash\nquiet\nrun ; away\nrun ; at command 5 here move 1 INBOX",
+        "world 41367\nhere add 6 D\nhere copy 6 INBOX\nhere remake D Trash\nquiet\n\
+         run ; unmounted\nthere move 6 D",
+    ]);
+}
+
+/// The directory cannot be read at the moment at which the server shows its new name.
+#[test]
+fn hazard_74_a_name_that_could_not_be_looked_at_is_no_new_mailbox() {
+    pass(&[
+        "world 666\nhere make D\nfilled 1 A/C\nthere add 2 A\nhere add 3 B\nhere add 4 Trash\n\
+         quiet\nhere rename A/C E\nrun ; broken 97",
+    ]);
+}
+
+/// The configuration changes while a moved message has come down at its new place.
+#[test]
+fn hazard_75_what_came_down_elsewhere_is_not_brought_back() {
+    pass(&[
+        "world 70513\nhere add 6 A/C\nquiet\nrun ; unmounted\nthere rename A E\n\
+         run ; unreadable A/C",
+        "world 70621\nthere add 2 INBOX\nhere add 4 Trash\nquiet\nrun ; unmounted\n\
+         run ; at call 90 there move 2 Trash ; unreadable INBOX",
+        "world 242\nfilled 1 A\nhere add 2 D\nthere add 3 B\nfilled 5 A/C\nquiet\n\
+         run ; at command 19 there move 1 B\nrun ; broken 55\nreconfigure",
+        "world 40495\nthere add 2 A/C\nquiet\nrun ; at call 72 there rename A/C E ; away\n\
+         reconfigure",
+    ]);
+}
+
+/// Replaced by one of the same header, length and date.
+#[test]
+fn hazard_76_another_text_under_the_same_header_is_fetched() {
+    pass(&[
+        "world 81261\nfilled 1 B\nthere edit 1 8\nrun\nrun ; away\nthere edit 8 9",
+        "world 40336\nhere add 5 B\nrun\nrun ; at command 6 there edit 5 8\nquiet\n\
+         there edit 8 9",
+    ]);
+}
+
+/// Moved here, and only the target is synchronised.
+#[test]
+fn hazard_77_a_partial_run_looks_where_a_new_file_comes_from() {
+    pass(&[
+        "world 40190\nthere add 4 A\nquiet\nhere move 4 B\npart B",
+        "world 40354\nthere add 3 INBOX\nquiet\nhere move 3 A/C\npart A/C\nrun ; unmounted",
+        "world 40380\nfilled 2 B\nfilled 3 D\nquiet\nrun ; at call 31 here edit 3 6\nquiet\n\
+         run ; at command 16 here move 6 B\npart B",
+        "world 40615\nhere add 2 B\nfilled 3 D\nthere add 6 A\nthere move 6 A/C\nquiet\n\
+         run ; at call 47 here move 6 INBOX\npart INBOX",
+        "world 61329\nthere add 1 INBOX\nrun\nthere move 1 A\npart A\nrun ; unmounted",
+        "world 70687\nhere add 2 A/C\nrun\nlose-state\nrun ; unreadable A/C\npart B",
+        "world 40882\nthere make A\nthere add 1 INBOX\nthere add 2 D\nfilled 3 INBOX\n\
+         run ; at call 16 there move 1 B\nquiet\nrun ; at call 42 here move 3 A\npart A",
+    ]);
+}
+
+/// A mailbox is refused for the first time, or its directory cannot be read, while its
+/// messages show up elsewhere.
+#[test]
+fn hazard_78_what_may_be_in_a_place_not_seen_is_looked_for_there_first() {
+    pass(&[
+        "world 569\nhere add 1 A\nthere add 2 A\nfilled 3 B\nrun\nthere rename B E\n\
+         there rename A B\nrun ; at call 39 there move 3 INBOX\nthere move 2 A",
+        "world 41088\nfilled 1 INBOX\nquiet\nrun ; unmounted\n\
+         run ; at call 42 there move 1 D ; unreadable D",
+    ]);
+}
+
+/// Moved between the looks at its old and its new mailbox.
+#[test]
+fn hazard_79_a_copy_is_asked_for_while_its_source_lies_where_it_was() {
+    pass(&["world 50777\nhere make A/C\nhere add 1 A\nquiet\nrun ; at call 36 here move 1 INBOX"]);
+}
