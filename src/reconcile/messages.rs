@@ -100,17 +100,14 @@ pub fn ready_for_additions(cast: &Cast<'_>) -> BTreeSet<MailboxId> {
     ready.map(|(id, _)| *id).collect()
 }
 
-/// Whether every mailbox of the server was seen, and no new message is left that could be one
-/// which is looked for.
-pub(super) fn everything_is_identified(cast: &Cast<'_>) -> bool {
+/// Whether every mailbox was seen, none is left out, and no new message is left that could be one
+/// which is looked for: only then is what is in doubt known to be nowhere.
+pub(super) fn is_searched(cast: &Cast<'_>) -> bool {
     let whole =
         |view: &MailboxView| view.remote_reach != Reach::Partial && view.remotes_beyond == 0;
-    cast.world.mailboxes.values().all(whole) && cast.open(Class::RemoteNew).next().is_none()
-}
-
-/// The same, and none is left out: only then is what is in doubt known to be nowhere.
-pub(super) fn is_searched(cast: &Cast<'_>) -> bool {
-    !cast.world.unseen_arrivals && everything_is_identified(cast)
+    !cast.world.unseen_arrivals
+        && cast.world.mailboxes.values().all(whole)
+        && cast.open(Class::RemoteNew).next().is_none()
 }
 
 /// A server message that nobody has looked into yet.

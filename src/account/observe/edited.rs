@@ -40,8 +40,14 @@ pub(super) async fn look(run: &mut Run) -> Result<(), AccountError> {
             Some((id, row)) if mailbox.id == id => Some(row),
             _ => None,
         };
-        if !look_in(run, &mailbox, after, &mut slice).await? {
-            return Ok(());
+        match look_in(run, &mailbox, after, &mut slice).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            // One mailbox that cannot be read keeps no other from being compared.
+            Err(AccountError::Local(error)) => {
+                run.report.skip(mailbox.name.to_string(), error.to_string());
+            }
+            Err(error) => return Err(error),
         }
     }
     Ok(run.store.transaction(|tx| tx.delete_meta(REACHED).map(drop))?)
@@ -74,11 +80,12 @@ pub(super) fn look_at(run: &mut Run) -> Result<(), AccountError> {
         let Some((name, stem)) = run.root.locate(&path) else { continue };
         let Some(mailbox) = run.store.mailbox_by_name(&name)? else { continue };
         let Some(row) = run.store.by_stem(mailbox.id, &stem)? else { continue };
-        let Some(local) = row.local else { continue };
-        let name = FileName::of(&local, run.settings.info_separator);
-        let stamp = run.root.stat(&mailbox.name, &name)?;
-        if stamp.is_some_and(|stamp| stamp != local.stamp) {
-            reexamine(run, row.id)?;
+        match compare(run, &mailbox, row) {
+            // What cannot be read is no reason to leave the others.
+            Err(AccountError::Local(error)) => {
+                run.report.skip(mailbox.name.to_string(), error.to_string());
+            }
+            done => done?,
         }
     }
     Ok(())

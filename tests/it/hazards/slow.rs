@@ -15,7 +15,7 @@ use mailtide::daemon::volume::Volume;
 use mailtide::local::LocalError;
 use tokio::sync::watch;
 
-use super::{settle, there};
+use super::{agreed_on, settle, there};
 use crate::months::account;
 use crate::running::until;
 use crate::scenarios::with_text;
@@ -79,6 +79,18 @@ fn hazard_121_files_are_compared_in_slices_and_it_is_kept_how_far() {
     assert!((COUNT..COUNT + 50).contains(&asked), "{asked} files were asked for their size");
     settle(&world);
     assert_eq!((there(&world, "INBOX", "edited"), there(&world, "INBOX", "text 999.")), (1, 0));
+}
+
+#[test]
+fn hazard_121_a_directory_that_cannot_be_read_ends_no_comparison() {
+    let world = agreed_on(&Profile::qresync());
+    let edited = with_text(&world, "Work", "text 8");
+    world.fs.write_file(&edited, b"Message-ID: <8>\nSubject: 8\n\nedited\n");
+    world.fs.deny(format!("{ROOT}/INBOX"));
+    world.fs.set_clock(world.fs.clock() + DAY_NS);
+    world.wait();
+    world.sync().1.expect("a run");
+    assert_eq!(there(&world, "Work", "edited"), 1, "the other mailbox was compared");
 }
 
 /// A disk that answers only as long as it is open.
