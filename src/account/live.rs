@@ -114,8 +114,8 @@ impl Live {
         let now = self.run.outside.clock.now();
         self.run.number = self.run.store.transaction(|tx| tx.begin_run(now, cause))?;
         self.run.begin_cautiously(cause)?;
-        let Run { settings, store, root, .. } = &mut self.run;
-        if restate::check(settings, store, root)? && !wish.dry_run {
+        let Run { settings, outside, store, root, .. } = &mut self.run;
+        if restate::check(settings, outside, store, root)? && !wish.dry_run {
             restate::advance(settings, store, root)?;
         }
         Ok(())

@@ -24,12 +24,13 @@ pub(super) fn open_place(
     check_disk(settings, outside, store)?;
     let options = options(settings, store, wish);
     let root = open_root(settings, outside, wish, options)?;
-    let restated = super::restate::check(settings, store, &root)?;
+    let disk = disk_of(settings, outside);
+    let restated = super::restate::check(settings, outside, store, &root)?;
     if !wish.dry_run {
         if restated {
             super::restate::advance(settings, store, &root)?;
         }
-        note_disk(settings, outside, store)?;
+        note_disk(settings, outside, store, disk)?;
         settle(settings, outside, store, &root)?;
     }
     Ok(root)
@@ -61,7 +62,11 @@ const DISK: &str = "root_disk";
 /// A root that lay on another disk than what is found in its place now is not mounted: nothing is
 /// put there, and nothing is taken for removed (hazard 64). One that was a directory of the same
 /// disk was removed, and is filled anew.
-fn check_disk(settings: &Settings, outside: &Outside, store: &Store) -> Result<(), AccountError> {
+pub(super) fn check_disk(
+    settings: &Settings,
+    outside: &Outside,
+    store: &Store,
+) -> Result<(), AccountError> {
     let known = store.meta(DISK)?.and_then(|text| text.parse::<u64>().ok());
     let is_another = known.is_some_and(|known| Some(known) != disk_of(settings, outside));
     let is_marked = || Root::has_marker(&*outside.fs, &settings.maildir);
@@ -78,13 +83,16 @@ fn disk_of(settings: &Settings, outside: &Outside) -> Option<u64> {
     metas.flatten().map(|meta| meta.dev).next()
 }
 
-/// Notes the device that the root, which was found to be the right one, lies on.
+/// Notes the device that the root lies on: the same before and after it was found to be the right
+/// one.
 fn note_disk(
     settings: &Settings,
     outside: &Outside,
     store: &mut Store,
+    before: Option<u64>,
 ) -> Result<(), AccountError> {
-    let now = disk_of(settings, outside).map(|disk| disk.to_string());
+    let now = disk_of(settings, outside).filter(|now| before == Some(*now));
+    let now = now.map(|disk| disk.to_string());
     if now.is_some() && now != store.meta(DISK)? {
         store.transaction(|tx| tx.set_meta(DISK, now.as_deref().unwrap_or_default()))?;
     }
@@ -184,9 +192,10 @@ pub(super) fn absence(run: &Run, mailbox: &Mailbox) -> Result<Absence, AccountEr
 fn absence_in(root: &Root, mailbox: &Mailbox, fresh: bool) -> Absence {
     let found = root.stamps(&mailbox.name).and_then(|now| root.identify(mailbox, &now, true));
     match found {
-        Ok(Found::Same | Found::First) if fresh => Absence::Proves,
-        Ok(Found::Same | Found::First) => Absence::IsStale,
-        Ok(Found::Another | Found::Hollow) | Err(_) => Absence::ProvesNothing,
+        Ok(Found::Same) if fresh => Absence::Proves,
+        Ok(Found::Same) => Absence::IsStale,
+        // Nobody knows which directory it was put into.
+        Ok(Found::First | Found::Another | Found::Hollow) | Err(_) => Absence::ProvesNothing,
     }
 }
 

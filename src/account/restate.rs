@@ -5,7 +5,7 @@
 //! has no match on the other side is united, nothing is removed.
 
 use super::record::Writer;
-use super::{AccountError, Run, Settings};
+use super::{AccountError, Outside, Run, Settings};
 use crate::local::{Marker, Root};
 use crate::reconcile::Policy;
 use crate::reconcile::types::{Base, Journal, Mailbox, Row, RowId, SetAsideKind, printable};
@@ -23,10 +23,12 @@ const ASIDE_MAX: usize = 100_000;
 ///
 /// # Errors
 /// [`AccountError::Foreign`] where the root belongs to another store,
+/// [`AccountError::Gone`] where it is not mounted,
 /// [`AccountError::Layout`] where it is laid out otherwise, and what the store or the root
 /// refuse.
 pub(super) fn check(
     settings: &Settings,
+    outside: &Outside,
     store: &mut Store,
     root: &Root,
 ) -> Result<bool, AccountError> {
@@ -38,6 +40,10 @@ pub(super) fn check(
     let new_scope = scope.as_deref().is_some_and(|scope| scope != settings.scope);
     let limits = settings.max_message_size.to_string();
     let root_is_ours = is_our_root(settings, store, root)?;
+    if !root_is_ours {
+        // Its disk may have been unmounted since it was opened (hazard 64).
+        super::recover::check_disk(settings, outside, store)?;
+    }
     let mut roots = Roots::read(store)?;
     let is_new = roots.note(counter(store, "marker")?, store.newest_row()?);
     let marker = if root_is_ours { None } else { root.marker()? };
@@ -251,7 +257,7 @@ fn restate_local(
 /// was removed with the file's own root is not brought back by another one (hazard 72).
 fn without_file(row: Row, known: RowId) -> Result<Row, RowId> {
     let under_way = matches!(row.journal, Journal::Pushing { .. } | Journal::Moving { .. });
-    let ends = matches!(row.journal, Journal::Moved | Journal::Trashing { .. });
+    let ends = matches!(row.journal, Journal::Moved { .. } | Journal::Trashing { .. });
     if ends && row.local.is_none() && row.remote.is_some() && !row.restated {
         return Ok(row);
     }

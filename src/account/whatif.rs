@@ -264,7 +264,7 @@ impl WhatIf {
                 };
                 let Some(row) = w.tx().row(row)? else { continue };
                 w.delete(row.id)?;
-                if row.journal != Journal::Moved && !approved.contains(&row.id) {
+                if !row.journal.is_moved() && !approved.contains(&row.id) {
                     w.departed(now, &row, direction)?;
                 }
                 if let (Step::RemoveRemote { how: RemoteRemoval::Trash(_), .. }, Some(trash)) =

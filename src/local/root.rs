@@ -78,7 +78,7 @@ pub struct Root {
     /// Ids of our stores that were lost: what they left in `tmp/` is nobody's any more.
     pub(super) former: Vec<String>,
     /// Given back when the root is dropped.
-    _lock: Option<Box<dyn LockGuard>>,
+    lock: Option<Box<dyn LockGuard>>,
 }
 
 impl Root {
@@ -119,7 +119,7 @@ impl Root {
         let stems = StemMaker::new(&options.host, options.random);
         let (path, spelling) = (path.to_owned(), Spelling::default());
         let former = Vec::new();
-        let mut root = Self { fs, path, options, stems, spelling, former, _lock: lock };
+        let mut root = Self { fs, path, options, stems, spelling, former, lock };
         root.load_spelling()?;
         if root.options.lock.as_deref() == Some(LOCK) {
             root.former = root.former_stores()?;
@@ -133,6 +133,18 @@ impl Root {
         }
         root.load_given()?;
         Ok(root)
+    }
+
+    /// After everything was read: a root whose disk was unmounted meanwhile, or that was removed
+    /// as a whole, holds nothing, and that says nothing (hazard 64).
+    pub(super) fn check_there(&self) -> Result<(), LocalError> {
+        let own = self.path.join(OWN);
+        if self.lock.is_some()
+            && if_there(self.fs.lstat(&own)).at(Scope::Root, "look at", &own)?.is_none()
+        {
+            return Err(LocalError::NoRoot { path: self.path.clone() });
+        }
+        Ok(())
     }
 
     /// Where the root is.

@@ -167,6 +167,7 @@ impl Root {
             let why = "another directory spells the same name with escapes; rename one";
             all.problem(LocalError::Unmirrored { path, why });
         }
+        self.check_there()?;
         Ok(all)
     }
 

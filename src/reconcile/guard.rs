@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::messages::merge_row;
 use super::pairing::{Class, class};
 use super::plan::{Hold, HoldReason, Plan, RemoteRemoval, Step};
-use super::types::{ContentId, FlagDelta, Flags, Journal, MailboxId, Row, RowId, SpecialUse};
+use super::types::{ContentId, FlagDelta, Flags, MailboxId, Row, RowId, SpecialUse};
 use super::world::{GuardLimits, OnLocalDelete, OnRemoteDelete, World};
 
 /// From which side messages leave.
@@ -185,13 +185,13 @@ impl<'w> Guard<'w> {
         match (kind, direction) {
             (Kind::Removal, Direction::FromRemote) => {
                 class(row) == Class::LocalGone
-                    && row.journal != Journal::Moved
+                    && !row.journal.is_moved()
                     && policy.on_local_delete != OnLocalDelete::Keep
                     && !world.outside.contains_key(&row.id)
             }
             (Kind::Removal, Direction::FromLocal) => {
                 class(row) == Class::RemoteGone
-                    && row.journal != Journal::Moved
+                    && !row.journal.is_moved()
                     && policy.on_remote_delete != OnRemoteDelete::Keep
             }
             (Kind::Flags, _) => {
@@ -254,7 +254,7 @@ impl<'w> Guard<'w> {
         for (row, direction) in plan.steps.iter().filter_map(removal) {
             let Some(known) = self.rows.get(&row) else { continue };
             // The rest of a move does not leave the account.
-            let counts = known.journal != Journal::Moved && !self.is_exempt(known.mailbox);
+            let counts = !known.journal.is_moved() && !self.is_exempt(known.mailbox);
             if counts && self.is_free(row, direction, Kind::Removal) {
                 leaving.entry((known.mailbox, direction)).or_default().insert(row);
             }

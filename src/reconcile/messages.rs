@@ -38,7 +38,10 @@ pub fn plan(world: &World, plan: &mut Plan) {
     flags(&mut cast, steps);
     remove_remote(&mut cast, steps, here);
     remove_local(&mut cast, steps, there);
-    forget(&mut cast, steps);
+    // What left may be what came to a place that was not looked at: of that it is the past.
+    if here && there && !world.unseen_arrivals {
+        forget(&mut cast, steps);
+    }
 }
 
 /// The flags of a paired row, merged.
@@ -266,7 +269,7 @@ fn remove_remote(cast: &mut Cast<'_>, steps: &mut Vec<Step>, here: bool) {
     let gone: Vec<&Row> =
         cast.open(Class::LocalGone).filter(|row| is_free(cast, row, here)).collect();
     for row in gone {
-        if row.journal == Journal::Moved {
+        if row.journal.is_moved() {
             // Half of a move whose other half is a fact: no deletion, no policy.
             let how = RemoteRemoval::Expunge;
             steps.push(Step::RemoveRemote { row: row.id, how });

@@ -455,7 +455,7 @@ pub fn reattach(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
                 && row.base.is_some()
                 // Its message is at its new place: a file that is here is another one of the
                 // same text, or was moved back from there (hazard 83).
-                && row.journal != Journal::Moved
+                && !row.journal.is_moved()
                 && !cast.is_taken(row)
                 && row.set_aside.as_ref().is_none_or(|s| s.kind == SetAsideKind::Kept)
         });
@@ -578,7 +578,7 @@ pub fn depart(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
                 row.id != to.id
                     && !row.weak
                     && row.remote.is_some()
-                    && row.journal != Journal::Moved
+                    && !row.journal.is_moved()
                     && !cast.is_taken(row)
             })
         };

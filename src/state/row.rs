@@ -10,7 +10,7 @@ use super::View;
 use super::error::Result;
 use crate::reconcile::types::{
     Base, ContentId, FileStamp, Flags, HeaderKeys, Journal, Keyword, Local, MailboxId, MailboxName,
-    Remote, Row, RowId, ServerWords, SetAside, SetAsideKind, Stem, System, Uid,
+    Place, Remote, Row, RowId, ServerWords, SetAside, SetAsideKind, Stem, System, Uid,
 };
 
 /// The columns of a row in the order in which [`bind`] writes and [`decode`] reads them;
@@ -231,7 +231,10 @@ fn bind_journal(to: &mut Binder<'_, '_>, journal: &Journal) -> rusqlite::Result<
             let words: Vec<_> = keywords.iter().map(Keyword::as_str).collect();
             (MOVING, None, Some(json(&(from.0, words, leaves))?))
         }
-        Journal::Moved => (5, None, None),
+        Journal::Moved { copy } => {
+            let place = |p: &Place| json(&(p.mailbox.as_str(), p.uid_validity, p.uid.0));
+            (5, None, copy.as_ref().map(place).transpose()?)
+        }
         Journal::Replaced { by } => (7, None, Some(json(&by.0)?)),
         Journal::Trashing { to, uid_validity, uid_next } => {
             (6, None, Some(json(&(to.as_str(), uid_validity, uid_next))?))
@@ -355,7 +358,16 @@ fn journal(from: &mut Fields<'_, '_>) -> rusqlite::Result<Journal> {
             let (from, words, leaves): (i64, Vec<String>, bool) = from_json(data).map_err(bad)?;
             Journal::Moving { from: RowId(from), leaves, keywords: keyword_set(&words) }
         }
-        5 => Journal::Moved,
+        5 => {
+            // Versions that did not say where the copy is wrote nothing.
+            let place: Option<(String, u32, u32)> = from_json(data).map_err(bad)?;
+            let copy = place.map(|(mailbox, uid_validity, uid)| Place {
+                mailbox: MailboxName::new(&mailbox),
+                uid_validity,
+                uid: Uid(uid),
+            });
+            Journal::Moved { copy }
+        }
         6 => {
             let (to, uid_validity, uid_next): (String, _, _) = from_json(data).map_err(bad)?;
             Journal::Trashing { to: MailboxName::new(&to), uid_validity, uid_next }

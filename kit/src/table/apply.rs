@@ -185,7 +185,7 @@ impl Model {
         if past.remote.is_none() {
             self.store.rows.remove(&past.id);
         } else {
-            let (journal, restated) = (Journal::Moved, false);
+            let (journal, restated) = (Journal::Moved { copy: None }, false);
             self.store.update(Row { journal, restated, set_aside: None, ..past });
         }
     }

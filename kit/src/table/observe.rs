@@ -328,7 +328,7 @@ impl Model {
         }
         for row in self.rows_of(id) {
             let under_way = matches!(row.journal, Journal::Pushing { .. } | Journal::Moving { .. });
-            let ends = matches!(row.journal, Journal::Moved | Journal::Trashing { .. });
+            let ends = matches!(row.journal, Journal::Moved { .. } | Journal::Trashing { .. });
             if ends && row.local.is_none() && row.remote.is_some() && !row.restated {
                 continue;
             }

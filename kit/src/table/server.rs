@@ -188,7 +188,7 @@ impl Model {
                 self.fate.answered.insert((to.clone(), *uid));
                 self.tick()?;
                 self.departed(&row, Direction::FromRemote);
-                self.store.update(Row { journal: Journal::Moved, ..row });
+                self.store.update(Row { journal: Journal::Moved { copy: None }, ..row });
                 return self.expunge(id, None);
             }
         }
@@ -215,7 +215,7 @@ impl Model {
             self.store.rows.remove(&id);
             return Ok(());
         }
-        self.store.update(Row { journal: Journal::Moved, ..row });
+        self.store.update(Row { journal: Journal::Moved { copy: None }, ..row });
         self.expunge(id, None)
     }
 
@@ -242,7 +242,7 @@ impl Model {
             None => {}
         }
         self.tick()?;
-        if row.base.is_some() && row.journal != Journal::Moved {
+        if row.base.is_some() && !row.journal.is_moved() {
             self.departed(&row, Direction::FromRemote);
         }
         self.store.rows.remove(&id);

@@ -103,7 +103,7 @@ fn record_move(
         let base = letters::base_held(base, &wanted.unwrap_or_default(), Some(&local));
         w.delete(from.id)?;
         if let Some(past) = past {
-            release(w, past)?;
+            release(w, past, &to)?;
         }
         let row = Row {
             local: Some(local),

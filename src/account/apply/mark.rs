@@ -3,11 +3,12 @@
 //! Before it is set the store says where: a mark that a crash left behind is ours, and is taken
 //! back before anything is looked at (hazard 14).
 
+use super::carry::{self, FlagsByUid};
 use super::select;
 use crate::account::{AccountError, Run};
 use crate::reconcile::types::{Flags, Mailbox, MailboxId, System};
 use crate::remote::RemoteError;
-use crate::remote::imap::{Command, UidSet, Untagged};
+use crate::remote::imap::{Command, FetchItems, FetchRow, UidSet, Untagged};
 
 /// A line for each mailbox: its id, its UIDVALIDITY, and the UIDs that bear our mark.
 const KEY: &str = "marked_deleted";
@@ -85,13 +86,25 @@ fn note(run: &mut Run, mailbox: &Mailbox, set: &UidSet) -> Result<(), AccountErr
     keep(run, &text)
 }
 
-/// Marks messages of the selected mailbox and expunges them. Gives whether the server was asked
-/// to expunge.
+/// What came of marked messages.
+#[derive(Debug)]
+pub(super) enum Marked {
+    /// The server was asked to expunge them.
+    Expunged,
+    /// It was not: others marked messages, too, and it can only expunge all.
+    WithOthers,
+    /// It was not: these have other flags by now than their copies were given.
+    Changed(FlagsByUid),
+}
+
+/// Marks messages of the selected mailbox and expunges them. `given` are the flags of those of
+/// which there are copies: where they have others by now, nothing is expunged (hazard 92).
 pub(super) async fn and_expunge(
     run: &mut Run,
     mailbox: &Mailbox,
     set: &UidSet,
-) -> Result<Result<bool, RemoteError>, AccountError> {
+    given: &FlagsByUid,
+) -> Result<Result<Marked, RemoteError>, AccountError> {
     let uidplus = run.session.capabilities().uidplus();
     if !uidplus {
         // A plain EXPUNGE removes whatever bears the mark: only where all of it is ours.
@@ -99,37 +112,63 @@ pub(super) async fn and_expunge(
             Ok(deleted) if deleted.difference(set).is_empty() => {}
             Ok(_) => {
                 name_others(run, mailbox);
-                return Ok(Ok(false));
+                return Ok(Ok(Marked::WithOthers));
             }
             Err(error) => return Ok(Err(error)),
         }
     }
     let before = run.store.meta(KEY)?.unwrap_or_default();
     note(run, mailbox, set)?;
-    let done = carry_out(run, set, uidplus).await;
+    let done = carry_out(run, set, uidplus, given).await;
     match done {
-        Ok(true) => {}
-        Ok(false) => name_others(run, mailbox),
+        Ok(Marked::Expunged | Marked::Changed(_)) => {}
+        Ok(Marked::WithOthers) => name_others(run, mailbox),
         Err(error) => return Ok(Err(error)),
     }
     keep(run, &before)?;
     Ok(done)
 }
 
-async fn carry_out(run: &mut Run, set: &UidSet, uidplus: bool) -> Result<bool, RemoteError> {
+async fn carry_out(
+    run: &mut Run,
+    set: &UidSet,
+    uidplus: bool,
+    given: &FlagsByUid,
+) -> Result<Marked, RemoteError> {
     let mut ignore = |_: Untagged| {};
     run.session.store(set, true, &mark(), &mut ignore).await?;
-    if uidplus {
-        run.session.uid_expunge(set, &mut ignore).await?;
-        return Ok(true);
+    let alone = uidplus || run.session.search_deleted().await?.difference(set).is_empty();
+    // As late as can be: what is set after this look is set on a message that bears the mark.
+    let changed = changed(run, given).await?;
+    if !alone || !changed.is_empty() {
+        // Ours goes, and the next plan tries again.
+        run.session.store(set, false, &mark(), &mut ignore).await?;
+        return Ok(if alone { Marked::Changed(changed) } else { Marked::WithOthers });
     }
-    if run.session.search_deleted().await?.difference(set).is_empty() {
-        run.session.expunge(&mut ignore).await?;
-        return Ok(true);
+    match uidplus {
+        true => run.session.uid_expunge(set, &mut ignore).await?,
+        false => run.session.expunge(&mut ignore).await?,
     }
-    // Another client set a mark meanwhile: ours goes, the next run tries again.
-    run.session.store(set, false, &mark(), &mut ignore).await?;
-    Ok(false)
+    Ok(Marked::Expunged)
+}
+
+/// Messages whose flags are not those that their copies were given, with their flags.
+async fn changed(run: &mut Run, given: &FlagsByUid) -> Result<FlagsByUid, RemoteError> {
+    let mut changed = FlagsByUid::new();
+    if given.is_empty() {
+        return Ok(changed);
+    }
+    let set: UidSet = given.keys().copied().collect();
+    let items = FetchItems { flags: true, ..FetchItems::default() };
+    let mut sink = |row: FetchRow| {
+        if let Some((then, now)) = given.get(&row.uid).zip(row.flags)
+            && !carry::difference(then, &now).is_empty()
+        {
+            changed.insert(row.uid, now);
+        }
+    };
+    run.session.fetch(&set, items, None, &mut sink).await?;
+    Ok(changed)
 }
 
 fn name_others(run: &mut Run, mailbox: &Mailbox) {

@@ -4,6 +4,7 @@
 //! that destroys, at what justifies it. A step that cannot be taken is a skip with its reason;
 //! the next look decides anew.
 
+mod carry;
 mod compare;
 mod fetch;
 mod file;

@@ -7,7 +7,7 @@ use crate::account::record::Writer;
 use crate::account::{AccountError, Run};
 use crate::reconcile::messages::base_now;
 use crate::reconcile::pairing::{is_claim, is_ending};
-use crate::reconcile::types::{Base, Journal, Row, RowId, SetAside, SetAsideKind};
+use crate::reconcile::types::{Base, Journal, Place, Row, RowId, SetAside, SetAsideKind};
 use crate::reconcile::{MailboxView, Step};
 use crate::state::StateError;
 
@@ -107,7 +107,7 @@ fn pair(
     let restated = local.local.is_none() && local.restated && !ends;
     w.delete(remote.id)?;
     if let Some(past) = past {
-        release(w, past)?;
+        release(w, past, &remote)?;
     }
     let row = Row {
         remote: remote.remote,
@@ -136,14 +136,19 @@ pub(super) fn after_push(journal: &Journal) -> Journal {
 }
 
 /// The row that a message left: what the server still has of it there is expunged, since its
-/// new place is a fact.
-pub(super) fn release(w: &Writer<'_>, past: Row) -> Result<(), StateError> {
+/// new place, the message of the row `to`, is a fact.
+pub(super) fn release(w: &Writer<'_>, past: Row, to: &Row) -> Result<(), StateError> {
     // Numbered anew and not found yet, it may still be there (hazard 84).
     let may_be_there = past.restated && past.local.is_none() && past.base.is_some();
     if past.remote.is_none() && !may_be_there {
         return w.delete(past.id);
     }
-    let (journal, restated) = (Journal::Moved, past.remote.is_none());
+    let target = w.tx().mailbox(to.mailbox)?;
+    let copy = target.zip(to.remote.as_ref()).and_then(|(target, remote)| {
+        let uid_validity = target.cursor?.uid_validity;
+        Some(Place { mailbox: target.name, uid_validity, uid: remote.uid })
+    });
+    let (journal, restated) = (Journal::Moved { copy }, past.remote.is_none());
     w.update(&Row { journal, restated, set_aside: None, ..past })
 }
 

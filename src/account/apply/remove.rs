@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{grouped, mailbox_of, mark, select, trashing, trouble};
+use super::mark::Marked;
+use super::{carry, grouped, mailbox_of, mark, select, trashing, trouble};
 use crate::account::{AccountError, Run, restate};
 use crate::local::TrashOutcome;
 use crate::reconcile::guard::{Direction, Kind};
 use crate::reconcile::types::{
-    Journal, Mailbox, MailboxName, Reach, Row, RowId, SetAside, SetAsideKind, Uid,
+    Flags, Journal, Mailbox, MailboxName, Place, Reach, Row, RowId, SetAside, SetAsideKind, Uid,
 };
 use crate::reconcile::{RemoteRemoval, Step};
 use crate::remote::imap::{
@@ -100,14 +101,14 @@ pub(super) async fn verify(
     wanted.keys().for_each(|uid| {
         set.insert(*uid);
     });
-    let items = FetchItems { size: true, date: true, ..FetchItems::default() };
+    let items = FetchItems { flags: true, size: true, date: true, ..FetchItems::default() };
     let mut shown: Vec<FetchRow> = Vec::new();
     let mut sink = |row: FetchRow| shown.push(row);
     if let Err(error) = run.session.fetch(&set, items, None, &mut sink).await {
         trouble(run, mailbox, error)?;
         return Ok(BTreeMap::new());
     }
-    let mut verified = BTreeMap::new();
+    let (mut verified, mut flagged) = (BTreeMap::new(), Vec::new());
     for fetched in shown {
         let Some(row) = wanted.get(&fetched.uid) else { continue };
         let (Some(size), Some(date)) = (fetched.size, fetched.date) else { continue };
@@ -123,11 +124,35 @@ pub(super) async fn verify(
             return Ok(BTreeMap::new());
         }
         verified.insert(row.id, fetched.uid);
+        flagged.extend(fetched.flags.map(|flags| (row.id, flags)));
     }
+    note_flags(run, flagged)?;
     let absent: Vec<RowId> =
         wanted.values().map(|row| row.id).filter(|row| !verified.contains_key(row)).collect();
     run.look_again_for(mailbox, &absent);
     Ok(verified)
+}
+
+/// A copy gets the flags that a message has now, which may not be those of the last look.
+fn note_flags(run: &mut Run, flagged: Vec<(RowId, Flags)>) -> Result<(), AccountError> {
+    let mut changed = Vec::new();
+    for (id, now) in flagged {
+        let row = run.store.row(id)?;
+        let other = |row: &Row| row.remote.as_ref().is_some_and(|remote| remote.flags != now);
+        changed.extend(row.filter(other).map(|row| (row, now)));
+    }
+    if changed.is_empty() {
+        return Ok(());
+    }
+    run.record(|w| {
+        for (mut row, now) in changed {
+            if let Some(remote) = row.remote.as_mut() {
+                remote.flags = now;
+            }
+            w.update(&row)?;
+        }
+        Ok(())
+    })
 }
 
 /// MOVE to \Trash (or to where the file was filed), journalled: COPY is not idempotent.
@@ -182,28 +207,29 @@ async fn move_away(
         run.unseen = true;
         return Ok(());
     };
-    let done: Vec<RowId> = verified
-        .iter()
-        .filter(|(_, uid)| facts.pairs.iter().any(|(from, _)| from == *uid))
-        .map(|(row, _)| *row)
-        .collect();
+    let place = |uid: Uid| Place { mailbox: target.clone(), uid_validity: facts.uid_validity, uid };
+    let copy_of = |uid: &Uid| facts.pairs.iter().find(|(from, _)| from == uid).map(|(_, to)| *to);
+    let done: Vec<(RowId, Place)> =
+        verified.iter().filter_map(|(row, uid)| Some((*row, place(copy_of(uid)?)))).collect();
+    let rows: Vec<RowId> = done.iter().map(|(row, _)| *row).collect();
     if move_ {
-        return forget(run, mailbox, &done, Direction::FromRemote);
+        return forget(run, mailbox, &rows, Direction::FromRemote);
     }
-    release_all(run, &done)?;
-    expunge(run, mailbox, &done).await
+    release_all(run, done)?;
+    expunge(run, mailbox, &rows).await
 }
 
-pub(super) fn release_all(run: &mut Run, rows: &[RowId]) -> Result<(), AccountError> {
+/// Records that the messages of these rows have copies, so that only the rest of them is to go.
+pub(super) fn release_all(run: &mut Run, rows: Vec<(RowId, Place)>) -> Result<(), AccountError> {
     let approved = approved(run)?;
     let now = run.outside.clock.now();
     run.record(|w| {
-        for id in rows {
-            let Some(row) = w.tx().row(*id)? else { continue };
-            if !approved.contains(id) {
+        for (id, copy) in rows {
+            let Some(row) = w.tx().row(id)? else { continue };
+            if !approved.contains(&id) {
                 w.departed(now, &row, Direction::FromRemote)?;
             }
-            w.update(&Row { journal: Journal::Moved, ..row })?;
+            w.update(&Row { journal: Journal::Moved { copy: Some(copy) }, ..row })?;
         }
         Ok(())
     })
@@ -250,10 +276,12 @@ pub(super) async fn expunge(
     verified.values().for_each(|uid| {
         set.insert(*uid);
     });
-    match mark::and_expunge(run, mailbox, &set).await? {
-        Ok(true) => {}
+    let given = carry::given(run, mailbox, &verified)?;
+    match mark::and_expunge(run, mailbox, &set, &given).await? {
+        Ok(Marked::Expunged) => {}
         // Not asked for: no refusal by the server, and tried again by the next run.
-        Ok(false) => return Ok(()),
+        Ok(Marked::WithOthers) => return Ok(()),
+        Ok(Marked::Changed(now)) => return carry::over(run, mailbox.id, &given, &now).await,
         Err(error) => return trouble(run, mailbox, error),
     }
     let mut left = UidSet::default();
@@ -313,7 +341,7 @@ fn forget(
     run.record(|w| {
         for id in rows {
             let Some(row) = w.tx().row(*id)? else { continue };
-            let rest_of_a_move = row.journal == Journal::Moved || row.base.is_none();
+            let rest_of_a_move = row.journal.is_moved() || row.base.is_none();
             if !approved.contains(id) && !rest_of_a_move {
                 w.departed(now, &row, direction)?;
             }

@@ -217,7 +217,7 @@ fn record(
             let target = Row { refused_keywords, set_aside, ..target };
             if how == How::Move {
                 left.push(source.id);
-                release(w, source)?;
+                release(w, source, &target)?;
             }
             settle_base(w, target)?;
         }

@@ -7,7 +7,7 @@ use super::remove::{expunge, release_all};
 use crate::account::observe::HEADER_MAX;
 use crate::account::{AccountError, Run};
 use crate::local::header;
-use crate::reconcile::types::{Journal, Mailbox, MailboxName, Row, RowId, Uid};
+use crate::reconcile::types::{Journal, Mailbox, MailboxName, Place, Row, RowId, Uid};
 use crate::remote::imap::{FetchItems, FetchRow, Select, UidSet, Untagged};
 
 /// Rows that may lie in one mailbox, from a UID on.
@@ -20,7 +20,7 @@ struct Sent {
 /// What a look into one mailbox showed.
 enum Found {
     /// The rows whose messages are there, and those whose messages are not.
-    Looked { there: Vec<RowId>, missing: Vec<Row> },
+    Looked { there: Vec<(RowId, Place)>, missing: Vec<Row> },
     /// Nothing that could be relied on.
     Unknown,
 }
@@ -67,14 +67,15 @@ pub(super) async fn settle(
         let again = sent.rows.into_iter().filter(|row| !run.copied.contains(&row.id));
         open.extend(again.filter(|_| is_known).map(|row| row.id));
     }
-    release_all(run, &done)?;
-    expunge(run, mailbox, &done).await?;
+    let found: Vec<RowId> = done.iter().map(|(row, _)| *row).collect();
+    release_all(run, done)?;
+    expunge(run, mailbox, &found).await?;
     Ok(open)
 }
 
 /// Where messages are now that were sent to a mailbox: it keeps its UIDVALIDITY when it is renamed
 /// (hazard 85).
-fn places(run: &Run, to: &MailboxName, uid_validity: u32) -> Vec<MailboxName> {
+pub(super) fn places(run: &Run, to: &MailboxName, uid_validity: u32) -> Vec<MailboxName> {
     let listed = || run.seen.listed.iter().filter(|listed| listed.selectable);
     let validity = |name: &MailboxName| {
         let gate = listed().find(|listed| listed.name == *name).and_then(|listed| listed.gate);
@@ -98,15 +99,15 @@ async fn look(
 ) -> Result<(Found, u32), AccountError> {
     let Sent { first, rows } = sent;
     let mut ignore = |_: Untagged| {};
-    match run.session.select(place, Select::ReadOnly, None, &mut ignore).await {
-        Ok(_) => {}
+    let uid_validity = match run.session.select(place, Select::ReadOnly, None, &mut ignore).await {
+        Ok(selected) => selected.gate.uid_validity,
         Err(error) if error.ends_session() => return Err(error.into()),
         // There is no such mailbox, and so nothing in it.
         Err(error) => {
             tracing::debug!(mailbox = %place, %error, "cannot be looked into");
             return Ok((Found::Looked { there: Vec::new(), missing: rows }, first));
         }
-    }
+    };
     let items = FetchItems { size: true, date: true, ..FetchItems::default() };
     let mut shown: Vec<FetchRow> = Vec::new();
     let mut sink = |row: FetchRow| shown.push(row);
@@ -133,8 +134,8 @@ async fn look(
         match found {
             Some(at) => {
                 // Counted: one copy there answers for one row.
-                shown.swap_remove(at);
-                there.push(row.id);
+                let uid = shown.swap_remove(at).uid;
+                there.push((row.id, Place { mailbox: place.clone(), uid_validity, uid }));
             }
             None => missing.push(row),
         }

@@ -309,6 +309,9 @@ async fn scan_part(run: &mut Run, mailbox: &Mailbox, absent: Absent) -> Result<P
     let (home, local_id) = (mailbox.home, mailbox.local_id.clone());
     run.record(|w| {
         let Some(mailbox) = w.tx().mailbox(id)? else { return Ok(()) };
+        if mailbox.home.is_some() && mailbox.home != home {
+            forget_placing(w, id)?;
+        }
         w.mailbox(&Mailbox { stamps, home, local_id, keyword_table, ..mailbox })?;
         for mut row in missing {
             row.letters = letters::meanings(row.local.as_ref(), &before_table);
@@ -473,6 +476,13 @@ fn forget_file(
         row.set_aside = None;
     }
     w.update(&row)
+}
+
+/// Another directory is that of the mailbox now: it says nothing of what was put into `tmp/` of
+/// the former one, which comes down again (hazard 51).
+fn forget_placing(w: &Writer<'_>, mailbox: MailboxId) -> Result<(), StateError> {
+    let placing = w.tx().placing(mailbox)?.into_iter();
+    placing.map(|row| Row { journal: Journal::Idle, ..row }).try_for_each(|row| w.update(&row))
 }
 
 fn insert(

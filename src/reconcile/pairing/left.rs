@@ -24,7 +24,7 @@ pub fn is_left(row: &Row) -> bool {
 /// that it is this one.
 #[must_use]
 pub fn is_ending(row: &Row) -> bool {
-    matches!(row.journal, Journal::Moved | Journal::Trashing { .. })
+    matches!(row.journal, Journal::Moved { .. } | Journal::Trashing { .. })
 }
 
 /// The message of a file that is not in its place, while the server numbered the messages of this

@@ -107,7 +107,11 @@ pub enum Journal {
         by: RowId,
     },
     /// The message has its new place, as a fact; what is left of it here is expunged.
-    Moved,
+    Moved {
+        /// Its copy on the server, where that is known: flags that another device sets here
+        /// before the EXPUNGE belong to it (hazard 92).
+        copy: Option<Place>,
+    },
     /// A COPY or MOVE of this row's message to \Trash may have been carried out.
     Trashing {
         /// The mailbox it goes to, by name (it may not be mirrored).
@@ -117,6 +121,25 @@ pub enum Journal {
         /// Its UIDNEXT before.
         uid_next: u32,
     },
+}
+
+/// A message on the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The mailbox, by the name that it had then.
+    pub mailbox: MailboxName,
+    /// The UIDVALIDITY of that mailbox.
+    pub uid_validity: u32,
+    /// The UID under it.
+    pub uid: Uid,
+}
+
+impl Journal {
+    /// Whether the message has its new place, and only what is left of it here is to go.
+    #[must_use]
+    pub const fn is_moved(&self) -> bool {
+        matches!(self, Self::Moved { .. })
+    }
 }
 
 /// Why a row is set aside: kept as it is, named in `status`, not tried again until it changes.

@@ -142,7 +142,13 @@ fn journal(rng: &mut Rng) -> Journal {
         3 => {
             Journal::Pushed { uid_validity: rng.u32(..), uid_next: rng.u32(..), twins: rng.u32(..) }
         }
-        4 => Journal::Moved,
+        4 => Journal::Moved {
+            copy: rng.bool().then(|| Place {
+                mailbox: MailboxName::new(&text(rng)),
+                uid_validity: rng.u32(..),
+                uid: Uid(rng.u32(..)),
+            }),
+        },
         5 => Journal::Moving {
             from: RowId(rng.i64(..)),
             leaves: rng.bool(),

@@ -287,6 +287,9 @@ fn one() {
         action: *ACTIONS.iter().find(|(name, _)| name == action).expect("an action"),
         ending: *Ending::ALL.iter().find(|(name, _)| name == ending).expect("an ending"),
     };
-    let faults = attempt(case, true).expect("something to act on");
+    let log = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).without_time();
+    let log = log.with_ansi(false).with_writer(std::io::stdout).finish();
+    let faults = tracing::subscriber::with_default(log, || attempt(case, true));
+    let faults = faults.expect("something to act on");
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }

@@ -3,6 +3,7 @@
 //! in `tests/rules/` take the rule behind it out, and its case must fail then.
 
 mod alter;
+mod between;
 mod disk;
 mod double;
 mod doubt;
