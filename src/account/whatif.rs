@@ -5,25 +5,22 @@
 //! downloads follows the first, what goes to \Trash comes down there. So each plan is carried
 //! out here, on the copy of the store that a dry run works on, and the next one is made from
 //! that. Neither side is changed. Bodies that alone can tell whether a file is on the server
-//! already are fetched, as a run would, and hashed.
+//! already are fetched, as a run would, and compared.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::io;
+mod identify;
+
+use std::collections::{BTreeSet, HashSet};
 use std::mem::{Discriminant, discriminant};
 
-use super::observe::HEADER_MAX;
 use super::record::Writer;
 use super::{AccountError, Run, apply, world};
-use crate::local::{Digest, Summary, header};
 use crate::reconcile::guard::Direction;
-use crate::reconcile::pairing::{Class, class};
 use crate::reconcile::plan::MailboxStep;
 use crate::reconcile::types::{
-    ContentId, FileStamp, Flags, Gate, HeaderKeys, Journal, Local, Mailbox, MailboxId, Reach,
-    Remote, Row, RowId, SpecialUse, Stem, Uid,
+    ContentId, FileStamp, Flags, Gate, Journal, Local, Mailbox, MailboxId, Reach, Remote, Row,
+    RowId, SpecialUse, Stem, Uid,
 };
 use crate::reconcile::{Plan, RemoteRemoval, Step};
-use crate::remote::imap::{BodySink, Select, UidSet, Untagged};
 use crate::state::{HoldState, StateError};
 
 /// Plans after which it is given up: more than a run makes.
@@ -50,7 +47,7 @@ pub(super) async fn describe(run: &mut Run) -> Result<(), AccountError> {
         last = run.plan()?;
         let taken = &whatif.taken;
         last.steps.retain(|step| !key(step).is_some_and(|key| taken.contains(&key)));
-        let known = identify(run, &last.steps).await?;
+        let known = identify::identify(run, &last.steps).await?;
         let plan = last.clone();
         last.steps.retain(|step| !matches!(step, Step::Fetch(row) if known.contains(row)));
         whatif.lines.add(run, &last)?;
@@ -76,142 +73,6 @@ fn key(step: &Step) -> Option<(Discriminant<Step>, RowId)> {
         step => step.rows().first().copied(),
     };
     row.map(|row| (discriminant(step), row))
-}
-
-/// Fetches the bodies among those to be fetched that could be files which wait for a message,
-/// and gives those that are: the next plan pairs them, and nothing comes down for good.
-async fn identify(run: &mut Run, steps: &[Step]) -> Result<BTreeSet<RowId>, AccountError> {
-    let mut known = BTreeSet::new();
-    let waiting = Waiting::load(run)?;
-    for (id, rows) in apply::to_fetch(run, steps)? {
-        let rows: Vec<Row> = rows.into_iter().filter(|row| waiting.could_be(row)).collect();
-        let Some(mailbox) = run.store.mailbox(id)?.filter(|_| !rows.is_empty()) else { continue };
-        match digests(run, &mailbox, &rows, &waiting).await {
-            Ok(found) => {
-                for (row, summary) in found {
-                    if waits(run, row, &summary)? {
-                        known.insert(row);
-                    }
-                }
-            }
-            Err(AccountError::Remote(error)) if !error.ends_session() => {
-                run.report.skip(mailbox.name.to_string(), error.to_string());
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(known)
-}
-
-/// Notes what a body is, and gives whether that is a file which waits.
-fn waits(run: &mut Run, id: RowId, summary: &Summary) -> Result<bool, AccountError> {
-    run.record(|w| {
-        let Some(row) = w.tx().row(id)? else { return Ok(false) };
-        let (content, header) = (Some(summary.content), Some(summary.header));
-        let row = Row { content, header, ..row };
-        w.update(&row)?;
-        apply::waits_for(w, &row)
-    })
-}
-
-/// What files hold that have no message, or lost it.
-#[derive(Debug, Default)]
-struct Waiting {
-    files: BTreeSet<(MailboxId, [u8; 16])>,
-    mailboxes: BTreeSet<MailboxId>,
-    gone: BTreeSet<[u8; 16]>,
-}
-
-impl Waiting {
-    fn load(run: &Run) -> Result<Self, AccountError> {
-        let mut out = Self::default();
-        for row in run.store.unsettled(None, world::UNSETTLED_MAX)? {
-            let Some(header) = row.header else { continue };
-            match class(&row) {
-                Class::LocalNew => {
-                    out.files.insert((row.mailbox, header.loose));
-                    out.mailboxes.insert(row.mailbox);
-                }
-                Class::RemoteGone => {
-                    out.gone.insert(header.loose);
-                }
-                _ => {}
-            }
-        }
-        Ok(out)
-    }
-
-    /// Whether the body of a message could be that of one of them.
-    fn could_be(&self, row: &Row) -> bool {
-        match &row.header {
-            _ if row.content.is_some() => false,
-            Some(header) => self.is_like(row.mailbox, header),
-            None => !self.gone.is_empty() || self.mailboxes.contains(&row.mailbox),
-        }
-    }
-
-    /// Whether a message with this header could be one of them.
-    fn is_like(&self, mailbox: MailboxId, header: &HeaderKeys) -> bool {
-        self.gone.contains(&header.loose) || self.files.contains(&(mailbox, header.loose))
-    }
-}
-
-/// Hashes bodies as they come.
-#[derive(Debug, Default)]
-struct Digests {
-    digest: Digest,
-    found: BTreeMap<Uid, Summary>,
-}
-
-impl BodySink for Digests {
-    fn begin(&mut self, _: Option<Uid>, _: u64) -> io::Result<()> {
-        self.digest = Digest::default();
-        Ok(())
-    }
-
-    fn chunk(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.digest.update(bytes);
-        Ok(())
-    }
-
-    fn end(&mut self, uid: Uid) -> io::Result<()> {
-        self.found.insert(uid, std::mem::take(&mut self.digest).finish());
-        Ok(())
-    }
-}
-
-/// Fetches what could be one of them. Where the header is not known it is fetched first: the body
-/// of new mail stays where it is.
-async fn digests(
-    run: &mut Run,
-    mailbox: &Mailbox,
-    rows: &[Row],
-    waiting: &Waiting,
-) -> Result<BTreeMap<RowId, Summary>, AccountError> {
-    let uids = rows.iter().filter_map(|row| Some((row.remote.as_ref()?.uid, row.id)));
-    let uids: BTreeMap<Uid, RowId> = uids.collect();
-    let mut ignore = |_: Untagged| {};
-    let gate = run.session.select(&mailbox.name, Select::ReadOnly, None, &mut ignore).await?.gate;
-    let mut sink = Digests::default();
-    if mailbox.cursor.is_some_and(|cursor| cursor.uid_validity == gate.uid_validity) {
-        let of = |row: &Row| row.remote.as_ref().map(|remote| remote.uid);
-        let unknown = rows.iter().filter(|row| row.header.is_none());
-        let unknown: UidSet = unknown.filter_map(of).collect();
-        let mut unlike = BTreeSet::new();
-        // An empty header takes back the one before.
-        let mut look = |uid: Uid, bytes: &[u8]| match bytes.is_empty()
-            || waiting.is_like(mailbox.id, &header::keys(bytes))
-        {
-            true => drop(unlike.remove(&uid)),
-            false => drop(unlike.insert(uid)),
-        };
-        run.session.fetch_headers(&unknown, HEADER_MAX, &mut look).await?;
-        let set: UidSet = uids.keys().filter(|uid| !unlike.contains(uid)).copied().collect();
-        run.session.fetch_bodies(&set, run.settings.max_message_size, &mut sink).await?;
-    }
-    run.session.unselect().await?;
-    let found = sink.found.into_iter();
-    Ok(found.filter_map(|(uid, summary)| Some((*uids.get(&uid)?, summary))).collect())
 }
 
 impl WhatIf {

@@ -10,8 +10,8 @@ use super::read::CHUNK;
 use super::root::Root;
 use super::scan::Listed;
 
-/// Larger messages (octets) are not compared: they would be read into memory.
-const TEXT_MAX: u64 = 64 << 20;
+/// Octets above which messages are not compared: they would be read into memory.
+pub const TEXT_MAX: u64 = 64 << 20;
 
 /// Fields that servers and mail programs add or change; all that begin with `X-` as well.
 const FOREIGN: [&str; 8] = [
@@ -37,22 +37,26 @@ pub enum Likeness {
 }
 
 impl Root {
-    /// Compares a file with a body that lies in `tmp/`.
+    /// Compares a file with the text of a body, in the form of the disk or of the wire.
     ///
     /// # Errors
-    /// One of them cannot be read.
+    /// The file cannot be read.
     pub fn compare(
         &self,
         mailbox: &MailboxName,
         file: &Listed,
-        body: &Delivered,
+        body: &[u8],
     ) -> Result<Likeness, LocalError> {
         let file = self.text_of(&self.path_of(mailbox, &file.name))?;
-        let body = self.text_of(body.path())?;
-        Ok(match (file, body) {
-            (Some(file), Some(body)) => likeness(&file, &body),
-            _ => Likeness::Different,
-        })
+        Ok(file.map_or(Likeness::Different, |file| likeness(&file, body)))
+    }
+
+    /// Returns the text of a body in `tmp/`; none where it is too large to be compared.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn delivered_text(&self, body: &Delivered) -> Result<Option<Vec<u8>>, LocalError> {
+        self.text_of(body.path())
     }
 
     /// The bytes of a file; none where it is gone, is no file or is too large.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use super::fetch::Pulled;
 use crate::account::{AccountError, Run};
-use crate::local::Listed;
 use crate::local::compare::Likeness;
+use crate::local::{Listed, LocalError, Summary};
 use crate::reconcile::pairing::{Class, class};
 use crate::reconcile::types::{ContentId, Mailbox, Row, RowId, SetAside, SetAsideKind};
 
@@ -15,66 +15,89 @@ const FILES_MAX: usize = 200_000;
 
 /// What comparing found out about a body.
 #[derive(Debug, Clone)]
-pub(super) enum Compared {
+pub(in crate::account) enum Compared {
     /// It is the message of the file with this content, but for what other programs changed.
     Of(ContentId),
     /// The file of this row is cut off: it is named and not sent.
     CutOff(RowId, SetAside),
 }
 
-/// Compares what came down into a mailbox with the files that wait there.
+/// Compares bodies that came down into a mailbox with the files that wait there.
 pub(super) fn compare(
     run: &Run,
     mailbox: &Mailbox,
     pulled: &[Pulled],
 ) -> Result<BTreeMap<RowId, Compared>, AccountError> {
-    let mut out = BTreeMap::new();
-    if run.store.new_local_count(mailbox.id)? == 0 {
-        return Ok(out);
-    }
-    let mut files: BTreeMap<[u8; 16], Vec<Row>> = BTreeMap::new();
-    for row in run.store.unsettled(None, FILES_MAX)? {
-        let waits = row.mailbox == mailbox.id && class(&row) == Class::LocalNew;
-        if let Some(header) = row.header.filter(|h| h.has_message_id && waits) {
-            files.entry(header.loose).or_default().push(row);
-        }
-    }
+    let (mut out, files) = (BTreeMap::new(), WaitingFiles::load(run, mailbox)?);
     for body in pulled.iter().filter(|body| body.row.content.is_none()) {
-        let summary = &body.delivered.summary;
-        let Some(like) = files.get(&summary.header.loose) else { continue };
-        if like.iter().any(|row| row.content == Some(summary.content)) {
-            continue;
-        }
-        for row in like.iter().filter(|row| row.set_aside.is_none()) {
-            if let Some(compared) = compare_one(run, mailbox, row, body) {
-                out.insert(body.row.id, compared);
-                break;
-            }
+        let text = || run.root.delivered_text(&body.delivered);
+        if let Some(compared) = files.compare(run, &body.delivered.summary, text) {
+            out.insert(body.row.id, compared);
         }
     }
     Ok(out)
 }
 
-fn compare_one(run: &Run, mailbox: &Mailbox, row: &Row, body: &Pulled) -> Option<Compared> {
-    let file = Listed::expected(row.local.as_ref()?, run.settings.info_separator);
-    let path = run.root.path_of(&mailbox.name, &file.name);
-    match run.root.compare(&mailbox.name, &file, &body.delivered) {
-        Ok(Likeness::Same) => Some(Compared::Of(row.content?)),
-        Ok(Likeness::CutOff) if !is_drafts(mailbox) => {
-            let size = body.delivered.summary.wire_size;
-            let words = format!(
-                "{} holds only the beginning of a message of {size} bytes; the whole message was \
-                 downloaded beside it",
-                path.display()
-            );
-            Some(Compared::CutOff(row.id, SetAside { kind: SetAsideKind::Read, words, times: 1 }))
+/// Files of a mailbox that have no message yet, by the loose key of their header.
+#[derive(Debug)]
+pub(in crate::account) struct WaitingFiles<'a> {
+    mailbox: &'a Mailbox,
+    files: BTreeMap<[u8; 16], Vec<Row>>,
+}
+
+impl<'a> WaitingFiles<'a> {
+    /// Looks them up in the store.
+    pub(in crate::account) fn load(run: &Run, mailbox: &'a Mailbox) -> Result<Self, AccountError> {
+        let mut files: BTreeMap<[u8; 16], Vec<Row>> = BTreeMap::new();
+        if run.store.new_local_count(mailbox.id)? > 0 {
+            for row in run.store.unsettled(None, FILES_MAX)? {
+                let waits = row.mailbox == mailbox.id && class(&row) == Class::LocalNew;
+                if let Some(header) = row.header.filter(|h| h.has_message_id && waits) {
+                    files.entry(header.loose).or_default().push(row);
+                }
+            }
         }
-        Ok(_) => None,
-        Err(error) => {
-            tracing::debug!(%error, "not compared");
-            None
+        Ok(Self { mailbox, files })
+    }
+
+    /// Compares a body with those of the same header, unless one has the very same content.
+    pub(in crate::account) fn compare(
+        &self,
+        run: &Run,
+        body: &Summary,
+        text: impl FnOnce() -> Result<Option<Vec<u8>>, LocalError>,
+    ) -> Option<Compared> {
+        let like = self.files.get(&body.header.loose)?;
+        if like.iter().any(|row| row.content == Some(body.content)) {
+            return None;
+        }
+        let text = readable(text())??;
+        let mut like = like.iter().filter(|row| row.set_aside.is_none());
+        like.find_map(|row| self.compare_one(run, row, &text, body.wire_size))
+    }
+
+    fn compare_one(&self, run: &Run, row: &Row, text: &[u8], size: u64) -> Option<Compared> {
+        let name = &self.mailbox.name;
+        let file = Listed::expected(row.local.as_ref()?, run.settings.info_separator);
+        match readable(run.root.compare(name, &file, text))? {
+            Likeness::Same => Some(Compared::Of(row.content?)),
+            Likeness::CutOff if !is_drafts(self.mailbox) => {
+                let words = format!(
+                    "{} holds only the beginning of a message of {size} bytes; the whole message \
+                     was downloaded beside it",
+                    run.root.path_of(name, &file.name).display()
+                );
+                let aside = SetAside { kind: SetAsideKind::Read, words, times: 1 };
+                Some(Compared::CutOff(row.id, aside))
+            }
+            Likeness::CutOff | Likeness::Different => None,
         }
     }
+}
+
+/// A text that cannot be read now is compared with nothing.
+fn readable<T>(text: Result<T, LocalError>) -> Option<T> {
+    text.inspect_err(|error| tracing::debug!(%error, "not compared")).ok()
 }
 
 fn is_drafts(mailbox: &Mailbox) -> bool {

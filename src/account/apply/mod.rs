@@ -25,6 +25,7 @@ mod window;
 
 use std::collections::BTreeMap;
 
+pub(super) use compare::{Compared, WaitingFiles};
 pub(super) use lanes::Lanes;
 pub(super) use letters::unlock;
 pub(super) use mailbox::{leave_parents, name_parents};
