@@ -102,7 +102,7 @@ impl AccountError {
             | Self::Foreign { .. }
             | Self::Gone { .. }
             | Self::Layout { .. }
-            | Self::Remote(RemoteError::Busy { .. })
+            | Self::Remote(RemoteError::Busy { .. } | RemoteError::Throttled { .. })
             | Self::Local(LocalError::Locked { .. }) => Trouble::Person,
             Self::Remote(_) | Self::Local(_) | Self::State(_) => Trouble::Lost,
         }

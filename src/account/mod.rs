@@ -410,6 +410,9 @@ impl Run {
         let (counters, beside) = (self.session.counters(), self.lanes.close().await);
         self.report.received = counters.received - self.traffic.received + beside.received;
         self.report.sent = counters.sent - self.traffic.sent + beside.sent;
+        if result.is_ok() {
+            self.forget_unneeded();
+        }
         let named = self.name_suspects();
         self.tell_skips();
         let recorded = record::end_run(self, &result);

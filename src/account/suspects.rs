@@ -230,6 +230,14 @@ impl Run {
         self.keep_suspects()
     }
 
+    /// Forgets what a run that came to its end had no need to ask for.
+    pub(super) fn forget_unneeded(&self) {
+        let is_whole = self.focus.is_none() && !self.seen.listed.is_empty();
+        if is_whole && self.losses.connections == 0 && !self.outside.is_stopping() {
+            self.suspects.lock().forget_unneeded();
+        }
+    }
+
     /// Forgets suspects in mailboxes that are no more, or were numbered anew, and uploads that
     /// are not to be made any more.
     fn forget_gone(&mut self) -> Result<(), AccountError> {

@@ -139,6 +139,14 @@ pub enum RemoteError {
         /// Its words.
         words: String,
     },
+    /// The server refused a command because it was asked for too much: nothing is wrong with what
+    /// the command was about. The session is given up, and nothing else is asked for now.
+    Throttled {
+        /// Which command.
+        doing: String,
+        /// Its words.
+        words: String,
+    },
     /// The server stayed silent, or took nothing.
     Timeout {
         /// At what.
@@ -249,6 +257,24 @@ pub enum RemoteError {
     },
 }
 
+/// Phrases by which servers refuse any command of a client that asked for too much. None has a
+/// response code of its own (RFC 5530, RFC 9051 §7.1).
+const THROTTLED: [&str; 7] = [
+    "throttl",
+    "suggested backoff",
+    "rate limit",
+    "bandwidth limit",
+    "too many requests",
+    "too many commands",
+    "slow down",
+];
+
+/// Whether the words of a refusal say that the client asks for too much.
+pub(crate) fn is_throttled(words: &str) -> bool {
+    let words = words.to_ascii_lowercase();
+    THROTTLED.iter().any(|phrase| words.contains(phrase))
+}
+
 impl RemoteError {
     /// Whether the connection is of no more use.
     #[must_use]
@@ -322,6 +348,7 @@ impl RemoteError {
             | Self::Bad { words, .. }
             | Self::SignIn { words, .. }
             | Self::Busy { words, .. }
+            | Self::Throttled { words, .. }
             | Self::Bye { words, .. } => Some(words),
             _ => None,
         }
@@ -346,6 +373,9 @@ impl fmt::Display for RemoteError {
             Self::Busy { code, .. } => {
                 let code = coded(code);
                 format!("the server lets nobody in for the moment{code} (-vv shows its words)")
+            }
+            Self::Throttled { doing, words } => {
+                format!("{doing}: the server limits how much it is asked for: {words}")
             }
             Self::Timeout { doing, after } => {
                 format!("{doing}: no answer for {} s", after.as_secs())

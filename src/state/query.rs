@@ -168,6 +168,16 @@ impl View {
         self.rows(tail, (mailbox.0, uid.0)).map(first)
     }
 
+    /// Rows of messages whose body is known, the highest UIDs of a mailbox first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn youngest_known(&self, mailbox: MailboxId, limit: u32) -> Result<Vec<Row>> {
+        let tail = "INDEXED BY message_uid WHERE mailbox = ?1 AND uid IS NOT NULL
+            AND content IS NOT NULL ORDER BY uid DESC LIMIT ?2";
+        self.rows(tail, (mailbox.0, limit))
+    }
+
     /// Shows the UIDs of a mailbox from `first` to `last`, ascending, one at a time.
     ///
     /// # Errors

@@ -28,6 +28,7 @@ mod scenarios;
 mod service;
 mod shipped;
 mod storms;
+mod throttled;
 mod tidy;
 mod torture;
 mod uploads;

@@ -2,10 +2,13 @@
 //!
 //! A job knows nothing of the store, so that several of them go on side by side.
 
+mod apart;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
+use self::apart::Apart;
 use super::choose;
 use crate::account::progress::{Event, Progress, Way};
 use crate::local::{Delivered, Delivery, LocalError, Root};
@@ -15,9 +18,6 @@ use crate::remote::imap::{BodySink, Session, Thing, UidSet};
 
 /// Octets by which servers miscount, at least.
 const MISCOUNTED: u64 = 64;
-
-/// Refusals for the moment, one message after the other, after which no more are asked for.
-const FOR_NOW: usize = 3;
 
 /// What every job works with.
 #[derive(Debug, Clone)]
@@ -33,6 +33,8 @@ pub(super) struct Tools {
 pub(super) struct Job {
     pub(super) mailbox: Mailbox,
     pub(super) rows: Vec<Row>,
+    /// A message whose body the server gave before.
+    pub(super) witness: Option<Uid>,
 }
 
 /// A body in `tmp/`, whole and hashed, not yet durable.
@@ -86,7 +88,7 @@ impl Job {
     /// Fetches the bodies; those that the server keeps back are asked for once more, alone.
     pub(super) async fn run(self, session: &mut Session, tools: &Tools) -> Fetched {
         let mut out = Fetched::new(&self);
-        match out.fetch(session, tools, &self.rows).await {
+        match out.fetch(session, tools, &self.rows, self.witness).await {
             Ok(()) => out,
             Err(error) => {
                 let known = out.known();
@@ -121,6 +123,7 @@ impl Fetched {
         session: &mut Session,
         tools: &Tools,
         rows: &[Row],
+        witness: Option<Uid>,
     ) -> Result<(), RemoteError> {
         if let Some(why) = choose(session, &self.mailbox).await? {
             self.trouble = Some(why);
@@ -128,45 +131,22 @@ impl Fetched {
         }
         let by_uid: BTreeMap<Uid, &Row> =
             rows.iter().filter_map(|row| Some((row.remote.as_ref()?.uid, row))).collect();
-        match self.take(session, tools, &by_uid).await {
-            Err(error) if error.ends_session() => {
-                if let RemoteError::Limit { uid: Some(uid), .. } = &error
-                    && let Some(row) = by_uid.get(uid)
-                {
-                    self.keep(row.id, error.to_string(), SetAside::TRIES);
-                }
-                return Err(error);
-            }
-            Ok(()) | Err(_) => {}
-        }
+        self.take(session, tools, &by_uid).await.or_else(stay)?;
         let untrue = self.take_untrue();
-        let known = self.known();
-        let mut doubtful: Vec<(RowId, String)> = Vec::new();
-        for (uid, row) in by_uid.into_iter().filter(|(_, row)| !known.contains(&row.id)) {
-            if self.trouble.is_some() {
-                break;
-            }
-            let before = untrue.iter().find(|pulled| pulled.row.id == row.id);
-            let fetched = self.fetch_alone(session, tools, uid, row).await?;
-            self.compare_twice(tools, before, row);
-            match fetched {
-                // Its neighbours were given before, so it is for its own sake.
-                Some(words) if row.set_aside.is_some() => self.keep(row.id, words, 1),
-                Some(words) => doubtful.push((row.id, words)),
-                None => {}
-            }
-            // Of none of them anything was given: the server has trouble of its own.
-            if doubtful.len() >= FOR_NOW && self.done.is_empty() {
-                break;
-            }
-        }
-        match doubtful.first() {
-            Some((_, words)) if self.done.is_empty() => self.trouble = Some(words.clone()),
-            // Their neighbours were given, so it is for their own sake.
-            _ => doubtful.into_iter().for_each(|(row, words)| self.keep(row, words, 1)),
+        let left = self.left(&by_uid);
+        if !left.is_empty() {
+            let mut apart = Apart { fetched: self, session, tools, untrue: &untrue, witness };
+            apart.fetch(left).await?;
         }
         untrue.iter().for_each(|pulled| discard(&tools.root, &pulled.delivered));
         Ok(())
+    }
+
+    /// Those of which nothing is known yet.
+    fn left<'r>(&self, rows: &BTreeMap<Uid, &'r Row>) -> BTreeMap<Uid, &'r Row> {
+        let known = self.known();
+        let left = rows.iter().filter(|(_, row)| !known.contains(&row.id));
+        left.map(|(uid, row)| (*uid, *row)).collect()
     }
 
     /// Takes out the bodies that are not as long as was announced (hazard 67).
@@ -191,36 +171,6 @@ impl Fetched {
         discard(&tools.root, &now.delivered);
         let words = "it is not as long as announced, and was another when asked for again";
         self.keep(row.id, words.to_owned(), 1);
-    }
-
-    /// Gives what the server said where that may be for the moment.
-    async fn fetch_alone(
-        &mut self,
-        session: &mut Session,
-        tools: &Tools,
-        uid: Uid,
-        row: &Row,
-    ) -> Result<Option<String>, RemoteError> {
-        let before = self.done.len();
-        let result = self.take(session, tools, &BTreeMap::from([(uid, row)])).await;
-        if self.done.len() > before || self.trouble.is_some() {
-            return Ok(None);
-        }
-        match result {
-            Err(error) if error.ends_session() => return Err(error),
-            // The server may have trouble of its own.
-            Err(error) if super::is_for_now(&error) => return Ok(Some(error.to_string())),
-            Err(error) => self.keep(row.id, error.to_string(), 1),
-            Ok(()) => {
-                // An OK without a body: expunged meanwhile, or one that the server cannot give.
-                let (all, _) = session.search_all().await?;
-                if all.contains(uid) {
-                    let words = "the server says OK and gives no body".to_owned();
-                    self.keep(row.id, words, 1);
-                }
-            }
-        }
-        Ok(None)
     }
 
     /// One FETCH of these messages.
@@ -249,8 +199,18 @@ impl Fetched {
         if let Some(failure) = sink.failure {
             self.trouble = Some(failure.to_string());
         }
+        if let Err(error @ RemoteError::Limit { uid: Some(uid), .. }) = &result
+            && let Some(row) = rows.get(uid)
+        {
+            self.keep(row.id, error.to_string(), SetAside::TRIES);
+        }
         result
     }
+}
+
+/// Gives an error only for what ends the session.
+fn stay(error: RemoteError) -> Result<(), RemoteError> {
+    if error.ends_session() { Err(error) } else { Ok(()) }
 }
 
 impl Pulled {

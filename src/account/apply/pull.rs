@@ -12,7 +12,7 @@ use crate::account::progress::{Event, Way};
 use crate::account::{AccountError, Outside, Run, recover};
 use crate::reconcile::Step;
 use crate::reconcile::types::{
-    Journal, Mailbox, MailboxId, MailboxName, Row, SetAside, SetAsideKind,
+    Journal, Mailbox, MailboxId, MailboxName, Row, SetAside, SetAsideKind, Uid,
 };
 use crate::remote::RemoteError;
 use crate::remote::imap::{Command, Names, Thing, UidSet};
@@ -21,6 +21,8 @@ use crate::remote::imap::{Command, Names, Thing, UidSet};
 const BATCH: Size = Size { messages: 4000, octets: 48 << 20 };
 /// What one of several connections fetches in one go.
 const SHARE: Size = Size { messages: 1000, octets: 8 << 20 };
+/// Messages among which the smallest is the one that the server is asked for as a witness.
+const WITNESSES: u32 = 8;
 
 #[derive(Debug, Clone, Copy)]
 struct Size {
@@ -129,6 +131,13 @@ fn keep(run: &mut Run, kept: Kept) -> Result<(), AccountError> {
     })
 }
 
+/// A small message of a mailbox whose body came down once.
+fn witness(run: &Run, mailbox: &Mailbox) -> Option<Uid> {
+    let known = run.store.youngest_known(mailbox.id, WITNESSES).unwrap_or_default();
+    let size = |row: &&Row| row.words.as_ref().map(|words| words.size);
+    known.iter().min_by_key(size).and_then(|row| Some(row.remote.as_ref()?.uid))
+}
+
 /// Messages that are no suspects, and suspects in the company in which they are asked for.
 fn apart(run: &Run, mailbox: &Mailbox, rows: Vec<Row>) -> (Vec<Row>, Vec<Vec<Row>>) {
     let suspects = run.suspects.lock();
@@ -197,9 +206,9 @@ impl Pull {
     /// Cuts what is wanted of a mailbox into jobs.
     fn queue(&mut self, run: &Run, mailbox: &Mailbox, rows: Vec<Row>) {
         let (rows, suspect) = apart(run, mailbox, rows);
-        for rows in suspect {
-            self.suspect.push(Job { mailbox: mailbox.clone(), rows });
-        }
+        let witness = witness(run, mailbox);
+        let job_of = |rows| Job { mailbox: mailbox.clone(), rows, witness };
+        self.suspect.extend(suspect.into_iter().map(job_of));
         let (mut job, mut octets) = (Vec::new(), 0_u64);
         let (tried, rows): (Vec<Row>, Vec<Row>) =
             rows.into_iter().partition(|row| row.set_aside.is_some());
@@ -208,13 +217,13 @@ impl Pull {
             job.push(row);
             if job.len() >= self.share.messages || octets >= self.share.octets {
                 octets = 0;
-                self.push(Job { mailbox: mailbox.clone(), rows: std::mem::take(&mut job) });
+                self.push(job_of(std::mem::take(&mut job)));
             }
         }
-        self.push(Job { mailbox: mailbox.clone(), rows: job });
+        self.push(job_of(job));
         // What was in vain before comes last and alone: it may cost the connection.
         for row in tried {
-            self.suspect.push(Job { mailbox: mailbox.clone(), rows: vec![row] });
+            self.suspect.push(job_of(vec![row]));
         }
     }
 
@@ -251,6 +260,9 @@ impl Pull {
             for mut fetched in others {
                 let at = fetched.at.take();
                 if let Some((error, job)) = self.take_in(run, fetched)? {
+                    if matches!(error, RemoteError::Throttled { .. }) {
+                        return Err(error.into());
+                    }
                     if let Some(at) = at.filter(|_| error.is_loss()) {
                         run.note_loss(&at, &error);
                     }
@@ -270,7 +282,7 @@ impl Pull {
     /// for once more, last and alone, then set aside; the others come without it (hazards 67
     /// and 90).
     fn after_loss(&mut self, run: &mut Run, job: Job) -> Result<(), AccountError> {
-        let Job { mailbox, rows } = job;
+        let Job { mailbox, rows, .. } = job;
         let rows = leave_suspects(run, &mailbox, rows)?;
         self.queue(run, &mailbox, rows);
         run.keep_suspects()
@@ -398,6 +410,6 @@ impl Pull {
         if self.shelf.len() >= BATCH.messages || octets >= BATCH.octets {
             place(run, std::mem::take(&mut self.shelf))?;
         }
-        Ok(lost.map(|(error, rows)| (error, Job { mailbox, rows })))
+        Ok(lost.map(|(error, rows)| (error, Job { mailbox, rows, witness: None })))
     }
 }

@@ -1,15 +1,15 @@
 //! Looks for files that were edited in place: same name, other bytes (hazard 12).
 //!
-//! A scan of names does not see them, so once a day every file is asked for its size and time; a
-//! file that differs is read again. On a slow disk that takes hours: it is done in slices, and how
-//! far it came is kept (hazard 121).
+//! A scan of names does not see them, so once a day every file is asked for its size and time, and
+//! drafts in every run, since programs save them in place; a file that differs is read again. On a
+//! slow disk that takes hours: it is done in slices, and how far it came is kept (hazard 121).
 
 use std::time::Duration;
 
 use super::local::reexamine;
 use crate::account::{AccountError, Run};
 use crate::local::FileName;
-use crate::reconcile::types::{Mailbox, MailboxId, Row, RowId};
+use crate::reconcile::types::{Mailbox, MailboxId, Row, RowId, SpecialUse};
 
 /// How long the last look may lie back, in seconds.
 const EVERY_S: i64 = 24 * 60 * 60;
@@ -18,6 +18,8 @@ const PAGE: usize = 200;
 /// So long a comparison goes on before it is kept how far it came. In the daemon everything else
 /// has its turn then.
 const SLICE: Duration = Duration::from_secs(5);
+/// Drafts that are compared in every run, at most.
+const DRAFTS_MAX: usize = 1000;
 /// When the last comparison began, in seconds since 1970.
 const KEY: &str = "files_compared";
 /// The last row of one that is not at its end: its mailbox, its number.
@@ -29,7 +31,7 @@ const BEGINNING: &str = "0 0";
 pub(super) async fn look(run: &mut Run) -> Result<(), AccountError> {
     let reached = run.store.meta(REACHED)?.as_deref().and_then(parse);
     if reached.is_none() && !begins(run)? {
-        return Ok(());
+        return look_in_drafts(run);
     }
     let mut mailboxes = run.store.mailboxes()?;
     mailboxes.sort_unstable_by_key(|mailbox| mailbox.id);
@@ -51,6 +53,18 @@ pub(super) async fn look(run: &mut Run) -> Result<(), AccountError> {
         }
     }
     Ok(run.store.transaction(|tx| tx.delete_meta(REACHED).map(drop))?)
+}
+
+/// Compares the files of mailboxes for drafts.
+fn look_in_drafts(run: &mut Run) -> Result<(), AccountError> {
+    let mailboxes = run.store.mailboxes()?.into_iter();
+    let is_for_drafts = |m: &Mailbox| m.local && m.special_use == Some(SpecialUse::Drafts);
+    for mailbox in mailboxes.filter(is_for_drafts) {
+        for row in run.store.rows_in(mailbox.id, None, DRAFTS_MAX)? {
+            compare_or_skip(run, &mailbox, row)?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether a comparison is due. If so, it is noted that it begins now.
@@ -80,15 +94,20 @@ pub(super) fn look_at(run: &mut Run) -> Result<(), AccountError> {
         let Some((name, stem)) = run.root.locate(&path) else { continue };
         let Some(mailbox) = run.store.mailbox_by_name(&name)? else { continue };
         let Some(row) = run.store.by_stem(mailbox.id, &stem)? else { continue };
-        match compare(run, &mailbox, row) {
-            // What cannot be read is no reason to leave the others.
-            Err(AccountError::Local(error)) => {
-                run.report.skip(mailbox.name.to_string(), error.to_string());
-            }
-            done => done?,
-        }
+        compare_or_skip(run, &mailbox, row)?;
     }
     Ok(())
+}
+
+/// Compares a file; one that cannot be read is named and keeps no other from being compared.
+fn compare_or_skip(run: &mut Run, mailbox: &Mailbox, row: Row) -> Result<(), AccountError> {
+    match compare(run, mailbox, row) {
+        Err(AccountError::Local(error)) => {
+            run.report.skip(mailbox.name.to_string(), error.to_string());
+            Ok(())
+        }
+        done => done,
+    }
 }
 
 /// Compares the files of a mailbox. False where the rest is for another time.

@@ -556,6 +556,17 @@ impl Suspects {
         });
     }
 
+    /// Forgets what a whole run did not ask for again though it was time: nothing needs it any
+    /// more. What is sent right after the sign-in is asked for by new connections only.
+    pub fn forget_unneeded(&mut self) {
+        let needed = |s: &Suspect| {
+            s.thing.command == Command::Extensions || self.rests(s) || self.was_tried(s)
+        };
+        let kept: Vec<Suspect> = self.list.iter().filter(|s| needed(s)).cloned().collect();
+        self.changed |= kept.len() != self.list.len();
+        self.list = kept;
+    }
+
     /// Forgets what no longer is: mailboxes by name, with the UIDVALIDITY that they have now.
     pub fn retain(&mut self, known: &BTreeMap<MailboxName, Option<u32>>) {
         let before = self.list.len();

@@ -7,9 +7,9 @@ use super::parse::status::{Condition, Status};
 use super::remarks::Remarks;
 use super::uid_set::UidSet;
 use super::wire::Wire;
-use crate::remote::RemoteError;
 use crate::remote::broken::Broken;
 use crate::remote::budget::Budget;
+use crate::remote::{RemoteError, is_throttled};
 
 /// How much may be kept that nobody asked for, in octets.
 const PENDING_LIMIT: usize = 4 << 20;
@@ -236,6 +236,9 @@ pub(crate) fn require_ok(doing: &str, status: Status) -> Result<Status, RemoteEr
     let doing = doing.to_owned();
     match status {
         Status { condition: Condition::Ok, .. } => Ok(status),
+        Status { words, .. } if is_throttled(&words) => {
+            Err(RemoteError::Throttled { doing, words })
+        }
         Status { condition: Condition::No, code, words } => {
             Err(RemoteError::No { doing, code, words })
         }

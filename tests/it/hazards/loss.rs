@@ -345,6 +345,22 @@ fn hazard_12_an_edited_file_is_found_and_goes_up_before_the_old_text_goes() {
 }
 
 #[test]
+fn hazard_12_a_draft_that_is_saved_in_place_is_found_at_once() {
+    let world = agreed_on(&Profile { special: drafts(), ..Profile::qresync() });
+    let draft = "Message-ID: <d>\r\nSubject: d\r\n\r\nfirst\r\n";
+    world.server.append("Drafts", draft.as_bytes(), &[], Some(5));
+    settle(&world);
+    let file = with_text(&world, "Drafts", "first");
+    world.fs.write_file(&file, b"Message-ID: <d>\nSubject: d\n\nsecond\n");
+    settle(&world);
+    assert_eq!((there(&world, "Drafts", "first"), there(&world, "Drafts", "second")), (0, 1));
+}
+
+fn drafts() -> Vec<(String, String)> {
+    vec![("Drafts".to_owned(), "\\Drafts".to_owned())]
+}
+
+#[test]
 fn hazard_12_the_old_text_stays_while_the_new_one_is_refused() {
     let world = agreed();
     let file = with_text(&world, "INBOX", "text 1");

@@ -1,0 +1,103 @@
+//! A server that refuses everything for a while, because it was asked for too much or has trouble
+//! of its own: few commands, nothing set aside, and all is here soon after it gives again.
+
+use kit::imap::{Fault, Profile, When};
+use kit::world::World;
+use mailtide::account::AccountError;
+use mailtide::remote::RemoteError;
+
+/// Messages that come at a time.
+const MANY: usize = 300;
+
+fn come(world: &World, from: usize) {
+    for n in from..from + MANY {
+        let text = format!("Message-ID: <{n}@x>\r\nSubject: {n}\r\n\r\ntext {n}\r\n");
+        world.server.append("INBOX", text.as_bytes(), &[], Some(5));
+    }
+    world.wait();
+}
+
+fn bodies() -> When {
+    When::verb("UID FETCH").says("BODY.PEEK[]")
+}
+
+/// Whether all is here, after one more run that asks for large sets.
+#[track_caller]
+fn comes_at_once(world: &World, what: &str) {
+    world.server.heal();
+    world.wait();
+    world.server.reset_counters();
+    let (report, result) = world.sync();
+    assert!(result.is_ok(), "{what}: {result:?}");
+    assert_eq!(report.pulled, MANY as u64, "{what}: {:?}", report.skipped);
+    let commands = world.server.counters().verbs.values().sum::<u64>();
+    assert!(commands <= 25, "{what}: {commands} commands");
+    assert_eq!(world.local(), world.remote(), "{what}");
+    assert!(world.set_aside().is_empty(), "{what}");
+}
+
+#[test]
+fn hazard_122_refusals_of_everything_say_nothing_of_one_message() {
+    for words in ["not now", "[UNAVAILABLE] try again", "[SERVERBUG] oh", "[X-NEW] no"] {
+        for known in [false, true] {
+            let what = format!("{words}, {}", if known { "some known" } else { "none known" });
+            let world = World::new(Profile::qresync());
+            if known {
+                come(&world, 0);
+                world.sync().1.unwrap();
+            }
+            come(&world, MANY);
+            let refused = world.server.inject(Fault::No(words.to_owned()), bodies());
+            for run in 1..=6 {
+                let before = refused.hits();
+                let (report, _) = world.sync();
+                let asked = refused.hits() - before;
+                assert!(asked <= 50, "{what}: {asked} commands in run {run}");
+                let said = format!("{:?}", report.skipped);
+                assert!(said.contains("INBOX"), "{what}: {said}");
+                assert!(world.set_aside().is_empty(), "{what}: run {run}: {said}");
+                world.wait();
+            }
+            comes_at_once(&world, &what);
+        }
+    }
+}
+
+#[test]
+fn hazard_122_a_server_that_limits_how_much_it_is_asked_for_is_left_alone() {
+    let words = "Request is throttled. Suggested Backoff Time: 299610 milliseconds";
+    for verb in ["UID FETCH", "SELECT", "UID SEARCH", "LIST"] {
+        for fault in [Fault::No(words.to_owned()), Fault::Bad(words.to_owned())] {
+            let what = format!("{verb} {fault:?}");
+            let world = World::new(Profile::qresync());
+            come(&world, 0);
+            let refused = world.server.inject(fault, When::verb(verb));
+            for run in 1..=6 {
+                let before = refused.hits();
+                let (_, result) = world.sync();
+                let throttled =
+                    matches!(result, Err(AccountError::Remote(RemoteError::Throttled { .. })));
+                assert!(throttled || refused.hits() == 0, "{what}: {result:?}");
+                let asked = refused.hits() - before;
+                assert!(asked <= 2, "{what}: {asked} commands in run {run}");
+                assert!(world.set_aside().is_empty(), "{what}");
+                world.wait();
+            }
+            if refused.hits() > 0 {
+                comes_at_once(&world, &what);
+            }
+        }
+    }
+}
+
+#[test]
+fn hazard_122_messages_that_are_refused_for_their_own_sake_hold_up_no_other() {
+    let world = World::new(Profile::qresync());
+    come(&world, 0);
+    let bad = [1, 2, 3, 4, 150, 151, 300];
+    for uid in bad {
+        world.server.inject(Fault::No("[SERVERBUG] no".to_owned()), bodies().uid(uid));
+    }
+    let (report, _) = world.sync();
+    assert_eq!(report.pulled, (MANY - bad.len()) as u64, "{:?}", report.skipped);
+}
