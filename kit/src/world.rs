@@ -91,7 +91,11 @@ struct Others {
 
 /// A directory in memory where there is room: whether a store survives a power cut is not asked
 /// of these worlds, and each of their many commits would wait for the disk.
-fn quick_dir() -> tempfile::TempDir {
+///
+/// # Panics
+/// Without a place for temporary files.
+#[must_use]
+pub fn quick_dir() -> tempfile::TempDir {
     const ROOM: u64 = 512 << 20;
     let memory = Path::new("/dev/shm");
     let room = rustix::fs::statvfs(memory).map_or(0, |stat| stat.f_bavail * stat.f_frsize);

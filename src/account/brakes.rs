@@ -6,70 +6,156 @@
 //!   can have come into it; otherwise until a second run has looked at everything else. What is
 //!   removed here then goes to the local trash, and what the server still has comes down again.
 //! - for the disk: until a second run, a day later, finds the file nowhere else.
+//! - for a directory that cannot be looked at and whose mailbox has new mail on the server: not at
+//!   all where none of that mail has the size of the message; otherwise as for the disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{AccountError, Run};
 use crate::reconcile::MailboxView;
 use crate::reconcile::pairing::{Class, class};
-use crate::reconcile::types::{Gate, Mailbox, MailboxId, Reach, Row, RowId};
-use crate::state::Waiting;
+use crate::reconcile::types::{Gate, Mailbox, MailboxId, MailboxName, Reach, Row, RowId};
+use crate::state::{MATCHES, Waiting};
 
 /// Seconds for which a deletion here waits for a directory that cannot be looked at.
 const DAY: i64 = 24 * 60 * 60;
+
+/// New messages of the server that no plan looks at, since the files of their mailbox cannot be
+/// looked at (hazard 87).
+#[derive(Debug, Default)]
+pub(super) struct Unread {
+    /// Their mailboxes, and whether all of such a mailbox was looked at on the server.
+    pub(super) mailboxes: BTreeMap<MailboxId, (MailboxName, bool)>,
+    /// Those in other mailboxes whose text one of those files has.
+    pub(super) waiting: BTreeSet<RowId>,
+}
+
+impl Unread {
+    /// Whether there are any.
+    pub(super) fn is_any(&self) -> bool {
+        !self.mailboxes.is_empty() || !self.waiting.is_empty()
+    }
+
+    /// Whether one of them may be the message of a row, moved there. A message keeps its size.
+    fn may_hold(&self, run: &Run, row: &Row) -> Result<bool, AccountError> {
+        if !self.is_any() {
+            return Ok(false);
+        }
+        if self.mailboxes.values().any(|(_, is_seen)| !is_seen) {
+            return Ok(true);
+        }
+        let Some(words) = &row.words else { return Ok(true) };
+        let same = run.store.by_size(words.size)?;
+        let is_full = same.len() >= MATCHES as usize;
+        let unread = |row: &Row| {
+            let hidden =
+                self.mailboxes.contains_key(&row.mailbox) || self.waiting.contains(&row.id);
+            hidden && class(row) == Class::RemoteNew
+        };
+        Ok(is_full || same.iter().any(unread))
+    }
+}
 
 /// Marks the rows that need not wait any more, and names what the others wait for.
 pub(super) fn release(
     run: &mut Run,
     rows: &BTreeMap<RowId, Row>,
     views: &mut BTreeMap<MailboxId, MailboxView>,
+    unread: &Unread,
 ) -> Result<(), AccountError> {
     if run.focus.is_some() {
         // What was not looked at could be: the next whole run does that.
         return Ok(());
     }
+    let put_off = put_off(run, views);
     let blind: BTreeSet<MailboxId> = views
         .iter()
         .filter(|(_, view)| view.remote_reach == Reach::Partial)
         .map(|(id, _)| *id)
         .collect();
+    // A message that came before and was not read yet may be one that left elsewhere.
+    let is_new = |row: &Row| class(row) == Class::RemoteNew && !row.is_set_aside();
+    let any_new = rows.values().any(|row| blind.contains(&row.mailbox) && is_new(row));
     let there = !blind.is_empty();
-    let shut_only = there && blind.iter().all(|id| run.seen.shut.contains(id));
+    let is_shut = |id: &MailboxId| run.seen.shut.contains(id) || put_off.contains(id);
+    let shut_only = there && blind.iter().all(is_shut);
     let here = run.seen.walk != Reach::Complete
         || !run.seen.misplaced.is_empty()
         || views.values().any(|view| view.local_reach == Reach::Partial);
     let waits = |row: &&Row| match class(row) {
-        Class::RemoteGone => there && !row.is_set_aside(),
+        Class::RemoteGone => (there || unread.is_any()) && !row.is_set_aside(),
         Class::LocalGone => here && !row.is_set_aside(),
         _ => false,
     };
     let leaving: Vec<&Row> = rows.values().filter(waits).collect();
-    let sealed = shut_only && seal(run, &blind)?;
+    let sealed = shut_only && !any_new && seal(run, &blind)?;
     let since = note(run, &leaving)?;
     let now = run.outside.clock.now();
+    let mut hidden = BTreeSet::new();
+    for row in leaving.iter().filter(|row| class(row) == Class::RemoteGone) {
+        hidden.extend(unread.may_hold(run, row)?.then_some(row.id));
+    }
     let may_go = |row: &Row| {
         let Some(seen) = since.get(&row.id) else { return false };
         let again = seen.run < run.number;
+        let a_day_later = again && now >= seen.at.saturating_add(DAY);
         match class(row) {
-            Class::RemoteGone => shut_only && (sealed || again),
-            _ => again && now >= seen.at.saturating_add(DAY),
+            Class::RemoteGone => {
+                (!there || shut_only && (sealed || again))
+                    && (a_day_later || !hidden.contains(&row.id))
+            }
+            _ => a_day_later,
         }
     };
     let (free, held): (Vec<&Row>, Vec<&Row>) = leaving.into_iter().partition(|row| may_go(row));
+    let new = |row: &&Row| since.get(&row.id).is_some_and(|seen| seen.run == run.number);
+    run.waits_for_next |=
+        shut_only && held.iter().any(|row| new(row) && class(row) == Class::RemoteGone);
+    mark(views, &free, &blind, shut_only);
+    let remote = held.iter().any(|row| class(row) == Class::RemoteGone);
+    let local = held.iter().any(|row| class(row) == Class::LocalGone);
+    let hidden = held.iter().any(|row| hidden.contains(&row.id));
+    let in_doubt = |row: &Row| row.restated && class(row) == Class::LocalNew;
+    let in_doubt = unread.is_any() && rows.values().any(in_doubt);
+    tell(run, views, remote && there, local);
+    for (name, _) in unread.mailboxes.values() {
+        for why in [hidden.then_some(HIDDEN), in_doubt.then_some(IN_DOUBT)].into_iter().flatten() {
+            run.report.skip(name.to_string(), why);
+        }
+    }
+    Ok(())
+}
+
+/// Marks the rows that may go, and the mailboxes that nobody waits for.
+fn mark(
+    views: &mut BTreeMap<MailboxId, MailboxView>,
+    free: &[&Row],
+    blind: &BTreeSet<MailboxId>,
+    shut_only: bool,
+) {
     for row in free {
         if let Some(view) = views.get_mut(&row.mailbox) {
             view.waited.insert(row.id);
         }
     }
-    for id in &blind {
+    for id in blind {
         if let Some(view) = views.get_mut(id) {
             view.shut = shut_only;
         }
     }
-    let remote = held.iter().any(|row| class(row) == Class::RemoteGone);
-    let local = held.iter().any(|row| class(row) == Class::LocalGone);
-    tell(run, views, remote, local);
-    Ok(())
+}
+
+/// Mailboxes that are not worked in yet, since the server fell silent in them: what came into them
+/// is not known, as if they could not be looked at.
+fn put_off(run: &Run, views: &mut BTreeMap<MailboxId, MailboxView>) -> BTreeSet<MailboxId> {
+    let suspects = run.suspects.lock();
+    let put_off = views.iter_mut().filter(|(_, view)| suspects.puts_off(&view.mailbox.name));
+    put_off
+        .map(|(id, view)| {
+            view.remote_reach = Reach::Partial;
+            *id
+        })
+        .collect()
 }
 
 /// Notes which rows wait. Gives since when.
@@ -124,13 +210,13 @@ fn is_sealed(run: &mut Run, mailbox: &Mailbox, gate: Gate) -> Result<bool, Accou
 
 /// Says what waits for which mailbox, and what would lift that.
 fn tell(run: &mut Run, views: &BTreeMap<MailboxId, MailboxView>, remote: bool, local: bool) {
+    // What an earlier round waited for may have been looked at since.
+    run.report.unskip(|skip| [REMOTE, LOCAL, HIDDEN, IN_DOUBT].contains(&skip.why.as_str()));
+    run.skips_told = run.skips_told.min(run.report.skipped.len());
     for view in views.values() {
         let name = view.mailbox.name.to_string();
         if remote && view.remote_reach == Reach::Partial {
-            let why = "it cannot be looked at on the server, so what left other mailboxes there is \
-                       not removed here yet; that ends when it can be, or with the next run that \
-                       finds it nowhere else";
-            run.report.skip(name.clone(), why);
+            run.report.skip(name.clone(), REMOTE);
         }
         if local && view.local_reach == Reach::Partial {
             run.report.skip(name, LOCAL);
@@ -142,6 +228,14 @@ fn tell(run: &mut Run, views: &BTreeMap<MailboxId, MailboxView>, remote: bool, l
     }
 }
 
+const REMOTE: &str = "it cannot be looked at on the server, so what left other mailboxes there is \
+                      not removed here yet; that ends when it can be, or with the next run that \
+                      finds it nowhere else";
 const LOCAL: &str = "not all of it could be looked at on the disk, so what left other mailboxes \
                      here is not removed on the server yet; that ends when it can be, or with a \
                      run a day later that finds it nowhere else";
+const HIDDEN: &str = "its directory cannot be looked at, and it has new mail on the server which \
+                      may be what left other mailboxes: that is not removed here yet; it ends when the \
+                      directory can be read, or with a run a day later";
+const IN_DOUBT: &str = "its directory cannot be looked at, and it has new mail on the server which \
+                        may be what files in doubt are of: they are not sent before it is read";

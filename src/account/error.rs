@@ -129,6 +129,12 @@ impl AccountError {
         }
     }
 
+    /// Whether the connection was lost over what was asked for.
+    #[must_use]
+    pub fn is_loss(&self) -> bool {
+        matches!(self, Self::Remote(error) if error.is_loss())
+    }
+
     /// Whether the connection to the server cannot be used any more.
     #[must_use]
     pub fn ends_session(&self) -> bool {

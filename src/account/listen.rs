@@ -27,7 +27,7 @@ pub struct Listener {
 
 impl Listener {
     /// Signs in and begins to listen: to all mailboxes where the server can, else to this one.
-    /// None where it tells nothing unasked.
+    /// None where it tells nothing unasked. `plainly` uses no extension but IDLE.
     ///
     /// # Errors
     /// Whatever keeps it from being had.
@@ -35,8 +35,13 @@ impl Listener {
         settings: &Settings,
         outside: &Outside,
         mailbox: &MailboxName,
+        plainly: bool,
     ) -> Result<Option<Self>, AccountError> {
-        let mut session = Session::connect(&settings.endpoint, &*outside.connector).await?;
+        let mut endpoint = settings.endpoint.clone();
+        // Of what is told nothing is read, so mod-sequences are of no use.
+        let avoided = if plainly { &["ENABLE", "ID", "NOTIFY"][..] } else { &["ENABLE"] };
+        endpoint.disable.extend(avoided.iter().map(|name| (*name).to_owned()));
+        let mut session = Session::connect(&endpoint, &*outside.connector).await?;
         let watch = session.begin_watch(mailbox).await?;
         let Some(watch) = watch else {
             super::say_goodbye(session).await;

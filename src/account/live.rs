@@ -206,6 +206,7 @@ impl Run {
         self.growing = false;
         self.skips_told = 0;
         self.marked = false;
+        self.waits_for_next = false;
         self.focus.clone_from(&wish.focus);
         self.traffic = self.session.counters();
         self.headless.clear();

@@ -114,6 +114,8 @@ pub struct Run {
     suspects: Shared,
     /// Connections that were lost in this run.
     losses: suspects::Losses,
+    /// Something is believed, or done, only if the next run finds the same.
+    waits_for_next: bool,
 }
 
 /// What a run is asked to do.
@@ -179,7 +181,11 @@ impl Run {
             }
         };
         outside.progress.tell(progress::Event::Connecting);
-        let mut session = match Session::connect(&settings.endpoint, &*outside.connector).await {
+        let suspects = Shared::default();
+        let (now, focus) = (outside.clock.now(), wish.focus.clone().unwrap_or_default());
+        suspects::load(&suspects, &store, (number, now), cause, focus)?;
+        let (endpoint, connector) = (&settings.endpoint, &*outside.connector);
+        let session = match Session::connect_cautiously(endpoint, connector, &suspects).await {
             Ok(session) => session,
             Err(error) => {
                 let error = AccountError::from(error);
@@ -187,9 +193,8 @@ impl Run {
                 return Err(error);
             }
         };
-        let suspects = Shared::default();
-        session.set_suspects(suspects.clone());
-        let mut run = Self {
+        let losses = suspects::Losses::on(&session);
+        Ok(Self {
             lanes: apply::Lanes::new(&settings, &outside, &suspects),
             settings,
             outside,
@@ -219,10 +224,9 @@ impl Run {
             traffic: Counters::default(),
             headless: BTreeSet::new(),
             suspects,
-            losses: suspects::Losses::default(),
-        };
-        run.begin_cautiously(cause)?;
-        Ok(run)
+            losses,
+            waits_for_next: false,
+        })
     }
 
     async fn rounds(&mut self, wish: &Wish) -> Result<(), AccountError> {
@@ -251,6 +255,9 @@ impl Run {
             let is_idle = !self.apply_all().await?;
             // A round that lost a connection is no sign that mail changes too fast.
             rounds += u32::from(self.losses.count() == before);
+            if is_idle && self.suspects.lock().come_last() {
+                continue;
+            }
             if is_idle {
                 self.name_lost_copies()?;
                 self.name_unlisted()?;
@@ -373,6 +380,15 @@ impl Run {
         Ok(())
     }
 
+    /// After how many seconds another run is of use though nothing is told.
+    fn wants_again(&self) -> Option<u64> {
+        let suspects = self.suspects.lock();
+        if self.waits_for_next || suspects.are_postponed() {
+            return Some(0);
+        }
+        suspects.next_due(self.outside.clock.now()).and_then(|s| u64::try_from(s).ok())
+    }
+
     /// Mailboxes that the server agreed to make and does not list under that name.
     fn name_unlisted(&mut self) -> Result<(), AccountError> {
         for mailbox in &self.asked {
@@ -414,6 +430,7 @@ impl Run {
             self.forget_unneeded();
         }
         let named = self.name_suspects();
+        self.report.again = self.wants_again();
         self.tell_skips();
         let recorded = record::end_run(self, &result);
         result.and(named).and(recorded.map_err(AccountError::from))

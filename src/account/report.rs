@@ -56,6 +56,9 @@ pub struct Report {
     pub rounds: u32,
     /// For how long the server wants no other sign-in.
     pub rest: Option<Duration>,
+    /// Seconds after which another run is of use though nothing is told: something was put off, or
+    /// is believed only if it is found twice.
+    pub again: Option<u64>,
     /// What a verification found; none of a run.
     pub verified: Option<Verified>,
 }
@@ -87,6 +90,11 @@ impl Report {
         if !self.touched.contains(mailbox) {
             self.touched.insert(mailbox.clone());
         }
+    }
+
+    /// Takes back what was skipped for such a reason.
+    pub(super) fn unskip(&mut self, is_such: impl Fn(&Skip) -> bool) {
+        self.skipped.retain(|skip| !is_such(skip));
     }
 
     /// Notes something that could not be done now.

@@ -1,24 +1,31 @@
 //! How a run goes on after a connection was lost (hazard 90).
 //!
-//! What the connection was lost at is known to the session, and is kept in the store. The run goes
-//! on over a new connection with everything else; [`Suspects`] say in which company, and when,
-//! that thing is asked for again. A connection on which nothing was answered says nothing of what
-//! was asked: that is a server in trouble, and ends the run after a second try.
+//! The session knows what the connection was lost at. That is noted in the store if something was
+//! answered on the connection since it (or the run) began, or if it was a suspect already, or if it
+//! can be done in another way and nothing was answered yet. [`Suspects`] say in which company, and
+//! when, that thing is asked for again; the run goes on over a new connection with everything else.
+//!
+//! The run ends instead
+//! - when nothing was answered and what was under way is no suspect: that is a server in trouble,
+//!   and says nothing of what was asked;
+//! - when no new connection can be had;
+//! - after [`AT_ONE`] losses at one thing, [`BARREN`] + 1 connections in a row without an answer,
+//!   more than [`SILENCES`] timeouts of silence, or [`CONNECTIONS`] + 1 losses in all.
 //!
 //! [`Suspects`]: crate::remote::imap::Suspects
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{AccountError, Run};
 use crate::reconcile::types::{Mailbox, MailboxName, Row, RowId, Uid, printable};
 use crate::remote::RemoteError;
-use crate::remote::imap::{Command, Session, Suspect, Thing, UidSet};
+use crate::remote::imap::{Command, Session, Shared, Suspect, Thing, UidSet};
 use crate::state::{StateError, Store, SuspectRow};
 
 /// Connections that are opened anew in a run.
 const CONNECTIONS: u32 = 40;
-/// Losses by silence in a run: each costs a whole deadline.
-const SILENCES: u32 = 5;
+/// Silence in a run, in timeouts.
+const SILENCES: i64 = 5;
 /// Losses at one thing in a run.
 const AT_ONE: u32 = 3;
 /// Uploads refused for the moment, one after the other, after which it is the mailbox.
@@ -30,14 +37,13 @@ const BARREN: u32 = 3;
 #[derive(Debug, Default)]
 pub(super) struct Losses {
     connections: u32,
-    silences: u32,
+    /// Seconds of silence.
+    silent: i64,
     /// Connections that ended before anything was answered on them.
     unanswered: u32,
     barren: u32,
     /// What was answered on the connection when the run, or the connection, began.
     answers: u64,
-    /// The next connection is asked for no extensions.
-    plainly: bool,
     at: Vec<(Thing, u32)>,
     /// No further connection is opened.
     over: bool,
@@ -46,6 +52,11 @@ pub(super) struct Losses {
 }
 
 impl Losses {
+    /// None yet, on this connection.
+    pub(super) fn on(session: &Session) -> Self {
+        Self { answers: session.answers(), ..Self::default() }
+    }
+
     /// How many there were.
     pub(super) fn count(&self) -> u32 {
         self.connections
@@ -62,12 +73,6 @@ impl Losses {
         self.refused < REFUSED && !matches!(error, RemoteError::SetAside { .. })
     }
 
-    /// Whether the next connection is to be asked for no extensions: the last one ended before
-    /// anything was answered, and they come first.
-    pub(super) fn is_plain(&self) -> bool {
-        self.plainly
-    }
-
     /// A new connection takes the place of the one that was lost.
     pub(super) fn begin(&mut self, session: &Session) {
         self.answers = session.answers();
@@ -78,14 +83,9 @@ impl Run {
     /// Begins a run with what is known from earlier ones; `cause` is why it was asked for.
     pub(super) fn begin_cautiously(&mut self, cause: &str) -> Result<(), AccountError> {
         let (number, now) = (self.number, self.outside.clock.now());
-        let asked = cause.split('+').any(|cause| matches!(cause, "command" | "asked"));
         let focus = self.focus.clone().unwrap_or_default();
-        {
-            let mut suspects = self.suspects.lock();
-            suspects.load(stored(&self.store)?);
-            suspects.begin(number, now, asked, focus);
-        }
-        self.losses = Losses { answers: self.session.answers(), ..Losses::default() };
+        load(&self.suspects, &self.store, (number, now), cause, focus)?;
+        self.losses = Losses::on(&self.session);
         Ok(())
     }
 
@@ -101,7 +101,7 @@ impl Run {
         };
         let is_fresh = self.session.answers() == 0;
         let has_answered = self.session.answers() > self.losses.answers;
-        let thing = self.session.under_way().cloned();
+        let thing = self.session.under_way();
         let known = thing.as_ref().is_some_and(|thing| {
             // What can be had in another way may as well be.
             is_fresh && thing.command.has_another_way() || self.suspects.lock().knows(thing)
@@ -116,18 +116,18 @@ impl Run {
             None => self.losses.unanswered += 1,
         }
         self.keep_suspects()?;
-        let losses = &mut self.losses;
+        let (losses, whole) =
+            (&mut self.losses, self.settings.endpoint.timeout.as_secs().cast_signed());
         losses.connections += 1;
-        losses.silences += u32::from(matches!(error, RemoteError::Timeout { .. }));
+        losses.silent = losses.silent.saturating_add(error.silence());
         enough |= losses.connections > CONNECTIONS
-            || losses.silences > SILENCES
+            || losses.silent > SILENCES * whole
             || losses.unanswered > 0
             || losses.barren > BARREN;
         losses.over |= enough || self.outside.is_stopping();
         if losses.over {
             return Err(error.into());
         }
-        losses.plainly |= is_fresh;
         tracing::info!(%error, "going on over a new connection");
         let connected = self.reconnect().await;
         self.losses.over |= connected.is_err();
@@ -147,13 +147,15 @@ impl Run {
 
     /// Whether so much was lost already that what would be one more try waits for the next run.
     pub(super) fn is_weary(&self) -> bool {
-        self.losses.silences + 2 > SILENCES || self.losses.connections + 4 > CONNECTIONS
+        self.losses.silent > (SILENCES - 2) * self.settings.endpoint.timeout.as_secs().cast_signed()
+            || self.losses.connections + 4 > CONNECTIONS
     }
 
     /// Notes what a connection was lost at. Gives whether it was lost at that often enough.
     pub(super) fn note_loss(&mut self, thing: &Thing, error: &RemoteError) -> bool {
         tracing::warn!("{}: {error}", title(thing, None));
-        self.suspects.lock().lost(thing, &error.to_string());
+        let at = (self.outside.clock.now(), error.silence());
+        self.suspects.lock().lost(thing, &error.to_string(), at);
         let at = match self.losses.at.iter().position(|(known, _)| known == thing) {
             Some(at) => at,
             None => {
@@ -172,18 +174,18 @@ impl Run {
         if !error.is_refusal() {
             return;
         }
-        let Some(thing) = self.session.under_way().cloned() else { return };
+        let Some(thing) = self.session.under_way() else { return };
         if thing.command == Command::Append || !thing.uids.is_empty() {
             self.unseen |= !thing.is_one();
-            self.suspects.lock().lost(&thing, &error.to_string());
+            self.suspects.lock().refused(&thing, &error.to_string());
         }
     }
 
     /// Whether the server refused what can be had in another way; it is done so from now on.
     pub(super) fn refuses_another_way(&mut self, error: &RemoteError) -> bool {
         let thing = self.session.under_way().filter(|thing| thing.command.has_another_way());
-        let Some(thing) = thing.cloned() else { return false };
-        self.suspects.lock().lost(&thing, &error.to_string());
+        let Some(thing) = thing else { return false };
+        self.suspects.lock().refused(&thing, &error.to_string());
         true
     }
 
@@ -313,6 +315,21 @@ impl Run {
         let rows = |part: UidSet| part.iter().filter_map(|uid| rows.remove(&uid)).collect();
         parts.into_iter().map(rows).collect()
     }
+}
+
+/// Takes what earlier runs of an account noted, for the run with this number at this time.
+pub(super) fn load(
+    suspects: &Shared,
+    store: &Store,
+    (number, now): (i64, i64),
+    cause: &str,
+    focus: BTreeSet<MailboxName>,
+) -> Result<(), StateError> {
+    let asked = cause.split('+').any(|cause| matches!(cause, "command" | "asked"));
+    let mut suspects = suspects.lock();
+    suspects.load(stored(store)?);
+    suspects.begin(number, now, asked, focus);
+    Ok(())
 }
 
 /// Whether there is a file, and no message for it yet.

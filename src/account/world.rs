@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::brakes::Unread;
 use super::{AccountError, Run, restate};
 use crate::reconcile::pairing::{Class, class};
 use crate::reconcile::plan::MailboxStep;
@@ -33,7 +34,8 @@ pub(super) fn load(run: &mut Run) -> Result<World, AccountError> {
     let since = run.outside.clock.now() - WINDOW_S;
     let left = Left { waves: note_waves(run, &rows)?, departed: run.store.departed(since)? };
     let mut mailboxes = views(run, &rows, &left)?;
-    super::brakes::release(run, &rows, &mut mailboxes)?;
+    let unread = unread(run, unseen.waiting)?;
+    super::brakes::release(run, &rows, &mut mailboxes, &unread)?;
     Ok(World {
         mailboxes,
         rows: rows.into_values().collect(),
@@ -41,7 +43,7 @@ pub(super) fn load(run: &mut Run) -> Result<World, AccountError> {
         run: run.number,
         unseen_held,
         unseen_texts: unseen.texts,
-        unseen_arrivals: unseen.arrivals || has_unseen_arrivals(run)?,
+        unseen_arrivals: unread.is_any(),
         disk_seen: run.seen.walk == Reach::Complete && run.seen.misplaced.is_empty(),
         outside: run.seen.outside.clone(),
         departures: run.store.departures(since)?,
@@ -156,8 +158,8 @@ struct Unseen {
     rows: BTreeSet<RowId>,
     /// The texts of its messages.
     texts: BTreeSet<ContentId>,
-    /// There are new messages of the server among them.
-    arrivals: bool,
+    /// New messages of the server in other mailboxes that may be among them.
+    waiting: BTreeSet<RowId>,
 }
 
 /// Leaves out files that are not where they were, and their messages with them (hazard 54).
@@ -172,8 +174,9 @@ fn without_misplaced(run: &Run, rows: &mut BTreeMap<RowId, Row>) -> Unseen {
     let may_be = |row: &Row| row.content.is_some_and(|content| agreed.contains(&content));
     let waiting: Vec<Row> =
         rows.extract_if(.., |_, row| is_new(row) && may_be(row)).map(|(_, row)| row).collect();
-    let arrivals = unseen.values().chain(&waiting).any(|row| class(row) == Class::RemoteNew);
-    Unseen { rows: unseen.into_keys().collect(), texts, arrivals }
+    let waiting = waiting.into_iter().filter(|row| class(row) == Class::RemoteNew);
+    let waiting = waiting.map(|row| row.id).collect();
+    Unseen { rows: unseen.into_keys().collect(), texts, waiting }
 }
 
 /// Whether a mailbox is left out of the plan because its directory is not known, or cannot be
@@ -182,19 +185,20 @@ fn is_left_out(run: &Run, mailbox: &Mailbox) -> bool {
     run.seen.misplaced.contains(&mailbox.id) || run.doubtful.contains(&mailbox.name)
 }
 
-/// Whether the server has, or may have, new messages in a mailbox that is left out (hazard 87).
-fn has_unseen_arrivals(run: &Run) -> Result<bool, StateError> {
+/// Where the server has, or may have, new messages that no plan looks at (hazard 87).
+fn unread(run: &Run, waiting: BTreeSet<RowId>) -> Result<Unread, StateError> {
+    let mut unread = Unread { waiting, ..Unread::default() };
     for mailbox in run.store.mailboxes()? {
         let mirrored = mailbox.remote && (run.settings.selects)(&mailbox.name);
+        if !mirrored || !is_left_out(run, &mailbox) {
+            continue;
+        }
         let is_seen = run.seen.remote.get(&mailbox.id) == Some(&Reach::Complete);
-        if mirrored
-            && is_left_out(run, &mailbox)
-            && (!is_seen || run.store.new_remotes_beyond(mailbox.id, 0)? > 0)
-        {
-            return Ok(true);
+        if !is_seen || run.store.new_remotes_beyond(mailbox.id, 0)? > 0 {
+            unread.mailboxes.insert(mailbox.id, (mailbox.name, is_seen));
         }
     }
-    Ok(false)
+    Ok(unread)
 }
 
 /// Rows, settled or not, that could be the same message as this one.

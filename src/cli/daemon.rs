@@ -260,7 +260,8 @@ pub(super) fn after_run(views: &[View]) -> String {
 pub(super) fn table(views: &[View]) -> String {
     lines(views, |view| {
         let last = view.last.as_ref().map_or("nothing yet", String::as_str);
-        Some(format!("server changes by {}; last: {last}", view.push))
+        let unheard = view.unheard.as_ref().map_or(String::new(), |why| format!(" ({why})"));
+        Some(format!("server changes by {}{unheard}; last: {last}", view.push))
     })
 }
 

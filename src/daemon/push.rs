@@ -47,6 +47,8 @@ struct Ears {
     board: Arc<Board>,
     /// What the first connection found.
     listens: Cell<Listens>,
+    /// The next connection uses no extension but IDLE: the last one was lost over one.
+    plainly: Cell<bool>,
     stop: watch::Receiver<bool>,
 }
 
@@ -65,6 +67,7 @@ impl Push {
             causes: causes.clone(),
             board: Arc::clone(board),
             listens: Cell::new(Listens::Never),
+            plainly: Cell::new(false),
             stop,
         });
         let push = Self { ears, tasks: RefCell::default(), stopping };
@@ -124,27 +127,34 @@ impl Ears {
         let first = mailbox.is_inbox();
         let mut backoff = Backoff::default();
         loop {
+            let plainly = self.plainly.get();
             let opened = tokio::select! {
-                opened = Listener::open(&self.settings, &self.outside, mailbox) => opened,
+                opened = Listener::open(&self.settings, &self.outside, mailbox, plainly) => opened,
                 () = self.told_to_stop() => return,
             };
             let (error, wait) = match opened {
                 Ok(None) => return,
                 Ok(Some(listener)) => {
                     if first {
-                        self.hears(listener.listens());
+                        self.hears(listener.listens(), None);
                     }
                     // What came while nobody listened.
                     self.causes.nudge(Cause::Server);
                     let Some(error) = self.follow(listener, &mut backoff).await else { return };
                     if first {
-                        self.hears(Listens::Never);
+                        self.hears(Listens::Never, Some(&error));
                     }
                     // The other connection may have ended as well: a run finds out.
                     self.causes.nudge(Cause::Server);
                     (error, Duration::ZERO)
                 }
-                Err(error) => (error, Duration::from_secs(1)),
+                Err(error) => {
+                    if first {
+                        self.hears(Listens::Never, Some(&error));
+                    }
+                    self.plainly.set(error.is_loss() && !plainly);
+                    (error, Duration::from_secs(1))
+                }
             };
             tracing::debug!(%error, "nobody listens");
             let trouble = if wait.is_zero() { Trouble::Lost } else { error.trouble() };
@@ -191,14 +201,17 @@ impl Ears {
         }
     }
 
-    fn hears(&self, listens: Listens) {
+    fn hears(&self, listens: Listens, lost: Option<&AccountError>) {
         self.listens.set(listens);
         let word = match listens {
             Listens::All => "notify",
             Listens::One => "idle",
             Listens::Never => "poll",
         };
-        self.board.update(&self.settings.name, |view| word.clone_into(&mut view.push));
+        self.board.update(&self.settings.name, |view| {
+            word.clone_into(&mut view.push);
+            view.unheard = lost.map(ToString::to_string);
+        });
     }
 
     async fn told_to_stop(&self) {

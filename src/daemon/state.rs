@@ -59,6 +59,9 @@ pub struct View {
     pub why: Option<String>,
     /// How it hears of changes on the server: `notify`, `idle` or `poll`.
     pub push: String,
+    /// Why nothing is heard at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unheard: Option<String>,
     /// What the last run did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
@@ -86,6 +89,7 @@ impl View {
             until: None,
             why: None,
             push: "poll".to_owned(),
+            unheard: None,
             run: None,
             last: None,
             runs: 0,

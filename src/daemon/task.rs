@@ -36,6 +36,9 @@ const STORM: (Duration, Duration) = (Duration::from_millis(10), Duration::from_m
 /// the server is quiet for as long as the wait (hazard 106).
 const FRUITLESS: u32 = 3;
 const FRUITLESS_WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// After a run that put something off, or found something that is believed only when it is found
+/// twice, the next one comes so soon, and twice as late each time.
+const AGAIN: Duration = Duration::from_secs(10);
 /// How long a run may go on after the end was asked for; what it has in hand is safe at any
 /// point, since it could be killed there as well.
 const GRACE: Duration = Duration::from_secs(4);
@@ -242,6 +245,7 @@ impl Task {
             backoff,
             streak: 0,
             fruitless: 0,
+            agains: 0,
             looked: tokio::time::Instant::now(),
             due: tokio::time::Instant::now(),
             spoke: tokio::time::Instant::now(),
@@ -384,6 +388,8 @@ struct Open<'a> {
     streak: u32,
     /// Looks in a row that the server alone asked for, and that found nothing; the end of the last.
     fruitless: u32,
+    /// Runs in a row that put something off.
+    agains: u32,
     looked: tokio::time::Instant,
     /// When the server is asked, whatever happens on the disk meanwhile.
     due: tokio::time::Instant,
@@ -461,15 +467,31 @@ impl Open<'_> {
             true => self.fruitless.saturating_add(1),
             false => self.fruitless,
         };
-        let poll = if self.push.hears_all() { SLOW_POLL } else { task.account.poll };
+        // What was skipped may be well again, and nobody tells.
+        let hears = self.push.hears_all() && report.skipped.is_empty();
+        let poll = if hears { SLOW_POLL } else { task.account.poll };
         self.spoke = tokio::time::Instant::now();
         self.due = self.spoke + poll.mul_f64(0.9 + fastrand::f64() / 5.0);
+        if let Some(again) = self.again(report.again) {
+            self.due = self.due.min(self.spoke + again);
+        }
         report.touched.iter().for_each(|mailbox| self.push.attend(mailbox));
         match held {
             0 => task.ends(State::InStep, None, skipped(&report)),
             _ => task.ends(State::Held, None, Some("`mailtide holds` shows what".to_owned())),
         }
         Ok(())
+    }
+
+    /// When something is tried again that was put off: ever later while that comes to nothing.
+    fn again(&mut self, wanted: Option<u64>) -> Option<Duration> {
+        let Some(seconds) = wanted else {
+            self.agains = 0;
+            return None;
+        };
+        let least = AGAIN.saturating_mul(1 << self.agains.min(16)).min(self.task.account.poll);
+        self.agains = self.agains.saturating_add(1);
+        Some(least.max(Duration::from_secs(seconds)))
     }
 
     /// Lets a storm of causes collect for a while; where nothing is open, nothing is waited for.

@@ -314,9 +314,11 @@ fn remove_local(cast: &mut Cast<'_>, steps: &mut Vec<Step>, there: bool) {
     // the server does not show nobody can tell: rows wait for that, but not for ever.
     let whole =
         |v: &MailboxView| v.shut || (v.remote_reach != Reach::Partial && v.remotes_beyond == 0);
+    let identified = cast.world.mailboxes.values().all(whole);
     // Nor of what came into a mailbox whose files cannot be looked at (hazard 87).
-    let identified = !cast.world.unseen_arrivals && cast.world.mailboxes.values().all(whole);
-    if !identified || cast.open(Class::RemoteNew).next().is_some() {
+    let there = there && !cast.world.unseen_arrivals;
+    let is_shut = |row: &&Row| cast.world.mailboxes.get(&row.mailbox).is_some_and(|v| v.shut);
+    if !identified || cast.open(Class::RemoteNew).any(|row| !is_shut(&row)) {
         return;
     }
     let gone = cast.open(Class::RemoteGone).filter(|row| is_free(cast, row, there));

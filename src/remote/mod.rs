@@ -297,6 +297,14 @@ impl RemoteError {
         matches!(self, Self::No { .. } | Self::Bad { .. })
     }
 
+    /// Seconds of silence that it cost.
+    pub(crate) fn silence(&self) -> i64 {
+        match self {
+            Self::Timeout { after, .. } => i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
+            _ => 0,
+        }
+    }
+
     /// Whether the connection was lost over it: the server closed it, fell silent, or answered
     /// something that cannot be read to its end.
     #[must_use]

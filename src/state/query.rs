@@ -141,6 +141,15 @@ impl View {
         self.rows(tail, (size.cast_signed(), date, MATCHES))
     }
 
+    /// Rows of whose body the server said this size (octets), at most [`MATCHES`].
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn by_size(&self, size: u64) -> Result<Vec<Row>> {
+        let tail = "INDEXED BY message_words WHERE size = ?1 ORDER BY id LIMIT ?2";
+        self.rows(tail, (size.cast_signed(), MATCHES))
+    }
+
     /// Rows with this EMAILID or X-GM-MSGID, at most [`MATCHES`].
     ///
     /// # Errors

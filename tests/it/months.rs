@@ -1,7 +1,7 @@
 //! The task of an account over simulated days: time is paused and jumps from event to event.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use kit::imap::{Fault, Profile, When};
-use kit::world::World;
+use kit::world::{World, quick_dir};
 use mailtide::config::{Config, Env};
 use mailtide::daemon::cause::{Cause, Causes};
 use mailtide::daemon::state::{Board, State, View};
@@ -31,6 +31,8 @@ pub(crate) struct Kept {
     causes: Causes,
     wanted: watch::Sender<Wanted>,
     begun: Instant,
+    /// Where its store lies.
+    pub(crate) state: PathBuf,
 }
 
 impl Kept {
@@ -56,6 +58,11 @@ impl Kept {
         begun.elapsed()
     }
 
+    /// Files changed, as the system tells it.
+    pub(crate) fn files_changed(&self) {
+        self.causes.nudge(Cause::Files);
+    }
+
     pub(crate) fn agrees(&self) -> bool {
         self.view().state == State::InStep && self.world.remote() == self.world.local()
     }
@@ -63,11 +70,18 @@ impl Kept {
 
 /// Keeps an account on such a server in step while something happens.
 pub(crate) fn keep(profile: Profile, scene: impl AsyncFnOnce(Rc<Kept>)) {
+    let world = World::new(profile);
+    world.server.create("Work");
+    keep_in(world, scene);
+}
+
+/// The same, in this world.
+pub(crate) fn keep_in(world: World, scene: impl AsyncFnOnce(Rc<Kept>)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         tokio::time::pause();
-        let (kept, task, _state) = kept(profile);
+        let (kept, task, _state) = kept(world);
         let kept = Rc::new(kept);
         let serving = tokio::task::spawn_local(async move { task.serve(Place::Here).await });
         kept.until("it begins", || kept.view().state == State::InStep).await;
@@ -77,12 +91,10 @@ pub(crate) fn keep(profile: Profile, scene: impl AsyncFnOnce(Rc<Kept>)) {
     });
 }
 
-/// An account on such a server, its task, and where its store lies.
-fn kept(profile: Profile) -> (Kept, Task, TempDir) {
-    let world = World::new(profile);
+/// An account in such a world, its task, and where its store lies.
+fn kept(world: World) -> (Kept, Task, TempDir) {
     world.fs.set_clock(1_000_000_000_000_000_000);
-    world.server.create("Work");
-    let state = tempfile::tempdir().unwrap();
+    let state = quick_dir();
     let (wanted, receiver) = watch::channel(Wanted::Running);
     let (board, causes) = (Board::new(), Causes::default());
     let task = Task {
@@ -96,7 +108,8 @@ fn kept(profile: Profile) -> (Kept, Task, TempDir) {
         beat: None,
     };
     board.update("me", |_| {});
-    (Kept { world, board, causes, wanted, begun: Instant::now() }, task, state)
+    let (begun, dir) = (Instant::now(), state.path().to_owned());
+    (Kept { world, board, causes, wanted, begun, state: dir }, task, state)
 }
 
 pub(crate) fn account(dir: &Path) -> mailtide::config::Account {
@@ -313,7 +326,7 @@ impl Connector for Stumbles {
 
 #[test]
 fn an_error_of_our_own_ends_no_account_for_good() {
-    let (kept, mut task, _state) = kept(notify());
+    let (kept, mut task, _state) = kept(World::new(notify()));
     let inner = Arc::clone(&task.outside.connector);
     task.outside.connector = Arc::new(Stumbles(inner, AtomicBool::new(false)));
     let thread = std::thread::spawn(move || supervise(&task, Duration::ZERO));

@@ -93,7 +93,7 @@ impl Job {
             Err(error) => {
                 let known = out.known();
                 let left = self.rows.into_iter().filter(|row| !known.contains(&row.id));
-                let at = session.under_way().filter(|_| session.answers() > 0).cloned();
+                let at = session.under_way().filter(|_| session.answers() > 0);
                 Fetched { lost: Some((error, left.collect())), at, ..out }
             }
         }

@@ -54,17 +54,10 @@ impl Lanes {
     }
 
     /// Opens a connection in place of one that cannot be used any more.
-    pub(super) async fn replace(
-        &mut self,
-        names: Arc<Names>,
-        plainly: bool,
-    ) -> Result<Session, RemoteError> {
-        if plainly {
-            self.endpoint.disable.extend(["ID", "ENABLE"].map(str::to_owned));
-        }
-        let mut session = Session::connect(&self.endpoint, &*self.connector).await?;
+    pub(super) async fn replace(&mut self, names: Arc<Names>) -> Result<Session, RemoteError> {
+        let (endpoint, connector) = (&self.endpoint, &*self.connector);
+        let mut session = Session::connect_cautiously(endpoint, connector, &self.suspects).await?;
         session.set_names(names);
-        session.set_suspects(self.suspects.clone());
         Ok(session)
     }
 
@@ -91,10 +84,9 @@ impl Lanes {
         let (endpoint, connector) = (self.endpoint.clone(), Arc::clone(&self.connector));
         let suspects = self.suspects.clone();
         self.busy.push(Box::pin(async move {
-            match Session::connect(&endpoint, &*connector).await {
+            match Session::connect_cautiously(&endpoint, &*connector, &suspects).await {
                 Ok(mut session) => {
                     session.set_names(names);
-                    session.set_suspects(suspects);
                     let fetched = job.run(&mut session, &tools).await;
                     (Some(session), fetched)
                 }

@@ -121,8 +121,7 @@ fn mailbox_of(run: &Run, id: MailboxId) -> Result<Mailbox, AccountError> {
 impl Run {
     /// Opens the first connection anew, after an answer that cannot be read to its end.
     pub(super) async fn reconnect(&mut self) -> Result<(), AccountError> {
-        let plainly = self.losses.is_plain();
-        let session = self.lanes.replace(self.session.names(), plainly).await?;
+        let session = self.lanes.replace(self.session.names()).await?;
         self.losses.begin(&session);
         let gone = std::mem::replace(&mut self.session, session).counters();
         let before = std::mem::take(&mut self.traffic);

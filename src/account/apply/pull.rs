@@ -376,7 +376,7 @@ impl Pull {
             uid_validity: mailbox.cursor.map_or(0, |cursor| cursor.uid_validity),
             uids: UidSet::from_range(remote.uid, remote.uid),
         };
-        run.suspects.lock().lost(&thing, &kept.words);
+        run.suspects.lock().refused(&thing, &kept.words);
         Ok(())
     }
 

@@ -152,6 +152,7 @@ async fn note_missing(run: &mut Run, listed: &[ListedMailbox]) -> Result<bool, A
                     let why = format!("{words}; believed when the next run hears it again");
                     run.report.skip(mailbox.name.to_string(), why);
                     run.seen.refused.insert(mailbox.id);
+                    run.waits_for_next = true;
                     Reach::Partial
                 }
             }

@@ -2,12 +2,13 @@
 //! is what it was lost at (hazard 90).
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
-use super::session::Session;
+use super::session::{Asked, Session};
 use super::suspects::{Command, Shared, Thing};
 use super::uid_set::{UidSet, halves, unanswered};
 use crate::reconcile::types::{MailboxName, Uid};
-use crate::remote::RemoteError;
+use crate::remote::{Connector, Endpoint, RemoteError};
 
 /// What a connection is in the middle of, and what was lost before.
 #[derive(Debug, Default)]
@@ -19,15 +20,40 @@ pub(crate) struct Caution {
 }
 
 impl Session {
-    /// Takes the suspects of the account.
-    pub fn set_suspects(&mut self, suspects: Shared) {
-        self.caution.suspects = suspects;
+    /// Connects as [`Self::connect`] does, but asks for nothing that earlier connections were lost
+    /// at and that can be done without. Takes the suspects of the account.
+    ///
+    /// # Errors
+    /// As for [`Self::connect`].
+    pub async fn connect_cautiously(
+        endpoint: &Endpoint,
+        connector: &dyn Connector,
+        suspects: &Shared,
+    ) -> Result<Self, RemoteError> {
+        let avoided = suspects.lock().avoided();
+        let mut endpoint = endpoint.clone();
+        endpoint.disable.extend(avoided);
+        let mut session = Self::connect(&endpoint, connector).await?;
+        let capability = Thing::whole(Command::Capability, None);
+        match &session.capability {
+            Asked::Lost(words, silence) => {
+                suspects.lock().lost_at_first(&capability, words, *silence)
+            }
+            Asked::Answered => suspects.lock().passed(&capability),
+            Asked::Never => {}
+        }
+        session.caution.suspects = suspects.clone();
+        Ok(session)
     }
 
-    /// What the last command was about, as far as it was not answered.
+    /// What the last command was about, as far as it was not answered. ID and ENABLE come before
+    /// it on a new connection.
     #[must_use]
-    pub fn under_way(&self) -> Option<&Thing> {
-        self.caution.under_way.as_ref()
+    pub fn under_way(&self) -> Option<Thing> {
+        match self.talk.deferred.is_empty() {
+            true => self.caution.under_way.clone(),
+            false => Some(Thing::whole(Command::Extensions, None)),
+        }
     }
 
     /// How many commands were answered, whatever the answer.
@@ -63,6 +89,9 @@ impl Session {
             return Err(RemoteError::SetAside { doing, words });
         }
         self.caution.under_way = Some(Thing::whole(command, Some(mailbox)));
+        let patience = self.caution.suspects.lock().patience(mailbox).map(Duration::from_secs);
+        let silence = patience.map_or(self.timeout(), |short| short.min(self.timeout()));
+        self.wire().allowance().set_silence(silence);
         Ok(())
     }
 
@@ -161,7 +190,7 @@ impl Session {
         }
         let thing = self.thing(command, &part);
         let mut suspects = self.caution.suspects.lock();
-        suspects.lost(&thing, &error.to_string());
+        suspects.refused(&thing, &error.to_string());
         if suspects.why_not(command, thing.mailbox.as_ref()).is_some() {
             queue.clear();
         } else if part.len() > 1 {

@@ -5,8 +5,9 @@ use async_imap::Client;
 use super::capabilities::Capabilities;
 use super::parse::Response;
 use super::parse::status::{Code, Condition, Status};
-use super::session::Session;
+use super::session::{Asked, Session};
 use super::sign_in;
+use super::suspects::CAPABILITY;
 use super::wire::Wire;
 use crate::remote::broken::{Broken, broken_error};
 use crate::remote::endpoint::open;
@@ -20,7 +21,8 @@ pub(crate) struct Greeted {
 }
 
 impl Session {
-    /// Connects, secures and signs in.
+    /// Connects, secures and signs in. Where a connection is lost at CAPABILITY, a second one is
+    /// made without asking.
     ///
     /// Extensions are asked for in the packet of the first command, so whether QRESYNC is
     /// [available](Capabilities::qresync) is settled when that command is answered.
@@ -32,13 +34,19 @@ impl Session {
         endpoint: &Endpoint,
         connector: &dyn Connector,
     ) -> Result<Self, RemoteError> {
-        match Self::try_connect(endpoint, connector, true).await {
+        let asks = !endpoint.disable.contains(CAPABILITY);
+        let (connected, capability) = match Self::try_connect(endpoint, connector, asks).await {
             // Nothing depends on it but the ways that are quicker.
-            Err(error) if error.is_loss() && error.doing() == Some("CAPABILITY") => {
-                Self::try_connect(endpoint, connector, false).await
+            Err(error) if asks && error.is_loss() && error.doing() == Some(CAPABILITY) => {
+                let connected = Self::try_connect(endpoint, connector, false).await;
+                (connected, Asked::Lost(error.to_string(), error.silence()))
             }
-            connected => connected,
-        }
+            connected if asks => (connected, Asked::Answered),
+            connected => (connected, Asked::Never),
+        };
+        let mut session = connected?;
+        session.capability = capability;
+        Ok(session)
     }
 
     async fn try_connect(

@@ -29,6 +29,17 @@ pub(crate) const SET_LIMIT: usize = 7_000;
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(5);
 
+/// What came of a command that is sent while connecting, and can be done without.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// It was not sent, as earlier connections were lost at it.
+    Never,
+    /// It was answered, or not needed.
+    Answered,
+    /// A connection before this one was lost at it: the error, and seconds of silence.
+    Lost(String, i64),
+}
+
 /// One signed-in connection.
 ///
 /// A future of it that is dropped before it is ready leaves the conversation in the middle
@@ -42,6 +53,10 @@ pub struct Session {
     /// UIDVALIDITY of the selected mailbox.
     pub(crate) uid_validity: u32,
     pub(crate) caution: Caution,
+    /// What came of CAPABILITY.
+    pub(crate) capability: Asked,
+    /// ID or ENABLE was sent.
+    pub(crate) extends: bool,
     timeout: Duration,
     /// When the last answer was complete.
     answered: Instant,
@@ -65,6 +80,8 @@ impl Session {
             selected: None,
             uid_validity: 0,
             caution: Caution::default(),
+            capability: Asked::Never,
+            extends: false,
             timeout,
             answered: Instant::now(),
         }
@@ -308,6 +325,7 @@ impl Session {
             let tag = self.send(command, command, Budget::SHORT).await?;
             self.talk.outstanding.retain(|t| *t != tag);
             self.talk.deferred.push(tag);
+            self.extends = true;
         }
         Ok(())
     }
@@ -324,6 +342,10 @@ impl Session {
         self.talk.outstanding.extend(deferred.iter().cloned());
         for tag in deferred {
             self.answer("ENABLE", &tag, &mut |_| false).await?;
+        }
+        if self.extends {
+            let extensions = Thing::whole(Command::Extensions, None);
+            self.caution.suspects.lock().passed(&extensions);
         }
         Ok(())
     }

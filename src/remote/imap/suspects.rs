@@ -12,13 +12,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use thing::{Command, Thing};
+
 use super::uid_set::{UidSet, split};
 use crate::reconcile::types::{MailboxName, Uid};
+
+mod silence;
+mod thing;
 
 /// Losses at one thing, the last of them alone, after which it is set aside.
 const LOSSES: u32 = 2;
 /// Seconds until a thing that was set aside is asked for again, at first and at most.
 const WAITS: (i64, i64) = (60, 6 * 60 * 60);
+/// The first wait is at least so many times as long as was waited for the answer that never came.
+const REST: i64 = 8;
 /// Runs until then where a person asks for each of them, at most.
 const RUNS_MAX: i64 = 32;
 /// So many messages set aside, and none answered: it is the command in that mailbox.
@@ -27,133 +34,12 @@ const ALL: usize = 3;
 const SETS: usize = 16;
 /// Things that are kept; more of them are a server that is not well as a whole.
 const MOST: usize = 1000;
+/// Why a mailbox is not asked for yet.
+const SILENT: &str = "the server fell silent at it before, so it comes after everything else";
+/// What stands among disabled capabilities for the command that asks for them.
+pub(crate) const CAPABILITY: &str = "CAPABILITY";
 /// Characters of the server's words that are kept.
 const WORDS: usize = 300;
-
-/// A command at which connections can be lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Command {
-    /// LIST by itself.
-    List,
-    /// LIST with the STATUS of all mailboxes (RFC 5819).
-    ListStatus,
-    /// STATUS of one mailbox.
-    Status,
-    /// SELECT and EXAMINE.
-    Select,
-    /// SELECT that asks for changes (RFC 7162).
-    Resync,
-    /// UNSELECT.
-    Unselect,
-    /// UID SEARCH.
-    Search,
-    /// UID FETCH of size, date and flags.
-    Attributes,
-    /// UID FETCH of flags alone.
-    Flags,
-    /// UID FETCH of headers.
-    Headers,
-    /// UID FETCH of bodies.
-    Bodies,
-    /// APPEND; what stands for UIDs are the rows of the store.
-    Append,
-    /// UID STORE.
-    Store,
-    /// UID COPY.
-    Copy,
-    /// UID MOVE.
-    Move,
-    /// EXPUNGE and UID EXPUNGE.
-    Expunge,
-    /// CREATE.
-    Create,
-    /// DELETE.
-    Delete,
-    /// RENAME.
-    Rename,
-    /// SUBSCRIBE and UNSUBSCRIBE.
-    Subscribe,
-    /// NOOP.
-    Noop,
-    /// ID and ENABLE, which are sent right after the sign-in.
-    Extensions,
-}
-
-impl Command {
-    const ALL: [(Self, &'static str); 22] = [
-        (Self::List, "LIST"),
-        (Self::ListStatus, "LIST RETURN (STATUS)"),
-        (Self::Status, "STATUS"),
-        (Self::Select, "SELECT"),
-        (Self::Resync, "SELECT (QRESYNC)"),
-        (Self::Unselect, "UNSELECT"),
-        (Self::Search, "UID SEARCH"),
-        (Self::Attributes, "UID FETCH"),
-        (Self::Flags, "UID FETCH FLAGS"),
-        (Self::Headers, "UID FETCH BODY[HEADER]"),
-        (Self::Bodies, "UID FETCH BODY[]"),
-        (Self::Append, "APPEND"),
-        (Self::Store, "UID STORE"),
-        (Self::Copy, "UID COPY"),
-        (Self::Move, "UID MOVE"),
-        (Self::Expunge, "EXPUNGE"),
-        (Self::Create, "CREATE"),
-        (Self::Delete, "DELETE"),
-        (Self::Rename, "RENAME"),
-        (Self::Subscribe, "SUBSCRIBE"),
-        (Self::Noop, "NOOP"),
-        (Self::Extensions, "ID or ENABLE"),
-    ];
-
-    /// The command as it is named to a person, and as it is stored.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(command, _)| *command == self).map_or("", |(_, name)| name)
-    }
-
-    /// Whether the same can be had in another way, so that one loss is enough.
-    #[must_use]
-    pub fn has_another_way(self) -> bool {
-        matches!(self, Self::ListStatus | Self::Resync | Self::Unselect | Self::Extensions)
-    }
-
-    /// Reads [`Self::name`].
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(_, known)| *known == name).map(|(command, _)| *command)
-    }
-}
-
-/// What a command is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Thing {
-    /// The command.
-    pub command: Command,
-    /// The mailbox; none where it concerns the account.
-    pub mailbox: Option<MailboxName>,
-    /// UIDVALIDITY of the UIDs; 0 where there are none.
-    pub uid_validity: u32,
-    /// The messages; none where it concerns the mailbox as a whole.
-    pub uids: UidSet,
-}
-
-impl Thing {
-    /// A command that concerns a mailbox as a whole, or the account.
-    #[must_use]
-    pub fn whole(command: Command, mailbox: Option<&MailboxName>) -> Self {
-        Self { command, mailbox: mailbox.cloned(), uid_validity: 0, uids: UidSet::new() }
-    }
-
-    fn is_of(&self, command: Command, mailbox: Option<&MailboxName>) -> bool {
-        self.command == command && self.mailbox.as_ref() == mailbox
-    }
-
-    /// Whether it concerns one message, or a mailbox as a whole: it cannot be taken apart.
-    #[must_use]
-    pub fn is_one(&self) -> bool {
-        self.uids.len() <= 1
-    }
-}
 
 /// A thing at which a connection was lost, or that was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -198,6 +84,14 @@ pub struct Suspects {
     asked: bool,
     focus: BTreeSet<MailboxName>,
     changed: bool,
+    /// Mailboxes in which the server fell silent: the run in which it did, and until when they
+    /// come after everything else.
+    silent: BTreeMap<MailboxName, (i64, i64)>,
+    /// Everything else is done: those mailboxes come now.
+    last: bool,
+    /// The longest silence, and all silences since then, in seconds.
+    longest: i64,
+    spent: i64,
 }
 
 /// Those of an account, for all of its connections.
@@ -216,6 +110,8 @@ impl Suspects {
     pub fn begin(&mut self, run: i64, now: i64, asked: bool, focus: BTreeSet<MailboxName>) {
         (self.run, self.now, self.asked, self.focus) = (run, now, asked, focus);
         self.answered.clear();
+        (self.last, self.spent) = (false, 0);
+        self.silent.retain(|_, (_, until)| !asked && now < *until);
     }
 
     /// Takes what was stored.
@@ -259,6 +155,9 @@ impl Suspects {
     /// Why this is not asked for now, if so.
     #[must_use]
     pub fn why_not(&self, command: Command, mailbox: Option<&MailboxName>) -> Option<String> {
+        if mailbox.is_some_and(|mailbox| self.puts_off(mailbox)) {
+            return Some(SILENT.to_owned());
+        }
         let of = |s: &&Suspect| s.thing.is_of(command, mailbox) && s.thing.uids.is_empty();
         let found = self.list.iter().find(of).filter(|suspect| self.rests(suspect))?;
         Some(found.words.clone())
@@ -428,10 +327,19 @@ impl Suspects {
         all
     }
 
-    /// Notes that a connection was lost at a thing, or that the server refused it.
-    pub fn lost(&mut self, thing: &Thing, words: &str) {
+    /// Notes that the server refused a thing.
+    pub fn refused(&mut self, thing: &Thing, words: &str) {
+        self.lost(thing, words, (self.now, 0));
+    }
+
+    /// Notes that a connection was lost at a thing, or that the server refused it: when, and how
+    /// long the server was silent before, in seconds. What costs more is tried more rarely.
+    pub fn lost(&mut self, thing: &Thing, words: &str, (now, silent): (i64, i64)) {
         let words: String = words.chars().take(WORDS).collect();
         let mailbox = thing.mailbox.clone();
+        if let Some(mailbox) = mailbox.clone().filter(|_| silent > 0) {
+            self.fell_silent(&mailbox, now, silent);
+        }
         let mut losses = 1;
         let same = |s: &Suspect| {
             s.thing.is_of(thing.command, mailbox.as_ref())
@@ -464,7 +372,7 @@ impl Suspects {
         if self.list.len() >= MOST {
             return;
         }
-        let next = self.now.saturating_add(seconds(losses));
+        let next = now.saturating_add(seconds(losses, silent));
         let next_run = self.run.saturating_add(runs(losses));
         let thing = thing.clone();
         self.list.push(Suspect { thing, losses, next, next_run, words, title });
@@ -559,8 +467,10 @@ impl Suspects {
     /// Forgets what a whole run did not ask for again though it was time: nothing needs it any
     /// more. What is sent right after the sign-in is asked for by new connections only.
     pub fn forget_unneeded(&mut self) {
+        let by_others = [Command::Extensions, Command::Capability];
+        let put_off = |s: &Suspect| s.thing.mailbox.as_ref().is_some_and(|m| self.puts_off(m));
         let needed = |s: &Suspect| {
-            s.thing.command == Command::Extensions || self.rests(s) || self.was_tried(s)
+            by_others.contains(&s.thing.command) || self.rests(s) || self.was_tried(s) || put_off(s)
         };
         let kept: Vec<Suspect> = self.list.iter().filter(|s| needed(s)).cloned().collect();
         self.changed |= kept.len() != self.list.len();
@@ -585,8 +495,9 @@ fn tries(losses: u32) -> u32 {
     losses.saturating_sub(LOSSES).min(20)
 }
 
-fn seconds(losses: u32) -> i64 {
-    (WAITS.0 << tries(losses)).min(WAITS.1)
+fn seconds(losses: u32, silent: i64) -> i64 {
+    let first = WAITS.0.max(silent.saturating_mul(REST));
+    first.saturating_mul(1 << tries(losses)).min(WAITS.1)
 }
 
 fn runs(losses: u32) -> i64 {
@@ -637,7 +548,7 @@ mod tests {
             };
             suspects.passed(&Thing { uids: answered.clone(), ..bodies("1") });
             let left = unanswered(&parts[at], &answered);
-            suspects.lost(&Thing { uids: left, ..bodies("1") }, "BYE");
+            suspects.refused(&Thing { uids: left, ..bodies("1") }, "BYE");
         }
         panic!("{suspects:?}");
     }
@@ -646,11 +557,11 @@ mod tests {
     fn the_first_that_was_not_answered_is_tried_alone_and_last() {
         let mut suspects = Suspects::default();
         suspects.begin(1, 0, true, BTreeSet::new());
-        suspects.lost(&bodies("4:9"), "BYE");
+        suspects.refused(&bodies("4:9"), "BYE");
         assert_eq!(parts(&suspects, "1:9"), ["1:3", "5:9", "4"]);
         suspects.passed(&bodies("1:3"));
         suspects.passed(&bodies("5:9"));
-        suspects.lost(&bodies("4"), "BYE");
+        suspects.refused(&bodies("4"), "BYE");
         assert_eq!(parts(&suspects, "1:9"), ["1:3,5:9"]);
         assert!(suspects.list()[0].is_set_aside());
     }
@@ -703,12 +614,12 @@ mod tests {
         let mut suspects = Suspects::default();
         suspects.begin(1, 0, true, BTreeSet::new());
         isolate(&mut suspects, "1:2", &[1], true);
-        (0..4).for_each(|_| suspects.lost(&bodies("1"), "BYE"));
+        (0..4).for_each(|_| suspects.refused(&bodies("1"), "BYE"));
         suspects.begin(2, 1, true, BTreeSet::new());
         assert_eq!(parts(&suspects, "1:2"), ["2"]);
         suspects.begin(2, 1, true, [inbox()].into());
         assert_eq!(parts(&suspects, "1:2"), ["2", "1"]);
-        suspects.lost(&bodies("1"), "BYE");
+        suspects.refused(&bodies("1"), "BYE");
         assert_eq!(parts(&suspects, "1:2"), ["2"]);
     }
 
@@ -717,7 +628,7 @@ mod tests {
         let mut suspects = Suspects::default();
         suspects.begin(1, 0, true, BTreeSet::new());
         for uid in ["1", "1", "2", "2", "3", "3"] {
-            suspects.lost(&bodies(uid), "BYE");
+            suspects.refused(&bodies(uid), "BYE");
         }
         assert_eq!(suspects.list().len(), 1);
         assert_eq!(suspects.why_not(Command::Bodies, Some(&inbox())).as_deref(), Some("BYE"));

@@ -4,6 +4,7 @@
 
 mod alter;
 mod between;
+mod brakes;
 mod disk;
 mod double;
 mod doubt;

@@ -10,7 +10,7 @@ fn ladder() -> [Profile; 2] {
 }
 
 /// The codes of RFC 9051 §7.1 and RFC 5530 with which a command can be refused.
-const CODES: [&str; 16] = [
+pub(super) const CODES: [&str; 16] = [
     "UNAVAILABLE",
     "SERVERBUG",
     "OVERQUOTA",
@@ -39,7 +39,7 @@ fn faults() -> Vec<Fault> {
     all
 }
 
-fn losses() -> Vec<Fault> {
+pub(super) fn losses() -> Vec<Fault> {
     vec![
         Fault::CutBefore,
         Fault::Hang,
@@ -47,6 +47,12 @@ fn losses() -> Vec<Fault> {
         Fault::No("no".into()),
         Fault::Bad("what?".into()),
     ]
+}
+
+/// Answers in which a literal is longer, or shorter, than what it announces.
+pub(super) fn other_literals() -> [Fault; 2] {
+    let row = |size: usize| format!("* LIST () \"/\" {{{size}}}\r\nINBOX\r\n").into_bytes();
+    [4000, 3].map(|size| Fault::Inject(row(size)))
 }
 
 /// Judges a case: on which rung, what was expected in the end, what goes wrong when, in words.
@@ -68,11 +74,16 @@ fn each(whens: &[(String, When)], faults: &[Fault], judge: Judge<'_>) {
     cases.end();
 }
 
-/// Tries the faults at commands that concern one mailbox.
+/// Tries all faults at commands that concern one mailbox.
 fn in_one_mailbox(verbs: &[&str]) {
+    in_one_mailbox_with(&faults(), verbs, BAD);
+}
+
+/// Tries these faults there; `words` are said of them.
+fn in_one_mailbox_with(faults: &[Fault], verbs: &[&str], words: &str) {
     let when = |verb: &&str| ((*verb).to_owned(), When::verb(verb).mailbox(BAD));
     let whens: Vec<_> = verbs.iter().map(when).collect();
-    each(&whens, &faults(), &|profile, expected, (fault, when), what| {
+    each(&whens, faults, &|profile, expected, (fault, when), what| {
         let world = agreed(profile);
         work(&world);
         let struck = world.server.inject(fault.clone(), when.clone());
@@ -80,7 +91,7 @@ fn in_one_mailbox(verbs: &[&str]) {
         let said = in_sync_but_for(&world, expected, &rest, what);
         // What was done in another way needs no name.
         if struck.hits() > 0 && world.remote() != world.local() {
-            assert!(said.contains(BAD), "{what}: not named\n{said}");
+            assert!(said.contains(BAD) && said.contains(words), "{what}: not named\n{said}");
         }
         heals(&world, expected, what);
     });
@@ -109,6 +120,13 @@ fn one_mailbox_that_takes_no_change_stops_nothing_else() {
 #[test]
 fn one_mailbox_that_lets_nothing_go_stops_nothing_else() {
     in_one_mailbox(&["COPY", "MOVE"]);
+}
+
+/// More than the budget of a command is a loss as any other.
+#[test]
+fn one_mailbox_of_which_too_much_is_said_stops_nothing_else() {
+    let endless = Fault::Inject(b"* OK x\r\n".repeat(70_000));
+    in_one_mailbox_with(&[endless], &["SELECT", "FETCH", "STORE"], "remarks of the server");
 }
 
 /// Tries the faults at one message: everything else, also of its mailbox, is in sync.
@@ -166,7 +184,7 @@ fn one_message_that_cannot_go_stops_nothing_else() {
     at_one_message(&ways, 2);
 }
 
-fn everywhere(verbs: &[&str]) -> Vec<(String, When)> {
+pub(super) fn everywhere(verbs: &[&str]) -> Vec<(String, When)> {
     verbs.iter().map(|verb| (format!("every {verb}"), When::verb(verb))).collect()
 }
 
@@ -262,4 +280,27 @@ fn what_was_lost_by_chance_is_forgotten() {
         }
     }
     cases.end();
+}
+
+/// What a new connection can do without is asked for ever more rarely, not anew in each run.
+#[test]
+fn what_a_connection_was_lost_at_is_remembered_by_later_runs() {
+    for (verb, profile) in [("ENABLE", Profile::qresync()), ("CAPABILITY", Profile::plain())] {
+        for fault in [Fault::CutBefore, Fault::Hang] {
+            let world = agreed(&profile);
+            let struck = world.server.inject(fault.clone(), When::verb(verb));
+            for run in 1..=16 {
+                world.wait();
+                let (report, result) = world.sync();
+                result.unwrap_or_else(|error| panic!("{verb}, {fault:?}, run {run}: {error}"));
+                assert!(report.skipped.is_empty(), "{verb}: {:?}", report.skipped);
+            }
+            // In runs 1, 2, 4, 8 and 16.
+            let hits = struck.hits();
+            assert!(hits == 5, "{verb}, {fault:?}: {hits} times in 16 runs");
+            let named = world.asked(|store| mailtide::account::suspects::named(store));
+            assert!(named.iter().any(|(_, what, _)| what.contains("the server")), "{named:?}");
+            world.server.heal();
+        }
+    }
 }
