@@ -57,7 +57,8 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
             ("new_mail", &account.new_mail),
             ("on_hold", &account.on_hold),
         ];
-        for (key, argv) in hooks {
+        let delivers = account.maildrop.iter().map(|it| ("deliver_command", &it.deliver_command));
+        for (key, argv) in hooks.into_iter().chain(delivers) {
             look_at_program(&mut look, &format!("{name}: {key}"), argv);
         }
     }

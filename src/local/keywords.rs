@@ -165,10 +165,11 @@ impl KeywordTable {
     }
 }
 
-/// Whether a keyword can stand in a line of the table.
+/// Whether a keyword can stand in a line of the table. A `\` begins what is no keyword: were
+/// `\Deleted` one, a letter in a file name would mark its message for deletion (hazard 118).
 fn fits(keyword: &Keyword) -> bool {
     let text = keyword.as_str();
-    let bad = |c: char| c.is_whitespace() || c.is_control();
+    let bad = |c: char| c.is_whitespace() || c.is_control() || c == '\\';
     !text.is_empty() && text.len() <= 255 && !text.contains(bad)
 }
 
@@ -285,6 +286,19 @@ mod tests {
         let again = KeywordTable::parse(&table.print());
         assert_eq!(again, table);
         assert_eq!(table.foreign.len(), 4);
+    }
+
+    #[test]
+    fn hazard_118_no_letter_means_a_system_flag() {
+        for name in ["\\Deleted", "\\deleted", "\\Seen", "\\Anything", "a\\Deleted", "\\"] {
+            let mut table = KeywordTable::parse(format!("0 {name}\n1 Work\n").as_bytes());
+            assert_eq!(table.flags_of("2,ab"), (flags(&["Work"]), "a".to_owned()), "{name}");
+            // The line stays, and its letter is given to nothing else.
+            assert!(table.add(&Keyword::new("x"), Some(0)));
+            assert_eq!(table.letters_for(&flags(&["x"])).0, "c");
+            assert!(table.print().starts_with(b"1 Work\n"), "{name}");
+            assert!(String::from_utf8(table.print()).unwrap().contains(&format!("0 {name}\n")));
+        }
     }
 
     #[test]

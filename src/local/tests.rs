@@ -343,6 +343,25 @@ fn a_root_has_one_holder_and_is_not_made_by_accident() {
 }
 
 #[test]
+fn hazard_119_a_lock_file_of_another_name_is_refused_and_not_cut() {
+    let World { root, dir, .. } = world();
+    let path = root.path().to_owned();
+    drop(root);
+    let (lock, target) = (path.join(".mailtide/lock"), dir.path().join("precious"));
+    let place: [fn(&Path, &Path) -> std::io::Result<()>; 2] =
+        [|target, lock| std::fs::hard_link(target, lock), |target, lock| symlink(target, lock)];
+    for place in place {
+        std::fs::write(&target, "a letter").unwrap();
+        std::fs::remove_file(&lock).unwrap();
+        place(&target, &lock).unwrap();
+        Root::open(Arc::new(RealFs::default()), &path, options()).unwrap_err();
+        assert_eq!(std::fs::read(&target).unwrap(), b"a letter");
+    }
+    std::fs::remove_file(&lock).unwrap();
+    Root::open(Arc::new(RealFs::default()), &path, options()).unwrap();
+}
+
+#[test]
 fn the_marker_is_replaced_whole() {
     let w = world();
     assert_eq!(w.root.marker().unwrap(), None);

@@ -6,21 +6,41 @@
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
 
 use super::error::{Result, StateError};
 
-/// Whether there is a file; anything that is not one is refused.
-pub(super) fn is_there(path: &Path) -> Result<bool> {
-    match fs::metadata(path) {
-        Ok(meta) if meta.is_file() => Ok(true),
-        Ok(_) => {
-            let source = io::Error::other("it is not a regular file");
-            Err(StateError::Io { path: path.to_owned(), doing: "open", source })
+/// The file of a store, if there is one: device and inode.
+pub(super) type Place = Option<(u64, u64)>;
+
+/// Looks whether there is a file. Anything that is not one is refused, and so are links: their
+/// target may be anybody's, and a database of two names has a log for each (hazard 119).
+pub(super) fn look(path: &Path) -> Result<Place> {
+    let refuse = |why: &str| {
+        let source = io::Error::other(why.to_owned());
+        Err(StateError::Io { path: path.to_owned(), doing: "open", source })
+    };
+    match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_symlink() => {
+            refuse("it is a symbolic link: put the file itself there, or set `state_dir`")
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Ok(meta) if !meta.is_file() => refuse("it is not a regular file"),
+        Ok(meta) if meta.nlink() > 1 => refuse("it has another name: remove that hard link"),
+        Ok(meta) => Ok(Some((meta.dev(), meta.ino()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(StateError::Io { path: path.to_owned(), doing: "open", source }),
+    }
+}
+
+/// The path of a file with the links in its directory resolved, so that none is left to follow.
+pub(super) fn resolved(path: &Path) -> PathBuf {
+    let directory = fs::canonicalize(parent(path));
+    match (directory, path.file_name()) {
+        (Ok(directory), Some(name)) => directory.join(name),
+        _ => path.to_owned(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Making, opening and refusing a store.
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -86,7 +87,7 @@ impl Store {
 }
 
 fn open(path: &Path, mode: Mode) -> Result<Option<Store>> {
-    let exists = disk::is_there(path)?;
+    let exists = disk::look(path)?.is_some();
     if !exists && mode != Mode::Create {
         return Ok(None);
     }
@@ -101,7 +102,12 @@ fn open(path: &Path, mode: Mode) -> Result<Option<Store>> {
         disk::make_private(path)?;
     }
 
+    let before = disk::look(path)?;
     let view = connect(path, mode)?;
+    if disk::look(path)? != before {
+        let source = io::Error::other("another file took its place meanwhile");
+        return Err(StateError::Io { path: path.to_owned(), doing: "open", source });
+    }
     let known = schema::MIGRATIONS.len();
     match (schema::format(&view, known)?, mode) {
         (0, Mode::Existing | Mode::ReadOnly) => return Ok(None),
@@ -133,8 +139,8 @@ fn connect(path: &Path, mode: Mode) -> Result<View> {
     };
     let fail = |source| StateError::from_sql(path, DOING, source);
     // One thread at a time by construction (a connection is not Sync): no mutex is needed.
-    let db = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-        .map_err(fail)?;
+    let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let db = Connection::open_with_flags(disk::resolved(path), flags).map_err(fail)?;
     db.busy_timeout(BUSY_TIMEOUT).map_err(fail)?;
     db.set_prepared_statement_cache_capacity(64);
     let settings = [
@@ -158,6 +164,9 @@ fn connect(path: &Path, mode: Mode) -> Result<View> {
     // Plans depend on the text of a question alone: else each bound value is a reason to
     // prepare it anew, a sixth of the time of a first download.
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(fail)?;
+    // What somebody else put into the file does not run, not even before it is refused.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).map_err(fail)?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false).map_err(fail)?;
     Ok(View { db, path: path.to_owned() })
 }
 

@@ -10,6 +10,7 @@
 
 use super::error::{Result, StateError};
 use super::{Rollback, View};
+use crate::reconcile::types::printable;
 
 /// `application_id` of a store: `mtid`.
 pub(super) const APPLICATION_ID: i32 = 0x6d74_6964;
@@ -257,6 +258,13 @@ pub(super) fn format(view: &View, known: usize) -> Result<usize> {
     }
     if application_id != APPLICATION_ID {
         return Err(StateError::Foreign { path: view.path.clone(), application_id });
+    }
+    // We make neither: what is there would run with our next write (hazard 119).
+    const CODE: &str = "
+        SELECT type || ' ' || name FROM sqlite_schema WHERE type IN ('trigger', 'view') LIMIT 1";
+    if let Some(object) = view.one("read the schema", CODE, (), |row| row.get::<_, String>(0))? {
+        let detail = format!("somebody put a {} into it", printable(&object));
+        return Err(StateError::Damaged { path: view.path.clone(), detail });
     }
     let newer = || StateError::Newer {
         path: view.path.clone(),

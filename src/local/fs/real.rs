@@ -220,6 +220,12 @@ impl Fs for RealFs {
             }
             Err(TryLockError::Error(e)) => return Err(e),
         }
+        // Another name of a file of somebody's would be cut (hazard 119).
+        let stat = rustix::fs::fstat(&file)?;
+        if kind_of(FileType::from_raw_mode(stat.st_mode)) != Kind::File || stat.st_nlink > 1 {
+            let words = "the lock file has another name, or is no file: remove it";
+            return Err(io::Error::other(words));
+        }
         file.set_len(0)?;
         file.write_all(contents.as_bytes())?;
         Ok(Lock::Taken(Box::new(FlockGuard { _file: file })))

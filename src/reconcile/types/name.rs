@@ -66,12 +66,19 @@ pub fn printable(text: &str) -> String {
         // Directions, and what is not seen at all: two names that look alike are not one.
         let hidden = matches!(
             c,
-            '\u{61c}'
+            '\u{ad}'
+                | '\u{34f}'
+                | '\u{61c}'
+                | '\u{115f}'..='\u{1160}'
+                | '\u{180e}'
                 | '\u{200b}'
                 | '\u{200e}'..='\u{200f}'
-                | '\u{202a}'..='\u{202e}'
+                | '\u{2028}'..='\u{202e}'
                 | '\u{2060}'..='\u{2069}'
+                | '\u{3164}'
                 | '\u{feff}'
+                | '\u{ffa0}'
+                | '\u{fff9}'..='\u{fffb}'
                 | '\u{e0000}'..='\u{e0fff}'
         );
         if c.is_control() || hidden {
@@ -89,7 +96,9 @@ mod tests {
 
     #[test]
     fn what_is_not_seen_is_spelled_out() {
-        for hidden in ['\u{61c}', '\u{200b}', '\u{2060}', '\u{feff}', '\u{e0041}', '\u{7f}', '\n'] {
+        let blank = ['\u{ad}', '\u{180e}', '\u{2028}', '\u{3164}'];
+        let known = ['\u{61c}', '\u{200b}', '\u{2060}', '\u{feff}', '\u{e0041}', '\u{7f}', '\n'];
+        for hidden in known.into_iter().chain(blank) {
             let shown = printable(&format!("a{hidden}b"));
             assert!(shown.is_ascii() && shown.starts_with("a\\u{"), "{shown}");
         }

@@ -247,3 +247,46 @@ fn formats_follow_one_another_and_a_failed_step_leaves_the_one_before() {
     let error = Store::open(&path).unwrap_err();
     assert!(matches!(error, StateError::Newer { .. }), "{error}");
 }
+
+#[test]
+fn hazard_119_a_store_that_is_a_link_is_refused_and_its_target_left_alone() {
+    let fixture = Fixture::new();
+    let (path, dir) = (fixture.path(), tempfile::tempdir().unwrap());
+    drop(fixture.store);
+    let target = dir.path().join("target.db");
+    fs::copy(&path, &target).unwrap();
+    fs::set_permissions(&target, fs::Permissions::from_mode(0o644)).unwrap();
+    let link: [fn(&Path, &Path) -> std::io::Result<()>; 2] =
+        [|target, link| std::os::unix::fs::symlink(target, link), |a, b| fs::hard_link(a, b)];
+    for link in link {
+        let place = dir.path().join("linked.db");
+        link(&target, &place).unwrap();
+        for opened in [Store::open(&place).err(), Store::open_existing_readonly(&place).err()] {
+            let words = opened.unwrap().to_string();
+            assert!(words.contains("symbolic link") || words.contains("another name"), "{words}");
+        }
+        assert_eq!(mode(&target), 0o644);
+        fs::remove_file(&place).unwrap();
+    }
+    // The directory may be reached by a link.
+    let way = dir.path().join("way");
+    std::os::unix::fs::symlink(dir.path(), &way).unwrap();
+    Store::open(&way.join("target.db")).unwrap();
+}
+
+#[test]
+fn hazard_119_what_somebody_put_into_the_file_does_not_run() {
+    for code in [
+        "CREATE TRIGGER t AFTER INSERT ON meta BEGIN DELETE FROM mailbox; END",
+        "CREATE VIEW v AS SELECT * FROM meta",
+    ] {
+        let fixture = Fixture::new();
+        let path = fixture.path();
+        drop(fixture.store);
+        Connection::open(&path).unwrap().execute_batch(code).unwrap();
+        for opened in [Store::open(&path).err(), Store::open_existing_readonly(&path).err()] {
+            let words = opened.unwrap().to_string();
+            assert!(words.contains("trigger t") || words.contains("view v"), "{words}");
+        }
+    }
+}
