@@ -11,7 +11,7 @@ use crate::local::{Layout, LocalError, LocalMailbox, Mailboxes, Root};
 use crate::reconcile::renames::{
     self, Arrived, Gone, Likeness, Rename, Trees, Whereabouts, likeness, one_to_one, same_messages,
 };
-use crate::reconcile::types::{Mailbox, MailboxId, MailboxName, ServerWords, Uid};
+use crate::reconcile::types::{DirStamps, Mailbox, MailboxId, MailboxName, ServerWords, Uid};
 use crate::remote::RemoteError;
 use crate::remote::imap::{
     Existence, FetchItems, FetchRow, ListedMailbox, Select, UidSet, Untagged,
@@ -173,11 +173,13 @@ fn is_new(run: &Run, name: &MailboxName) -> Result<bool, AccountError> {
 
 /// What was not settled by renames goes on under the names that are there: each directory at
 /// a recorded place gets its own id, or a later rename would be taken for another's.
-fn repair_ids(run: &Run, known: &[Mailbox], there: &BTreeSet<&MailboxName>) {
-    for mailbox in known.iter().filter(|m| there.contains(&m.name) && run.looks_at(&m.name)) {
-        let Some(id) = &mailbox.local_id else { continue };
+fn repair_ids(run: &Run, known: &[Mailbox], there: &BTreeMap<&MailboxName, &DirStamps>) {
+    for mailbox in known.iter().filter(|m| run.looks_at(&m.name)) {
+        let Some((id, stamps)) = mailbox.local_id.as_ref().zip(there.get(&mailbox.name)) else {
+            continue;
+        };
         let repaired = match run.root.mailbox_id(&mailbox.name) {
-            Ok(Some(found)) if found != *id => run.root.set_mailbox_id(&mailbox.name, id),
+            Ok(Some(found)) if found != *id => run.root.mark_mailbox(&mailbox.name, id, stamps),
             looked => looked.map(drop),
         };
         if let Err(error) = repaired {
@@ -466,22 +468,23 @@ fn describe(step: &Rename) -> String {
 fn mark_directories(run: &mut Run, found: &[LocalMailbox]) -> Result<(), AccountError> {
     let known = run.store.mailboxes()?;
     let mut taken: BTreeSet<String> = known.iter().filter_map(|m| m.local_id.clone()).collect();
-    let there: BTreeSet<&MailboxName> = found.iter().map(|found| &found.name).collect();
+    let there: BTreeMap<&MailboxName, &DirStamps> =
+        found.iter().map(|found| (&found.name, &found.stamps)).collect();
     if is_suspect(&known, found) {
         repair_ids(run, &known, &there);
     }
     for mailbox in known {
-        let agreed = mailbox.base && mailbox.local && there.contains(&mailbox.name);
+        let agreed = mailbox.base && mailbox.local && mailbox.local_id.is_none();
         let mut marked = mailbox.clone();
-        if agreed && mailbox.local_id.is_none() {
-            match mark(run, &mailbox.name, &taken) {
+        if let Some(stamps) = there.get(&mailbox.name).filter(|_| agreed) {
+            match mark(run, &mailbox.name, stamps, &taken) {
                 Ok(id) => marked.local_id = Some(id),
                 // Renamed, it would be taken for a new one: nothing is lost by that.
                 Err(error) => tracing::debug!(mailbox = %mailbox.name, %error, "not marked"),
             }
         }
         let stays = run.seen.listed.iter().any(|m| m.selectable && m.name == mailbox.name);
-        if stays && there.contains(&mailbox.name) {
+        if stays && there.contains_key(&mailbox.name) {
             marked.renaming = None;
         }
         if marked != mailbox {
@@ -492,11 +495,16 @@ fn mark_directories(run: &mut Run, found: &[LocalMailbox]) -> Result<(), Account
     Ok(())
 }
 
-fn mark(run: &Run, mailbox: &MailboxName, taken: &BTreeSet<String>) -> Result<String, LocalError> {
+fn mark(
+    run: &Run,
+    mailbox: &MailboxName,
+    stamps: &DirStamps,
+    taken: &BTreeSet<String>,
+) -> Result<String, LocalError> {
     if let Some(id) = run.root.mailbox_id(mailbox)?.filter(|id| !taken.contains(id)) {
         return Ok(id);
     }
     let id = Root::new_mailbox_id();
-    run.root.set_mailbox_id(mailbox, &id)?;
+    run.root.mark_mailbox(mailbox, &id, stamps)?;
     Ok(id)
 }

@@ -212,14 +212,15 @@ impl Root {
     /// there after a crash, beside the placed one, is cleaned as ours.
     ///
     /// # Errors
-    /// As the system says; then nothing that was placed counts as durable.
+    /// As the system says, or where the root is gone; then nothing that was placed counts as
+    /// durable.
     pub fn sync_dirs(&self, mailbox: &MailboxName) -> Result<(), LocalError> {
         let dir = self.dir_of(mailbox);
         for sub in ["new", "cur"] {
             let path = dir.join(sub);
             self.fs.sync_dir(&path).at(Scope::Mailbox, "sync", &path)?;
         }
-        Ok(())
+        self.check_there()
     }
 
     /// Whether a delivery lies in `tmp/` under this stem.

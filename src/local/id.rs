@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::reconcile::types::MailboxName;
+use crate::reconcile::types::{DirStamps, MailboxName};
 
 use super::error::{At, LocalError, Scope, if_there};
 use super::fs::Kind;
@@ -51,6 +51,38 @@ impl Root {
             .and_then(|()| self.fs.rename(&next, &path))
             .and_then(|()| self.fs.sync_dir(&dir))
             .at(Scope::Mailbox, "write", &path)
+    }
+
+    /// As [`Self::set_mailbox_id`], for the directory that has these stamps: where another one, or
+    /// an empty one, took its place meanwhile, that gets no id (hazard 63).
+    ///
+    /// # Errors
+    /// As the system says, or another directory is in its place.
+    pub fn mark_mailbox(
+        &self,
+        mailbox: &MailboxName,
+        id: &str,
+        seen: &DirStamps,
+    ) -> Result<(), LocalError> {
+        let is_same = || -> Result<bool, LocalError> {
+            let now = self.stamps(mailbox)?;
+            Ok((now.new.ino, now.cur.ino) == (seen.new.ino, seen.cur.ino))
+        };
+        let path = self.dir_of(mailbox);
+        let why = "another directory is in its place";
+        let another = || LocalError::Malformed { path: path.clone(), why };
+        if !is_same()? {
+            return Err(another());
+        }
+        self.set_mailbox_id(mailbox, id)?;
+        match is_same() {
+            Ok(true) => Ok(()),
+            other => {
+                let file = path.join(ID_FILE);
+                if_there(self.fs.remove_file(&file)).at(Scope::Mailbox, "remove", &file)?;
+                other.and(Err(another()))
+            }
+        }
     }
 
     /// Renames a mailbox's directory; in the nested layout all below it goes along. What is

@@ -13,7 +13,7 @@ use super::error::{At, LocalError, Scope, if_there};
 use super::name::keyword_letters;
 use super::root::Root;
 
-const FILE: &str = "dovecot-keywords";
+pub(super) const FILE: &str = "dovecot-keywords";
 const LOCK: &str = "dovecot-keywords.lock";
 /// Letters a to z.
 const LETTERS: usize = 26;

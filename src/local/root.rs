@@ -10,6 +10,8 @@ use crate::reconcile::types::{DirStamps, FileStamp, MailboxName, Stem};
 
 use super::error::{At, LocalError, Scope, if_there};
 use super::fs::{Fs, Kind, Lock, LockGuard, may_be_link};
+use super::id::ID_FILE;
+use super::keywords::FILE as KEYWORDS_FILE;
 use super::layout::Layout;
 use super::name::{FileName, SEPARATOR, StemMaker, split};
 use super::spelling::Spelling;
@@ -77,6 +79,8 @@ pub struct Root {
     pub(super) spelling: Spelling,
     /// Ids of our stores that were lost: what they left in `tmp/` is nobody's any more.
     pub(super) former: Vec<String>,
+    /// The device that it lay on when it was opened.
+    disk: u64,
     /// Given back when the root is dropped.
     lock: Option<Box<dyn LockGuard>>,
 }
@@ -118,8 +122,8 @@ impl Root {
         };
         let stems = StemMaker::new(&options.host, options.random);
         let (path, spelling) = (path.to_owned(), Spelling::default());
-        let former = Vec::new();
-        let mut root = Self { fs, path, options, stems, spelling, former, lock };
+        let (former, disk) = (Vec::new(), fs.stat(path.as_path()).map_or(0, |meta| meta.dev));
+        let mut root = Self { fs, path, options, stems, spelling, former, disk, lock };
         root.load_spelling()?;
         if root.options.lock.as_deref() == Some(LOCK) {
             root.former = root.former_stores()?;
@@ -135,16 +139,23 @@ impl Root {
         Ok(root)
     }
 
-    /// After everything was read: a root whose disk was unmounted meanwhile, or that was removed
-    /// as a whole, holds nothing, and that says nothing (hazard 64).
-    pub(super) fn check_there(&self) -> Result<(), LocalError> {
-        let own = self.path.join(OWN);
-        if self.lock.is_some()
-            && if_there(self.fs.lstat(&own)).at(Scope::Root, "look at", &own)?.is_none()
-        {
-            return Err(LocalError::NoRoot { path: self.path.clone() });
+    /// To be asked after something was read or written, before that is believed: a root whose disk
+    /// was unmounted meanwhile, or that was removed as a whole, holds nothing, and what was put
+    /// there is not in it (hazard 64).
+    ///
+    /// # Errors
+    /// [`LocalError::NoRoot`] where it is not the one that was opened.
+    pub fn check_there(&self) -> Result<(), LocalError> {
+        if self.lock.is_none() {
+            return Ok(());
         }
-        Ok(())
+        let own = self.path.join(OWN);
+        let root = if_there(self.fs.stat(&self.path)).at(Scope::Root, "look at", &self.path)?;
+        let is_same = root.is_some_and(|root| root.dev == self.disk);
+        if is_same && if_there(self.fs.lstat(&own)).at(Scope::Root, "look at", &own)?.is_some() {
+            return Ok(());
+        }
+        Err(LocalError::NoRoot { path: self.path.clone() })
     }
 
     /// Where the root is.
@@ -190,14 +201,18 @@ impl Root {
         Ok(if_there(self.fs.lstat(&path)).at(Scope::Mailbox, "look at", &path)?.is_some())
     }
 
-    /// Whether a mailbox is a directory with nothing in it.
+    /// Whether a mailbox is a directory with nothing in it but what we may have put there before
+    /// we knew: a table of keywords, an id.
     ///
     /// # Errors
     /// As the system says.
     pub fn is_hollow(&self, mailbox: &MailboxName) -> Result<bool, LocalError> {
         let dir = self.dir_of(mailbox);
         let mut empty = true;
-        let read = self.fs.read_dir(&dir, &mut |_, _, _| empty = false);
+        let is_ours = |name: &[u8]| {
+            name.starts_with(KEYWORDS_FILE.as_bytes()) || name.starts_with(ID_FILE.as_bytes())
+        };
+        let read = self.fs.read_dir(&dir, &mut |name, _, _| empty &= is_ours(name));
         let is_there = if_there(read).at(Scope::Mailbox, "read", &dir)?.is_some();
         Ok(is_there && empty)
     }

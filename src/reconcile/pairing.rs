@@ -249,7 +249,8 @@ pub fn pair_in_place(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
     if !waits && !cast.open(Class::BothGone).any(|row| is_claim(row) || is_left(row)) {
         return;
     }
-    let arrivals: Vec<&Row> = cast.open(Class::RemoteNew).collect();
+    let mut arrivals: Vec<&Row> = cast.open(Class::RemoteNew).collect();
+    left::order(cast, &mut arrivals);
     for remote in arrivals {
         let found = pair_by_content(cast, remote)
             .or_else(|| pair_own_append(cast, remote))

@@ -10,25 +10,43 @@ use super::trashing;
 use crate::account::{AccountError, Run};
 use crate::reconcile::MailboxView;
 use crate::reconcile::types::{
-    Base, FlagDelta, Flags, Journal, Mailbox, MailboxId, Place, Row, RowId, System, Uid,
+    Base, FlagDelta, FlagMask, Flags, Journal, Mailbox, MailboxId, Place, Row, RowId, System, Uid,
 };
 use crate::remote::imap::{Select, UidSet, Untagged};
 
 /// Flags of messages of the selected mailbox, by UID.
 pub(super) type FlagsByUid = BTreeMap<Uid, Flags>;
 
-/// The flags that the copies of these messages were given, as far as there are copies.
+/// What the copy of a message is known to have been given.
+#[derive(Debug)]
+pub(super) struct Given {
+    agreed: Flags,
+    /// What the server holds at all.
+    mask: FlagMask,
+}
+
+impl Given {
+    /// What another client changed on the old message, apart from the mark of an EXPUNGE.
+    pub(super) fn difference(&self, now: &Flags) -> FlagDelta {
+        let mark = Flags::system(System::TRASHED);
+        let held = |flags: &Flags| self.mask.apply(flags).difference(&mark);
+        FlagDelta::between(&held(&self.agreed), &held(now))
+    }
+}
+
+/// What the copies of these messages were given, as far as there are copies.
 pub(super) fn given(
     run: &Run,
     mailbox: &Mailbox,
     rows: &BTreeMap<RowId, Uid>,
-) -> Result<FlagsByUid, AccountError> {
+) -> Result<BTreeMap<Uid, Given>, AccountError> {
     let view = MailboxView::of(mailbox.clone());
-    let mut given = FlagsByUid::new();
+    let mut given = BTreeMap::new();
     for (id, uid) in rows {
         let Some(row) = run.store.row(*id)? else { continue };
         if let (Some(_), Some(base)) = (place(&row), &row.base) {
-            given.insert(*uid, view.remote_mask(&row).apply(&base.flags));
+            let (agreed, mask) = (base.flags.clone(), view.remote_mask(&row));
+            given.insert(*uid, Given { agreed, mask });
         }
     }
     Ok(given)
@@ -41,21 +59,15 @@ fn place(row: &Row) -> Option<&Place> {
     }
 }
 
-/// What another client changed, apart from the mark that an EXPUNGE needs.
-pub(super) fn difference(given: &Flags, now: &Flags) -> FlagDelta {
-    let mark = Flags::system(System::TRASHED);
-    FlagDelta::between(&given.difference(&mark), &now.difference(&mark))
-}
-
 /// Stores on each copy what was changed on the old message since, and notes that it was.
 pub(super) async fn over(
     run: &mut Run,
     mailbox: MailboxId,
-    given: &FlagsByUid,
+    given: &BTreeMap<Uid, Given>,
     now: &FlagsByUid,
 ) -> Result<(), AccountError> {
     for (uid, now) in now {
-        let Some(delta) = given.get(uid).map(|given| difference(given, now)) else { continue };
+        let Some(delta) = given.get(uid).map(|given| given.difference(now)) else { continue };
         let Some(row) = run.store.by_uid(mailbox, *uid)? else { continue };
         let Some(copy) = place(&row).cloned().filter(|_| !delta.is_empty()) else { continue };
         store(run, &copy, &delta).await?;

@@ -227,6 +227,21 @@ fn past_with_letters(run: &Run, row: &Row) -> Result<Option<Row>, AccountError> 
     Ok(left.next())
 }
 
+/// The row that the letters of a file were written for: `past`, unless it knows nothing of them and
+/// another row that the file left does. Given new letters and moved on before that was seen, it is
+/// the last of several (hazard 58).
+fn wrote_letters(run: &Run, row: &Row, past: Row) -> Result<Row, AccountError> {
+    let (Some(content), Some(local)) = (row.content, &row.local) else { return Ok(past) };
+    let letters: Vec<char> = local.info.chars().filter(char::is_ascii_lowercase).collect();
+    let explains = |row: &Row| letters.iter().all(|letter| row.letters.contains_key(letter));
+    if past.letters.is_empty() || explains(&past) {
+        return Ok(past);
+    }
+    let known = run.store.by_content(&content)?.into_iter();
+    let left = known.filter(|known| known.id != row.id && known.local.is_none());
+    Ok(left.filter(explains).max_by_key(|known| known.id).unwrap_or(past))
+}
+
 /// Writes down what the letters mean before they change: read once more after a crash, the
 /// new ones would be taken for those of the other table.
 fn note_letters(run: &mut Run, id: RowId, past: Option<RowId>) -> Result<(), AccountError> {
@@ -237,6 +252,7 @@ fn note_letters(run: &mut Run, id: RowId, past: Option<RowId>) -> Result<(), Acc
     if row.journal != Journal::Idle || row.mailbox == past.mailbox {
         return Ok(());
     }
+    let past = wrote_letters(run, &row, past)?;
     let (left, here) = (run.store.mailbox(past.mailbox)?, run.store.mailbox(row.mailbox)?);
     let keywords = keywords_left(left.as_ref(), here.as_ref(), &past, &row);
     if row.local.as_ref().is_none_or(|local| local.flags.keywords == keywords) {

@@ -53,6 +53,7 @@ fn create_local(run: &mut Run, mailbox: Mailbox) -> Result<(), AccountError> {
     let marked = Mailbox { local: true, base: true, stamps: None, local_id, ..mailbox };
     let known = run.root.set_mailbox_id(&marked.name, marked.local_id.as_deref().unwrap_or(""));
     let home = known.and_then(|()| run.root.home_of(&marked, &run.root.stamps(&marked.name)?));
+    let home = home.and_then(|home| run.root.check_there().map(|()| home));
     match home {
         Ok(home) => {
             run.seen.local.insert(marked.id, Reach::Complete);

@@ -3,10 +3,12 @@
 //! Before it is set the store says where: a mark that a crash left behind is ours, and is taken
 //! back before anything is looked at (hazard 14).
 
-use super::carry::{self, FlagsByUid};
+use std::collections::BTreeMap;
+
+use super::carry::{FlagsByUid, Given};
 use super::select;
 use crate::account::{AccountError, Run};
-use crate::reconcile::types::{Flags, Mailbox, MailboxId, System};
+use crate::reconcile::types::{Flags, Mailbox, MailboxId, System, Uid};
 use crate::remote::RemoteError;
 use crate::remote::imap::{Command, FetchItems, FetchRow, UidSet, Untagged};
 
@@ -103,7 +105,7 @@ pub(super) async fn and_expunge(
     run: &mut Run,
     mailbox: &Mailbox,
     set: &UidSet,
-    given: &FlagsByUid,
+    given: &BTreeMap<Uid, Given>,
 ) -> Result<Result<Marked, RemoteError>, AccountError> {
     let uidplus = run.session.capabilities().uidplus();
     if !uidplus {
@@ -133,7 +135,7 @@ async fn carry_out(
     run: &mut Run,
     set: &UidSet,
     uidplus: bool,
-    given: &FlagsByUid,
+    given: &BTreeMap<Uid, Given>,
 ) -> Result<Marked, RemoteError> {
     let mut ignore = |_: Untagged| {};
     run.session.store(set, true, &mark(), &mut ignore).await?;
@@ -153,7 +155,7 @@ async fn carry_out(
 }
 
 /// Messages whose flags are not those that their copies were given, with their flags.
-async fn changed(run: &mut Run, given: &FlagsByUid) -> Result<FlagsByUid, RemoteError> {
+async fn changed(run: &mut Run, given: &BTreeMap<Uid, Given>) -> Result<FlagsByUid, RemoteError> {
     let mut changed = FlagsByUid::new();
     if given.is_empty() {
         return Ok(changed);
@@ -162,7 +164,7 @@ async fn changed(run: &mut Run, given: &FlagsByUid) -> Result<FlagsByUid, Remote
     let items = FetchItems { flags: true, ..FetchItems::default() };
     let mut sink = |row: FetchRow| {
         if let Some((then, now)) = given.get(&row.uid).zip(row.flags)
-            && !carry::difference(then, &now).is_empty()
+            && !then.difference(&now).is_empty()
         {
             changed.insert(row.uid, now);
         }

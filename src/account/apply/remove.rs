@@ -386,7 +386,9 @@ fn remove_files(run: &mut Run, steps: &[Step]) -> Result<(), AccountError> {
         }
         if !gone.is_empty() {
             if let Err(error) = run.root.sync_dirs(&mailbox.name) {
+                // The next look tells whether they are gone.
                 run.report.skip(mailbox.name.to_string(), error.to_string());
+                continue;
             }
             forget(run, &mailbox, &gone, Direction::FromLocal)?;
         }

@@ -6,8 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::account::Run;
+use crate::account::record::Writer;
 use crate::local::KeywordTable;
-use crate::reconcile::types::{Flags, Keyword, Local, Mailbox};
+use crate::reconcile::types::{Flags, Journal, Keyword, Local, Mailbox, Row};
+use crate::state::StateError;
 
 /// The table of a mailbox. One that cannot be read is not empty: until it can be, letters mean
 /// what they last meant, and none is given.
@@ -21,12 +23,33 @@ pub(super) fn read(run: &mut Run, mailbox: &Mailbox) -> KeywordTable {
     }
 }
 
-/// What the letters of a name mean, as far as it is known.
+/// What the letters of a row's file mean, as far as it is known. One that was about to get other
+/// letters has either those that it brought along, or already the new ones.
 pub(super) fn meanings(
-    local: Option<&Local>,
+    w: &Writer<'_>,
+    row: &Row,
     table: &[Option<Keyword>],
-) -> BTreeMap<char, Keyword> {
-    let Some(local) = local else { return BTreeMap::new() };
+) -> Result<BTreeMap<char, Keyword>, StateError> {
+    let Some(local) = &row.local else { return Ok(BTreeMap::new()) };
+    let Journal::Moving { from, keywords, .. } = &row.journal else {
+        return Ok(meanings_of(local, table));
+    };
+    if local.flags.keywords == *keywords {
+        return Ok(meanings_of(local, table));
+    }
+    let new = ('a'..='z').zip(table).filter_map(|(letter, entry)| Some((letter, entry.clone()?)));
+    let brought = w.tx().row(*from)?.map(|from| from.letters).unwrap_or_default();
+    let mut known: BTreeMap<char, Keyword> = new.chain(brought).collect();
+    known.retain(|_, keyword| keywords.contains(keyword));
+    if let (&[letter], Some(keyword), 1) =
+        (&*letters(&local.info).into_iter().collect::<Vec<_>>(), keywords.first(), keywords.len())
+    {
+        known.insert(letter, keyword.clone());
+    }
+    Ok(known)
+}
+
+fn meanings_of(local: &Local, table: &[Option<Keyword>]) -> BTreeMap<char, Keyword> {
     let keywords = &local.flags.keywords;
     let letters = letters(&local.info);
     // One letter and one keyword belong together whatever the table says by now.
@@ -52,7 +75,7 @@ pub(super) fn reread(
         return now;
     }
     let (had, has) = (letters(&before.info), letters(info));
-    let known = meanings(Some(before), old);
+    let known = meanings_of(before, old);
     let mut keywords: BTreeSet<Keyword> = BTreeSet::new();
     for letter in &has {
         match known.get(letter) {

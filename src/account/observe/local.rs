@@ -105,7 +105,7 @@ fn note_missing_directories(run: &mut Run, walk: &Mailboxes) -> Result<usize, Ac
         run.record(|w| {
             w.tx().for_each_row(mailbox.id, |row| match (&row.local, &row.journal) {
                 (Some(_), _) => {
-                    let letters = letters::meanings(row.local.as_ref(), &mailbox.keyword_table);
+                    let letters = letters::meanings(w, &row, &mailbox.keyword_table)?;
                     forget_file(w, Row { letters, ..row }, restated, absent)
                 }
                 // Its file went with the directory before anybody saw it.
@@ -314,7 +314,7 @@ async fn scan_part(run: &mut Run, mailbox: &Mailbox, absent: Absent) -> Result<P
         }
         w.mailbox(&Mailbox { stamps, home, local_id, keyword_table, ..mailbox })?;
         for mut row in missing {
-            row.letters = letters::meanings(row.local.as_ref(), &before_table);
+            row.letters = letters::meanings(w, &row, &before_table)?;
             forget_file(w, row, false, absent)?;
         }
         for mut row in renamed {

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Cast, Class, class};
-use crate::reconcile::types::{MailboxId, Row};
+use crate::reconcile::types::{Journal, MailboxId, Row};
 
 /// One message found again proves nothing of itself.
 const FOUND_LEAST: usize = 2;
@@ -21,9 +21,14 @@ fn facts(row: &Row) -> Option<Facts> {
     row.words.as_ref().map(|words| (words.size, words.date, header.hash))
 }
 
-/// Whether the message of a row lost its number by a renumbering.
+/// Whether the message of a row lost its number by a renumbering. What was under way to the mailbox
+/// is found there because we sent it, and proves nothing of the others.
 fn is_unnumbered(row: &Row) -> bool {
-    row.restated && matches!(class(row), Class::LocalNew | Class::BothGone)
+    let under_way = matches!(row.journal, Journal::Moving { .. } | Journal::Pushing { .. });
+    row.restated
+        && row.base.is_some()
+        && !under_way
+        && matches!(class(row), Class::LocalNew | Class::BothGone)
 }
 
 /// Mailboxes in which too few messages were found again for what the server says to prove a

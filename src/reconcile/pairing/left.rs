@@ -8,7 +8,7 @@ use super::{
     is_told_by_words, past_of, same_words,
 };
 use crate::reconcile::plan::Step;
-use crate::reconcile::types::{Journal, Reach, Row};
+use crate::reconcile::types::{Journal, MailboxId, Reach, Row};
 use crate::reconcile::world::{MailboxView, World};
 
 /// A message that was numbered anew after its file had left: under its new number it is this
@@ -25,6 +25,15 @@ pub fn is_left(row: &Row) -> bool {
 #[must_use]
 pub fn is_ending(row: &Row) -> bool {
     matches!(row.journal, Journal::Moved { .. } | Journal::Trashing { .. })
+}
+
+/// Orders new messages: first those where a copy of ours is due. Found there, the message leaves
+/// the place that it came from, also where that was numbered anew since (hazard 84).
+pub(super) fn order(cast: &Cast<'_>, arrivals: &mut [&Row]) {
+    let is_due = |row: &&Row| matches!(row.journal, Journal::Moving { .. }) && row.remote.is_none();
+    let due = cast.world.rows.iter().filter(is_due);
+    let due: BTreeSet<MailboxId> = due.map(|row| row.mailbox).collect();
+    arrivals.sort_by_key(|row| !due.contains(&row.mailbox));
 }
 
 /// The message of a file that is not in its place, while the server numbered the messages of this

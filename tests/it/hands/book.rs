@@ -121,6 +121,17 @@ impl Book {
         }
     }
 
+    /// What was moved on one side after a run of its own, before the case began: no census shows
+    /// it.
+    pub(super) fn moved_before(&mut self, here: &Mail, there: &Mail) {
+        let (here, there) = (once(&self.census(here)), once(&self.census(there)));
+        for (token, (to, _)) in &here {
+            if there.get(token).is_some_and(|(from, _)| from != to) {
+                self.deeds.entry(*token).or_default().push(Deed::Moved(to.clone()));
+            }
+        }
+    }
+
     /// A mailbox has another name from now on.
     pub(super) fn renamed(&mut self, from: &str, to: &str) {
         self.renamed = true;
@@ -208,7 +219,10 @@ impl Book {
         let has_moved = deeds.iter().any(|deed| matches!(deed, Deed::Moved(_)));
         match *kind {
             // One person copied a message to where another moved it: one or two are right.
-            "Lost:" => has_moved && deeds.contains(&Deed::Other),
+            "Lost:" => {
+                let is_there = words.get(5).is_some_and(|count| *count != "0");
+                is_there && has_moved && deeds.contains(&Deed::Other)
+            }
             // Nothing tells a move from a copy where nothing is remembered.
             "Doubled:" => !known && has_moved,
             // A new text has the flags of the old one as they were on either side.

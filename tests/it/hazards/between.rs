@@ -8,7 +8,7 @@ use kit::imap::Profile;
 use kit::world::{ROOT, World};
 
 use super::{agreed_on, flags, here, make_mailbox, rungs, settle, sync, there};
-use crate::scenarios::{rename, stem, with_text, write};
+use crate::scenarios::{SCENARIOS, prepared, rename, stem, with_text, write};
 
 /// Files of a message in all mailboxes, and messages of the server.
 fn count(world: &World, text: &str) -> (usize, usize) {
@@ -42,6 +42,14 @@ fn flag_before(world: &World, n: u64, after_copy: bool) -> Arc<AtomicBool> {
         }
     });
     done
+}
+
+/// A message was filed in Work here, and its server has no MOVE.
+fn filed() -> World {
+    let world = agreed_on(&Profile::plain());
+    rename(&world, &with_text(&world, "INBOX", "text 1"), "Work/cur/filed:2,S");
+    world.wait();
+    world
 }
 
 #[test]
@@ -80,25 +88,18 @@ fn hazard_92_flags_set_between_copy_and_expunge_go_to_the_copy() {
 
 #[test]
 fn hazard_92_flags_set_on_the_old_message_after_a_crash_go_to_the_copy() {
-    for (profile, first) in [(Profile::condstore(), 2), (Profile::plain(), 1)] {
-        let mut points = first;
-        let mut point = first;
-        while point <= points {
-            let world = agreed_on(&profile);
-            rename(&world, &with_text(&world, "INBOX", "text 1"), "Work/cur/filed:2,S");
-            world.wait();
-            points = world.run_until(point).1;
-            world.fs.restart();
-            let acted = flag_before(&world, 1, false);
-            sync(&world);
-            world.on_command(|_| {});
-            settle(&world);
-            assert_eq!(count(&world, "text 1"), (1, 1), "cut off at {point}");
-            if acted.load(Ordering::SeqCst) {
-                let now = flags(&world, "Work", "text 1");
-                assert_eq!(now, ["Later", "\\Flagged", "\\Seen"], "cut off at {point}");
-            }
-            point += 3;
+    for point in 1..=filed().run_until(0).1 {
+        let world = filed();
+        let _ = world.run_until(point);
+        world.fs.restart();
+        let acted = flag_before(&world, 1, false);
+        sync(&world);
+        world.on_command(|_| {});
+        settle(&world);
+        assert_eq!(count(&world, "text 1"), (1, 1), "cut off at {point}");
+        if acted.load(Ordering::SeqCst) {
+            let now = flags(&world, "Work", "text 1");
+            assert_eq!(now, ["Later", "\\Flagged", "\\Seen"], "cut off at {point}");
         }
     }
 }
@@ -129,25 +130,22 @@ fn hazard_93_what_left_is_remembered_while_its_new_place_cannot_be_looked_at() {
 
 #[test]
 fn hazard_51_another_directory_in_the_place_of_a_new_mailbox_proves_nothing() {
-    let mut points = 1;
-    let mut point = 1;
-    while point <= points {
-        let world = agreed_on(&Profile::qresync());
-        let text = b"Message-ID: <f>\r\n\r\nfresh\r\n";
-        world.server.append("Fresh", text, &["\\Seen"], Some(1000));
-        world.wait();
-        points = world.run_until(point).1;
+    let new = || prepared(&Profile::qresync(), &SCENARIOS[0]);
+    for point in 1..=new().run_until(0).1 {
+        let world = new();
+        let _ = world.run_until(point);
         world.fs.restart();
-        point += 1;
         let tree = world.fs.tree();
-        if !tree.keys().any(|path| path.parent() == Some(Path::new("/mail/Fresh/tmp"))) {
+        if !tree.keys().any(|path| path.parent() == Some(Path::new("/mail/Trash/tmp"))) {
             continue;
         }
-        world.fs.move_file(format!("{ROOT}/Fresh"), format!("{ROOT}/Elsewhere"));
-        make_mailbox(&world, "Fresh");
+        world.fs.move_file(format!("{ROOT}/Trash"), format!("{ROOT}/Moved"));
+        make_mailbox(&world, "Trash");
         world.fs.settle();
         settle(&world);
-        assert_eq!(count(&world, "fresh"), (1, 1), "cut off at {}", point - 1);
+        for text in ["text 0", "text 7", "text 8"] {
+            assert_eq!(count(&world, text), (1, 1), "{text}, cut off at {point}");
+        }
     }
 }
 
@@ -156,14 +154,11 @@ fn hazard_64_a_root_that_is_unmounted_while_its_marker_is_read_is_waited_for() {
     let mut at = 0;
     loop {
         at += 1;
-        let mut world = World::new(Profile::qresync());
-        world.fs.mount(ROOT, 9);
-        world.server.append("INBOX", b"Message-ID: <a>\r\n\r\nold\r\n", &["\\Seen"], Some(7));
-        settle(&world);
+        let mut world = on_a_disk();
         // Files are compared with what is known of them once a day.
         let file = with_text(&world, "INBOX", "old");
         let name = file.file_name().expect("a file").to_string_lossy().into_owned();
-        write(&world, &format!("INBOX/cur/{name}"), "Message-ID: <a>\n\nedited\n");
+        write(&world, &format!("INBOX/cur/{name}"), "Message-ID: <INBOX>\n\nedited\n");
         world.fs.set_clock(world.fs.clock() + 25 * 3600 * 1_000_000_000);
         let (fs, calls) = (world.fs.clone(), AtomicU64::new(0));
         let acted = Arc::new(AtomicBool::new(false));
@@ -188,5 +183,191 @@ fn hazard_64_a_root_that_is_unmounted_while_its_marker_is_read_is_waited_for() {
             assert!(at > 2, "it is read");
             return;
         }
+    }
+}
+
+/// An agreed account whose Maildir lies on a disk of its own.
+fn on_a_disk() -> World {
+    let world = World::new(Profile::qresync());
+    world.fs.mount(ROOT, 9);
+    for (mailbox, text) in [("INBOX", "old"), ("Work", "filed")] {
+        let body = format!("Message-ID: <{mailbox}>\r\n\r\n{text}\r\n");
+        world.server.append(mailbox, body.as_bytes(), &["\\Seen"], Some(7));
+    }
+    settle(&world);
+    world
+}
+
+#[test]
+fn hazard_64_what_was_put_into_the_place_of_an_unmounted_root_is_not_in_the_root() {
+    for at in 0.. {
+        let mut world = on_a_disk();
+        world.server.append("New", b"Message-ID: <n>\r\n\r\nfresh\r\n", &["\\Seen"], Some(9));
+        let (fs, calls) = (world.fs.clone(), AtomicU64::new(0));
+        let acted = Arc::new(AtomicBool::new(false));
+        let did = Arc::clone(&acted);
+        world.on_call(move |call, path| {
+            let makes = path.starts_with("/mail/New") && call != "write";
+            if makes && calls.fetch_add(1, Ordering::SeqCst) == at {
+                fs.unmount(ROOT);
+                did.store(true, Ordering::SeqCst);
+            }
+        });
+        world.wait();
+        let _ = world.sync();
+        world.quiet();
+        world.fs.mount(ROOT, 9);
+        world.fs.settle();
+        settle(&world);
+        for (mailbox, text) in [("INBOX", "old"), ("Work", "filed"), ("New", "fresh")] {
+            let found = (here(&world, mailbox, text), there(&world, mailbox, text));
+            assert_eq!(found, (1, 1), "{text}, unmounted at call {at}");
+        }
+        if !acted.load(Ordering::SeqCst) {
+            assert!(at > 10, "it is made");
+            return;
+        }
+    }
+}
+
+#[test]
+fn hazard_63_a_table_that_we_wrote_makes_no_mailbox_of_an_empty_directory() {
+    let mut world = agreed_on(&Profile::qresync());
+    // Moved there with a keyword that the mailbox has no letter for yet.
+    let uid = super::uid(&world, "INBOX", "text 1");
+    world.server.set_flags("INBOX", uid, &["Later"], &[]);
+    settle(&world);
+    world.server.mv("INBOX", uid, "Trash");
+    let (fs, done) = (world.fs.clone(), AtomicBool::new(false));
+    let trash = format!("{ROOT}/Trash");
+    world.on_call(move |call, path| {
+        let table = call == "open" && path.ends_with("Trash/dovecot-keywords");
+        if table && !done.swap(true, Ordering::SeqCst) {
+            fs.move_file(&trash, "/hidden");
+            fs.mkdir_all(&trash);
+        }
+    });
+    world.wait();
+    let _ = world.sync();
+    world.quiet();
+    sync(&world);
+    let kept = world.server.list("Trash");
+    assert!(kept.iter().any(|m| String::from_utf8_lossy(&m.body).contains("text 7")));
+    world.fs.move_file(format!("{ROOT}/Trash"), "/removed");
+    world.fs.move_file("/hidden", format!("{ROOT}/Trash"));
+    world.fs.settle();
+    settle(&world);
+    for text in ["text 7", "text 1"] {
+        assert_eq!((here(&world, "Trash", text), there(&world, "Trash", text)), (1, 1), "{text}");
+    }
+}
+
+#[test]
+fn hazard_58_letters_that_were_changed_already_are_read_by_the_table_they_were_changed_for() {
+    let (_, points) = moved_twice(Profile::qresync()).run_until(0);
+    for point in (1..=points).step_by(2) {
+        let world = moved_twice(Profile::qresync());
+        let _ = world.run_until(point);
+        world.fs.restart();
+        world.fs.move_file(format!("{ROOT}/Work"), format!("{ROOT}/Moved"));
+        make_mailbox(&world, "Work");
+        world.fs.settle();
+        settle(&world);
+        assert_eq!(count(&world, "text 1"), (1, 1), "cut off at {point}");
+        for mailbox in world.server.mailboxes() {
+            if there(&world, &mailbox, "text 1") == 1 {
+                let now = flags(&world, &mailbox, "text 1");
+                assert_eq!(now, ["Later", "\\Seen"], "in {mailbox}, cut off at {point}");
+            }
+        }
+    }
+}
+
+/// A message with a keyword that was moved to Work here and to the trash there, where Work has
+/// another letter for it.
+fn moved_twice(profile: Profile) -> World {
+    let world = agreed_on(&profile);
+    write(&world, "INBOX/dovecot-keywords", "0 Later\n1 Junk\n");
+    write(&world, "Work/dovecot-keywords", "0 Junk\n1 Later\n");
+    let uid = super::uid(&world, "INBOX", "text 1");
+    world.server.set_flags("INBOX", uid, &["Later"], &[]);
+    settle(&world);
+    world.wait();
+    let file = with_text(&world, "INBOX", "text 1");
+    let name = file.file_name().expect("a file").to_string_lossy().into_owned();
+    rename(&world, &file, &format!("Work/cur/{name}"));
+    world.server.mv("INBOX", uid, "Trash");
+    world.fs.settle();
+    world.wait();
+    world
+}
+
+#[test]
+fn hazard_63_an_empty_directory_gets_no_id_in_the_place_of_a_new_one() {
+    for at in 0.. {
+        let mut world = agreed_on(&Profile::condstore());
+        make_mailbox(&world, "Pre");
+        write(&world, "Pre/cur/mine:2,S", "Message-ID: <m>\n\nmine\n");
+        let (fs, calls) = (world.fs.clone(), AtomicU64::new(0));
+        let acted = Arc::new(AtomicBool::new(false));
+        let did = Arc::clone(&acted);
+        world.on_call(move |call, path| {
+            let looks = path.starts_with("/mail/Pre") && call != "write";
+            if looks && calls.fetch_add(1, Ordering::SeqCst) == at {
+                fs.move_file(format!("{ROOT}/Pre"), "/hidden");
+                fs.mkdir_all(format!("{ROOT}/Pre"));
+                did.store(true, Ordering::SeqCst);
+            }
+        });
+        world.wait();
+        let _ = world.run_until(0);
+        world.quiet();
+        if !acted.load(Ordering::SeqCst) {
+            assert!(at > 10, "it is looked at");
+            return;
+        }
+        let sent = world.server.list("Pre").len();
+        sync(&world);
+        assert!(world.server.list("Pre").len() >= sent, "hidden at call {at}");
+        world.fs.move_file(format!("{ROOT}/Pre"), "/removed");
+        world.fs.move_file("/hidden", format!("{ROOT}/Pre"));
+        world.fs.settle();
+        settle(&world);
+        assert_eq!(count(&world, "mine"), (1, 1), "hidden at call {at}");
+    }
+}
+
+#[test]
+fn hazard_80_what_we_copied_ourselves_proves_nothing_of_other_messages() {
+    let world = agreed_on(&Profile::plain());
+    rename(&world, &with_text(&world, "INBOX", "text 1"), "Work/cur/filed:2,S");
+    let first = world.server.list("Work").into_iter().next().expect("a message");
+    let alike = String::from_utf8(first.body.to_vec()).expect("a text").replace("text 8", "book 8");
+    let (server, done) = (world.server.clone(), AtomicBool::new(false));
+    world.on_command(move |line| {
+        if line.starts_with("UID COPY") && !done.swap(true, Ordering::SeqCst) {
+            server.delete_mailbox("Work");
+            server.append("Work", alike.as_bytes(), &[], Some(first.date));
+        }
+    });
+    world.wait();
+    let _ = world.run_until(0);
+    world.on_command(|_| {});
+    settle(&world);
+    for text in ["book 8", "text 1"] {
+        assert_eq!(count(&world, text), (1, 1), "{text}: {:?}", world.remote());
+    }
+}
+
+#[test]
+fn hazard_84_a_message_that_was_copied_leaves_a_mailbox_that_is_numbered_anew() {
+    for point in (1..=filed().run_until(0).1).step_by(2) {
+        let world = filed();
+        let _ = world.run_until(point);
+        world.fs.restart();
+        world.server.renumber("INBOX");
+        settle(&world);
+        assert_eq!(count(&world, "text 1"), (1, 1), "cut off at {point}");
+        assert_eq!(there(&world, "Work", "text 1"), 1, "cut off at {point}");
     }
 }
