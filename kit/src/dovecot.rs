@@ -30,6 +30,10 @@ pub struct Options {
     pub pop3: bool,
     /// Where and in which format mail lies (`mdbox:~/mdbox`); none for sdbox.
     pub location: Option<&'static str>,
+    /// How to sign in (`plain scram-sha-256`); none for `plain`.
+    pub mechanisms: Option<&'static str>,
+    /// More of its configuration.
+    pub more: &'static str,
 }
 
 /// A running server; dropped, it is stopped and its directory removed.
@@ -161,12 +165,13 @@ impl Dovecot {
         let mut text = format!(
             "base_dir = {base}/run\nstate_dir = {base}/state\nlog_path = {base}/log\n\
              protocols = {protocols}\nlisten = 127.0.0.1\ndisable_plaintext_auth = no\n\
-             auth_mechanisms = plain\nfirst_valid_uid = 1\nmail_location = {location}\n\
+             auth_mechanisms = {mechanisms}\nfirst_valid_uid = 1\nmail_location = {location}\n\
              mail_fsync = never\nmail_max_userip_connections = 100\n\
              passdb {{\n  driver = static\n  args = password={PASSWORD}\n}}\n\
              userdb {{\n  driver = static\n  args = uid={users} gid={group} \
              home={base}/mail/%u\n}}\n",
             base = base.display(),
+            mechanisms = options.mechanisms.unwrap_or("plain"),
             protocols = if options.pop3 { "imap pop3" } else { "imap" },
         );
         if !root {
@@ -202,6 +207,7 @@ impl Dovecot {
             let words = capabilities(&options.without);
             let _ = write!(text, "protocol imap {{\n  imap_capability = {words}\n}}\n");
         }
+        text.push_str(options.more);
         std::fs::write(self.path("dovecot.conf"), text).expect("config");
     }
 

@@ -246,6 +246,7 @@ impl World {
                 user: "me".to_owned(),
                 secret: "secret".to_owned().into(),
                 timeout: Duration::from_secs(30),
+                scram_only: false,
                 disable: BTreeSet::new(),
             },
             maildir: PathBuf::from(ROOT),

@@ -20,6 +20,8 @@ mod renames;
 pub mod report;
 pub mod restate;
 pub mod samples;
+pub mod scope;
+mod sets;
 pub mod settings;
 pub mod suspects;
 pub mod verify;
@@ -259,8 +261,9 @@ impl Run {
                 continue;
             }
             if is_idle {
-                self.name_lost_copies()?;
+                self.settle_lost_copies()?;
                 self.name_unlisted()?;
+                apply::name_taken(self)?;
                 self.finish_change()?;
                 apply::name_parents(self)?;
                 return self.finish_restated();
@@ -347,17 +350,6 @@ impl Run {
         }
     }
 
-    /// Copies that the server agreed to and no look showed: the next run asks again.
-    fn name_lost_copies(&mut self) -> Result<(), AccountError> {
-        for row in &self.copied {
-            let Some(row) = self.store.row(*row)?.filter(is_under_way) else { continue };
-            let Some(mailbox) = self.store.mailbox(row.mailbox)? else { continue };
-            let why = "the server said that it copied a message, and does not show the copy";
-            self.report.skip(mailbox.name.to_string(), why);
-        }
-        Ok(())
-    }
-
     /// A command met none of these messages: they may have been moved or removed since the look.
     /// One more look in this run finds out; what it still shows is named.
     fn look_again_for(&mut self, mailbox: &Mailbox, rows: &[RowId]) {
@@ -432,6 +424,9 @@ impl Run {
         }
         let named = self.name_suspects();
         self.report.again = self.wants_again();
+        if self.settings.pull_only {
+            self.report.unsent = scope::unsent(&self.store)?;
+        }
         self.tell_skips();
         let recorded = record::end_run(self, &result);
         result.and(named).and(recorded.map_err(AccountError::from))

@@ -7,7 +7,7 @@ use super::{AccountError, Report, Run};
 use crate::reconcile::guard::Direction;
 use crate::reconcile::messages::is_settled;
 use crate::reconcile::types::{Mailbox, MailboxId, MailboxName, Reach, Row, RowId, SpecialUse};
-use crate::reconcile::{Hold as PlannedHold, HoldReason, MailboxView, Plan, Policy};
+use crate::reconcile::{BringsBack, Hold as PlannedHold, HoldReason, MailboxView, Plan, Policy};
 use crate::state::{Hold, HoldState, StateError, Store, Tx};
 
 /// Where deleted messages go when the server names no \Trash.
@@ -105,7 +105,7 @@ impl Run {
             on_local_delete: self.settings.on_local_delete,
             on_remote_delete: self.settings.on_remote_delete,
             trash: Some(self.trash()),
-            brings_back: false,
+            brings_back: BringsBack::default(),
             guard: self.settings.guard,
         })
     }
@@ -193,8 +193,8 @@ impl Run {
         let mailboxes = self.store.mailboxes()?;
         let selects = &self.settings.selects;
         let whole = mailboxes.iter().filter(|m| selects(&m.name)).all(|m| self.has_seen(m));
-        if whole && self.store.meta(super::restate::UNITES)?.is_some() {
-            self.store.transaction(|tx| tx.delete_meta(super::restate::UNITES))?;
+        if whole {
+            super::scope::finish(&mut self.store)?;
         }
         Ok(())
     }

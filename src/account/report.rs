@@ -40,6 +40,8 @@ pub struct Report {
     pub received: u64,
     /// See `received`.
     pub sent: u64,
+    /// Changes of the disk that are not sent, since nothing is (`direction = "pull"`).
+    pub unsent: u64,
     /// What could not be done now and a retry may mend.
     pub skipped: Vec<Skip>,
     /// What was held first by this run; of a dry run, all that would be held.
@@ -122,6 +124,7 @@ impl fmt::Display for Report {
             (self.removed_remote, "removed there"),
             (self.mailboxes, "mailboxes"),
             (self.skipped.len() as u64, "skipped"),
+            (self.unsent, "not sent"),
         ];
         let mut parts = parts.into_iter().filter(|(count, _)| *count > 0);
         let Some((count, what)) = parts.next() else {

@@ -5,15 +5,14 @@
 //! has no match on the other side is united, nothing is removed.
 
 use super::record::Writer;
-use super::{AccountError, Outside, Run, Settings};
+use super::{AccountError, Outside, Run, Settings, observe};
 use crate::local::{Marker, Root};
 use crate::reconcile::Policy;
-use crate::reconcile::types::{Base, Journal, Mailbox, Row, RowId, SetAsideKind, printable};
+use crate::reconcile::types::{
+    Base, Journal, Mailbox, Row, RowId, SetAside, SetAsideKind, printable,
+};
 use crate::state::{StateError, Store, Tx};
 
-/// Set from a change of the settings to the end of the first whole look after it: what departed
-/// meanwhile is brought back.
-pub(super) const UNITES: &str = "unites";
 /// Messages that are set aside and looked at again when a limit changed.
 const ASIDE_MAX: usize = 100_000;
 
@@ -37,7 +36,7 @@ pub(super) fn check(
     let known = store.meta("identity")?;
     let moved_server = known.as_deref().is_some_and(|known| known != identity);
     let scope = store.meta("scope")?;
-    let new_scope = scope.as_deref().is_some_and(|scope| scope != settings.scope);
+    let old_scope = scope.filter(|scope| *scope != settings.scope);
     let limits = settings.max_message_size.to_string();
     let root_is_ours = is_our_root(settings, store, root)?;
     if !root_is_ours {
@@ -57,10 +56,10 @@ pub(super) fn check(
             tracing::info!("the Maildir is not as it was left: both sides are united");
             restate_root(tx, known.unwrap_or(EVERY_ROW))?;
         }
-        if new_scope {
+        if let Some(old) = &old_scope {
             tracing::info!("the configuration changed: nothing is removed for that");
             drop_excluded(tx, settings)?;
-            tx.set_meta(UNITES, "1")?;
+            super::scope::change(tx, settings, old)?;
         }
         if is_new {
             tx.set_meta(ROOTS, &roots.write())?;
@@ -125,6 +124,19 @@ impl Roots {
 fn try_again(tx: &Tx<'_>, settings: &Settings) -> Result<(), StateError> {
     let fits =
         |row: &Row| row.words.as_ref().is_some_and(|words| words.size <= settings.max_message_size);
+    for row in tx.set_aside_rows(ASIDE_MAX)? {
+        let is_ours = |aside: &SetAside| aside.words.starts_with(observe::TOO_LARGE);
+        let never_read = row.content.is_none() && row.remote.is_none() && row.base.is_none();
+        if row.set_aside.as_ref().is_some_and(is_ours) && never_read {
+            // The next look meets the file as a new one.
+            tx.delete_row(row.id)?;
+            if let Some(mailbox) = tx.mailbox(row.mailbox)? {
+                tx.put_mailbox(&Mailbox { stamps: None, ..mailbox })?;
+            }
+        } else if row.set_aside.as_ref().is_some_and(is_ours) && row.local.is_some() {
+            tx.update_row(&Row { set_aside: None, ..row }, false)?;
+        }
+    }
     for row in tx.set_aside_rows(ASIDE_MAX)?.into_iter().filter(fits) {
         if row.set_aside.as_ref().is_some_and(|aside| aside.kind == SetAsideKind::Fetch) {
             tx.update_row(&Row { set_aside: None, ..row }, false)?;

@@ -84,6 +84,7 @@ impl Settings {
                 user: account.user.clone(),
                 secret: zeroize::Zeroizing::new(secret.to_owned()),
                 timeout: account.timeout,
+                scram_only: account.scram_only,
                 disable: BTreeSet::new(),
             },
             maildir: account.maildir.clone(),

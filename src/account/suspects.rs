@@ -12,14 +12,16 @@
 //! - after [`AT_ONE`] losses at one thing, [`BARREN`] + 1 connections in a row without an answer,
 //!   more than [`SILENCES`] timeouts of silence, or [`CONNECTIONS`] + 1 losses in all.
 //!
-//! [`Suspects`]: crate::remote::imap::Suspects
+//! [`Suspects`]: crate::remote::suspects::Suspects
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use super::{AccountError, Run};
+use super::{AccountError, Outside, Run, Settings};
 use crate::reconcile::types::{Mailbox, MailboxName, Row, RowId, Uid, printable};
 use crate::remote::RemoteError;
-use crate::remote::imap::{Command, Session, Shared, Suspect, Thing, UidSet};
+use crate::remote::imap::{Session, UidSet};
+use crate::remote::suspects::{Command, Shared, Suspect, Thing};
 use crate::state::{StateError, Store, SuspectRow};
 
 /// Connections that are opened anew in a run.
@@ -39,6 +41,7 @@ pub(super) struct Losses {
     connections: u32,
     /// Seconds of silence.
     silent: i64,
+    silences: u32,
     /// Connections that ended before anything was answered on them.
     unanswered: u32,
     barren: u32,
@@ -47,14 +50,115 @@ pub(super) struct Losses {
     at: Vec<(Thing, u32)>,
     /// No further connection is opened.
     over: bool,
+    /// How often the server let nobody in after that.
+    busy: u32,
     /// Uploads refused for the moment since the last one that was taken.
     refused: u32,
+}
+
+/// A connection that was lost.
+#[derive(Debug)]
+pub(super) struct Loss<'e> {
+    pub(super) error: &'e RemoteError,
+    /// What was under way.
+    pub(super) thing: Option<Thing>,
+    /// Nothing was ever answered on it.
+    pub(super) is_fresh: bool,
+    /// Something was answered on it in this run.
+    pub(super) has_answered: bool,
+    pub(super) at: At,
+}
+
+/// When a connection was lost, and how long the server may be silent, in seconds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct At {
+    pub(super) now: i64,
+    pub(super) timeout: i64,
+}
+
+impl At {
+    pub(super) fn of(settings: &Settings, outside: &Outside) -> Self {
+        let timeout = settings.endpoint.timeout.as_secs().cast_signed();
+        Self { now: outside.clock.now(), timeout }
+    }
 }
 
 impl Losses {
     /// None yet, on this connection.
     pub(super) fn on(session: &Session) -> Self {
         Self { answers: session.answers(), ..Self::default() }
+    }
+
+    /// Counts a loss, and makes a suspect of what was under way. Gives whether a new connection
+    /// may take its place.
+    pub(super) fn note(&mut self, loss: Loss<'_>, suspects: &Shared) -> bool {
+        let Loss { error, thing, is_fresh, has_answered, at } = loss;
+        let known = thing.as_ref().is_some_and(|thing| {
+            // What can be had in another way may as well be.
+            is_fresh && thing.command.has_another_way() || suspects.lock().knows(thing)
+        });
+        self.barren = if has_answered { 0 } else { self.barren + 1 };
+        let mut enough = false;
+        // What is larger than we take is no fault of the server.
+        let is_ours = matches!(error, RemoteError::Limit { uid: Some(_), .. });
+        match thing.filter(|_| has_answered || known) {
+            _ if is_ours => {}
+            Some(thing) => enough = self.at(&thing, error, suspects, at),
+            None => self.unanswered += 1,
+        }
+        self.connections += 1;
+        self.silent = self.silent.saturating_add(error.silence());
+        self.silences += u32::from(error.silence() > 0);
+        enough |= self.connections > CONNECTIONS
+            || self.silent > SILENCES * at.timeout
+            || self.unanswered > 0
+            || self.barren > BARREN;
+        self.over |= enough;
+        !self.over
+    }
+
+    /// Makes a suspect of what a connection was lost at. Gives whether it was lost at that often
+    /// enough.
+    pub(super) fn at(
+        &mut self,
+        thing: &Thing,
+        error: &RemoteError,
+        suspects: &Shared,
+        at: At,
+    ) -> bool {
+        tracing::warn!("{}: {error}", title(thing, None));
+        suspects.lock().lost(thing, &error.to_string(), (at.now, error.silence()));
+        let at = match self.at.iter().position(|(known, _)| known == thing) {
+            Some(at) => at,
+            None => {
+                self.at.push((thing.clone(), 0));
+                self.at.len() - 1
+            }
+        };
+        let times = &mut self.at[at].1;
+        *times += 1;
+        *times >= AT_ONE
+    }
+
+    /// How long the next connection may be silent where the first one may be for so long: each
+    /// silence costs, and what is only slow has the whole time again in the next run.
+    pub(super) fn patience(&self, timeout: Duration) -> Duration {
+        const LEAST: Duration = Duration::from_secs(15);
+        let shorter = timeout / (1 << self.silences.min(8));
+        shorter.max(LEAST).min(timeout)
+    }
+
+    /// Whether a server that lets nobody in is asked once more: it may not have noticed yet that
+    /// the connection before was lost.
+    pub(super) fn may_be_released(&mut self) -> bool {
+        const MOST: u32 = 6;
+        self.busy += 1;
+        self.connections > 0 && self.busy <= MOST && !self.over
+    }
+
+    /// Whether no further connection is opened.
+    pub(super) fn is_over(&self) -> bool {
+        self.over
     }
 
     /// How many there were.
@@ -89,6 +193,10 @@ impl Run {
         Ok(())
     }
 
+    fn now(&self) -> At {
+        At::of(&self.settings, &self.outside)
+    }
+
     /// Goes on over a new connection after one was lost.
     ///
     /// # Errors
@@ -102,36 +210,32 @@ impl Run {
         let is_fresh = self.session.answers() == 0;
         let has_answered = self.session.answers() > self.losses.answers;
         let thing = self.session.under_way();
-        let known = thing.as_ref().is_some_and(|thing| {
-            // What can be had in another way may as well be.
-            is_fresh && thing.command.has_another_way() || self.suspects.lock().knows(thing)
-        });
-        self.losses.barren = if has_answered { 0 } else { self.losses.barren + 1 };
-        let mut enough = false;
-        // What is larger than we take is no fault of the server.
-        let is_ours = matches!(error, RemoteError::Limit { uid: Some(_), .. });
-        match thing.filter(|_| has_answered || known) {
-            _ if is_ours => {}
-            Some(thing) => enough = self.note_loss(&thing, &error),
-            None => self.losses.unanswered += 1,
-        }
+        let at = self.now();
+        let loss = Loss { error: &error, thing, is_fresh, has_answered, at };
+        let goes_on = self.losses.note(loss, &self.suspects);
         self.keep_suspects()?;
-        let (losses, whole) =
-            (&mut self.losses, self.settings.endpoint.timeout.as_secs().cast_signed());
-        losses.connections += 1;
-        losses.silent = losses.silent.saturating_add(error.silence());
-        enough |= losses.connections > CONNECTIONS
-            || losses.silent > SILENCES * whole
-            || losses.unanswered > 0
-            || losses.barren > BARREN;
-        losses.over |= enough || self.outside.is_stopping();
-        if losses.over {
+        if !goes_on || self.outside.is_stopping() {
+            self.losses.over = true;
             return Err(error.into());
         }
         tracing::info!(%error, "going on over a new connection");
         let connected = self.reconnect().await;
         self.losses.over |= connected.is_err();
         connected
+    }
+
+    /// Takes a fresh connection in place of one that is of no more use. Gives whether there is one.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being had.
+    pub(super) async fn renew(&mut self) -> Result<bool, AccountError> {
+        if self.losses.over || self.is_weary() || self.outside.is_stopping() {
+            return Ok(false);
+        }
+        self.losses.connections += 1;
+        let connected = self.reconnect().await;
+        self.losses.over |= connected.is_err();
+        connected.map(|()| true)
     }
 
     /// As [`Self::survive`], where a next round finds what was not done.
@@ -153,19 +257,8 @@ impl Run {
 
     /// Notes what a connection was lost at. Gives whether it was lost at that often enough.
     pub(super) fn note_loss(&mut self, thing: &Thing, error: &RemoteError) -> bool {
-        tracing::warn!("{}: {error}", title(thing, None));
-        let at = (self.outside.clock.now(), error.silence());
-        self.suspects.lock().lost(thing, &error.to_string(), at);
-        let at = match self.losses.at.iter().position(|(known, _)| known == thing) {
-            Some(at) => at,
-            None => {
-                self.losses.at.push((thing.clone(), 0));
-                self.losses.at.len() - 1
-            }
-        };
-        let times = &mut self.losses.at[at].1;
-        *times += 1;
-        *times >= AT_ONE
+        let at = self.now();
+        self.losses.at(thing, error, &self.suspects, at)
     }
 
     /// The server refused what is under way: messages are asked for in smaller company, a mailbox
@@ -191,9 +284,7 @@ impl Run {
 
     /// Writes down what changed.
     pub(super) fn keep_suspects(&mut self) -> Result<(), AccountError> {
-        let Some(list) = self.suspects.lock().changed() else { return Ok(()) };
-        let rows: Vec<SuspectRow> = list.iter().map(to_row).collect();
-        Ok(self.store.transaction(|tx| tx.set_suspects(&rows))?)
+        keep(&self.suspects, &mut self.store)
     }
 
     /// Names what was lost, and what rests for that reason, for the report and `status`.
@@ -332,6 +423,13 @@ pub(super) fn load(
     Ok(())
 }
 
+/// Writes down what changed.
+pub(super) fn keep(suspects: &Shared, store: &mut Store) -> Result<(), AccountError> {
+    let Some(list) = suspects.lock().changed() else { return Ok(()) };
+    let rows: Vec<SuspectRow> = list.iter().map(to_row).collect();
+    Ok(store.transaction(|tx| tx.set_suspects(&rows))?)
+}
+
 /// Whether there is a file, and no message for it yet.
 fn is_to_go_up(row: &Row) -> bool {
     row.local.is_some() && row.remote.is_none()
@@ -348,10 +446,11 @@ pub(super) fn rows_of(rows: impl Iterator<Item = RowId>) -> UidSet {
 }
 
 /// What a thing is called in the report.
-fn title(thing: &Thing, subject: Option<&str>) -> String {
-    let mut title = match &thing.mailbox {
-        Some(mailbox) => mailbox.to_string(),
-        None => "the server".to_owned(),
+pub(super) fn title(thing: &Thing, subject: Option<&str>) -> String {
+    let mut title = match (&thing.mailbox, &thing.message) {
+        (Some(mailbox), _) => mailbox.to_string(),
+        (None, Some(message)) => printable(message),
+        (None, None) => "the server".to_owned(),
     };
     if thing.command == Command::Append && !thing.uids.is_empty() {
         let files = if thing.is_one() { "a file to be uploaded" } else { "files to be uploaded" };
@@ -362,13 +461,17 @@ fn title(thing: &Thing, subject: Option<&str>) -> String {
         title = format!("{title}: {uids} {set}");
     }
     match subject {
+        Some(words) if thing.message.is_some() => match words {
+            "" => title,
+            words => format!("{title}, {}", printable(words)),
+        },
         Some(subject) => format!("{title} \"{}\"", printable(subject)),
         None => title,
     }
 }
 
 /// What happened to a suspect, and what becomes of it.
-fn why(suspect: &Suspect) -> String {
+pub(super) fn why(suspect: &Suspect) -> String {
     let Suspect { losses, words, .. } = suspect;
     let times = if *losses == 1 { "once".to_owned() } else { format!("{losses} times") };
     let next = match suspect.is_set_aside() {
@@ -399,12 +502,13 @@ fn stored(store: &Store) -> Result<Vec<Suspect>, StateError> {
 }
 
 fn to_row(suspect: &Suspect) -> SuspectRow {
-    let Thing { command, mailbox, uid_validity, uids } = &suspect.thing;
+    let Thing { command, mailbox, uid_validity, uids, message } = &suspect.thing;
     SuspectRow {
         command: command.name().to_owned(),
         mailbox: mailbox.as_ref().map_or_else(String::new, |name| name.as_str().to_owned()),
         uid_validity: *uid_validity,
         uids: uids.to_string(),
+        message: message.clone().unwrap_or_default(),
         losses: suspect.losses,
         next: suspect.next,
         next_run: suspect.next_run,
@@ -426,6 +530,7 @@ fn of_row(row: SuspectRow) -> Option<Suspect> {
             mailbox: mailbox.map(|name| MailboxName::new(&name)),
             uid_validity: row.uid_validity,
             uids,
+            message: Some(row.message).filter(|message| !message.is_empty()),
         },
         losses: row.losses,
         next: row.next,

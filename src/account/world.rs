@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::brakes::Unread;
-use super::{AccountError, Run, restate};
+use super::{AccountError, Run, scope};
 use crate::reconcile::pairing::{Class, class};
 use crate::reconcile::plan::MailboxStep;
 use crate::reconcile::types::{ContentId, Journal, Mailbox, MailboxId, Reach, Row, RowId};
@@ -39,13 +39,14 @@ pub(super) fn load(run: &mut Run) -> Result<World, AccountError> {
     Ok(World {
         mailboxes,
         rows: rows.into_values().collect(),
-        policy: Policy { brings_back: run.store.meta(restate::UNITES)?.is_some(), ..run.policy()? },
+        policy: Policy { brings_back: scope::pending(&run.store)?, ..run.policy()? },
         run: run.number,
         unseen_held,
         unseen_texts: unseen.texts,
         unseen_arrivals: unread.is_any(),
         disk_seen: run.seen.walk == Reach::Complete && run.seen.misplaced.is_empty(),
         outside: run.seen.outside.clone(),
+        somewhere: run.seen.somewhere.clone(),
         departures: run.store.departures(since)?,
         approved,
         pending,

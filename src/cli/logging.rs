@@ -1,7 +1,10 @@
 //! Logs: on stderr, one line per event, nothing in it that could drive a terminal.
 
+mod limit;
+
 use std::fmt;
 use std::io::IsTerminal as _;
+use std::time::Instant;
 
 use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -10,6 +13,8 @@ use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormattedFields};
 use tracing_subscriber::layer::{Context, Filter, Layer as _, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
+
+use limit::{Limit, cut};
 
 use super::output::Style;
 use super::progress::screen;
@@ -38,7 +43,7 @@ pub fn start(quiet: bool, verbose: u8) {
     let journal = std::env::var_os("JOURNAL_STREAM").is_some();
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(|| screen::Stderr)
-        .event_format(Line { style, journal })
+        .event_format(Line { style, journal, limit: Limit::default() })
         .with_filter(Volume(filter));
     let subscriber = tracing_subscriber::registry().with(lines);
     // Fails only when somebody else logs already: their choice stands.
@@ -72,6 +77,7 @@ struct Line {
     style: Style,
     /// Priorities of syslog are for the journal what colours are for people (sd-daemon(3)).
     journal: bool,
+    limit: Limit,
 }
 
 impl<S, N> FormatEvent<S, N> for Line
@@ -85,6 +91,11 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
+        let thread = std::thread::current();
+        let thread = thread.name().unwrap_or_default();
+        let warns = *event.metadata().level() == Level::WARN;
+        let taken = if warns { self.limit.take(thread, Instant::now()) } else { Some(0) };
+        let Some(left_out) = taken else { return Ok(()) };
         let level = match *event.metadata().level() {
             Level::ERROR => self.style.red("error"),
             Level::WARN => self.style.yellow("warn"),
@@ -102,8 +113,7 @@ where
             write!(writer, "<{priority}>")?;
         }
         write!(writer, "{level}: ")?;
-        let thread = std::thread::current();
-        if let Some(account) = thread.name().and_then(|name| name.strip_prefix(ACCOUNT_THREAD)) {
+        if let Some(account) = thread.strip_prefix(ACCOUNT_THREAD) {
             write!(writer, "{}: ", printable(account))?;
         }
         for span in ctx.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
@@ -118,7 +128,11 @@ where
         // Everything is written aside first: a field may hold what a server said.
         let mut said = String::new();
         ctx.format_fields(Writer::new(&mut said), event)?;
-        writeln!(writer, "{}", printable(&said))
+        let more = match left_out {
+            0 => String::new(),
+            count => format!(" (and {count} warnings before it, left out)"),
+        };
+        writeln!(writer, "{}{more}", cut(&printable(&said)))
     }
 }
 
@@ -148,7 +162,7 @@ mod tests {
         let writer = kept.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_writer(move || writer.clone())
-            .event_format(Line { style: Style::PLAIN, journal: false })
+            .event_format(Line { style: Style::PLAIN, journal: false, limit: Limit::default() })
             .finish();
         tracing::subscriber::with_default(subscriber, || {
             let _span = tracing::info_span!("account", name = "a\u{1b}[1m").entered();
@@ -169,7 +183,7 @@ mod tests {
         let writer = kept.clone();
         let lines = tracing_subscriber::fmt::layer()
             .with_writer(move || writer.clone())
-            .event_format(Line { style: Style::PLAIN, journal: true })
+            .event_format(Line { style: Style::PLAIN, journal: true, limit: Limit::default() })
             .with_filter(Volume(EnvFilter::new("mailtide=info")));
         let subscriber = std::sync::Arc::new(tracing_subscriber::registry().with(lines));
         let say = || {

@@ -152,6 +152,8 @@ pub struct AccountOutcome {
     pub work: Work,
     /// Steps that were skipped and that another run may mend.
     pub skipped: u64,
+    /// Changes of the disk that are not sent, since `direction` is `"pull"`.
+    pub unsent: u64,
     /// Messages that stay on one side, until they or the server change.
     pub set_aside: Vec<Named>,
     /// Mailboxes that cannot be kept in step.
@@ -214,7 +216,7 @@ impl AccountOutcome {
             if !self.plan.is_empty() {
                 text += "; a sync would do this";
             }
-            return text + &self.costs();
+            return text + &not_sent(self.unsent) + &self.costs();
         }
         let mut text = match exit {
             _ if self.dry_run => style.bold("dry run"),
@@ -234,7 +236,7 @@ impl AccountOutcome {
         if self.skipped > 0 {
             let _ = write!(text, ", skipped {}", grouped(self.skipped));
         }
-        text + &self.costs()
+        text + &not_sent(self.unsent) + &self.costs()
     }
 
     fn costs(&self) -> String {
@@ -247,6 +249,15 @@ impl AccountOutcome {
         }
         cost.push(took(self.duration));
         format!("  ({})", cost.join(", "))
+    }
+}
+
+/// What is said of local changes while nothing is sent.
+fn not_sent(count: u64) -> String {
+    match count {
+        0 => String::new(),
+        1 => "; 1 local change is not sent (direction = \"pull\")".to_owned(),
+        _ => format!("; {} local changes are not sent (direction = \"pull\")", grouped(count)),
     }
 }
 
@@ -278,6 +289,8 @@ pub struct StatusView {
     pub messages: u64,
     /// Messages with something left to do.
     pub waiting: u64,
+    /// Changes of the disk that are not sent, since `direction` is `"pull"`.
+    pub unsent: u64,
     /// Messages that stay on one side.
     pub set_aside: Vec<Named>,
     /// Mailboxes that cannot be kept in step, and what the last run skipped.
@@ -342,7 +355,7 @@ pub fn status(list: &[StatusView], now: i64, style: Style) -> String {
                     Exit::Interrupted => style.yellow("interrupted"),
                     _ => style.yellow("not yet agreed"),
                 };
-                format!("last run {}: {how}", ago(*at, now))
+                format!("last run {}: {how}{}", ago(*at, now), not_sent(view.unsent))
             }
         };
         if let Some(live) = &view.now {

@@ -11,8 +11,10 @@ use super::holds;
 use super::interrupt::Interrupt;
 use super::progress::{Audience, Watch, screen};
 use super::report::{AccountOutcome, Failure, LastRun, Named, StatusView, Work};
-use crate::account::{self, AccountError, Outside, Progress, Report, Settings, Wish, suspects};
-use crate::config::{Account, Config};
+use crate::account::{
+    self, AccountError, Outside, Progress, Report, Settings, Wish, scope, suspects,
+};
+use crate::config::{Account, Config, Direction};
 use crate::daemon::hook;
 use crate::local::fs::RealFs;
 use crate::reconcile::types::{MailboxId, MailboxName, Row, SetAsideKind};
@@ -188,6 +190,7 @@ fn outcome(
             removed_remote: report.removed_remote,
         },
         skipped: report.skipped.len() as u64,
+        unsent: report.unsent,
         plan: report.plan.clone(),
         verified: report.verified.as_ref().map(Into::into),
         bytes_down: report.received,
@@ -277,12 +280,14 @@ fn drop_view(account: &Account, store: &Store) -> Result<StatusView, StateError>
     );
     let notes = [(counts.kept, kept), (counts.alike, alike), (counts.undeletable, undeletable)];
     let (last_run, skipped) = last_run(store)?.unzip();
+    let skipped: Vec<Named> = skipped.unwrap_or_default();
+    let lost = lost(store, &skipped)?;
     Ok(StatusView {
         last_run,
         mailboxes: 1,
         messages: counts.pulled,
         set_aside,
-        problems: skipped.unwrap_or_default(),
+        problems: skipped.into_iter().chain(lost).collect(),
         notes: notes.into_iter().filter(|(n, _)| *n > 0).map(|(_, note)| note).collect(),
         ..empty_view(account)
     })
@@ -310,19 +315,27 @@ fn view(account: &Account, store: &Store) -> Result<StatusView, StateError> {
     });
     let (last_run, skipped) = last_run(store)?.unzip();
     let skipped: Vec<Named> = skipped.unwrap_or_default();
-    // What connections were lost at, also where the last run did not ask for it.
-    let lost = suspects::named(store)?.into_iter().map(|(_, what, why)| self::skipped(&what, &why));
-    let lost: Vec<Named> = lost.filter(|named| !skipped.contains(named)).collect();
+    let lost = lost(store, &skipped)?;
     Ok(StatusView {
         last_run,
         mailboxes: counts.mailboxes,
         messages: counts.messages.saturating_sub(counts.unsettled + counts.new_remotes),
         waiting: counts.unsettled + counts.new_remotes,
+        unsent: match account.direction {
+            Direction::Pull => scope::unsent(store)?,
+            Direction::Both => 0,
+        },
         set_aside,
         problems: problems.chain(skipped).chain(lost).collect(),
         holds: store.holds()?.iter().map(|hold| holds::view(account, hold)).collect(),
         ..empty_view(account)
     })
+}
+
+/// What connections were lost at, also where the last run did not ask for it.
+fn lost(store: &Store, skipped: &[Named]) -> Result<Vec<Named>, StateError> {
+    let lost = suspects::named(store)?.into_iter().map(|(_, what, why)| self::skipped(&what, &why));
+    Ok(lost.filter(|named| !skipped.contains(named)).collect())
 }
 
 /// The last run, and what it skipped.

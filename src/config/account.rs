@@ -87,7 +87,7 @@ pub(super) fn read(
 ) -> Option<Account> {
     let pop3 = s.choice("protocol", &[("imap", false), ("pop3", true)], &[], c).unwrap_or(false);
     maildrop::only_of(pop3, s, c);
-    let token = token(s, pop3, c);
+    let auth = auth(s, pop3, c);
     let host = host(s, c);
     let allow_cleartext = s.boolean("allow_cleartext", c).unwrap_or(false);
     let (tls, port) = tls(s, host.as_deref(), allow_cleartext, pop3, c);
@@ -99,7 +99,7 @@ pub(super) fn read(
         clean
     });
     let secret = secret(s, env, c);
-    let maildrop = pop3.then(|| maildrop::read(s, env, token, c));
+    let maildrop = pop3.then(|| maildrop::read(s, env, auth == Auth::Token, c));
     let maildir = match &maildrop {
         // Where it lodges is known when all accounts are.
         Some(drop) if drop.lodges() => Some(PathBuf::new()),
@@ -121,6 +121,7 @@ pub(super) fn read(
         tls_ca: s.string("tls_ca", c).and_then(|item| path_of("tls_ca", item, env, c)),
         tls_pin: pin(s, tls, c),
         allow_cleartext,
+        scram_only: auth == Auth::Scram,
         layout: layout.unwrap_or(Layout::Nested),
         info_separator: info_separator(s, c),
         direction: s.choice("direction", &directions, &[], c).unwrap_or(Direction::Both),
@@ -149,17 +150,28 @@ pub(super) fn read(
     })
 }
 
-/// Whether the secret is a token. One that is fetched anew each time can be had by
-/// `password_command`.
-fn token(s: Section<'_>, pop3: bool, c: &mut Complaints<'_>) -> bool {
+/// How to sign in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Auth {
+    /// By the best way for a password.
+    Password,
+    /// By SCRAM-SHA-256 or not at all.
+    Scram,
+    /// By a token. One that is fetched anew each time can be had by `password_command`.
+    Token,
+}
+
+fn auth(s: Section<'_>, pop3: bool, c: &mut Complaints<'_>) -> Auth {
     let tokens = ["xoauth2", "oauthbearer"];
+    let passwords = [("password", Auth::Password), ("scram-sha-256", Auth::Scram)];
     let taken = if pop3 {
-        let words = [("password", false), (tokens[0], true), (tokens[1], true)];
+        let words =
+            [passwords[0], passwords[1], (tokens[0], Auth::Token), (tokens[1], Auth::Token)];
         s.choice("auth", &words, &[], c)
     } else {
-        s.choice("auth", &[("password", false)], &tokens, c)
+        s.choice("auth", &passwords, &tokens, c)
     };
-    taken.unwrap_or(false)
+    taken.unwrap_or(Auth::Password)
 }
 
 /// A path of the config, with `~` expanded.

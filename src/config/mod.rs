@@ -86,6 +86,8 @@ pub struct Account {
     pub allow_cleartext: bool,
     /// The name to sign in with.
     pub user: String,
+    /// Whether to sign in by SCRAM-SHA-256 or not at all.
+    pub scram_only: bool,
     /// Where the password comes from.
     pub secret: SecretSource,
     /// The root of the Maildir, absolute; no other account's root is the same, above or below,

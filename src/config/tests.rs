@@ -35,6 +35,7 @@ fn the_least_config_has_every_default() {
         tls_pin: None,
         allow_cleartext: false,
         user: "me".to_owned(),
+        scram_only: false,
         secret: SecretSource::Env("PW".to_owned()),
         maildir: PathBuf::from("/home/me/Mail"),
         layout: Layout::Nested,
@@ -306,7 +307,7 @@ fn each_mistake_of_a_maildrop_is_told_with_its_line() {
         ),
         ("deliver_to = { mailbox = \"../x\" }", "\"../x\" cannot be the name of a mailbox"),
         ("deliver_command = []", "\"deliver_command\" is empty"),
-        ("auth = \"cram\"", "\"auth\" must be \"password\", \"xoauth2\" or \"oauthbearer\", "),
+        ("auth = \"cram\"", "\"auth\" must be \"password\", \"scram-sha-256\", "),
     ];
     for (line, expected) in table {
         let shown = error(&pop3(line));

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::error::LocalError;
-use super::foreign::{Reading, readings};
+use super::foreign::{Reading, read_alike, readings};
 use super::given::Given;
 use super::layout::Layout;
 use super::root::Root;
@@ -28,8 +28,9 @@ pub struct Known {
     pub listed: BTreeSet<MailboxName>,
     /// Names that the store has, of mailboxes that the server had.
     pub kept: BTreeSet<MailboxName>,
-    /// Ids of directories that were seen by the last run ([`Root::mailbox_id`]).
-    pub ids: BTreeSet<String>,
+    /// Ids of directories that were seen by the last run ([`Root::mailbox_id`]), and the mailboxes
+    /// that they were those of.
+    pub ids: BTreeMap<String, MailboxName>,
     /// Names of directories that are not mirrored.
     pub excluded: BTreeSet<MailboxName>,
 }
@@ -93,10 +94,8 @@ impl Root {
             if self.is_given(&dir) || !(flat || below_inbox || could_be_foreign(&dir)) {
                 continue;
             }
-            let verdict = match self.carried(&dir, known, &there, &own)? {
-                Some(reading) => Verdict::Of(reading),
-                None => self.judge(name, &dir, known, &own, below_inbox)?,
-            };
+            let sets = (&there, &own);
+            let verdict = self.verdict(name, &dir, known, sets, below_inbox)?;
             match verdict {
                 Verdict::Own => {}
                 // Whatever it is, a person said that it is left alone.
@@ -134,9 +133,33 @@ impl Root {
         }
         walk.found.retain(|m| !doubtful.contains_key(&self.relative(&m.dir)));
         for (dir, why) in doubtful {
-            walk.problem(LocalError::Unmirrored { path: self.path.join(dir), why });
+            let path = self.path.join(dir);
+            walk.unmirrored.insert(path.clone());
+            walk.problem(LocalError::Unmirrored { path, why });
         }
         Ok(out)
+    }
+
+    /// What a directory is; `sets`: the directories and the names that the walk found.
+    fn verdict(
+        &self,
+        name: Option<&MailboxName>,
+        dir: &Path,
+        known: &Known,
+        sets: (&BTreeSet<PathBuf>, &BTreeSet<MailboxName>),
+        below_inbox: bool,
+    ) -> Result<Verdict, LocalError> {
+        let (there, own) = sets;
+        if let Some(reading) = self.carried(dir, known, there, own)? {
+            return Ok(Verdict::Of(reading));
+        }
+        match self.judge(name, dir, known, own, below_inbox)? {
+            Verdict::Own if name.is_none() => {
+                let relabelled = self.relabelled(dir, known, own, below_inbox)?;
+                Ok(relabelled.map_or(Verdict::Own, Verdict::Of))
+            }
+            verdict => Ok(verdict),
+        }
     }
 
     /// Records a directory, and those above it that are of the same program.
@@ -167,8 +190,28 @@ impl Root {
         let (Some(level), Some(above)) = (level, above) else { return Ok(None) };
         let name = MailboxName::new(&format!("{}/{level}", above.as_str()));
         let id = self.id_in(&self.path.join(dir))?;
-        let is_ours = id.is_some_and(|id| known.ids.contains(&id)) && !own.contains(&name);
+        let is_ours = id.is_some_and(|id| known.ids.contains_key(&id)) && !own.contains(&name);
         Ok(is_ours.then(|| Reading { name, decoded: true, above: Vec::new() }))
+    }
+
+    /// A directory that was recognised before and has another name now, which no mailbox has: it
+    /// is read as the former one was (hazard 123).
+    fn relabelled(
+        &self,
+        dir: &Path,
+        known: &Known,
+        own: &BTreeSet<MailboxName>,
+        below_inbox: bool,
+    ) -> Result<Option<Reading>, LocalError> {
+        let id = self.id_in(&self.path.join(dir))?;
+        let Some(was) = id.and_then(|id| known.ids.get(&id)) else { return Ok(None) };
+        if own.contains(was) {
+            // A copy, or the former one is back.
+            return Ok(None);
+        }
+        let before = self.relative(&self.dir_of(was));
+        let now = read_alike(dir, &before, was, below_inbox);
+        Ok(now.filter(|now| !known.has(&now.name) && !own.contains(&now.name)))
     }
 
     fn judge(
@@ -201,7 +244,9 @@ impl Root {
             return Ok(if second { Verdict::Second } else { Verdict::Own });
         }
         let by_dots = name.is_some() && !free.iter().any(|reading| reading.decoded);
-        if by_dots && self.id_in(&self.path.join(dir))?.is_some_and(|id| known.ids.contains(&id)) {
+        if by_dots
+            && self.id_in(&self.path.join(dir))?.is_some_and(|id| known.ids.contains_key(&id))
+        {
             // Renamed by a person: a dot is no sign of another program.
             return Ok(Verdict::Own);
         }

@@ -24,16 +24,51 @@ pub(super) struct Reading {
 
 type Decode = fn(&[u8]) -> Option<String>;
 
+type Shape = fn(&[&[u8]]) -> Vec<Vec<u8>>;
+
+/// How directories are taken apart into levels.
+const SHAPES: [Shape; 2] = [one_each, at_dots];
+
 /// How a level is decoded.
 const DECODERS: [Decode; 4] = [plain, utf7, percent, percent_in_utf7];
 
 /// Every name that a directory, relative to the root, may have. `below_inbox`: all mailboxes
 /// of the server lie below its INBOX, which other programs leave out of the names on disk.
 pub(super) fn readings(path: &Path, below_inbox: bool) -> Vec<Reading> {
-    let parts: Vec<&[u8]> = path.iter().map(OsStrExt::as_bytes).collect();
     let mut out: Vec<Reading> = Vec::new();
-    for decode in DECODERS {
-        for shape in [one_each, at_dots] {
+    for (_, reading) in all_readings(path, below_inbox) {
+        if !out.iter().any(|known| known.name == reading.name) {
+            out.push(reading);
+        }
+    }
+    out
+}
+
+/// The rules that gave a reading: the decoder, the shape, and which of the names.
+type Rules = (usize, usize, usize);
+
+/// The name that a directory has by the rules by which `before` was that of `name`; none where
+/// those rules do not agree.
+pub(super) fn read_alike(
+    dir: &Path,
+    before: &Path,
+    name: &MailboxName,
+    below_inbox: bool,
+) -> Option<Reading> {
+    let rules = all_readings(before, below_inbox).into_iter().filter(|(_, r)| r.name == *name);
+    let rules: Vec<Rules> = rules.map(|(rules, _)| rules).collect();
+    let now = all_readings(dir, below_inbox).into_iter();
+    let mut now = now.filter(|(by, _)| rules.contains(by)).map(|(_, reading)| reading);
+    let first = now.next()?;
+    now.all(|other| other.name == first.name).then_some(first)
+}
+
+/// The readings by all rules; several may give one name.
+fn all_readings(path: &Path, below_inbox: bool) -> Vec<(Rules, Reading)> {
+    let parts: Vec<&[u8]> = path.iter().map(OsStrExt::as_bytes).collect();
+    let mut out = Vec::new();
+    for (d, decode) in DECODERS.into_iter().enumerate() {
+        for (s, shape) in SHAPES.into_iter().enumerate() {
             let Some(levels) = decoded(shape(&parts), decode) else { continue };
             let is_decoded = levels.iter().any(|(_, changed)| *changed);
             let levels: Vec<String> = levels.into_iter().map(|(level, _)| level).collect();
@@ -47,12 +82,9 @@ pub(super) fn readings(path: &Path, below_inbox: bool) -> Vec<Reading> {
             }
             for (n, name) in names.iter().enumerate() {
                 let name = MailboxName::new(name);
-                if out.iter().any(|reading| reading.name == name) {
-                    continue;
-                }
                 let nested = n == 0 && levels.len() == parts.len();
                 let above = if nested { above(&levels, path) } else { Vec::new() };
-                out.push(Reading { name, decoded: is_decoded, above });
+                out.push(((d, s, n), Reading { name, decoded: is_decoded, above }));
             }
         }
     }
@@ -138,6 +170,23 @@ mod tests {
         assert!(names.iter().any(|r| r.name.as_str() == "INBOX/Sent"));
         assert!(readings(Path::new("a..b"), false).iter().all(|r| r.name.as_str() == "a..b"));
         assert!(readings(Path::new("a%2Fb"), false).iter().all(|r| r.name.as_str() == "a%2Fb"));
+    }
+
+    #[test]
+    fn a_renamed_directory_is_read_by_the_rules_of_its_former_name() {
+        for (before, name, dir, now) in [
+            (".Lists.rust", "Lists/rust", ".Lists.go", Some("Lists/go")),
+            (".Work", "Work", ".Werk", Some("Werk")),
+            // A level with a dot, or two levels: nothing tells.
+            (".Work", "Work", ".Lists.new", None),
+            ("Entw&APw-rfe", "Entwürfe", "Entw&APw-rfe2", Some("Entwürfe2")),
+            ("Parent/.&ANw-", "Parent/Ü", "Parent/.&AOQ-", Some("Parent/ä")),
+            (".Work", "Other", ".Werk", None),
+        ] {
+            let name = MailboxName::new(name);
+            let read = read_alike(Path::new(dir), Path::new(before), &name, false);
+            assert_eq!(read.as_ref().map(|r| r.name.as_str()), now, "{before} {dir}");
+        }
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Mailbox names as directories, and back: what one program spells, the other reads exactly.
 //!
 //! *Nested*: each level of the name is a directory level. A level that the disk or a Maildir
-//! reader would take for something else is percent-escaped: `cur`, `new`, `tmp`, a leading
-//! dot, a trailing space or dot, control characters, and `%` itself. A level longer than a
-//! file name may be continues in a subdirectory; the part that goes on ends in a lone `%`.
+//! reader would take for something else is percent-escaped: `cur`, `new`, `tmp`, the names of
+//! files that a Maildir holds, a leading dot, a trailing space or dot, control characters, and
+//! `%` itself. A level longer than a file name may be continues in a subdirectory; the part that
+//! goes on ends in a lone `%`.
 //!
 //! *Maildir++* is in [`super::maildirpp`]: flat, so a name may be too long for it.
 
@@ -37,6 +38,20 @@ const GOES_ON: u8 = b'%';
 
 /// Names that mean something inside a Maildir.
 pub(super) const RESERVED: [&str; 3] = ["cur", "new", "tmp"];
+/// Files that a mailbox's directory holds, ours and those of servers that share it: no directory
+/// takes their place (hazard 133). Those that begin with a dot are escaped as such.
+const FILES: [&str; 10] = [
+    "dovecot-keywords",
+    "dovecot-uidlist",
+    "dovecot-uidvalidity",
+    "dovecot-acl",
+    "dovecot-acl-list",
+    "maildirfolder",
+    "maildirsize",
+    "subscriptions",
+    "courierimapkeywords",
+    "courierimapuiddb",
+];
 
 impl Layout {
     /// The layout's name in the configuration and in the marker.
@@ -194,7 +209,7 @@ enum Escape {
 
 /// The characters of a level, escaped where they need it.
 fn escape(level: &str, what: Escape) -> impl Iterator<Item = Unit> {
-    let reserved = RESERVED.contains(&level);
+    let reserved = RESERVED.contains(&level) || FILES.contains(&level);
     let last = level.chars().count().saturating_sub(1);
     percent_encoded(level, move |(i, c)| {
         let first = i == 0 && (reserved || c == '.');
@@ -362,15 +377,31 @@ mod tests {
         let long = "\u{fc}".repeat(300);
         let dots = format!("{}cur", ".".repeat(255));
         let cut = format!("{}cur", "x".repeat(247));
-        let names =
-            ["INBOX/a", "cur", "...", " ", "%", "%41", "a%", "a//b", "", &long, &dots, &cut, "%-"];
+        let names = [
+            "INBOX/a",
+            "cur",
+            "INBOX/dovecot-keywords",
+            "subscriptions",
+            "...",
+            " ",
+            "%",
+            "%41",
+            "a%",
+            "a//b",
+            "",
+            &long,
+            &dots,
+            &cut,
+            "%-",
+        ];
         for name in names {
             let name = MailboxName::new(name);
             let path = Layout::Nested.path_of(&name);
             assert_eq!(Layout::Nested.name_of(&path), Some(name), "{path:?}");
             for part in &path {
                 assert!(part.len() <= NAME_MAX);
-                assert!(!RESERVED.iter().any(|r| part == *r) && part.as_bytes()[0] != b'.');
+                assert!(!RESERVED.iter().chain(&FILES).any(|r| part == *r), "hazard 133");
+                assert!(part.as_bytes()[0] != b'.');
             }
         }
     }

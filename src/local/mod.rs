@@ -36,6 +36,7 @@ mod marker;
 mod read;
 mod root;
 mod scan;
+mod search;
 mod spelling;
 mod trash;
 mod walk;

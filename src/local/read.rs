@@ -34,6 +34,11 @@ pub enum Examined {
     },
     /// It has no bytes (yet).
     Empty,
+    /// It is larger than what is read at all; [`Root::examine`] reads any.
+    Large {
+        /// The file.
+        stamp: FileStamp,
+    },
     /// It changed while it was read.
     Changing,
     /// It is not there under that name.
@@ -64,7 +69,11 @@ impl Root {
     /// # Errors
     /// What cannot be read is an error of that message.
     pub fn examine(&self, mailbox: &MailboxName, listed: &Listed) -> Result<Examined, LocalError> {
-        let path = self.path_of(mailbox, &listed.name);
+        self.examine_at(self.path_of(mailbox, &listed.name))
+    }
+
+    /// The same by the path of a file, which may lie in no mailbox.
+    pub(super) fn examine_at(&self, path: PathBuf) -> Result<Examined, LocalError> {
         let opened = if_there(self.fs.open(&path));
         if opened.as_ref().is_err_and(is_link) {
             return Ok(Examined::NotRegular);

@@ -362,6 +362,25 @@ fn hazard_119_a_lock_file_of_another_name_is_refused_and_not_cut() {
 }
 
 #[test]
+fn hazard_119_a_directory_that_is_exchanged_for_a_link_is_not_read_through() {
+    let w = world();
+    w.put("INBOX/new/a", b"Subject: mail\n\nx\n");
+    let listed = w.listed("a");
+    let outside = w.dir.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("a"), "nobody's business").unwrap();
+    let (new, away) = (w.path("INBOX/new"), w.path("INBOX/away"));
+    fs::rename(&new, &away).unwrap();
+    symlink(&outside, &new).unwrap();
+    // Neither read nor taken for gone.
+    w.root.examine(&w.inbox, &listed).unwrap_err();
+    w.root.list(&w.inbox).unwrap_err();
+    fs::remove_file(&new).unwrap();
+    fs::rename(&away, &new).unwrap();
+    assert!(matches!(w.root.examine(&w.inbox, &listed), Ok(Examined::Message { .. })));
+}
+
+#[test]
 fn the_marker_is_replaced_whole() {
     let w = world();
     assert_eq!(w.root.marker().unwrap(), None);

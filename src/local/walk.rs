@@ -39,6 +39,8 @@ pub struct Mailboxes {
     /// Directories with messages whose names mailtide would not write, relative to the root:
     /// other programs may have made them ([`Root::claim`]).
     pub foreign: Vec<PathBuf>,
+    /// Directories with messages that are no mailboxes: what left a mailbox may be there.
+    pub unmirrored: BTreeSet<PathBuf>,
     /// What could not be looked into or cannot be mirrored, each with its reason.
     pub problems: Vec<LocalError>,
     /// Other users' directories that cannot be read: none of ours, and left alone.
@@ -128,6 +130,7 @@ impl Root {
             found: Vec::new(),
             walked: Vec::new(),
             foreign: Vec::new(),
+            unmirrored: BTreeSet::new(),
             problems: Vec::new(),
             others: Vec::new(),
             unknown: Unknown::new(self.options.layout),
@@ -165,6 +168,7 @@ impl Root {
         let twice: Vec<LocalMailbox> = twice;
         for LocalMailbox { dir: path, .. } in twice {
             let why = "another directory spells the same name with escapes; rename one";
+            all.unmirrored.insert(path.clone());
             all.problem(LocalError::Unmirrored { path, why });
         }
         self.check_there()?;
@@ -271,7 +275,7 @@ impl Root {
     }
 
     /// Whether a directory that may not be read belongs to another user, as `lost+found` does.
-    fn is_foreign(&self, dir: &Path, error: &LocalError) -> bool {
+    pub(super) fn is_foreign(&self, dir: &Path, error: &LocalError) -> bool {
         let LocalError::Io { source, .. } = error else { return false };
         let own = self.fs.stat(&self.path).map(|meta| meta.owner);
         source.kind() == io::ErrorKind::PermissionDenied
@@ -300,16 +304,21 @@ impl Root {
         let unmirrored = |why| LocalError::Unmirrored { path: dir.to_owned(), why };
         let nested = self.options.layout == Layout::Nested;
         if nested && relative.as_os_str().is_empty() {
+            all.unmirrored.insert(dir.to_owned());
             let why = "the root itself holds messages; move its cur, new and tmp into INBOX, \
                        or use layout = \"maildir++\" in an empty state";
             return all.problem(unmirrored(why));
         }
         let Some((name, escaped)) = self.read_path(relative) else {
+            all.unmirrored.insert(dir.to_owned());
             if whole {
                 all.foreign.push(relative.to_owned());
             }
             if self.is_dotted(relative) {
-                return;
+                // What is in it is looked at when something left elsewhere (hazard 124).
+                let why = "its name begins with a dot, and the server has no mailbox that another \
+                           program would call so; rename it or exclude it";
+                return all.problems.push(unmirrored(why));
             }
             let first = relative.as_os_str().as_bytes().first();
             let why = if !nested && first != Some(&b'.') {
@@ -324,6 +333,7 @@ impl Root {
                 return;
             }
             let why = "it has only one of cur and new; make the other";
+            all.unmirrored.insert(dir.to_owned());
             return all.set_aside(unmirrored(why));
         }
         self.spelling.add(escaped);

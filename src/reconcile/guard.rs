@@ -188,6 +188,7 @@ impl<'w> Guard<'w> {
                     && !row.journal.is_moved()
                     && policy.on_local_delete != OnLocalDelete::Keep
                     && !world.outside.contains_key(&row.id)
+                    && !world.somewhere.contains(&row.id)
             }
             (Kind::Removal, Direction::FromLocal) => {
                 class(row) == Class::RemoteGone

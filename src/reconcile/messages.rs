@@ -49,6 +49,10 @@ pub fn plan(world: &World, plan: &mut Plan) {
 pub fn merge_row(row: &Row, view: &MailboxView, policy: &Policy) -> Option<Merge> {
     let (local, remote) = (row.local.as_ref()?, row.remote.as_ref()?);
     let base = row.base.as_ref().map(|b| &b.flags);
+    // What was taken off here under other settings is set there still: it comes back.
+    let united = base.filter(|_| policy.brings_back.flags);
+    let united = united.map(|base| base.difference(&base.difference(&local.flags)));
+    let base = united.as_ref().or(base);
     let (local_mask, remote_mask) = (view.local_mask(), view.remote_mask(row));
     let mut merged = merge(base, (&local.flags, &local_mask), (&remote.flags, &remote_mask));
     if policy.pull_only {
@@ -169,17 +173,17 @@ fn fetch(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
     steps.extend(wanted.into_iter().map(Step::Fetch));
 }
 
-/// Its file was moved away and the server was told, before the root was exchanged: whether that
-/// came to pass is seen first (hazard 72).
+/// Its file was moved away and the server was told, before the root was exchanged or the mailbox
+/// numbered anew: whether that came to pass is seen first (hazards 72 and 84).
 fn is_being_moved(cast: &Cast<'_>, row: &Row) -> bool {
     let claims = |claim: &Row| match claim.journal {
         Journal::Moving { from, leaves, .. } => leaves && from == row.id,
         _ => false,
     };
-    row.restated
-        && cast
-            .open(Class::BothGone)
-            .any(|claim| pairing::is_claim(claim) && claims(claim) && !is_claim_void(cast, claim))
+    let is_void = |claim: &Row| pairing::is_claim(claim) && is_claim_void(cast, claim);
+    let waits = |claim: &Row| class(claim) == Class::LocalNew || pairing::is_claim(claim);
+    let mut under_way = cast.open(Class::BothGone).chain(cast.open(Class::LocalNew));
+    row.restated && under_way.any(|claim| claims(claim) && waits(claim) && !is_void(claim))
 }
 
 fn push(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
@@ -200,7 +204,7 @@ fn push(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
 
 /// The message may be on the server already, from where it only has to be moved: the file came
 /// from a place that still has a claim, or was sent and may have been moved on (hazard 55).
-fn may_be_there(cast: &Cast<'_>, row: &Row) -> bool {
+pub(super) fn may_be_there(cast: &Cast<'_>, row: &Row) -> bool {
     let claims = row.content.into_iter().flat_map(|content| cast.with_content(content));
     let mut claims = claims.filter(|other| other.id != row.id);
     let open = |row: &Row| cast.is_taken(row) || !is_claim_void(cast, row);
@@ -242,7 +246,7 @@ fn waits_for_a_late_append(world: &World, row: &Row) -> bool {
         other.mailbox == row.mailbox && above && class(other) == Class::RemoteNew
     };
     let unknown = |other: &&Row| other.words.is_none() && other.content.is_none();
-    (sent && run == world.run) || world.rows.iter().filter(unknown).any(could_be_ours)
+    (sent && run >= world.run) || world.rows.iter().filter(unknown).any(could_be_ours)
 }
 
 fn flags(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
@@ -273,9 +277,15 @@ fn remove_remote(cast: &mut Cast<'_>, steps: &mut Vec<Step>, here: bool) {
             // Half of a move whose other half is a fact: no deletion, no policy.
             let how = RemoteRemoval::Expunge;
             steps.push(Step::RemoveRemote { row: row.id, how });
+        } else if cast.world.somewhere.contains(&row.id) {
+            // Filed where nothing is mirrored, and deleted by nobody (hazard 124).
+            continue;
         } else if policy.pull_only || policy.on_local_delete == OnLocalDelete::Keep {
             steps.push(Step::Keep(row.id));
-        } else if policy.brings_back && !is_explained_elsewhere(cast, row) {
+        } else if policy.brings_back.here
+            && !is_under_way(row)
+            && !is_explained_elsewhere(cast, row)
+        {
             steps.push(Step::BringBack(row.id));
         } else if !is_explained_elsewhere(cast, row) {
             steps.push(Step::RemoveRemote { row: row.id, how: removal(cast.world, row) });
@@ -284,6 +294,12 @@ fn remove_remote(cast: &mut Cast<'_>, steps: &mut Vec<Step>, here: bool) {
         }
         cast.take([row.id]);
     }
+}
+
+/// Its removal was begun under the former settings: a copy of it may be in the trash already, and
+/// it would come back beside that (hazard 101).
+fn is_under_way(row: &Row) -> bool {
+    matches!(row.journal, Journal::Trashing { .. })
 }
 
 /// A new file that holds this content, or replaced it under the same name (it was edited),
@@ -326,9 +342,12 @@ fn remove_local(cast: &mut Cast<'_>, steps: &mut Vec<Step>, there: bool) {
     let gone: Vec<RowId> = gone.map(|row| row.id).collect();
     for row in gone {
         cast.take([row]);
-        if cast.world.policy.on_remote_delete == OnRemoteDelete::Keep {
+        let policy = &cast.world.policy;
+        // Where nothing is sent, it comes back when that changes (hazard 125).
+        let stays = policy.brings_back.there && policy.pull_only;
+        if policy.on_remote_delete == OnRemoteDelete::Keep || stays {
             steps.push(Step::Keep(row));
-        } else if cast.world.policy.brings_back && !came_down_elsewhere(cast, row) {
+        } else if policy.brings_back.there && !came_down_elsewhere(cast, row) {
             steps.push(Step::BringBack(row));
         } else {
             steps.push(Step::RemoveLocal(row));

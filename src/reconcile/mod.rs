@@ -29,7 +29,9 @@ pub mod types;
 pub mod world;
 
 pub use plan::{Hold, HoldReason, Plan, RemoteRemoval, Step};
-pub use world::{GuardLimits, MailboxView, OnLocalDelete, OnRemoteDelete, Policy, World};
+pub use world::{
+    BringsBack, GuardLimits, MailboxView, OnLocalDelete, OnRemoteDelete, Policy, World,
+};
 
 /// Plans one round: the mailboxes that must exist first, then messages, then what is held.
 #[must_use]

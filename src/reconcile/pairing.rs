@@ -9,6 +9,7 @@
 mod evidence;
 mod left;
 mod waits;
+mod words;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -88,6 +89,8 @@ pub struct Cast<'w> {
     by_size: BTreeMap<u64, Vec<&'w Row>>,
     by_object: BTreeMap<&'w str, Vec<&'w Row>>,
     by_loose: BTreeMap<[u8; 16], Vec<&'w Row>>,
+    /// Rows that a message is to come to, by COPY or MOVE.
+    moving: Vec<&'w Row>,
     taken: BTreeSet<RowId>,
     /// Mailboxes numbered anew in which only bodies tell messages apart.
     unproved: BTreeSet<MailboxId>,
@@ -104,6 +107,7 @@ impl<'w> Cast<'w> {
             by_size: BTreeMap::new(),
             by_object: BTreeMap::new(),
             by_loose: BTreeMap::new(),
+            moving: Vec::new(),
             taken: BTreeSet::new(),
             unproved: BTreeSet::new(),
         };
@@ -120,6 +124,9 @@ impl<'w> Cast<'w> {
         }
         if let Some(header) = &row.header {
             self.by_loose.entry(header.loose).or_default().push(row);
+        }
+        if matches!(row.journal, Journal::Moving { .. }) {
+            self.moving.push(row);
         }
         if let Some(words) = &row.words {
             self.by_size.entry(words.size).or_default().push(row);
@@ -244,7 +251,6 @@ fn best<'w>(
 
 /// Pairs files with server messages of the same mailbox; no transfer.
 pub fn pair_in_place(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
-    // Without a file that waits, as in a first download, there is nothing to be paired with.
     let waits = cast.open(Class::LocalNew).next().is_some();
     if !waits && !cast.open(Class::BothGone).any(|row| is_claim(row) || is_left(row)) {
         return;
@@ -256,7 +262,7 @@ pub fn pair_in_place(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
             .or_else(|| pair_own_append(cast, remote))
             .or_else(|| pair_known_source(cast, remote))
             .or_else(|| left::pair_claim(cast, remote))
-            .or_else(|| pair_by_header(cast, remote))
+            .or_else(|| words::pair_by_header(cast, remote))
             .or_else(|| left::pair(cast, remote));
         if let Some((local, past, weak)) = found {
             // A message in doubt is its own past: another one that left is that of an equal text.
@@ -351,19 +357,29 @@ fn is_our_append_alone<'w, I: Iterator<Item = &'w Row>>(
     };
     match remote.content {
         // Each of the same bytes: it is of no matter which is which.
-        None => contents.len() == 1 && others().count() < sent().count(),
-        // The server altered it, unless ours is among those that came down or are yet to come.
-        Some(_) => others().all(|row| row.content.is_some() && !contents.contains(&row.content)),
+        None => {
+            contents.len() == 1
+                && others().count() < sent().count()
+                && !words::may_be_another(cast, remote, &contents)
+        }
+        // The server altered it, unless ours is among those that came down or are yet to come, or
+        // this is the text of another one.
+        Some(content) => {
+            others().all(|row| row.content.is_some() && !contents.contains(&row.content))
+                && (contents.contains(&remote.content)
+                    || cast.with_content(content).all(|row| row.id == remote.id))
+        }
     }
 }
 
 /// A COPY or MOVE of ours, or another client's move, of a message whose file is here already.
 /// While the message is still at its old place, another client's copy is told by its body.
 fn pair_known_source(cast: &Cast<'_>, remote: &Row) -> Option<Found> {
-    if !is_told_by_words(cast, remote) {
-        return None;
-    }
-    let sources = cast.like(remote).filter(|row| has_been_remote(row) && same_words(row, remote));
+    words::text(cast, remote)?;
+    // One whose own file waits here for its new number is no source of another file.
+    let waits = |row: &Row| row.mailbox == remote.mailbox && is_in_doubt(row);
+    let is_source = |row: &&Row| has_been_remote(row) && same_words(row, remote) && !waits(row);
+    let sources = cast.like(remote).filter(is_source);
     let local = sources.filter_map(|source| source.content.map(|c| (source, c))).find_map(
         |(source, content)| {
             cast.with_content(content).find(|local| {
@@ -379,61 +395,6 @@ fn pair_known_source(cast: &Cast<'_>, remote: &Row) -> Option<Found> {
         },
     )?;
     Some((local.id, past_of(cast, local), local.weak))
-}
-
-/// Whether what the server says of a new message means one text: no other that is known bears
-/// the same words, and no other new one beside it (hazard 52).
-fn is_told_by_words(cast: &Cast<'_>, remote: &Row) -> bool {
-    let words = || cast.like(remote).filter(|row| row.id != remote.id && same_words(row, remote));
-    // Where the server names one of them by its object id, a row that it never named is no rival.
-    let is_named = words().any(|row| have_one_object_id(row, remote));
-    let alike = || words().filter(|row| !is_named || have_one_object_id(row, remote));
-    let contents: BTreeSet<_> = alike().filter_map(|row| row.content).collect();
-    let rival = |row: &Row| {
-        row.mailbox == remote.mailbox
-            && class(row) == Class::RemoteNew
-            && !have_one_object_id(row, remote)
-    };
-    contents.len() == 1 && !alike().any(rival)
-}
-
-/// Renumbered, lost state, or filed by another program, and told without the body: one file and
-/// one message whose size, header and time agree. Where anything is left open the body is fetched
-/// once and compared (hazard 52).
-fn pair_by_header(cast: &Cast<'_>, remote: &Row) -> Option<Found> {
-    let header = remote.header.as_ref()?;
-    // A body that came down was compared with every file that it could be.
-    if remote.content.is_some() || !header.has_message_id || cast.holds_drafts(remote.mailbox) {
-        return None;
-    }
-    let files = || cast.with_header(Class::LocalNew, remote.mailbox, header);
-    let others = || cast.with_header(Class::RemoteNew, remote.mailbox, header);
-    let same = || files().filter(|row| same_size_and_header(row, remote));
-    let rivals = others().filter(|row| same_size_and_header(row, remote)).count();
-    let contents: BTreeSet<_> = same().map(|row| row.content).collect();
-    // With more than one message of this header only their bodies can tell them apart.
-    if contents.len() == 1 && rivals == 1 {
-        let flags = remote.remote.as_ref().map(|r| r.flags.clone()).unwrap_or_default();
-        let proved = same()
-            .filter(|row| is_of_one_time(row, remote) && !contradicts(row, remote))
-            .filter(|row| evidence::is_trusted(cast, row, remote));
-        let local = best(proved, None, &flags, date(remote))?;
-        // Moved to the same place on both sides: its past keeps flags from coming back. The message
-        // that it had in this very mailbox is gone: what came may be another text (hazard 76).
-        let past = past_of(cast, local);
-        let was_here = |id: RowId| cast.row(id).is_some_and(|row| row.mailbox == remote.mailbox);
-        return (!past.is_some_and(was_here)).then_some((local.id, past, local.weak));
-    }
-    // The server altered its text on the way up, and says of it what it always said.
-    let (mut files, mut others) = (files(), others());
-    match (files.next(), files.next(), others.next(), others.next()) {
-        (Some(local), None, Some(_), None)
-            if same_facts(local, remote) && evidence::is_trusted(cast, local, remote) =>
-        {
-            Some((local.id, None, true))
-        }
-        _ => None,
-    }
 }
 
 /// A file that only got another name: its row takes it back, nothing else happens.
@@ -496,6 +457,9 @@ fn arrival(cast: &Cast<'_>, to: &Row) -> Option<Step> {
         return None;
     }
     let content = known.first()?.content?;
+    if to.content.is_none() && words::text(cast, to) != Some(content) {
+        return None;
+    }
     let flags = to.remote.as_ref().map(|r| r.flags.clone()).unwrap_or_default();
     let of = |wanted: Class| {
         known.iter().copied().filter(move |row| class(row) == wanted && !cast.is_taken(row))
@@ -584,14 +548,13 @@ pub fn depart(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
             })
         };
         let left = || sources().filter(|row| class(row) == Class::LocalGone && is_active(row));
-        let moved = match to.journal {
-            Journal::Moving { from, .. } => left().find(|row| row.id == from),
-            _ => None,
-        };
+        let moved = left::source_of(to, sources());
         let moved = moved.or_else(|| best(left(), stem, &flags, date(to)));
         if let Some(from) = moved {
             cast.take([from.id, to.id]);
             steps.push(Step::RemoteMove { from: from.id, to: to.id });
+        } else if super::messages::may_be_there(cast, to) {
+            continue;
         } else if let Some(from) = best(sources(), stem, &flags, date(to)) {
             cast.take([to.id]);
             steps.push(Step::RemoteCopy { from: from.id, to: to.id });

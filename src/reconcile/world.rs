@@ -33,6 +33,8 @@ pub struct World {
     pub run: i64,
     /// Rows found locally in a directory that is not mirrored, and which mailbox that is.
     pub outside: BTreeMap<RowId, MailboxName>,
+    /// Rows whose file was found in a directory that is no mailbox: they were not deleted.
+    pub somewhere: BTreeSet<RowId>,
     /// Removals counted over the last 24 hours.
     pub departures: BTreeMap<(MailboxId, super::guard::Direction), u64>,
     /// Holds that a person let pass.
@@ -187,6 +189,18 @@ impl Default for GuardLimits {
     }
 }
 
+/// What comes back after a change of the settings, since its departure may have meant something
+/// else under the former ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BringsBack {
+    /// Messages whose file left the disk.
+    pub here: bool,
+    /// Messages that left the server.
+    pub there: bool,
+    /// Flags that were taken off files.
+    pub flags: bool,
+}
+
 /// What the user configured, as far as it decides anything.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
@@ -198,8 +212,8 @@ pub struct Policy {
     pub on_remote_delete: OnRemoteDelete,
     /// Where deleted messages go on the server; none when it has no \Trash yet.
     pub trash: Option<MailboxName>,
-    /// What departed comes back: it may have been removed under other settings (hazard 43).
-    pub brings_back: bool,
+    /// What departed under other settings comes back (hazard 43).
+    pub brings_back: BringsBack,
     /// Limits of the guard.
     pub guard: GuardLimits,
 }

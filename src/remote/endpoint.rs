@@ -42,6 +42,8 @@ pub struct Endpoint {
     pub allow_cleartext: bool,
     /// The user.
     pub user: String,
+    /// Whether to sign in by SCRAM-SHA-256 or not at all: the server never learns the password.
+    pub scram_only: bool,
     /// The password.
     pub secret: Zeroizing<String>,
     /// For how long any single wait may last.

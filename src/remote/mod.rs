@@ -14,6 +14,7 @@ pub mod imap;
 #[cfg(feature = "fuzz")]
 mod pieces;
 pub mod pop3;
+pub mod suspects;
 pub(crate) mod tls;
 
 use std::fmt;
@@ -28,6 +29,8 @@ use tokio::net::TcpStream;
 use crate::reconcile::types::{Uid, printable};
 pub use endpoint::{Endpoint, Tls};
 pub use imap::Code;
+
+mod sasl;
 
 /// Bytes and commands of one connection, TLS not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -275,6 +278,16 @@ pub(crate) fn is_throttled(words: &str) -> bool {
     THROTTLED.iter().any(|phrase| words.contains(phrase))
 }
 
+/// What is told of such a refusal: words of ours.
+pub(crate) const NOT_CONNECTED: &str = "the server says \"User is authenticated but not connected\" \
+    to every command, as Exchange does where the user or the password is wrong";
+
+/// Whether the words of a refusal say that the sign-in counts for nothing: Exchange accepts a wrong
+/// password, and answers every command so.
+pub(crate) fn is_not_connected(words: &str) -> bool {
+    words.to_ascii_lowercase().contains("authenticated but not connected")
+}
+
 impl RemoteError {
     /// Whether the connection is of no more use.
     #[must_use]
@@ -375,6 +388,9 @@ impl fmt::Display for RemoteError {
             Self::SignIn { code: None, words } if OUR_OWN.contains(&words.as_str()) => {
                 format!("cannot sign in: {words}")
             }
+            Self::SignIn { code: None, words } if words == NOT_CONNECTED => {
+                format!("cannot sign in: {words}")
+            }
             Self::SignIn { code, .. } => {
                 format!("the server refused the sign-in{} (-vv shows its words)", coded(code))
             }
@@ -422,7 +438,7 @@ impl fmt::Display for RemoteError {
 /// Why no sign-in was tried: words of ours.
 pub(crate) const NO_WAY: &str = "the server offers no way to sign in with this password";
 pub(crate) const HAS_NUL: &str = "a user name or password cannot hold a NUL";
-const OUR_OWN: [&str; 2] = [NO_WAY, HAS_NUL];
+const OUR_OWN: [&str; 3] = [NO_WAY, HAS_NUL, sasl::NO_SCRAM];
 
 /// A response code in brackets, if it has a name.
 fn coded(code: &Option<Code>) -> String {

@@ -217,6 +217,7 @@ mod tests {
             user: String::new(),
             secret: String::new().into(),
             timeout: Duration::from_secs(60),
+            scram_only: false,
             disable: Default::default(),
         }
     }

@@ -72,6 +72,8 @@ pub struct DropRow {
     pub uidl: Option<String>,
     /// BLAKE3 of its header.
     pub header: Option<[u8; 32]>,
+    /// BLAKE3 of its header and the beginning of its text, as TOP gives them.
+    pub start: Option<[u8; 32]>,
     /// Its octets as the server announces them; none where it does not.
     pub size: Option<u64>,
     /// BLAKE3 of what was delivered.
@@ -113,7 +115,7 @@ pub struct DropCounts {
 }
 
 const COLUMNS: &str = "id, uidl, header, size, content, text, state, mailbox, stem, words, times, \
-                       days, last_day, presence, short";
+                       days, last_day, presence, short, start";
 
 fn decode(row: &rusqlite::Row<'_>) -> rusqlite::Result<DropRow> {
     let pull = match row.get::<_, i64>(6)? {
@@ -145,6 +147,7 @@ fn decode(row: &rusqlite::Row<'_>) -> rusqlite::Result<DropRow> {
             _ => Presence::Deleted,
         },
         short: row.get(14)?,
+        start: row.get(15)?,
     })
 }
 
@@ -160,13 +163,13 @@ impl View {
         self.all("find a message of the maildrop", &sql, [uidl], decode)
     }
 
-    /// Rows of messages with this header, the latest first.
+    /// Rows of messages that begin so, the latest first.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn drop_rows_headed(&self, header: &[u8; 32]) -> Result<Vec<DropRow>> {
-        let sql = format!("SELECT {COLUMNS} FROM maildrop WHERE header = ?1 ORDER BY id DESC");
-        self.all("find a message of the maildrop", &sql, [&header[..]], decode)
+    pub fn drop_rows_beginning(&self, start: &[u8; 32]) -> Result<Vec<DropRow>> {
+        let sql = format!("SELECT {COLUMNS} FROM maildrop WHERE start = ?1 ORDER BY id DESC");
+        self.all("find a message of the maildrop", &sql, [&start[..]], decode)
     }
 
     /// Rows of messages with this content, the earliest first.
@@ -185,6 +188,15 @@ impl View {
     pub fn drop_rows_saying(&self, text: &[u8; 32]) -> Result<Vec<DropRow>> {
         let sql = format!("SELECT {COLUMNS} FROM maildrop WHERE text = ?1 ORDER BY id");
         self.all("find what was pulled", &sql, [&text[..]], decode)
+    }
+
+    /// Whether a message was pulled that the server has a name for.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn drop_has_names(&self) -> Result<bool> {
+        let sql = "SELECT 1 FROM maildrop WHERE uidl IS NOT NULL AND state <> 3 LIMIT 1";
+        Ok(self.one("read the names of the maildrop", sql, (), |_| Ok(()))?.is_some())
     }
 
     /// Whether a message went without our doing, ever.
@@ -303,11 +315,12 @@ impl Tx<'_> {
     pub fn put_drop_row(&self, row: &DropRow) -> Result<i64> {
         const SQL: &str = "INSERT INTO maildrop \
             (id, uidl, header, size, content, text, state, mailbox, stem, words, times, days, \
-            last_day, presence, short) \
-            VALUES (nullif(?1, 0), ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) \
+            last_day, presence, short, start) \
+            VALUES (nullif(?1, 0), ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, \
+            ?16) \
             ON CONFLICT (id) DO UPDATE SET uidl = ?2, header = ?3, size = ?4, content = ?5, \
             text = ?6, state = ?7, mailbox = ?8, stem = ?9, words = ?10, times = ?11, days = ?12, \
-            last_day = ?13, presence = ?14, short = ?15";
+            last_day = ?13, presence = ?14, short = ?15, start = ?16";
         let (state, mailbox, stem, words, times) = match &row.pull {
             Pull::Placing(mailbox, stem) => (0, Some(mailbox.as_str()), Some(&stem.0), None, None),
             Pull::Pulled => (1, None, None, None, None),
@@ -341,7 +354,8 @@ impl Tx<'_> {
                 row.days,
                 row.last_day,
                 presence,
-                row.short
+                row.short,
+                row.start
             ],
         )?;
         Ok(if row.id == 0 { self.db.last_insert_rowid() } else { row.id })

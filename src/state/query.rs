@@ -3,6 +3,7 @@
 
 use super::View;
 use super::error::Result;
+use super::schema::DIFFERING;
 use crate::reconcile::types::{ContentId, MailboxId, Row, RowId, Stem, Uid};
 
 /// At most so many rows answer a question for equals (by content, words or object id).
@@ -82,6 +83,18 @@ impl View {
     pub fn unsettled(&self, after: Option<RowId>, limit: usize) -> Result<Vec<Row>> {
         let tail = "INDEXED BY message_unsettled WHERE class = 1 AND id > ?1 ORDER BY id LIMIT ?2";
         self.rows(tail, (from(after), bound(limit)))
+    }
+
+    /// Settled rows whose sides differ, in the order of their ids, from the one after `after`;
+    /// without those that are set aside for trouble.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn differing(&self, after: Option<RowId>, limit: usize) -> Result<Vec<Row>> {
+        let tail = format!(
+            "INDEXED BY message_differing WHERE {DIFFERING} AND id > ?1 ORDER BY id LIMIT ?2"
+        );
+        self.rows(&tail, (from(after), bound(limit)))
     }
 
     /// Rows that are on the server alone, with nothing under way and not set aside: those whose

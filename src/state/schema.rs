@@ -16,8 +16,20 @@ use crate::reconcile::types::printable;
 pub(super) const APPLICATION_ID: i32 = 0x6d74_6964;
 
 /// One step per format; the format of a store (`user_version`) is how many of them it has had.
-pub(super) const MIGRATIONS: &[&str] =
-    &[FORMAT_1, FORMAT_2, FORMAT_3, FORMAT_4, FORMAT_5, FORMAT_6, FORMAT_7, SUSPECTS];
+pub(super) const MIGRATIONS: &[&str] = &[
+    FORMAT_1,
+    FORMAT_2,
+    FORMAT_3,
+    FORMAT_4,
+    FORMAT_5,
+    FORMAT_6,
+    FORMAT_7,
+    SUSPECTS,
+    SUSPECT_MESSAGE,
+    MAILDROP_START,
+    OBJECT_IDS,
+    DIFFERENCES,
+];
 
 const FORMAT_1: &str = "
 CREATE TABLE store (id BLOB NOT NULL CHECK (length(id) = 16)) STRICT;
@@ -216,6 +228,11 @@ const FORMAT_7: &str = "
 ALTER TABLE message ADD COLUMN letters TEXT; -- letter to keyword, JSON
 ";
 
+/// Ids of mailboxes that are none (RFC 8474), and would differ from the true ones.
+const OBJECT_IDS: &str = "
+UPDATE mailbox SET object_id = NULL WHERE object_id GLOB '*[^A-Za-z0-9_-]*';
+";
+
 /// Things at which connections were lost.
 const SUSPECTS: &str = "
 CREATE TABLE suspect (
@@ -238,6 +255,30 @@ CREATE TABLE waiting (
     at  INTEGER NOT NULL           -- seconds since 1970
 ) STRICT;
 ";
+
+/// Messages of a maildrop at which connections were lost.
+const SUSPECT_MESSAGE: &str = "
+ALTER TABLE suspect ADD COLUMN message TEXT NOT NULL DEFAULT '';
+";
+
+/// The beginnings of what was pulled, text and all: two messages may have one header.
+const MAILDROP_START: &str = "
+ALTER TABLE maildrop ADD COLUMN start BLOB;
+CREATE INDEX maildrop_start ON maildrop (start) WHERE start IS NOT NULL;
+";
+
+/// Rows with nothing to do by the settings, though the sides differ. [`DIFFERING`] says
+/// the same: a partial index serves only questions with the same words.
+const DIFFERENCES: &str = "
+CREATE INDEX message_differing ON message (id)
+    WHERE settled AND (aside IS NULL OR aside = 5) AND (stem IS NULL OR uid IS NULL
+        OR local_system <> remote_system OR local_keywords IS NOT remote_keywords);
+";
+
+/// Which rows the index of that name has.
+pub(super) const DIFFERING: &str = "settled AND (aside IS NULL OR aside = 5) \
+    AND (stem IS NULL OR uid IS NULL \
+        OR local_system <> remote_system OR local_keywords IS NOT remote_keywords)";
 
 /// The format of a file that was opened: 0 for an empty one, an error for what is not ours.
 ///

@@ -14,6 +14,8 @@ pub struct SuspectRow {
     pub uid_validity: u32,
     /// UIDs as a sequence set; empty where it concerns the whole mailbox.
     pub uids: String,
+    /// The message of a maildrop; empty in IMAP, and where it concerns the whole maildrop.
+    pub message: String,
     /// How often.
     pub losses: u32,
     /// When it is asked for again, in seconds since 1970.
@@ -33,7 +35,8 @@ impl View {
     /// When the database cannot be read.
     pub fn suspects(&self) -> Result<Vec<SuspectRow>> {
         const SQL: &str = "
-            SELECT command, mailbox, uid_validity, uids, losses, next, next_run, words, title
+            SELECT command, mailbox, uid_validity, uids, losses, next, next_run, words, title,
+                message
             FROM suspect ORDER BY id";
         self.all("read what connections were lost at", SQL, (), |row| {
             Ok(SuspectRow {
@@ -46,6 +49,7 @@ impl View {
                 next_run: row.get(6)?,
                 words: row.get(7)?,
                 title: row.get(8)?,
+                message: row.get(9)?,
             })
         })
     }
@@ -98,23 +102,22 @@ impl Tx<'_> {
         const DOING: &str = "note what connections were lost at";
         const SQL: &str = "
             INSERT INTO suspect
-                (command, mailbox, uid_validity, uids, losses, next, next_run, words, title)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+                (command, mailbox, uid_validity, uids, losses, next, next_run, words, title, message)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
         self.execute(DOING, "DELETE FROM suspect", ())?;
         for s in suspects {
-            let what = (&s.command, &s.mailbox, s.uid_validity, &s.uids, s.losses);
-            let (command, mailbox, uid_validity, uids, losses) = what;
-            let values = (
-                command,
-                mailbox,
-                uid_validity,
-                uids,
-                losses,
+            let values = rusqlite::params![
+                s.command,
+                s.mailbox,
+                s.uid_validity,
+                s.uids,
+                s.losses,
                 s.next,
                 s.next_run,
-                &s.words,
-                &s.title,
-            );
+                s.words,
+                s.title,
+                s.message
+            ];
             self.execute(DOING, SQL, values)?;
         }
         Ok(())

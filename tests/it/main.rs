@@ -25,6 +25,7 @@ mod progress;
 mod puller;
 mod running;
 mod scenarios;
+mod scram;
 mod service;
 mod shipped;
 mod storms;

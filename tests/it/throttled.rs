@@ -101,3 +101,42 @@ fn hazard_122_messages_that_are_refused_for_their_own_sake_hold_up_no_other() {
     let (report, _) = world.sync();
     assert_eq!(report.pulled, (MANY - bad.len()) as u64, "{:?}", report.skipped);
 }
+
+#[test]
+fn hazard_90_a_message_that_breaks_its_session_holds_up_no_other() {
+    let cases: [(&[u32], bool, &str, u8); 6] = [
+        (&[7], false, "[UNAVAILABLE] Server error - Please try again later", 1),
+        (&[1], false, "[UNAVAILABLE] later", 4),
+        (&[300], false, "no", 1),
+        (&[3, 160], false, "[SERVERBUG] no", 1),
+        (&[307], true, "[UNAVAILABLE] later", 1),
+        (&[400, 401], true, "no", 4),
+    ];
+    for (bad, known, words, connections) in cases {
+        let mut world = World::new(Profile::qresync());
+        world.configure(move |settings| settings.connections = connections);
+        if known {
+            come(&world, 0);
+            world.sync().1.unwrap();
+        }
+        come(&world, MANY);
+        let breaks = Fault::FetchBreaks(bad.to_vec(), words.to_owned());
+        let broken = world.server.inject(breaks, bodies());
+        world.server.reset_counters();
+        let reports: Vec<_> = (0..4)
+            .map(|_| {
+                let (report, result) = world.sync();
+                assert!(result.is_ok(), "{bad:?}: {result:?}");
+                world.wait();
+                report
+            })
+            .collect();
+        let pulled: u64 = reports.iter().map(|report| report.pulled).sum();
+        let said: Vec<_> = reports.iter().map(|report| &report.skipped).collect();
+        assert_eq!(pulled, (MANY - bad.len()) as u64, "{bad:?}: {said:?}");
+        assert_eq!(world.set_aside().len(), bad.len(), "{bad:?}: {:?}", world.set_aside());
+        let opened = world.server.counters().connections;
+        assert!(opened <= 60, "{bad:?}: {opened} connections");
+        assert!(broken.hits() <= 120, "{bad:?}: {} refusals", broken.hits());
+    }
+}

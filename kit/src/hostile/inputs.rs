@@ -198,5 +198,44 @@ fn maildrops() -> Vec<Input> {
         pop3("POP3: a line of a listing without end", "UIDL", line),
         pop3("POP3: a body without end", "RETR", endless!(b"0123456789\r\n".repeat(1000))),
         pop3("POP3: a body of one line without end", "RETR", line),
+        pop3("POP3: a header without end", "TOP", endless!(b"X-A: 0123456789\r\n".repeat(1000))),
+        pop3("POP3: a header of one line without end", "TOP", line),
+        pop3("POP3: +OK without an end of line at PASS", "PASS", |n| match n {
+            1 => Some("+OK ".into()),
+            n => line(n),
+        }),
+        pop3("POP3: -ERR without an end of line at RETR", "RETR", |n| match n {
+            1 => Some("-ERR ".into()),
+            n => line(n),
+        }),
+        pop3("POP3: +OK without end at STAT and NOOP", "NOOP", endless!(b"+OK\r\n".repeat(1000))),
+        pop3("POP3: ids of 5 MB", "UIDL", |n| Some(format!("{n} {}\r\n", letters(5 * MIB)).into())),
+        pop3("POP3: ids of 60 kB", "UIDL", |n| {
+            Some(format!("{n} {n}{}\r\n", letters(60 * KIB)).into())
+        }),
+        pop3("POP3: LIST of ten million lines", "LIST", |n| {
+            let lines = |k: u64| format!("{k} 17\r\n");
+            (n <= 10_000).then(|| (n * 1000..n * 1000 + 1000).map(lines).collect::<String>().into())
+        }),
+        pop3("POP3: one number in ten million lines", "LIST", |n| {
+            (n <= 10_000).then(|| b"1 17\r\n".repeat(1000))
+        }),
+        pop3("POP3: sizes beyond all measure", "LIST", |n| {
+            let sizes =
+                ["9223372036854775807", "9223372036854775808", "18446744073709551615", "-1"];
+            let line = |(k, size): (u64, &&str)| format!("{k} {size}\r\n");
+            (n == 1).then(|| (1..).zip(&sizes).map(line).collect::<String>().into())
+        }),
+        pop3("POP3: ids with NUL, LF and escape sequences", "UIDL", |n| {
+            let odd =
+                b"1 a\0b\r\n2 \x1b[2J\x1b]0;x\x07\r\n2 c\n3\r\n3 \xe2\x80\xae\r\n1 \x1b[2J\r\n";
+            (n == 1).then(|| odd.to_vec())
+        }),
+        pop3("POP3: refusals full of escape sequences", "RETR", |n| {
+            (n == 1).then(|| b"-ERR \x1b[2J\x1b]0;x\x07\0\r\n".to_vec())
+        }),
+        pop3("POP3: numbers without end at DELE and QUIT", "QUIT", |n| {
+            Some(format!("{n}\r\n").into())
+        }),
     ]
 }

@@ -8,9 +8,11 @@ use base64::engine::general_purpose::STANDARD;
 use super::args::Piece;
 use super::commands::{self, Answer, Ctx, Refusal};
 use super::fault::{Active, Fault};
+use super::profile::Profile;
 use super::respond::Out;
 use super::session::Link;
 use super::wire::{Gone, LineError};
+use crate::pop3::sasl;
 
 impl Link {
     /// Whether IDLE can be had now.
@@ -64,6 +66,37 @@ impl Link {
         }
     }
 
+    /// AUTHENTICATE SCRAM-SHA-256 (RFC 7677).
+    async fn scram(&mut self, initial: Option<String>) -> Result<Answer, Gone> {
+        const WRONG: &str = "[AUTHENTICATIONFAILED] Authentication failed.";
+        let wrong = || Ok(Err(Refusal::No(WRONG.to_owned())));
+        let decoded = |text: &[u8]| {
+            String::from_utf8_lossy(&STANDARD.decode(text).unwrap_or_default()).into_owned()
+        };
+        let first = match initial {
+            Some(initial) => decoded(initial.as_bytes()),
+            None => decoded(&self.ask("").await?),
+        };
+        let Some((user, bare)) = sasl::first(&first) else { return wrong() };
+        let Some(challenge) = sasl::challenge(bare) else { return wrong() };
+        let credentials = self.shared.lock().profile.credentials.clone();
+        let Some((name, secret)) = credentials.filter(|(name, _)| *name == user) else {
+            return wrong();
+        };
+        let last = decoded(&self.ask(&challenge).await?);
+        let Some(proof) = sasl::prove(bare, &challenge, &last, &secret) else { return wrong() };
+        self.ask(&proof).await?;
+        // The password was not said, so LOGINDISABLED is no matter.
+        let profile = self.shared.lock().profile.clone();
+        let profile = Profile { login_disabled: false, ..profile };
+        Ok(commands::sign_in(&profile, &mut self.me, &name, &secret))
+    }
+
+    async fn ask(&mut self, challenge: &str) -> Result<Vec<u8>, Gone> {
+        self.say(&format!("+ {}", STANDARD.encode(challenge))).await?;
+        self.wire.line(16 * 1024).await.map_err(|_| Gone)
+    }
+
     /// AUTHENTICATE PLAIN (RFC 4616), with an initial response or asked for it.
     pub(super) async fn authenticate(&mut self, pieces: &[Piece]) -> Result<Answer, Gone> {
         let text = match pieces {
@@ -71,6 +104,11 @@ impl Link {
             _ => String::new(),
         };
         let mut words = text.split_ascii_whitespace();
+        let is_scram =
+            words.clone().next().is_some_and(|m| m.eq_ignore_ascii_case("SCRAM-SHA-256"));
+        if is_scram && self.shared.lock().profile.scram {
+            return self.scram(words.nth(1).map(str::to_owned)).await;
+        }
         if !words.next().is_some_and(|m| m.eq_ignore_ascii_case("PLAIN")) {
             return Ok(Err(Refusal::No("Unsupported authentication mechanism.".to_owned())));
         }

@@ -42,8 +42,12 @@ pub enum Fault {
     /// The connection ends when the APPEND is wholly received; the message is stored later:
     /// after a delay (of the runtime's clock), or at `finish_late()` when there is none.
     LateAppend(Option<Duration>),
+    /// APPEND answers OK without a code, and the message is shown only after `finish_late()`.
+    SlowAppend,
     /// APPEND and COPY answer OK with their code, but the UID is not there afterwards.
     SwallowAddition,
+    /// COPY and MOVE into a mailbox that holds the text add nothing, and name what it holds.
+    IsSet,
     /// An APPEND gets this header line on top (with its CRLF).
     AddHeader(String),
     /// An APPEND is stored as Dovecot 2.3 does: CR CR LF becomes CR LF, a lone CR at the end
@@ -67,6 +71,9 @@ pub enum Fault {
     SecondBody(Vec<u32>, String),
     /// A FETCH that asks for octets of these UIDs gives the others and ends in this NO.
     FetchNo(Vec<u32>, String),
+    /// FETCH of the bodies of these (empty: all) is answered NO, and so is every other one of that
+    /// session, whatever it asks for.
+    FetchBreaks(Vec<u32>, String),
     /// FETCH gives no row at all for these UIDs, and OK.
     FetchSilent(Vec<u32>),
     /// FETCH gives rows for these UIDs without the octets that were asked for, and OK.
@@ -80,6 +87,10 @@ pub enum Fault {
     HostileLiteral(u64),
     /// EXPUNGE, UID EXPUNGE, CLOSE and MOVE say OK, but these UIDs stay where they are.
     KeepExpunged(Vec<u32>),
+    /// UID SEARCH answers with sequence numbers (as iCloud does to ALL).
+    SearchNumbers,
+    /// SELECT and STATUS tell a UIDNEXT that is so much too low, but not below 1.
+    LowUidNext(u32),
     /// VANISHED (EARLIER) names all UIDs, although messages are there.
     WrongVanished,
     /// IDLE ends by itself as soon as it has begun.

@@ -43,7 +43,7 @@ pub use direct::{Entry, Snapshot, World};
 pub use fault::{Fault, Injected, When};
 pub use log::{Counters, Logged};
 pub use mailbox::Msg;
-pub use profile::{Literals, Modseq, Profile};
+pub use profile::{Literals, Modseq, Profile, StatusIds};
 pub use tls::certificate;
 
 use fault::Faults;
@@ -287,7 +287,8 @@ impl Server {
         self.shared.tell_change();
     }
 
-    /// Stores what [`Fault::LateAppend`] has kept back; gives how many messages that were.
+    /// Stores what [`Fault::LateAppend`] or [`Fault::SlowAppend`] has kept back; gives how many
+    /// messages that were.
     pub fn finish_late(&self) -> usize {
         let mut inner = self.shared.lock();
         let late = std::mem::take(&mut inner.late);

@@ -11,6 +11,17 @@ pub enum Modseq {
     Qresync,
 }
 
+/// What STATUS tells for MAILBOXID (RFC 8474 §4.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatusIds {
+    /// The id, as SELECT does.
+    True,
+    /// What lay in memory (as Cyrus 3.6.1).
+    Garbled,
+    /// Another one whenever a message came.
+    Untrue,
+}
+
 /// Which literals the server takes (RFC 7888).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Literals {
@@ -54,6 +65,8 @@ pub struct Profile {
     pub multiappend: bool,
     /// OBJECTID (RFC 8474): EMAILID, MAILBOXID.
     pub objectid: bool,
+    /// What STATUS tells for MAILBOXID.
+    pub status_ids: StatusIds,
     /// NAMESPACE (RFC 2342).
     pub namespace: bool,
     /// CHILDREN (RFC 3348): `\HasChildren`, `\HasNoChildren`.
@@ -103,6 +116,8 @@ pub struct Profile {
     pub special: Vec<(String, String)>,
     /// User and password; none lets everybody in.
     pub credentials: Option<(String, String)>,
+    /// AUTH=SCRAM-SHA-256, for these credentials.
+    pub scram: bool,
 }
 
 impl Profile {
@@ -131,6 +146,7 @@ impl Profile {
             sasl_ir: true,
             multiappend: true,
             objectid: false,
+            status_ids: StatusIds::True,
             namespace: true,
             children: true,
             idle: true,
@@ -154,6 +170,7 @@ impl Profile {
             max_line: 65_536,
             special: special.map(|(n, a)| (n.to_owned(), a.to_owned())).to_vec(),
             credentials: None,
+            scram: false,
         }
     }
 
@@ -263,6 +280,7 @@ impl Profile {
             (before && self.starttls, "STARTTLS"),
             (before && self.login_disabled, "LOGINDISABLED"),
             (!signed_in && (encrypted || !self.login_disabled), "AUTH=PLAIN"),
+            (!signed_in && self.scram, "AUTH=SCRAM-SHA-256"),
             (signed_in && self.multiappend, "MULTIAPPEND"),
             (signed_in && self.unselect, "UNSELECT"),
             (signed_in && self.children, "CHILDREN"),

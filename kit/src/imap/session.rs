@@ -40,6 +40,8 @@ pub(super) struct Session {
     pub(super) condstore: bool,
     pub(super) qresync: bool,
     pub(super) after: After,
+    /// Bodies are refused from now on.
+    pub(super) broken: bool,
     /// What was told of all mailboxes, since NOTIFY was asked for.
     pub(super) told: Option<Told>,
     /// A late APPEND to finish after a delay.
@@ -76,6 +78,7 @@ pub(super) async fn run(shared: Arc<Shared>, io: Box<dyn Duplex>, encrypted: boo
         condstore: false,
         qresync: false,
         after: After::Go,
+        broken: false,
         told: None,
         timer: None,
     };

@@ -1,5 +1,7 @@
 //! What a POP3 server, a proxy or a wire does wrong.
 
+use std::time::Duration;
+
 /// Something that goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
@@ -15,6 +17,8 @@ pub enum Fault {
     CutAfter,
     /// Never an answer; the connection stays open until the client ends it.
     Hang,
+    /// The command is carried out, and each octet of the answer comes after this delay.
+    Drip(Duration),
     /// `-ERR text`, a code included (`[SYS/TEMP] later`), instead of carrying out the command.
     Refuse(String),
     /// RETR, TOP and DELE of the message with this number are refused.

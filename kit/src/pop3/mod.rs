@@ -12,7 +12,7 @@ mod fault;
 mod log;
 pub mod plain;
 mod profile;
-mod sasl;
+pub(crate) mod sasl;
 mod session;
 mod sign_in;
 mod wire;

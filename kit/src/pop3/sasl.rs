@@ -11,20 +11,20 @@ const SALT: &[u8] = b"simulated salt";
 const ROUNDS: NonZeroU32 = NonZeroU32::new(4096).expect("not zero");
 
 /// The user that a first message names, and the message without its GS2 header.
-pub(super) fn first(message: &str) -> Option<(String, &str)> {
+pub(crate) fn first(message: &str) -> Option<(String, &str)> {
     let bare = message.strip_prefix("n,,")?;
     let user = bare.split(',').next()?.strip_prefix("n=")?;
     Some((user.replace("=2C", ",").replace("=3D", "="), bare))
 }
 
 /// What the server says to a first message.
-pub(super) fn challenge(bare: &str) -> Option<String> {
+pub(crate) fn challenge(bare: &str) -> Option<String> {
     let nonce = bare.split(",r=").nth(1)?;
     Some(format!("r={nonce}%simulated,s={},i={ROUNDS}", STANDARD.encode(SALT)))
 }
 
 /// What proves the server, if the last message proves the client.
-pub(super) fn prove(bare: &str, challenge: &str, last: &str, secret: &str) -> Option<String> {
+pub(crate) fn prove(bare: &str, challenge: &str, last: &str, secret: &str) -> Option<String> {
     let (without, proof) = last.split_once(",p=")?;
     let nonce = challenge.strip_prefix("r=")?.split(',').next()?;
     if without != format!("c=biws,r={nonce}") {
@@ -49,7 +49,7 @@ fn keyed(key: &[u8], text: &[u8]) -> hmac::Tag {
 }
 
 /// The digest of APOP in hex (RFC 1939 §7).
-pub(super) fn apop(timestamp: &str, secret: &str) -> String {
+pub(crate) fn apop(timestamp: &str, secret: &str) -> String {
     let digest = Md5::digest(format!("{timestamp}{secret}"));
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -34,6 +34,8 @@ pub(super) struct Session {
     /// Who USER named.
     pub(super) user: Option<String>,
     pub(super) out: Vec<u8>,
+    /// So long before each octet from here on.
+    drip: Option<std::time::Duration>,
     pub(super) line_end: &'static str,
 }
 
@@ -65,6 +67,7 @@ pub(super) async fn run(shared: Arc<Shared>, io: Box<dyn Duplex>, encrypted: boo
         maildrop: None,
         user: None,
         out: Vec::new(),
+        drip: None,
         line_end: if bare { "\n" } else { "\r\n" },
     };
     tokio::select! {
@@ -133,7 +136,14 @@ impl Session {
     /// Sends what was said so far.
     pub(super) async fn flush(&mut self) -> Result<(), Gone> {
         let out = std::mem::take(&mut self.out);
-        if out.is_empty() { Ok(()) } else { self.wire.send(&out).await }
+        let Some(delay) = self.drip else {
+            return if out.is_empty() { Ok(()) } else { self.wire.send(&out).await };
+        };
+        for octet in out.chunks(1) {
+            tokio::time::sleep(delay).await;
+            self.wire.send(octet).await?;
+        }
+        Ok(())
     }
 
     fn cut(&mut self, faults: &Active<Fault>) {
@@ -161,6 +171,14 @@ impl Session {
             inner.faults.at(&verb, [None, None], arguments.as_bytes())
         };
         self.cut(&faults);
+        let drip = faults.find(|fault| match fault {
+            Fault::Drip(delay) => Some(*delay),
+            _ => None,
+        });
+        if self.drip.is_none() && drip.is_some() {
+            self.flush().await?;
+            self.drip = drip;
+        }
         if faults.is(&Fault::CutBefore) {
             return Err(Gone);
         }

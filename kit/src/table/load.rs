@@ -72,6 +72,7 @@ impl Model {
             unseen_texts,
             unseen_held: BTreeSet::new(),
             outside: self.outside(),
+            somewhere: BTreeSet::new(),
             departures: self.store.departures.clone(),
             approved: self.answered(),
             pending: self.store.pending.clone(),

@@ -8,8 +8,8 @@
 use std::fmt::Debug;
 
 use fastrand::Rng;
-use mailtide::reconcile::GuardLimits;
 use mailtide::reconcile::types::MailboxName;
+use mailtide::reconcile::{BringsBack, GuardLimits};
 
 use super::act::Act;
 use super::engine::{End, Engine, end_of};
@@ -83,7 +83,9 @@ impl Event {
             Self::Refused(name) => drop(fate.blind.insert((Side::Remote, name.clone()))),
             Self::Renumbered(name) => model.act(&Act::Renumber(name.clone())),
             Self::StateLost => model.lose_state(),
-            Self::Reconfigured => model.policy.brings_back = true,
+            Self::Reconfigured => {
+                model.policy.brings_back = BringsBack { here: true, there: true, flags: false }
+            }
             Self::Replaced(name) => {
                 let id = model.store.mailbox(name);
                 model.restate_directory(id, true);

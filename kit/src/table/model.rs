@@ -13,7 +13,7 @@ use mailtide::reconcile::types::{
     ContentId, FlagMask, Flags, HeaderKeys, Mailbox, MailboxId, MailboxName, Reach, Row, RowId,
     ServerWords, SpecialUse,
 };
-use mailtide::reconcile::{self, Hold, OnLocalDelete, Policy, Step};
+use mailtide::reconcile::{self, BringsBack, Hold, OnLocalDelete, Policy, Step};
 
 use super::act::Act;
 
@@ -413,7 +413,7 @@ impl Model {
     /// After a look at everything it is known what was removed under other settings.
     fn finish_change(&mut self) {
         if self.store.mailboxes.keys().all(|mailbox| self.has_seen(*mailbox)) {
-            self.policy.brings_back = false;
+            self.policy.brings_back = BringsBack::default();
         }
     }
 

@@ -146,7 +146,7 @@ impl Hands {
         let server = &self.server;
         match deed {
             Deed::Add(token, to) => {
-                server.append(to, &text::of(*token), 1_600_000_000 + i64::from(*token));
+                server.append(to, &text::of(*token), text::date(*token));
             }
             Deed::Remove(token) => {
                 if let Some((mailbox, uid)) = self.find_there(*token) {

@@ -146,6 +146,9 @@ fn play(world: &mut impl Scene, actions: &[Action], counts: &mut Counts) -> Opti
     let ends_quiet = actions.last() == Some(&last);
     let actions = actions.iter().chain((!ends_quiet).then_some(&last));
     for (at, action) in actions.enumerate() {
+        if std::env::var_os("MAILTIDE_TORTURE_LOUD").is_some() {
+            eprintln!("{action}");
+        }
         let done = catch_unwind(AssertUnwindSafe(|| world.perform(action)));
         let faults = done.unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().cloned();

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
@@ -16,7 +16,7 @@ use super::action::{Action, Cut, Deed, Point, Side, Trouble};
 use super::hands::Hands;
 use super::places::{Disk, Tree};
 use super::relay::{Fate, Judge, Relay};
-use super::simulated::differences;
+use super::simulated::{HOLLOW, differences};
 use super::wire::Wire;
 use super::{Counts, RUNS_TO_AGREE, Scene};
 use crate::courier::Courier;
@@ -30,6 +30,8 @@ use crate::world::ROOT;
 const PATIENCE: Duration = Duration::from_secs(40);
 /// How long `mailtide run` is let alone.
 const WHILE: Duration = Duration::from_millis(900);
+/// Looks until both sides are at rest while mailtide stands still.
+const RESTS: u32 = 50;
 /// Size of the disk that can be filled.
 const DISK: &str = "24m";
 /// What a Dovecot does not announce, one after the other.
@@ -352,6 +354,9 @@ impl<'a> Real<'a> {
         fs::set_permissions(&config, fs::Permissions::from_mode(0o600)).expect("its mode");
         let mut command = unprivileged::command(&self.place.program, self.place.dir.path());
         command.args(arguments).env("MAIL_PASSWORD", PASSWORD).env_remove("RUST_LOG");
+        if let Some(level) = std::env::var_os("MAILTIDE_TORTURE_LOG") {
+            command.env("RUST_LOG", level);
+        }
         command.env("MAILTIDE_CONFIG", config).stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -565,6 +570,9 @@ impl<'a> Real<'a> {
             if code != 0 && std::mem::take(&mut self.torn) {
                 self.lose_state();
             }
+            // As a person does who is told so and knows that nothing is to be mounted there.
+            let hollow = said.last().into_iter().flat_map(|said| hollow(said));
+            hollow.for_each(|mailbox| hands.put_away_alone(mailbox));
         }
         self.torn = false;
         let (here, there) = (hands.census(Side::Here), hands.census(Side::There));
@@ -604,10 +612,29 @@ impl<'a> Real<'a> {
     }
 }
 
-/// Acts while mailtide stands still, so that the census shows one doing alone.
+/// Mailboxes of which a run says that an empty directory is where their mail was.
+fn hollow(said: &str) -> Vec<&str> {
+    let problems = said.lines().filter_map(|line| line.trim().strip_prefix("problem"));
+    let named = problems.filter_map(|problem| problem.split_once(": skipped: "));
+    named.filter(|(_, why)| why.starts_with(HOLLOW)).map(|(name, _)| name.trim()).collect()
+}
+
+/// Acts while mailtide stands still and nobody else acts: the census shows one doing alone.
 fn act_unseen(hands: &Hands, child: u32, side: Side, deed: &Deed) {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     signal(child, "-STOP");
-    std::thread::sleep(Duration::from_millis(3));
+    // The server may still be at what it was asked before.
+    let census = || (hands.census(Side::Here), hands.census(Side::There));
+    let mut before = census();
+    for _ in 0..RESTS {
+        std::thread::sleep(Duration::from_millis(3));
+        let now = census();
+        if now == before {
+            break;
+        }
+        before = now;
+    }
     hands.act(side, deed);
     signal(child, "-CONT");
 }

@@ -16,12 +16,12 @@ use super::hands::Hands;
 use super::mishaps::{DAY, States, interrupted, without_root};
 use super::places::Inside;
 use super::{Counts, RUNS_TO_AGREE, Scene};
-use crate::imap::{Fault as Wrong, Profile, When};
+use crate::imap::{Fault as Wrong, Profile, StatusIds, When};
 use crate::oracle::{Census, Fault, Kind, Oracle, agree};
 use crate::world::{Outcome, ROOT, World};
 
 /// How a run begins to tell of an empty directory where mail was.
-const HOLLOW: &str = "an empty mailbox is where its mail was";
+pub(super) const HOLLOW: &str = "an empty mailbox is where its mail was";
 
 /// A simulated account under torture.
 pub(super) struct Simulated {
@@ -56,6 +56,11 @@ fn world(seed: u64) -> (World, Layout, String) {
     let layout = if rng.u8(..3) == 0 { Layout::MaildirPlusPlus } else { Layout::Nested };
     let expunge = rng.u8(..3) == 0;
     let connections = rng.u8(1..3);
+    profile.status_ids = match rng.u8(..4) {
+        0 => StatusIds::Garbled,
+        1 => StatusIds::Untrue,
+        _ => StatusIds::True,
+    };
     let told = format!(
         "{layout:?} expunge {expunge} connections {connections} delimiter {} prefix {:?} {}",
         profile.delimiter,
@@ -295,7 +300,7 @@ impl Simulated {
                 // page that was damaged is read.
                 self.lose_torn_state();
             }
-            if outcome.1.is_ok() && agree(&here, &there) {
+            if outcome.1.is_ok() && outcome.0.skipped.is_empty() && agree(&here, &there) {
                 return true;
             }
             // As a person does who is told so and knows that nothing is to be mounted there.

@@ -3,8 +3,7 @@
 /// The octets of a message as a server has them.
 #[must_use]
 pub fn of(token: u32) -> Vec<u8> {
-    // Each fifth has the header of the one before it, and its length.
-    let head = if token % 5 == 4 { token - 1 } else { token };
+    let head = head(token);
     let id = if token % 7 == 5 { String::new() } else { format!("Message-ID: <m{head}@here>\r\n") };
     let filler = "More of it. ".repeat((head % 5) as usize * 9);
     format!(
@@ -13,6 +12,17 @@ pub fn of(token: u32) -> Vec<u8> {
         head % 60
     )
     .into_bytes()
+}
+
+/// The token whose header a message has: each fifth has that of the one before it, with its length.
+fn head(token: u32) -> u32 {
+    if token % 5 == 4 { token - 1 } else { token }
+}
+
+/// INTERNALDATE of a message, in seconds since 1970.
+#[must_use]
+pub fn date(token: u32) -> i64 {
+    1_600_000_000 + i64::from(token)
 }
 
 /// The octets of a message as a mail reader writes them: with LF alone.

@@ -92,12 +92,13 @@ impl Wire {
     /// Asks something, twice where the connection had ended.
     fn ask(&self, text: &str, literal: Option<&[u8]>) -> Answer {
         let mut held = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut error = None;
+        let (mut error, mut ended) = (None, 0);
         for _ in 0..20 {
             let session = match held.take() {
                 Some(session) => Ok(session),
                 None => Session::connect(self.port, &self.user),
             };
+            let connected = session.is_ok();
             match session.and_then(|mut session| {
                 let answer = session.command(text, literal)?;
                 Ok((session, answer))
@@ -107,6 +108,11 @@ impl Wire {
                     return answer;
                 }
                 Err(met) => error = Some(met),
+            }
+            // A Courier hangs up at some renames, each time: that is a refusal.
+            ended += u32::from(connected && text.starts_with("RENAME"));
+            if ended > 2 {
+                return (Vec::new(), false);
             }
             // A server on its way up.
             std::thread::sleep(Duration::from_millis(100));
@@ -140,7 +146,9 @@ impl Wire {
             return None;
         }
         let (lines, _) = self.ask("UID FETCH 1:* (UID FLAGS BODY.PEEK[])", None);
-        Some(lines.iter().filter_map(|line| held(line)).collect())
+        // A server may tell of a message twice in one answer.
+        let held = lines.iter().filter_map(|line| held(line)).map(|held| (held.uid, held));
+        Some(held.collect::<BTreeMap<_, _>>().into_values().collect())
     }
 
     fn select(&self, mailbox: &str) -> bool {
@@ -182,9 +190,11 @@ impl Device for Wire {
         names.filter_map(|name| self.list(&name).map(|list| (name, list))).collect()
     }
 
-    fn append(&self, mailbox: &str, body: &[u8], _date: i64) {
+    fn append(&self, mailbox: &str, body: &[u8], date: i64) {
         let name = self.wire(mailbox);
-        let command = format!("APPEND {name} () \"02-Nov-2026 10:00:00 +0000\"");
+        let (hour, minute, second) = (date / 3600 % 24, date / 60 % 60, date % 60);
+        let time = format!("{hour:02}:{minute:02}:{second:02}");
+        let command = format!("APPEND {name} () \"02-Nov-2026 {time} +0000\"");
         if !self.ask(&command, Some(body)).1 {
             self.create(mailbox);
             self.ask(&command, Some(body));

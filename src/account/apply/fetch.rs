@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use self::apart::Apart;
 use super::choose;
+use super::sizes::{self, are_alike};
 use crate::account::progress::{Event, Progress, Way};
 use crate::local::{Delivered, Delivery, LocalError, Root};
 use crate::reconcile::types::{Mailbox, MailboxName, Row, RowId, SetAside, Uid};
@@ -26,6 +27,8 @@ pub(super) struct Tools {
     pub(super) progress: Progress,
     /// Bodies above this many octets are not taken.
     pub(super) limit: u64,
+    /// How the sizes that the server announces fit the bodies that come.
+    pub(super) sizes: sizes::Shared,
 }
 
 /// Messages of one mailbox to be fetched in one go.
@@ -35,6 +38,9 @@ pub(super) struct Job {
     pub(super) rows: Vec<Row>,
     /// A message whose body the server gave before.
     pub(super) witness: Option<Uid>,
+    /// A message that was refused broke the session before: the rest of it is not asked for
+    /// unless the witness is given.
+    pub(super) is_wary: bool,
 }
 
 /// A body in `tmp/`, whole and hashed, not yet durable.
@@ -44,8 +50,10 @@ pub(super) struct Pulled {
     pub(super) delivered: Delivered,
     /// Octets that came, as they came.
     pub(super) octets: u64,
-    /// It is clearly shorter than the server announced, twice.
+    /// It is clearly shorter than the server announced.
     pub(super) short: bool,
+    /// It has a header and a text, and ends with a line.
+    pub(super) looks_whole: bool,
 }
 
 /// A message that cannot be had: why, and whether it is not asked for again soon.
@@ -71,9 +79,26 @@ pub(super) struct Fetched {
     pub(super) lost: Option<(RemoteError, Vec<Row>)>,
     /// What that connection was lost at, where something had been answered on it.
     pub(super) at: Option<Thing>,
+    /// The connection is there, and gives no body any more.
+    pub(super) barren: Option<Barren>,
+}
+
+/// A session that refused bodies and gave none after that.
+#[derive(Debug)]
+pub(super) struct Barren {
+    /// What was refused first.
+    pub(super) refused: UidSet,
+    pub(super) words: String,
+    /// What was not fetched over it.
+    pub(super) left: Vec<Row>,
 }
 
 impl Job {
+    /// Nothing of a mailbox yet.
+    pub(super) fn new(mailbox: Mailbox) -> Self {
+        Self { mailbox, rows: Vec::new(), witness: None, is_wary: false }
+    }
+
     /// Octets that the server announced for it.
     pub(super) fn octets(&self) -> u64 {
         self.rows.iter().filter_map(|row| Some(row.words.as_ref()?.size)).sum()
@@ -88,8 +113,18 @@ impl Job {
     /// Fetches the bodies; those that the server keeps back are asked for once more, alone.
     pub(super) async fn run(self, session: &mut Session, tools: &Tools) -> Fetched {
         let mut out = Fetched::new(&self);
-        match out.fetch(session, tools, &self.rows, self.witness).await {
-            Ok(()) => out,
+        let result = out.fetch(session, tools, &self).await;
+        let estimates = tools.sizes.lock().are_estimates();
+        out.done.iter_mut().for_each(|pulled| pulled.short = pulled.is_short(estimates));
+        match result {
+            Ok(()) => {
+                let known = out.known();
+                if let Some(barren) = &mut out.barren {
+                    let left = self.rows.into_iter().filter(|row| !known.contains(&row.id));
+                    barren.left = left.collect();
+                }
+                out
+            }
             Err(error) => {
                 let known = out.known();
                 let left = self.rows.into_iter().filter(|row| !known.contains(&row.id));
@@ -104,7 +139,7 @@ impl Fetched {
     fn new(job: &Job) -> Self {
         let (mailbox, octets) = (job.mailbox.clone(), job.octets());
         let (done, kept) = (Vec::new(), Vec::new());
-        Self { mailbox, octets, done, kept, trouble: None, lost: None, at: None }
+        Self { mailbox, octets, done, kept, trouble: None, lost: None, at: None, barren: None }
     }
 
     /// Rows of which something is known.
@@ -122,20 +157,30 @@ impl Fetched {
         &mut self,
         session: &mut Session,
         tools: &Tools,
-        rows: &[Row],
-        witness: Option<Uid>,
+        job: &Job,
     ) -> Result<(), RemoteError> {
         if let Some(why) = choose(session, &self.mailbox).await? {
             self.trouble = Some(why);
             return Ok(());
         }
         let by_uid: BTreeMap<Uid, &Row> =
-            rows.iter().filter_map(|row| Some((row.remote.as_ref()?.uid, row))).collect();
-        self.take(session, tools, &by_uid).await.or_else(stay)?;
-        let untrue = self.take_untrue();
+            job.rows.iter().filter_map(|row| Some((row.remote.as_ref()?.uid, row))).collect();
+        let refused = match self.take(session, tools, &by_uid).await {
+            Ok(()) => None,
+            Err(error) if error.ends_session() => return Err(error),
+            Err(error) => Some(error.to_string()),
+        };
+        let untrue = self.take_untrue(tools);
         let left = self.left(&by_uid);
         if !left.is_empty() {
-            let mut apart = Apart { fetched: self, session, tools, untrue: &untrue, witness };
+            let since = match refused {
+                Some(words) => (left.keys().copied().collect(), words),
+                None => (UidSet::new(), String::new()),
+            };
+            let Job { witness, is_wary, .. } = *job;
+            let untrue = &untrue;
+            let mut apart =
+                Apart { fetched: self, session, tools, untrue, witness, is_wary, since };
             apart.fetch(left).await?;
         }
         untrue.iter().for_each(|pulled| discard(&tools.root, &pulled.delivered));
@@ -149,22 +194,27 @@ impl Fetched {
         left.map(|(uid, row)| (*uid, *row)).collect()
     }
 
-    /// Takes out the bodies that are not as long as was announced (hazard 67).
-    fn take_untrue(&mut self) -> Vec<Pulled> {
-        self.done.extract_if(.., |pulled| pulled.is_untrue()).collect()
+    /// Takes out the bodies that are not as long as was announced (hazard 67), unless the server
+    /// announces estimates (hazard 130).
+    fn take_untrue(&mut self, tools: &Tools) -> Vec<Pulled> {
+        let (off, right): (Vec<_>, Vec<_>) = self.done.iter().partition(|pulled| pulled.is_off());
+        let whole = off.iter().filter(|pulled| pulled.looks_whole).count();
+        let estimates = {
+            let mut sizes = tools.sizes.lock();
+            sizes.add(right.len() as u64, whole as u64);
+            sizes.are_estimates()
+        };
+        self.done.extract_if(.., |pulled| pulled.is_untrue(estimates)).collect()
     }
 
-    /// What came twice is what the server has; it is named where it is too short. What came
+    /// What came twice with about the same length is what the server has for now. What came
     /// otherwise the second time is not believed.
     fn compare_twice(&mut self, tools: &Tools, before: Option<&Pulled>, row: &Row) {
         let Some(before) = before else { return };
         let Some(at) = self.done.iter().position(|pulled| pulled.row.id == row.id) else { return };
-        let now = &mut self.done[at];
-        if !now.is_untrue() {
-            return;
-        }
-        if now.delivered.summary.content == before.delivered.summary.content {
-            now.short = now.is_short();
+        let now = &self.done[at];
+        let estimates = tools.sizes.lock().are_estimates();
+        if !now.is_untrue(estimates) || are_alike(now.octets, before.octets) {
             return;
         }
         let now = self.done.swap_remove(at);
@@ -190,6 +240,7 @@ impl Fetched {
             rows,
             open: None,
             octets: 0,
+            outline: Outline::default(),
             seen: BTreeSet::new(),
             done: &mut self.done,
             failure: None,
@@ -208,6 +259,19 @@ impl Fetched {
     }
 }
 
+/// Whether the server gives a body of a mailbox.
+pub(super) async fn gives(
+    session: &mut Session,
+    mailbox: &Mailbox,
+    uid: Uid,
+    tools: &Tools,
+) -> Result<bool, RemoteError> {
+    if choose(session, mailbox).await?.is_some() {
+        return Ok(false);
+    }
+    apart::gives(session, uid, tools).await
+}
+
 /// Gives an error only for what ends the session.
 fn stay(error: RemoteError) -> Result<(), RemoteError> {
     if error.ends_session() { Err(error) } else { Ok(()) }
@@ -219,17 +283,28 @@ impl Pulled {
         self.row.words.as_ref().map_or(self.octets, |words| words.size)
     }
 
+    /// Whether it is as the server cannot have meant it; `estimates` if its sizes are such.
+    fn is_untrue(&self, estimates: bool) -> bool {
+        self.is_empty() || (self.is_off() && !(estimates && self.looks_whole))
+    }
+
+    /// Nothing came, though the message is not empty.
+    fn is_empty(&self) -> bool {
+        self.octets == 0 && self.row.words.as_ref().is_none_or(|words| words.size > 0)
+    }
+
     /// Whether its length is far from what was announced. Servers are often a little off: by
     /// line ends that they count as one octet, by fields that they add, or as they estimate.
-    fn is_untrue(&self) -> bool {
+    fn is_off(&self) -> bool {
         let (most, announced) = (self.octets.max(self.wire_size()), self.announced());
         let least = self.octets.min(self.wire_size());
         let allowed = (announced / 100).max(MISCOUNTED);
         most.saturating_add(allowed) < announced || least > announced.saturating_add(allowed)
     }
 
-    fn is_short(&self) -> bool {
-        self.is_untrue() && self.wire_size() < self.announced()
+    fn is_short(&self, estimates: bool) -> bool {
+        let fewer = self.is_empty() || self.wire_size() < self.announced();
+        fewer && self.is_untrue(estimates)
     }
 
     fn wire_size(&self) -> u64 {
@@ -238,9 +313,38 @@ impl Pulled {
 }
 
 /// A body in `tmp/` is of no use.
-fn discard(root: &Root, delivered: &Delivered) {
+pub(super) fn discard(root: &Root, delivered: &Delivered) {
     if let Err(error) = root.discard(&delivered.mailbox, &delivered.stem) {
         tracing::debug!(%error, "a body that is not believed stays in tmp");
+    }
+}
+
+/// What a text shows of being whole.
+#[derive(Debug, Default)]
+struct Outline {
+    /// Its line so far holds something.
+    in_line: bool,
+    /// The header is over.
+    in_text: bool,
+    /// There is text behind the header.
+    has_text: bool,
+}
+
+impl Outline {
+    fn take(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        while let Some((byte, after)) = rest.split_first().filter(|_| !self.in_text) {
+            self.in_text = *byte == b'\n' && !self.in_line;
+            self.in_line = !matches!(byte, b'\n' | b'\r') || (self.in_line && *byte == b'\r');
+            rest = after;
+        }
+        if let Some(last) = rest.last() {
+            (self.has_text, self.in_line) = (true, *last != b'\n');
+        }
+    }
+
+    fn looks_whole(&self) -> bool {
+        self.has_text && !self.in_line
     }
 }
 
@@ -252,6 +356,7 @@ struct Sink<'a> {
     open: Option<Delivery>,
     /// Octets of the body that is coming.
     octets: u64,
+    outline: Outline,
     seen: BTreeSet<Uid>,
     done: &'a mut Vec<Pulled>,
     failure: Option<LocalError>,
@@ -272,6 +377,7 @@ impl BodySink for Sink<'_> {
         match self.root.begin(self.mailbox, &self.root.new_stem()) {
             Ok(delivery) => {
                 (self.open, self.octets) = (Some(delivery), 0);
+                self.outline = Outline::default();
                 Ok(())
             }
             Err(error) => Err(self.fail(error)),
@@ -282,6 +388,7 @@ impl BodySink for Sink<'_> {
         let Some(delivery) = self.open.as_mut() else { return Ok(()) };
         delivery.write(bytes).map_err(|error| self.fail(error))?;
         self.octets += bytes.len() as u64;
+        self.outline.take(bytes);
         let (mailbox, way, count) = (self.mailbox, Way::Down, bytes.len() as u64);
         self.progress.tell(Event::Octets { mailbox, way, count });
         Ok(())
@@ -298,8 +405,8 @@ impl BodySink for Sink<'_> {
         let date = row.words.as_ref().map_or(0, |words| words.date);
         match delivery.finish(date) {
             Ok(delivered) => {
-                let octets = self.octets;
-                self.done.push(Pulled { row, delivered, octets, short: false });
+                let (octets, looks_whole) = (self.octets, self.outline.looks_whole());
+                self.done.push(Pulled { row, delivered, octets, short: false, looks_whole });
                 let (mailbox, way) = (self.mailbox, Way::Down);
                 self.progress.tell(Event::Message { mailbox, way });
                 Ok(())
@@ -316,6 +423,31 @@ impl BodySink for Sink<'_> {
         let is = |pulled: &mut Pulled| pulled.row.remote.as_ref().is_some_and(|r| r.uid == uid);
         for pulled in self.done.extract_if(.., is) {
             discard(self.root, &pulled.delivered);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hazard_130_a_text_that_was_cut_off_does_not_look_whole() {
+        for (text, whole) in [
+            ("", false),
+            ("A: b\r\nC: d", false),
+            ("A: b\r\nC: d\r\n", false),
+            ("A: b\r\n\r\n", false),
+            ("A: b\r\n\r\ntext", false),
+            ("A: b\r\n\r\ntext\r\n", true),
+            ("A: b\n\ntext\n", true),
+            ("\r\ntext\r\n", true),
+        ] {
+            for size in 1..4 {
+                let mut outline = Outline::default();
+                text.as_bytes().chunks(size).for_each(|chunk| outline.take(chunk));
+                assert_eq!(outline.looks_whole(), whole, "{text:?} by {size}");
+            }
         }
     }
 }

@@ -134,7 +134,13 @@ fn copy_files(
             Ok(Copied::Copied(copy)) if Some(copy.summary.content) == source.content => {
                 // Known already: placing it must not wait for a match.
                 let row = Row { content: source.content, ..to };
-                copies.push(Pulled { row, delivered: copy, octets: 0, short: false });
+                copies.push(Pulled {
+                    row,
+                    delivered: copy,
+                    octets: 0,
+                    short: false,
+                    looks_whole: true,
+                });
             }
             Ok(Copied::Copied(_)) => {
                 if let Err(error) = run.root.discard(&mailbox.name, &stem) {

@@ -109,7 +109,7 @@ impl Lanes {
         .await;
         drop(busy.swap_remove(at));
         match (session, &fetched.lost) {
-            (Some(session), None) => self.idle.push(session),
+            (Some(session), None) if fetched.barren.is_none() => self.idle.push(session),
             (session, lost) => {
                 session.iter().for_each(|session| self.count(session));
                 if let Some((error, _)) = lost {

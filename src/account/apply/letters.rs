@@ -249,10 +249,13 @@ fn note_letters(run: &mut Run, id: RowId, past: Option<RowId>) -> Result<(), Acc
         return Ok(());
     };
     let Some(row) = run.store.row(id)? else { return Ok(()) };
-    if row.journal != Journal::Idle || row.mailbox == past.mailbox {
+    if row.journal != Journal::Idle {
         return Ok(());
     }
     let past = wrote_letters(run, &row, past)?;
+    if row.mailbox == past.mailbox {
+        return Ok(());
+    }
     let (left, here) = (run.store.mailbox(past.mailbox)?, run.store.mailbox(row.mailbox)?);
     let keywords = keywords_left(left.as_ref(), here.as_ref(), &past, &row);
     if row.local.as_ref().is_none_or(|local| local.flags.keywords == keywords) {

@@ -208,7 +208,13 @@ pub(in crate::account) fn waits_for(w: &Writer<'_>, row: &Row) -> Result<bool, S
             // Its file may have left before its mailbox was numbered anew.
             let moved = |file: &Row| class(file) == Class::LocalNew && file.base.is_none();
             let left = || is_left(other) && (is_ending(other) || known.iter().any(moved));
-            other.mailbox == row.mailbox && (is_claim(other) || left())
+            // Or was moved to one place here and to another there (hazard 100).
+            let was_there = other.base.is_some() || other.restated;
+            let parted = || was_there && !other.weak && known.iter().any(moved);
+            match other.mailbox == row.mailbox {
+                true => is_claim(other) || left(),
+                false => parted(),
+            }
         }
         Class::RemoteGone => true,
         // It may be the twin of one that was sent twice.

@@ -1,12 +1,15 @@
 //! Bodies down: fetched by jobs, over as many connections as are worth it, and placed as a
 //! batch.
 
+mod revive;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::fetch::{Fetched, Job, Kept, Pulled, Tools};
 use super::lanes::Lanes;
 use super::place::{Absence, place, settle};
+use super::sizes::{self, believe};
 use super::{announce, grouped, mailbox_of};
 use crate::account::progress::{Event, Way};
 use crate::account::{AccountError, Outside, Run, recover};
@@ -182,6 +185,12 @@ struct Pull {
     under_way: u64,
     /// What lies in `tmp/` and is not placed yet.
     shelf: Vec<Pulled>,
+    /// A small message of each mailbox that was given in this run.
+    given: BTreeMap<MailboxId, Uid>,
+    /// Mailboxes in which a message that is refused breaks the session.
+    breaks: BTreeSet<MailboxId>,
+    /// Not even a fresh connection gives anything.
+    refuses_all: bool,
 }
 
 impl Pull {
@@ -189,7 +198,7 @@ impl Pull {
         let root = Arc::clone(&run.root);
         let (progress, limit) = (run.outside.progress.clone(), run.settings.max_message_size);
         Self {
-            tools: Tools { root, progress, limit },
+            tools: Tools { root, progress, limit, sizes: sizes::Shared::load(run) },
             outside: run.outside.clone(),
             min_free: run.settings.min_free,
             share: if run.settings.connections > 1 { SHARE } else { BATCH },
@@ -200,14 +209,23 @@ impl Pull {
             given_up: Vec::new(),
             under_way: 0,
             shelf: Vec::new(),
+            given: BTreeMap::new(),
+            breaks: BTreeSet::new(),
+            refuses_all: false,
         }
+    }
+
+    /// A message of a mailbox whose body was given.
+    fn witness(&self, run: &Run, mailbox: &Mailbox) -> Option<Uid> {
+        self.given.get(&mailbox.id).copied().or_else(|| witness(run, mailbox))
     }
 
     /// Cuts what is wanted of a mailbox into jobs.
     fn queue(&mut self, run: &Run, mailbox: &Mailbox, rows: Vec<Row>) {
         let (rows, suspect) = apart(run, mailbox, rows);
-        let witness = witness(run, mailbox);
-        let job_of = |rows| Job { mailbox: mailbox.clone(), rows, witness };
+        let witness = self.witness(run, mailbox);
+        let is_wary = self.breaks.contains(&mailbox.id);
+        let job_of = |rows| Job { mailbox: mailbox.clone(), rows, witness, is_wary };
         self.suspect.extend(suspect.into_iter().map(job_of));
         let (mut job, mut octets) = (Vec::new(), 0_u64);
         let (tried, rows): (Vec<Row>, Vec<Row>) =
@@ -258,7 +276,8 @@ impl Pull {
                 None => return Ok(()),
             };
             for mut fetched in others {
-                let at = fetched.at.take();
+                let (at, barren) = (fetched.at.take(), fetched.barren.take());
+                let mailbox = fetched.mailbox.clone();
                 if let Some((error, job)) = self.take_in(run, fetched)? {
                     if matches!(error, RemoteError::Throttled { .. }) {
                         return Err(error.into());
@@ -268,12 +287,18 @@ impl Pull {
                     }
                     self.after_loss(run, job)?;
                 }
+                if let Some(barren) = barren {
+                    self.revive(run, &mailbox, barren).await?;
+                }
             }
-            if let Some(fetched) = own
-                && let Some((error, job)) = self.take_in(run, fetched)?
-            {
+            let Some(mut fetched) = own else { continue };
+            let (mailbox, barren) = (fetched.mailbox.clone(), fetched.barren.take());
+            if let Some((error, job)) = self.take_in(run, fetched)? {
                 run.survive(error.into()).await?;
                 self.after_loss(run, job)?;
+            }
+            if let Some(barren) = barren {
+                self.revive(run, &mailbox, barren).await?;
             }
         }
     }
@@ -371,10 +396,9 @@ impl Pull {
         let remote = run.store.row(kept.row)?.and_then(|row| row.remote);
         let Some(remote) = remote.filter(|_| kept.times < SetAside::TRIES) else { return Ok(()) };
         let thing = Thing {
-            command: Command::Bodies,
-            mailbox: Some(mailbox.name.clone()),
             uid_validity: mailbox.cursor.map_or(0, |cursor| cursor.uid_validity),
             uids: UidSet::from_range(remote.uid, remote.uid),
+            ..Thing::whole(Command::Bodies, Some(&mailbox.name))
         };
         run.suspects.lock().refused(&thing, &kept.words);
         Ok(())
@@ -386,20 +410,17 @@ impl Pull {
         run: &mut Run,
         fetched: Fetched,
     ) -> Result<Option<(RemoteError, Job)>, AccountError> {
-        let Fetched { mailbox, octets, done, kept, trouble, lost, at: _ } = fetched;
+        let Fetched { mailbox, octets, done, kept, trouble, lost, .. } = fetched;
         self.under_way = self.under_way.saturating_sub(octets);
-        for kept in kept {
+        self.tools.sizes.keep(run)?;
+        let (done, doubtful) = believe(run, &mailbox, done)?;
+        for kept in kept.into_iter().chain(doubtful) {
             self.note_refusal(run, &mailbox, &kept)?;
             keep(run, kept)?;
         }
-        for Pulled { row, octets, .. } in done.iter().filter(|pulled| pulled.short) {
-            let announced = row.words.as_ref().map_or(0, |words| words.size);
-            let uid = row.remote.as_ref().map_or(0, |remote| remote.uid.0);
-            let why = format!(
-                "the server announced {announced} octets and gave {octets}, twice the same; \
-                 kept as it came"
-            );
-            run.report.skip(format!("{}: UID {uid}", mailbox.name), why);
+        let smallest = done.iter().min_by_key(|pulled| pulled.octets);
+        if let Some(remote) = smallest.and_then(|pulled| pulled.row.remote.as_ref()) {
+            self.given.entry(mailbox.id).or_insert(remote.uid);
         }
         self.shelf.extend(done);
         if let Some(why) = trouble {
@@ -410,6 +431,6 @@ impl Pull {
         if self.shelf.len() >= BATCH.messages || octets >= BATCH.octets {
             place(run, std::mem::take(&mut self.shelf))?;
         }
-        Ok(lost.map(|(error, rows)| (error, Job { mailbox, rows, witness: None })))
+        Ok(lost.map(|(error, rows)| (error, Job { rows, ..Job::new(mailbox) })))
     }
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::upload::{Sent, append};
 use super::window::{self, Taken};
 use super::{announce, grouped, mailbox_of, select, trouble};
-use crate::account::observe::{not_there, reexamine};
+use crate::account::observe::{not_there, reexamine, too_large};
 use crate::account::progress::{Event, Way};
 use crate::account::record::Writer;
 use crate::account::suspects::rows_of;
@@ -18,7 +18,7 @@ use crate::reconcile::MailboxView;
 use crate::reconcile::Step;
 use crate::reconcile::messages::base_now;
 use crate::reconcile::types::{
-    Base, Flags, Journal, Mailbox, Remote, Row, RowId, SetAside, SetAsideKind, Uid,
+    Base, Flags, Journal, Mailbox, MailboxId, Remote, Row, RowId, SetAside, SetAsideKind, Uid,
 };
 use crate::remote::RemoteError;
 use crate::remote::imap::{AppendError, Code, FetchItems, FetchRow, UidSet};
@@ -28,6 +28,8 @@ use crate::state::StateError;
 const SENDS_MAX: u32 = 3;
 /// Rows that are looked through for refused ones.
 const ASIDE_MAX: usize = 1000;
+/// Rows that are looked through for those that the server took and does not show.
+const TAKEN_MAX: usize = 10_000;
 /// Pushes journalled in one transaction.
 const BATCH: usize = 100;
 
@@ -62,7 +64,13 @@ async fn push_batch(run: &mut Run, mailbox: &Mailbox, rows: &[Row]) -> Result<bo
     if mailbox.cursor.is_none() || !select(run, mailbox).await? {
         return Ok(false);
     }
-    let rows = leave_large(run, rows)?;
+    let mut still = Vec::new();
+    for row in leave_large(run, rows)? {
+        if super::transfer::equals_are_there(run, &row)? {
+            still.push(row);
+        }
+    }
+    let rows = still;
     let rows = super::letters::before_push(run, mailbox, rows)?;
     let rows = note_before(run, mailbox, rows)?;
     let (ids, exists): (Vec<RowId>, _) =
@@ -128,13 +136,18 @@ async fn check_uploads(
     })
 }
 
-/// What is larger than the server takes stays here. Gives the others.
+/// What is larger than the server takes, or than we send, stays here. Gives the others.
 fn leave_large(run: &mut Run, rows: &[Row]) -> Result<Vec<Row>, AccountError> {
-    let limit = run.session.capabilities().append_limit().unwrap_or(u64::MAX);
+    let (own, theirs) = (run.settings.max_message_size, run.session.capabilities().append_limit());
+    let limit = theirs.unwrap_or(u64::MAX).min(own);
     let fits = |row: &Row| row.words.as_ref().is_none_or(|words| words.size <= limit);
     let (rows, large): (Vec<Row>, Vec<Row>) = rows.iter().cloned().partition(fits);
     for row in large {
-        set_aside(run, row, format!("larger than the server takes ({limit} bytes)"))?;
+        let words = match limit == own {
+            true => too_large(own),
+            false => format!("larger than the server takes ({limit} bytes)"),
+        };
+        set_aside(run, row, words)?;
     }
     Ok(rows)
 }
@@ -239,7 +252,7 @@ fn fact(w: &Writer<'_>, mailbox: &Mailbox, taken: Taken) -> Result<(), StateErro
     let validity = mailbox.cursor.map(|cursor| cursor.uid_validity);
     let Some((_, uid)) = uid.filter(|(named, _)| Some(*named) == validity) else {
         // Without APPENDUID the row stays *pushing*: the next look finds the message.
-        return mark_sent(w, row, false);
+        return mark_sent(w, row, Answer::Taken);
     };
     if w.tx().by_uid(row.mailbox, uid)?.is_some() {
         // A set, not a multiset: the server has this message already, under that UID.
@@ -266,7 +279,7 @@ fn refused(
     let AppendError { error, literal_sent } = failed;
     if error.ends_session() {
         if literal_sent {
-            run.record(|w| mark_sent(w, row, true))?;
+            run.record(|w| mark_sent(w, row, Answer::Lost))?;
         }
         return Err(error.into());
     }
@@ -283,8 +296,50 @@ fn refused(
     Ok(true)
 }
 
+/// A person who names a mailbox has what the server took there and never showed sent once more.
+fn doubt_taken(run: &mut Run) -> Result<(), AccountError> {
+    let Some(focus) = run.focus.clone() else { return Ok(()) };
+    let number = run.number;
+    let taken = run.store.unsettled(None, TAKEN_MAX)?.into_iter();
+    for row in taken.filter(|row| row.journal.is_taken()) {
+        let Journal::Pushing { uid_validity, uid_next, attempts, sent, .. } = row.journal else {
+            continue;
+        };
+        let named = run.store.mailbox(row.mailbox)?.is_some_and(|m| focus.contains(&m.name));
+        if named {
+            let run_before = number.saturating_sub(1);
+            let journal =
+                Journal::Pushing { uid_validity, uid_next, attempts, sent, run: run_before };
+            run.record(|w| w.update(&Row { journal, ..row }))?;
+        }
+    }
+    Ok(())
+}
+
+/// Names what the server said it took and does not show.
+pub(in crate::account) fn name_taken(run: &mut Run) -> Result<(), AccountError> {
+    let taken = run.store.unsettled(None, TAKEN_MAX)?.into_iter();
+    let mut counts: BTreeMap<MailboxId, u64> = BTreeMap::new();
+    for row in taken.filter(|row| row.journal.is_taken() && row.local.is_some()) {
+        *counts.entry(row.mailbox).or_default() += 1;
+    }
+    for (id, count) in counts {
+        let Some(mailbox) = run.store.mailbox(id)? else { continue };
+        let (account, messages) =
+            (&run.settings.name, if count == 1 { "message" } else { "messages" });
+        let why = format!(
+            "the server said that it took {count} {messages} and does not show them yet; they are \
+             not sent again unless you ask for it: mailtide sync '{account}/{}'",
+            mailbox.name
+        );
+        run.report.skip(mailbox.name.to_string(), why);
+    }
+    Ok(())
+}
+
 /// Uploads that were refused, and that it is time to try again.
 pub(in crate::account) fn revive(run: &mut Run) -> Result<(), AccountError> {
+    doubt_taken(run)?;
     let refused = |row: &Row| {
         row.set_aside.as_ref().is_some_and(|aside| aside.kind == SetAsideKind::Push)
             && row.local.is_some()
@@ -305,19 +360,30 @@ pub(in crate::account) fn revive(run: &mut Run) -> Result<(), AccountError> {
     })
 }
 
-/// The server may have it: not again in this run, and only after a look did not find it. `lost` if
-/// there was no answer.
-pub(super) fn mark_sent(w: &Writer<'_>, row: Row, lost: bool) -> Result<(), StateError> {
+/// What is known of a message that was sent whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// The server said that it took it, and not under which UID.
+    Taken,
+    /// There was none.
+    Lost,
+    /// The server refused it, and shows more than it did.
+    Refused,
+}
+
+/// The server may have it: not again in this run, and only after a look did not find it; not at all
+/// where it said that it has it (hazard 120).
+pub(super) fn mark_sent(w: &Writer<'_>, row: Row, answer: Answer) -> Result<(), StateError> {
     let Journal::Pushing { uid_validity, uid_next, attempts, run, .. } = row.journal else {
         return Ok(());
     };
-    let sent = true;
-    let journal = Journal::Pushing { uid_validity, uid_next, attempts, sent, run };
+    let run = if answer == Answer::Taken { Journal::TAKEN } else { run };
+    let journal = Journal::Pushing { uid_validity, uid_next, attempts, sent: true, run };
     // Where the connection was lost, that thing is asked for ever more rarely (hazard 90).
-    if attempts < SENDS_MAX || lost {
+    if attempts < SENDS_MAX || answer != Answer::Refused {
         return w.update(&Row { journal, ..row });
     }
-    let words = "the server took it several times and never showed it".to_owned();
+    let words = "the server refused it several times and shows something else".to_owned();
     let set_aside = Some(SetAside { kind: SetAsideKind::Undecided, words, times: attempts });
     w.update(&Row { journal, set_aside, ..row })
 }

@@ -80,7 +80,7 @@ async fn transfer(
         return Ok(());
     }
     let pairs = match how {
-        How::Copy => where_they_were(run, from, pairs)?,
+        How::Copy => where_they_were(run, pairs)?,
         How::Move => pairs,
     };
     let sources: Vec<RowId> = pairs.iter().map(|(source, _)| *source).collect();
@@ -125,17 +125,34 @@ async fn transfer(
 
 /// A file that left since it was seen was not copied but moved: its message is to be moved, too,
 /// and not to be copied and then deleted. The next look of this run tells (hazard 79).
-fn where_they_were(run: &mut Run, from: &Mailbox, pairs: Pairs) -> Result<Pairs, AccountError> {
+fn where_they_were(run: &mut Run, pairs: Pairs) -> Result<Pairs, AccountError> {
     let mut still = Pairs::new();
     for (source, target) in pairs {
-        let Some(file) = run.store.row(source)?.and_then(|row| row.local) else { continue };
-        let name = FileName::of(&file, run.settings.info_separator);
-        match run.root.stat(&from.name, &name)? {
-            Some(_) => still.push((source, target)),
-            None => run.unseen = true,
+        let has_file = run.store.row(source)?.is_some_and(|row| row.local.is_some());
+        let Some(target) = run.store.row(target)?.filter(|_| has_file) else { continue };
+        if equals_are_there(run, &target)? {
+            still.push((source, target.id));
         }
     }
     Ok(still)
+}
+
+/// Whether all other files of this text lie where they were seen. One that left since may be this
+/// very file: its directory was looked at before it was moved, and this one's afterwards. Then both
+/// are looked at again (hazard 79).
+pub(super) fn equals_are_there(run: &mut Run, row: &Row) -> Result<bool, AccountError> {
+    let Some(content) = &row.content else { return Ok(true) };
+    for other in run.store.by_content(content)? {
+        let Some(file) = other.local.filter(|_| other.id != row.id) else { continue };
+        let mailbox = mailbox_of(run, other.mailbox)?;
+        let name = FileName::of(&file, run.settings.info_separator);
+        // What cannot be looked at is not known to be gone.
+        if let Ok(None) = run.root.stat(&mailbox.name, &name) {
+            run.unseen = true;
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Neither COPY nor MOVE may be repeated blindly: the row says what may have been done, and

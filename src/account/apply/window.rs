@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::push::{flags_up, is_for_now, mark_sent, not_sent, pushed, unreadable};
+use super::push::{Answer, flags_up, is_for_now, mark_sent, not_sent, pushed, unreadable};
 use super::upload::{Ready, open};
 use crate::account::progress::{Event, Way};
 use crate::account::suspects::rows_of;
@@ -63,7 +63,7 @@ pub(super) async fn push(
     }
     // Wholly sent, and the answer is lost.
     let open = window.under_way.into_iter().flat_map(|command| command.messages);
-    run.record(|w| open.into_iter().try_for_each(|sent| mark_sent(w, sent.row, true)))?;
+    run.record(|w| open.into_iter().try_for_each(|sent| mark_sent(w, sent.row, Answer::Lost)))?;
     pushed(run, mailbox, window.taken)?;
     result?;
     if let Some(why) = window.trouble {
@@ -174,7 +174,9 @@ impl Window {
             Err(failed) => {
                 let rows: Vec<Row> = messages.into_iter().map(|message| message.row).collect();
                 if failed.error.ends_session() {
-                    run.record(|w| rows.into_iter().try_for_each(|row| mark_sent(w, row, true)))?;
+                    run.record(|w| {
+                        rows.into_iter().try_for_each(|row| mark_sent(w, row, Answer::Lost))
+                    })?;
                     return Err(failed.error.into());
                 }
                 self.refused(run, mailbox, rows, &failed.error)
@@ -215,7 +217,7 @@ impl Window {
             return Ok(());
         }
         let rows = std::mem::take(&mut self.alone);
-        run.record(|w| rows.into_iter().try_for_each(|row| mark_sent(w, row, false)))
+        run.record(|w| rows.into_iter().try_for_each(|row| mark_sent(w, row, Answer::Refused)))
     }
 }
 

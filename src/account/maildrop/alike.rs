@@ -101,7 +101,8 @@ impl Alike {
             // Under its own name it is the same message, whatever the server wrote into it.
             let is_named = entry.name.uidl().is_some_and(|uidl| row.uidl == Some(uidl));
             match (is_named, body.has_message_id()) {
-                (true, _) => Some(Found::Same(row)),
+                (true, _) if row.pull != Pull::Alike => Some(Found::Same(row)),
+                (true, _) => Some(Found::Alike(row)),
                 (false, true) => Some(Found::Alike(row)),
                 (false, false) => None,
             }

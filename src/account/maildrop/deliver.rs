@@ -18,6 +18,7 @@ use crate::config::child;
 use crate::local::name::FileName;
 use crate::local::{Delivered, Placed};
 use crate::reconcile::types::printable;
+use crate::remote::suspects::Command;
 use crate::state::{DropRow, Presence, Pull};
 
 /// How long the user's program may take for a message.
@@ -281,8 +282,9 @@ impl Run {
         let (named, nameless): (Vec<Leaving>, Vec<Leaving>) =
             leaving.into_iter().partition(|(entry, ..)| entry.name != Name::None);
         for (entry, words, times) in nameless {
+            // It has no row: it is known by its number and size, as long as those last.
+            (0..times).for_each(|_| self.note_failure(Command::Retr, entry.number, &words));
             self.report.skip(entry.title(), words);
-            self.note_trouble((entry.number, entry.size), times)?;
         }
         if named.is_empty() {
             return Ok(());
@@ -317,10 +319,8 @@ fn row_named(entry: &Entry, today: i64) -> DropRow {
     DropRow {
         id: entry.tried.map_or(0, |(id, _)| id),
         uidl: entry.name.uidl(),
-        header: match entry.name {
-            Name::Header(hash) => Some(hash),
-            _ => None,
-        },
+        header: None,
+        start: entry.start,
         size: entry.size,
         content: None,
         text: None,
@@ -336,7 +336,8 @@ fn row_named(entry: &Entry, today: i64) -> DropRow {
 fn row_of(body: &Body, today: i64) -> DropRow {
     let Delivered { mailbox, stem, summary, .. } = &body.read.delivered;
     DropRow {
-        header: Some(body.named_header()),
+        header: Some(body.read.top.header),
+        start: Some(body.named_start()),
         content: Some(summary.content),
         text: Some(body.read.text),
         short: body.read.short,
@@ -355,19 +356,18 @@ fn as_pulled(row: &DropRow) -> Pull {
     }
 }
 
-/// A row under the name that its message has now.
+/// A row under the name that its message has now. Where it has no unique id for now, it keeps the
+/// one it had.
 fn renamed(row: DropRow, body: &Body, pull: Pull) -> DropRow {
-    let (uidl, header) = (body.entry.name.uidl(), Some(body.named_header()));
+    let uidl = body.entry.name.uidl().or(row.uidl.clone());
+    let (header, start) = (Some(body.read.top.header), Some(body.named_start()));
     let (size, short) = (body.entry.size, row.short || body.read.short);
-    DropRow { uidl, header, size, pull, short, presence: Presence::Listed, ..row }
+    DropRow { uidl, header, start, size, pull, short, presence: Presence::Listed, ..row }
 }
 
 impl Body {
-    /// The hash of its header as the server tells it when asked for that alone, if it was.
-    fn named_header(&self) -> [u8; 32] {
-        match self.entry.name {
-            Name::Header(hash) => hash,
-            _ => self.read.header,
-        }
+    /// The hash of its beginning as the server tells it when asked for that alone, if it was.
+    fn named_start(&self) -> [u8; 32] {
+        self.entry.start.unwrap_or(self.read.top.start)
     }
 }

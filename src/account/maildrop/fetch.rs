@@ -14,6 +14,7 @@ use crate::account::progress::{Event, Progress, Way};
 use crate::account::verify::{Comparison, Expected};
 use crate::local::{Delivered, LocalError};
 use crate::remote::pop3::Session;
+use crate::remote::suspects::Command;
 use crate::remote::{Code, RemoteError};
 
 /// A batch is placed when it holds this many messages or octets.
@@ -33,8 +34,10 @@ struct Batch {
     /// What was not answered.
     left: Vec<Entry>,
     cut: Option<Cut>,
-    /// The last body of the batch before was none.
+    /// The body before what it was lost at may have been none.
     torn: bool,
+    /// That is the last one of the batch before.
+    torn_before: bool,
 }
 
 /// Why a batch came to no good end.
@@ -65,11 +68,32 @@ impl Run {
             progress.tell(Event::Began { mailbox, way });
         }
         let mut pulled = Vec::new();
-        let result = self.batches(session, new.into(), &mut pulled).await;
+        let result = self.in_company(session, new, &mut pulled).await;
         if messages > 0 {
             progress.tell(Event::Ended { mailbox, way });
         }
         Ok((result?, pulled))
+    }
+
+    /// Suspects come when everything else is here, each alone.
+    async fn in_company(
+        &mut self,
+        session: &mut Session,
+        new: Vec<Entry>,
+        pulled: &mut Vec<Removable>,
+    ) -> Result<Through, AccountError> {
+        let suspicious = self.suspicious(Command::Retr);
+        let (suspects, new): (Vec<Entry>, Vec<Entry>) =
+            new.into_iter().partition(|entry| suspicious.contains(&entry.number));
+        let mut through = self.batches(session, new.into(), pulled).await?;
+        for entry in suspects {
+            if through != Through::All {
+                break;
+            }
+            self.entitle(session, &entry).await?;
+            through = self.batches(session, [entry].into(), pulled).await?;
+        }
+        Ok(through)
     }
 
     /// Batch by batch; the former ones are made durable and named while the next one comes.
@@ -82,7 +106,7 @@ impl Run {
         let (mut through, mut behind) = (Through::All, Behind::default());
         let mut next = self.next(&mut todo, &mut through);
         while let Some(batch) = next.take() {
-            let Batch { bodies, left, cut, torn } =
+            let Batch { bodies, left, cut, torn, torn_before } =
                 self.batch(session, batch, todo.is_empty()).await?;
             if cut.is_none() && left.is_empty() {
                 // It is on its way while this one is recorded.
@@ -92,7 +116,7 @@ impl Run {
                     session.begin_retrieve(&numbers).await?;
                 }
             }
-            if torn {
+            if torn_before {
                 behind.drop_last();
             }
             let shelf = match self.terms.deliver_command.is_empty() {
@@ -108,7 +132,10 @@ impl Run {
                 None => through = Through::Enough,
                 Some(Cut::Lost(error)) => {
                     self.finish(&mut behind, pulled).await?;
-                    return self.lost(left, error);
+                    // What it was lost at, and what may not have been whole before that.
+                    let first = left.into_iter().take(1 + usize::from(torn && !torn_before));
+                    self.leave(first.map(|entry| left_with(entry, &error)).collect())?;
+                    return Err(error.into());
                 }
                 Some(Cut::Full) => {
                     self.report.skip(self.terms.mailbox.to_string(), self.too_full());
@@ -140,7 +167,7 @@ impl Run {
         if todo.is_empty() {
             return None;
         }
-        if self.outside.is_stopping() {
+        if self.outside.is_stopping() || self.rests(Command::Retr) {
             *through = Through::Enough;
             return None;
         }
@@ -167,21 +194,6 @@ impl Run {
     fn too_full(&self) -> String {
         let limit = self.settings.min_free;
         format!("the disk would have less than min_free ({limit} bytes) left")
-    }
-
-    /// The connection was lost at a message: next time it is asked for last, and where it was so
-    /// once more it is let be for now, so that it holds up nothing else.
-    fn lost(&mut self, left: Vec<Entry>, error: RemoteError) -> Result<Through, AccountError> {
-        let Some(entry) = left.into_iter().next() else { return Err(error.into()) };
-        let (title, tried) = (entry.title(), entry.tried);
-        let times = tried.map_or(0, |(_, times)| times);
-        self.leave(vec![(entry, error.to_string(), times)])?;
-        if tried.is_none() || self.spares {
-            return Err(error.into());
-        }
-        self.report.skip(title, error.to_string());
-        self.spares = true;
-        Ok(Through::Part)
     }
 
     /// One RETR for each; `last` where no other batch follows in this session.
@@ -213,12 +225,12 @@ impl Run {
         let result = match result {
             Ok(()) if !short.contents.is_empty() => self.again(session, short, &mut doubted).await,
             // What follows the last body says whether that was its end.
-            Ok(()) if last => session.noop().await.or_else(pass_refusal),
+            Ok(()) if last => session.prove().await,
             result => result,
         };
         // A server that stuffs no dots ends a body too early, and goes on with the rest of it.
-        let is_torn = matches!(result, Err(RemoteError::Protocol { .. }));
-        let torn = is_torn && done.pop().is_none();
+        let torn = result.as_ref().is_err_and(is_torn) && session.unproven().is_some();
+        let torn_before = torn && done.pop().is_none();
         let mut leaving = Vec::new();
         let (doubted, done): (Vec<Read>, Vec<Read>) =
             done.into_iter().partition(|read| doubted.contains(&read.number));
@@ -249,7 +261,7 @@ impl Run {
             (Err(error), None, None) => Some(Cut::Lost(error)),
         };
         let left = numbers.into_iter().filter_map(|number| entries.remove(&number)).collect();
-        Ok(Batch { bodies, left, cut, torn })
+        Ok(Batch { bodies, left, cut, torn, torn_before })
     }
 
     /// Bodies that are clearly shorter than announced (hazard 67). A server that miscounts all
@@ -317,6 +329,18 @@ impl Run {
         }
     }
 
+    /// The server does not give a message. What is for the moment, and is said of all of them, is
+    /// not counted.
+    fn refused(&mut self, entry: Entry, error: &RemoteError) -> Option<Leaving> {
+        let for_now = matches!(error.code(), Some(Code::Unavailable | Code::InUse));
+        if for_now && !self.suspects.lock().has_answered(Command::Retr) {
+            self.report.skip(self.terms.mailbox.to_string(), error.to_string());
+            return None;
+        }
+        self.note_failure(Command::Retr, entry.number, &error.to_string());
+        Some(left_with(entry, error))
+    }
+
     fn too_large(&self) -> String {
         format!("larger than max_message_size ({} bytes)", self.settings.max_message_size)
     }
@@ -339,20 +363,16 @@ impl Run {
         }
         Ok(new)
     }
-
-    /// The server does not give a message. What it says is for the moment is not counted.
-    fn refused(&mut self, entry: Entry, error: &RemoteError) -> Option<Leaving> {
-        let words = error.to_string();
-        self.report.skip(self.terms.mailbox.to_string(), words.clone());
-        let is_for_now = matches!(error.code(), Some(Code::Unavailable | Code::InUse));
-        let times = entry.tried.map_or(0, |(_, times)| times) + 1;
-        (!is_for_now).then_some((entry, words, times))
-    }
 }
 
-/// That a command is refused says that it was understood.
-fn pass_refusal(error: RemoteError) -> Result<(), RemoteError> {
-    if error.ends_session() { Err(error) } else { Ok(()) }
+/// Whether what came is no answer: it may be the rest of a body.
+fn is_torn(error: &RemoteError) -> bool {
+    matches!(error, RemoteError::Protocol { .. })
+}
+
+/// When it is asked for again is for the suspects to say.
+fn left_with(entry: Entry, error: &RemoteError) -> Leaving {
+    (entry, error.to_string(), 0)
 }
 
 /// A message that stays on the server: why, and after how many attempts.

@@ -10,12 +10,14 @@ use std::sync::Arc;
 
 use super::Run;
 use super::alike::{Alike, Files};
-use super::trouble::{self, Troubles};
+use crate::account::suspects::Losses;
 use crate::account::{AccountError, Outside, Report, Settings, Wish, record, recover, restate};
 use crate::config::Maildrop;
 use crate::local::name::FileName;
 use crate::local::{Examined, Listed, LocalError, Placed, Root, RootOptions};
 use crate::reconcile::types::{ContentId, DirStamps, Journal, MailboxName, Stem};
+use crate::remote::pop3::Listing;
+use crate::remote::suspects::Shared;
 use crate::state::{DropRow, Presence, Pull, Store};
 
 /// Set while files are to be told from what was not pulled yet: in a new store, in a Maildir
@@ -72,7 +74,6 @@ impl Run {
                 return Err(error);
             }
         };
-        let troubles = Troubles::parse(&store.meta(trouble::KEY)?.unwrap_or_default());
         let mut run = Self {
             settings,
             terms,
@@ -81,15 +82,17 @@ impl Run {
             root,
             home,
             alike: Alike::default(),
-            troubles,
+            suspects: Shared::default(),
+            listing: Listing::default(),
+            losses: Losses::default(),
             report: Report::default(),
             number,
             dry_run: wish.dry_run,
             marked: false,
             all_read: true,
-            spares: false,
             in_parts: false,
         };
+        run.begin_cautiously(cause)?;
         match run.enter().await {
             Ok(()) => Ok(run),
             Err(error) => {
@@ -130,7 +133,10 @@ impl Run {
         const KEY: &str = "mailbox";
         let mailbox = self.terms.mailbox.clone();
         let is_known = self.store.meta(KEY)?.is_some_and(|known| known == mailbox.as_str());
-        if is_known && self.has_marker() && self.root.is_hollow(&mailbox)? {
+        // Whoever says `adopt` says that there is no such disk.
+        let is_adopted = self.root.marker()?.is_some_and(|marker| marker.counter == u64::MAX);
+        let is_watched = is_known && !is_adopted && self.has_marker();
+        if is_watched && self.root.is_hollow(&mailbox)? {
             return Err(gone(&self.settings));
         }
         self.root.create_mailbox(&mailbox)?;
@@ -360,7 +366,7 @@ impl Run {
             let Some(listed) = now else { break };
             match self.root.examine(mailbox, &listed)? {
                 Examined::Message { summary, .. } => return Ok(Some(summary.content)),
-                Examined::Gone | Examined::Changing => {}
+                Examined::Gone | Examined::Changing | Examined::Large { .. } => {}
                 _ => return Ok(None),
             }
             now = self.root.find(mailbox, &BTreeSet::from([listed.stem]))?.pop();
@@ -400,6 +406,7 @@ fn found_row(content: ContentId) -> DropRow {
         id: 0,
         uidl: None,
         header: None,
+        start: None,
         size: None,
         content: Some(content),
         text: None,

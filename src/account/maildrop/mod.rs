@@ -13,29 +13,33 @@ mod alike;
 mod deliver;
 mod fetch;
 mod home;
+mod losses;
 mod read;
+mod recheck;
 mod remove;
 mod shelf;
 mod sink;
 mod sizes;
 mod sort;
-mod trouble;
 mod verify;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use self::alike::Alike;
 use self::home::Home;
 pub(super) use self::home::{PULLS, guest_options};
+use self::read::{ASKED, Top};
 use self::remove::Removable;
 use self::sort::{Entry, Name, Sorted, Terms, Trust};
-use self::trouble::Troubles;
 use super::progress::Event;
+use super::suspects::Losses;
 use super::{AccountError, Outside, Report, Settings, Wish, error, record};
 use crate::config::{Keep, Maildrop};
 use crate::local::Root;
-use crate::remote::pop3::{Auth, Header, Listed, Session};
+use crate::remote::pop3::{Auth, Header, Listed, Listing, Lost, Session};
+use crate::remote::suspects::{Command, Shared};
 use crate::state::{DropRow, Presence, Store};
 
 /// Sessions of one pull: some servers show a part of the maildrop at a time.
@@ -43,8 +47,12 @@ const SESSIONS_MAX: u32 = 200;
 /// A session that brings so many, and shows nothing else, may have shown only a part: Gmail shows
 /// about 250 at a time.
 const PART: std::ops::Range<usize> = 100..1_000;
-/// Set where the server's names are not believed.
+/// How long a server may need to let go of a maildrop after its connection was lost.
+const RELEASED: Duration = Duration::from_secs(5);
+/// Set where the server's names are not believed: to the day on which one was that of two last.
 const DOUBTED: &str = "uidl_doubted";
+/// Days after which they are believed again.
+const DOUBT: i64 = 30;
 /// Set while names that changed are not all told from new ones.
 const RENAMED: &str = "uidl_renamed";
 /// Seconds of a day.
@@ -61,8 +69,12 @@ struct Run {
     home: Home,
     /// What was pulled and is not in the listing under its name.
     alike: Alike,
-    /// Messages without a name at which the server failed us.
-    troubles: Troubles,
+    /// What connections were lost at, in this pull and before.
+    suspects: Shared,
+    /// The maildrop as this session shows it.
+    listing: Listing,
+    /// Connections that were lost in this pull.
+    losses: Losses,
     report: Report,
     number: i64,
     dry_run: bool,
@@ -70,15 +82,13 @@ struct Run {
     marked: bool,
     /// All files could be read, where they had to be.
     all_read: bool,
-    /// What failed before is let be for the rest of this pull.
-    spares: bool,
     /// The server shows a part of the maildrop at a time.
     in_parts: bool,
 }
 
-/// What the server said of headers.
+/// What the server said of how messages begin.
 struct Headers {
-    hashes: BTreeMap<u32, [u8; 32]>,
+    tops: BTreeMap<u32, Top>,
     /// It gives some: what it does not give now it may give another time.
     offered: bool,
 }
@@ -119,8 +129,15 @@ impl Run {
     async fn sessions(&mut self) -> Result<(), AccountError> {
         for _ in 0..SESSIONS_MAX {
             self.report.rounds += 1;
-            let session = self.connect().await?;
-            if self.session(session).await? != Through::Part || self.report.rest.is_some() {
+            let through = match self.connect().await {
+                Ok(session) => self.session(session).await?,
+                Err(lost) if self.may_wait(&lost) => {
+                    tokio::time::sleep(RELEASED).await;
+                    Through::Part
+                }
+                Err(lost) => self.survive_without(lost)?,
+            };
+            if through != Through::Part || self.report.rest.is_some() {
                 break;
             }
             if self.outside.is_stopping() {
@@ -131,13 +148,21 @@ impl Run {
         Ok(())
     }
 
-    async fn connect(&mut self) -> Result<Session, AccountError> {
+    async fn connect(&mut self) -> Result<Session, Lost> {
         self.outside.progress.tell(Event::Connecting);
         let auth = if self.terms.token { Auth::Token } else { Auth::Password };
         // As they are: a server that may not send UTF-8 in headers rewrites them.
         let how = crate::remote::pop3::Settings { auth, utf8: true };
-        let endpoint = &self.settings.endpoint;
-        Ok(Session::connect_with(endpoint, how, &*self.outside.connector).await?)
+        let connector = &*self.outside.connector;
+        let mut endpoint = self.settings.endpoint.clone();
+        endpoint.timeout = self.losses.patience(endpoint.timeout);
+        let connected = Session::connect_cautiously(&endpoint, how, connector, &self.suspects);
+        let mut session = connected.await?;
+        if self.losses.count() > 0 {
+            // So what the next connection is lost at is known for sure.
+            session.one_at_a_time();
+        }
+        Ok(session)
     }
 
     /// One session. What goes over the connection is counted however it ends.
@@ -154,7 +179,10 @@ impl Run {
         let counters = session.counters();
         self.report.received += counters.received;
         self.report.sent += counters.sent;
-        ended
+        match ended {
+            Err(AccountError::Remote(error)) => self.survive(&session, error),
+            ended => ended,
+        }
     }
 
     async fn work(
@@ -163,8 +191,9 @@ impl Run {
     ) -> Result<(Through, Vec<Removable>), AccountError> {
         let mailbox = self.terms.mailbox.clone();
         self.outside.progress.tell(Event::Looking { mailbox: &mailbox, at: 1, of: 1 });
-        let listed = session.list().await?;
+        let listed = self.list(session).await?;
         let mut sorted = self.sort(session, &listed).await?;
+        self.recheck(session, &mut sorted).await?;
         if self.dry_run {
             self.describe(&sorted);
             return Ok((Through::All, Vec::new()));
@@ -174,6 +203,7 @@ impl Run {
             (sorted.renamed, sorted.surely) = (false, false);
         }
         self.note(&sorted)?;
+        self.forget_pulled(&sorted);
         let surely = self.store.meta(RENAMED)?.is_some();
         self.alike = match self.in_parts {
             true => Alike::of_part(&sorted),
@@ -181,8 +211,7 @@ impl Run {
         };
         let (may_be_part, before) = (PART.contains(&sorted.new.len()), self.report.pulled);
         let may_be_part = may_be_part && sorted.known.is_empty();
-        let mut new = std::mem::take(&mut sorted.new);
-        new.retain(|entry| !self.spares || entry.tried.is_none());
+        let new = std::mem::take(&mut sorted.new);
         let (through, pulled) = self.fetch(session, new).await?;
         if through == Through::All {
             self.close_listing(&sorted)?;
@@ -194,109 +223,109 @@ impl Run {
         Ok((if part { Through::Part } else { through }, removable))
     }
 
+    /// Lists the maildrop. Where UIDL fails, and headers cannot be asked for, all would have to
+    /// come once more: then it is better to wait for it.
+    async fn list(&mut self, session: &mut Session) -> Result<Arc<[Listed]>, AccountError> {
+        let can = session.capabilities();
+        let may_have = can.has("TOP") || can.is_unknown() && self.rests(Command::Capa);
+        let has_headers = may_have && !self.rests(Command::Top);
+        if !has_headers && self.store.drop_has_names()? {
+            session.needs_ids();
+        }
+        let listed = session.list().await?;
+        self.listing = session.listing().clone();
+        self.forget_gone();
+        Ok(listed)
+    }
+
     async fn sort(
         &mut self,
         session: &mut Session,
         listed: &[Listed],
     ) -> Result<Sorted, AccountError> {
-        if sort::has_twins(listed) {
+        if self.listing.has_twins() {
             self.doubt_names()?;
         }
-        self.troubles.retain(listed);
-        let doubted = self.store.meta(DOUBTED)?.is_some();
+        let doubted = self.doubts_names()?;
         let trust = if doubted { Trust::Headers } else { Trust::Names };
-        let headers = self.headers(session, &sort::unnamed(listed, trust)).await?.hashes;
+        let headers = self.headers(session, &sort::unnamed(listed, trust)).await?.tops;
         let entries = sort::entries(listed, &headers, trust);
         let counts = matches!(self.terms.keep, Keep::Days(_));
         let limit = self.settings.max_message_size;
-        let terms = Terms { limit, today: self.today(), counts };
+        let resting = self.resting(Command::Retr);
+        let terms = Terms { limit, today: self.today(), counts, resting: &resting };
         // Of one and the same state, and without a lock for each question.
         let sorted = self.store.snapshot(|view| {
             let (before, deleting) = (view.drop_listed()?, view.drop_deleting()?);
             let named = |name: &Name| match name {
                 Name::Uidl(uidl) => view.drop_rows_called(uidl),
-                Name::Header(header) => view.drop_rows_headed(header),
+                Name::Start(start) => view.drop_rows_beginning(start),
                 Name::None => Ok(Vec::new()),
             };
             sort::sort(entries, (&before, &deleting), terms, &named)
         })?;
-        Ok(self.without_troubles(sorted))
+        Ok(sorted)
     }
 
-    /// What has no name and was in vain before comes last, and not too often a day.
-    fn without_troubles(&mut self, mut sorted: Sorted) -> Sorted {
-        let today = self.today();
-        let (troubles, report) = (&self.troubles, &mut self.report);
-        sorted.new.retain_mut(|entry| {
-            let which = (entry.number, entry.size);
-            if entry.name != Name::None || troubles.times(which).is_none() {
-                return true;
-            }
-            if troubles.rests(which, today) {
-                report.skip(entry.title(), "asked for too often in vain today");
-                return false;
-            }
-            entry.tried = Some((0, troubles.times(which).unwrap_or_default()));
-            true
-        });
-        sorted.new.sort_by_key(|entry| entry.tried.is_some());
-        sorted
-    }
-
-    /// Notes that a message without a name was in vain.
-    fn note_trouble(&mut self, which: (u32, Option<u64>), least: u32) -> Result<(), AccountError> {
-        self.troubles.note(which, least, self.today());
-        let text = self.troubles.print();
-        Ok(self.store.transaction(|tx| tx.set_meta(trouble::KEY, &text))?)
-    }
-
-    /// A name was that of two messages: from here on headers tell them apart.
+    /// A name was that of two messages: from here on their beginnings tell them apart.
     fn doubt_names(&mut self) -> Result<(), AccountError> {
-        if self.store.meta(DOUBTED)?.is_none() {
-            tracing::info!("the server gives a UIDL to several messages: headers tell them apart");
-            self.store.transaction(|tx| tx.set_meta(DOUBTED, "1"))?;
+        let today = self.today().to_string();
+        let before = self.store.meta(DOUBTED)?;
+        if before.is_none() {
+            tracing::info!("the server gives a UIDL to several messages: TOP tells them apart");
+        }
+        if before.as_ref() != Some(&today) {
+            self.store.transaction(|tx| tx.set_meta(DOUBTED, &today))?;
         }
         Ok(())
     }
 
-    /// Hashes of the headers of messages, of those that the server gives.
+    /// Whether names are doubted; not for ever, since it may have been a slip of the server.
+    fn doubts_names(&mut self) -> Result<bool, AccountError> {
+        let Some(since) = self.store.meta(DOUBTED)? else { return Ok(false) };
+        let today = self.today();
+        match since.parse::<i64>().ok().filter(|day| *day > 1) {
+            Some(day) if today - day >= DOUBT => {
+                self.store.transaction(|tx| tx.delete_meta(DOUBTED).map(drop))?;
+                Ok(false)
+            }
+            Some(_) => Ok(true),
+            None => {
+                self.store.transaction(|tx| tx.set_meta(DOUBTED, &today.to_string()))?;
+                Ok(true)
+            }
+        }
+    }
+
+    /// How messages begin, of those of which the server says it.
     async fn headers(
         &mut self,
         session: &mut Session,
         numbers: &[u32],
     ) -> Result<Headers, AccountError> {
         let capabilities = session.capabilities();
-        let mut headers = Headers { hashes: BTreeMap::new(), offered: capabilities.has("TOP") };
+        let mut headers = Headers { tops: BTreeMap::new(), offered: capabilities.has("TOP") };
         if capabilities.is_disabled("TOP") {
             return Ok(headers);
         }
-        let which = |session: &Session, number: u32| (number, session.size_of(number));
-        let asked: Vec<u32> = numbers
-            .iter()
-            .copied()
-            .filter(|number| !self.troubles.is_mute(which(session, *number)))
-            .collect();
-        let mut answered = 0;
+        if self.rests(Command::Top) {
+            return Ok(headers);
+        }
+        let resting = self.resting(Command::Top);
+        let asked: Vec<u32> =
+            numbers.iter().copied().filter(|number| !resting.contains(number)).collect();
         let mut take = |number: u32, header: Header<'_>| {
-            answered += 1;
             match header {
                 Ok(header) => {
-                    headers.hashes.extend(read::header_of(header).map(|hash| (number, hash)));
+                    headers.tops.extend(read::top_of(header).map(|top| (number, top)));
                     headers.offered = true;
                 }
                 // Without it the message is fetched, and known by its content.
                 Err(error) => headers.offered |= error.code().is_some(),
             }
         };
-        match session.top(&asked, 0, &mut take).await {
-            Ok(()) => Ok(headers),
-            Err(error) => {
-                if let Some(number) = asked.get(answered) {
-                    self.note_trouble(which(session, *number), 1)?;
-                }
-                Err(error.into())
-            }
-        }
+        session.top(&asked, ASKED, &mut take).await?;
+        Ok(headers)
     }
 
     /// Writes down what the listing shows of what is known.
@@ -360,6 +389,7 @@ impl Run {
 
     /// Writes down how it ended.
     fn end(mut self, result: Result<(), AccountError>) -> (Report, Result<(), AccountError>) {
+        let result = result.and(self.name_suspects());
         // A backup of the middle of this pull is not what it left.
         let marked = if std::mem::take(&mut self.marked) { self.mark() } else { Ok(()) };
         let result = result.and(marked);

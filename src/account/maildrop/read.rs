@@ -1,14 +1,52 @@
 //! What a body turns out to be while it is written: its date, and by what it is known again.
 
-use super::sort::header_hash;
+use super::sort::hash_of;
 use crate::local::{Delivered, Delivery, LocalError};
 use crate::remote::date;
 use crate::remote::pop3::HEADER;
+use crate::state::DropRow;
 
 /// How much of what follows the header says whether two texts are the same, with its length.
 const TEXT_MAX: u64 = 16 << 10;
 /// A date may be so many seconds in the future: clocks differ.
 const AHEAD: i64 = 86_400;
+
+/// Lines of its text by which a message is known, beside its header.
+const LINES: u32 = 64;
+/// Lines that are asked for: not all servers count them alike.
+pub(super) const ASKED: u32 = LINES + 2;
+
+/// How a message begins, as TOP gives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Top {
+    /// Hash of its header.
+    pub(super) header: [u8; 32],
+    /// Hash of that and the first [`LINES`] of its text.
+    pub(super) start: [u8; 32],
+}
+
+/// What is known of how a message began when it was pulled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum KnownTop {
+    /// All of it.
+    Start([u8; 32]),
+    /// Its header.
+    Header([u8; 32]),
+}
+
+impl KnownTop {
+    pub(super) fn of(row: &DropRow) -> Option<Self> {
+        row.start.map(Self::Start).or(row.header.map(Self::Header))
+    }
+
+    /// Whether a message that begins so may be the one.
+    pub(super) fn fits(&self, top: &Top) -> bool {
+        match self {
+            Self::Start(start) => *start == top.start,
+            Self::Header(header) => *header == top.header,
+        }
+    }
+}
 
 /// A body that is whole.
 #[derive(Debug)]
@@ -17,8 +55,8 @@ pub(super) struct Read {
     pub(super) delivered: Delivered,
     /// Fewer octets came than the server announced, and the same ones when asked again.
     pub(super) short: bool,
-    /// Hash of its header.
-    pub(super) header: [u8; 32],
+    /// How it begins.
+    pub(super) top: Top,
     /// Hash of the beginning of what follows, its length, and what its author wrote into the
     /// header.
     pub(super) text: [u8; 32],
@@ -37,6 +75,7 @@ pub(super) struct Reading {
     number: u32,
     delivery: Delivery,
     header: Header,
+    start: Start,
     /// Of the beginning of what follows the header.
     beginning: blake3::Hasher,
     /// Octets of all of that.
@@ -47,8 +86,9 @@ pub(super) struct Reading {
 
 impl Reading {
     pub(super) fn new(number: u32, delivery: Delivery) -> Self {
-        let (header, beginning) = (Header::default(), blake3::Hasher::new());
-        Self { number, delivery, header, beginning, length: 0, octets: 0 }
+        let (header, start) = (Header::default(), Start::default());
+        let beginning = blake3::Hasher::new();
+        Self { number, delivery, header, start, beginning, length: 0, octets: 0 }
     }
 
     /// The number of the message.
@@ -65,6 +105,7 @@ impl Reading {
     pub(super) fn take(&mut self, octets: &[u8]) -> Result<(), LocalError> {
         self.octets += octets.len() as u64;
         let text = self.header.take(octets);
+        self.start.take(text);
         let room = TEXT_MAX.saturating_sub(self.beginning.count());
         let room = usize::try_from(room).unwrap_or(usize::MAX);
         self.beginning.update(&text[..text.len().min(room)]);
@@ -81,17 +122,47 @@ impl Reading {
         hasher.update(&delivered.summary.header.loose).update(&self.length.to_le_bytes());
         hasher.update(self.beginning.finalize().as_bytes());
         let text = *hasher.finalize().as_bytes();
-        let (number, header) = (self.number, header_hash(&header));
-        Ok(Read { number, delivered, short: false, header, text })
+        let (number, top) = (self.number, Top::of(&header, &self.start));
+        Ok(Read { number, delivered, short: false, top, text })
     }
 }
 
-/// What an answer to TOP says of a message: the hash of its header. Some servers send the text as
-/// well, and a header that is blank says nothing.
-pub(super) fn header_of(answer: &[u8]) -> Option<[u8; 32]> {
-    let mut header = Header::default();
-    header.take(answer);
-    (!header.text.trim_ascii().is_empty()).then(|| header_hash(&header.text))
+/// What an answer to TOP says of a message. Some servers send more of the text than they were asked
+/// for, and a header that is blank says nothing.
+pub(super) fn top_of(answer: &[u8]) -> Option<Top> {
+    let (mut header, mut start) = (Header::default(), Start::default());
+    start.take(header.take(answer));
+    (!header.text.trim_ascii().is_empty()).then(|| Top::of(&header.text, &start))
+}
+
+impl Top {
+    fn of(header: &[u8], start: &Start) -> Self {
+        let mut all = header.to_vec();
+        all.extend_from_slice(
+            &start.text[..start.text.len().min(HEADER.saturating_sub(all.len()))],
+        );
+        Self { header: hash_of(header), start: hash_of(&all) }
+    }
+}
+
+/// The first lines of a text; of more than [`HEADER`] octets the first.
+#[derive(Debug, Default)]
+struct Start {
+    text: Vec<u8>,
+    lines: u32,
+}
+
+impl Start {
+    fn take(&mut self, octets: &[u8]) {
+        let mut rest = octets;
+        while self.lines < LINES && self.text.len() < HEADER && !rest.is_empty() {
+            let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
+            let (part, after) = rest.split_at(end);
+            self.text.extend_from_slice(&part[..part.len().min(HEADER - self.text.len())]);
+            self.lines += u32::from(part.ends_with(b"\n"));
+            rest = after;
+        }
+    }
 }
 
 /// The lines up to the first empty one, as TOP gives them; of more than [`HEADER`] octets the
@@ -152,5 +223,24 @@ mod tests {
         let mut header = Header::default();
         header.take(&vec![b'x'; 3 * HEADER]);
         assert_eq!(header.text.len(), HEADER);
+    }
+
+    #[test]
+    fn a_message_begins_as_top_says() {
+        let message = |lines: u32| {
+            let text: String = (0..lines).map(|n| format!("line {n}\r\n")).collect();
+            format!("a: b\r\n\r\n{text}")
+        };
+        let of = |text: &str| top_of(text.as_bytes()).unwrap();
+        let cut: String =
+            message(LINES * 2).split_inclusive('\n').take(LINES as usize + 2).collect();
+        assert_eq!(of(&message(LINES * 2)), of(&cut));
+        assert_eq!(of(&message(LINES)), of(&cut));
+        let (short, other) = (of(&message(3)), of("a: b\r\n\r\nline 9\r\n"));
+        assert_eq!(short.header, other.header);
+        assert!(short.start != other.start && short.start != of(&cut).start);
+        // Line ends that the one gives and the other does not say nothing.
+        assert_eq!(of("a: b\r\n\r\nx\r\n\r\n"), of("a: b\r\n\r\nx"));
+        assert_eq!(top_of(b"\r\n\r\nx"), None);
     }
 }

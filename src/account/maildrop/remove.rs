@@ -1,10 +1,12 @@
 //! What may leave the server: by the user's word, and only what is safe here.
 
+use super::read::KnownTop;
 use super::sort::Known;
 use super::{Headers, Run};
 use crate::account::{AccountError, restate};
 use crate::config::Keep;
 use crate::remote::pop3::Session;
+use crate::remote::suspects::Command;
 use crate::state::{DropRow, Presence};
 
 /// A message of the listing that was recorded as pulled, byte for byte.
@@ -16,19 +18,19 @@ pub(super) struct Removable {
     row: i64,
     /// On how many days it was seen since.
     days: u32,
-    /// The header that it had when it was pulled, where it is known by its UIDL alone.
-    header: Option<[u8; 32]>,
+    /// How it began when it was pulled, where it is known by its UIDL alone.
+    top: Option<KnownTop>,
 }
 
 impl Removable {
     /// One that was fetched in this session.
     pub(super) fn of(number: u32, row: i64, days: u32) -> Self {
-        Self { number, row, days, header: None }
+        Self { number, row, days, top: None }
     }
 
     pub(super) fn of_known(known: &Known) -> Option<Self> {
-        let Known { number, row, days, header, .. } = *known;
-        known.may_go.then_some(Self { number, row, days, header })
+        let Known { number, row, days, top, .. } = *known;
+        known.may_go.then_some(Self { number, row, days, top })
     }
 }
 
@@ -58,13 +60,14 @@ impl Run {
         let due = due(self.terms.keep, removable.into_iter().map(Some));
         let mut marked = Vec::new();
         if !due.is_empty() && !self.dry_run && !self.outside.is_stopping() && self.may_remove()? {
+            let due = self.without_suspects(due);
             let due = self.still_the_same(session, due).await?;
             let numbers: Vec<u32> = due.iter().map(|one| one.number).collect();
             let answers = session.delete(&numbers).await?;
-            for (one, (_, answer)) in due.into_iter().zip(answers) {
+            for (one, (number, answer)) in due.into_iter().zip(answers) {
                 match answer {
                     Ok(()) => marked.push(one.row),
-                    Err(error) => self.report.skip("the server", error.to_string()),
+                    Err(error) => self.note_failure(Command::Dele, number, &error.to_string()),
                 }
             }
             // Should QUIT not be answered, they are gone or not; the next listing says.
@@ -85,21 +88,43 @@ impl Run {
         }
     }
 
-    /// Looks at the headers of messages that only a name says were pulled: some servers give a
+    /// What a connection was lost at comes alone, when nothing else is to be deleted: it would
+    /// undo all other deletions of the session.
+    fn without_suspects(&self, due: Vec<Removable>) -> Vec<Removable> {
+        let suspicious = self.suspicious(Command::Dele);
+        if suspicious.is_empty() && !self.rests(Command::Dele) {
+            return due;
+        }
+        let resting = self.resting(Command::Dele);
+        let (suspects, others): (Vec<Removable>, Vec<Removable>) =
+            due.into_iter().partition(|one| suspicious.contains(&one.number));
+        match others.is_empty() {
+            _ if self.rests(Command::Dele) => Vec::new(),
+            true => suspects
+                .into_iter()
+                .find(|one| !resting.contains(&one.number))
+                .into_iter()
+                .collect(),
+            false => others,
+        }
+    }
+
+    /// Looks at the beginnings of messages that only a name says were pulled: some servers give a
     /// name to another message when the first is gone.
     async fn still_the_same(
         &mut self,
         session: &mut Session,
         mut due: Vec<Removable>,
     ) -> Result<Vec<Removable>, AccountError> {
-        let asked = due.iter().filter(|one| one.header.is_some());
+        let asked = due.iter().filter(|one| one.top.is_some());
         let numbers: Vec<u32> = asked.map(|one| one.number).collect();
-        let Headers { hashes, offered } = self.headers(session, &numbers).await?;
+        let Headers { tops, offered } = self.headers(session, &numbers).await?;
         let (mut given_away, mut unseen) = (false, 0_u64);
-        due.retain(|one| match (one.header, hashes.get(&one.number)) {
+        due.retain(|one| match (one.top, tops.get(&one.number)) {
             (Some(then), Some(now)) => {
-                given_away |= then != *now;
-                then == *now
+                let same = then.fits(now);
+                given_away |= !same;
+                same
             }
             // Where there is no TOP the name has to do.
             (Some(_), None) => {

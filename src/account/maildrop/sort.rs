@@ -1,11 +1,12 @@
 //! What of a listing is known, what is new, and what left. Pure: nothing here asks a server.
 //!
 //! A message is known by what the server calls it (UIDL). Where that name is missing, or is
-//! that of several, or is only its number, it is known by its header. Names that do not fit are
-//! no more than a doubt, which content decides ([`super::alike`]).
+//! that of several, or is only its number, it is known by its header and the beginning of its text.
+//! Names that do not fit are no more than a doubt, which content decides ([`super::alike`]).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
+use super::read::{KnownTop, Top};
 use crate::remote::pop3::Listed;
 use crate::state::{DropRow, Presence, Pull, StateError};
 
@@ -20,8 +21,9 @@ const FEW: usize = 3;
 pub(super) enum Name {
     /// What the server calls it.
     Uidl(String),
-    /// The hash of its header.
-    Header([u8; 32]),
+    /// The hash of its header and the beginning of its text: two messages may have one header
+    /// (hazard 112).
+    Start([u8; 32]),
     /// Nothing: it has to be fetched each time.
     None,
 }
@@ -49,6 +51,8 @@ pub(super) struct Entry {
     pub(super) taken: bool,
     /// The row of a former attempt, and how many there were.
     pub(super) tried: Option<(i64, u32)>,
+    /// How it begins as TOP says, where it was asked for.
+    pub(super) start: Option<[u8; 32]>,
 }
 
 impl Entry {
@@ -70,10 +74,12 @@ pub(super) struct Known {
     pub(super) row: i64,
     /// It was delivered as it is, so that the server's copy may go.
     pub(super) may_go: bool,
+    /// It was not pulled, and stays on the server.
+    pub(super) is_left: bool,
     /// On how many days it was seen since.
     pub(super) days: u32,
-    /// The hash of its header, where that is what its name does not say.
-    pub(super) header: Option<[u8; 32]>,
+    /// How it began, where that is what its name does not say.
+    pub(super) top: Option<KnownTop>,
     /// The row as it is to be, where the listing says something else.
     pub(super) changed: Option<Box<DropRow>>,
 }
@@ -104,12 +110,6 @@ pub(super) enum Trust {
     Headers,
 }
 
-/// Whether a listing has a name twice.
-pub(super) fn has_twins(listed: &[Listed]) -> bool {
-    let mut seen = HashSet::new();
-    !listed.iter().filter_map(|one| one.uidl.as_deref()).all(|uidl| seen.insert(uidl))
-}
-
 /// Messages whose header has to be asked for.
 pub(super) fn unnamed(listed: &[Listed], trust: Trust) -> Vec<u32> {
     let is_number = |one: &Listed| one.uidl.as_ref().is_some_and(|u| *u == one.number.to_string());
@@ -119,25 +119,22 @@ pub(super) fn unnamed(listed: &[Listed], trust: Trust) -> Vec<u32> {
     unnamed.map(|one| one.number).collect()
 }
 
-/// The hash of a header, as TOP and RETR give it.
-pub(super) fn header_hash(header: &[u8]) -> [u8; 32] {
-    *blake3::hash(header.trim_ascii_end()).as_bytes()
+/// The hash of a header, or of the beginning of a message, as TOP and RETR give it.
+pub(super) fn hash_of(text: &[u8]) -> [u8; 32] {
+    *blake3::hash(text.trim_ascii_end()).as_bytes()
 }
 
-/// Gives each message its name; `headers` are those of the [unnamed].
-pub(super) fn entries(
-    listed: &[Listed],
-    headers: &BTreeMap<u32, [u8; 32]>,
-    trust: Trust,
-) -> Vec<Entry> {
+/// Gives each message its name; `tops` are those of the [unnamed].
+pub(super) fn entries(listed: &[Listed], tops: &BTreeMap<u32, Top>, trust: Trust) -> Vec<Entry> {
     let unnamed: HashSet<u32> = unnamed(listed, trust).into_iter().collect();
     let entry = |one: &Listed| {
         let doubtful = unnamed.contains(&one.number);
-        let header = headers.get(&one.number).map_or(Name::None, |hash| Name::Header(*hash));
+        let told = tops.get(&one.number).map(|top| top.start);
+        let start = told.map_or(Name::None, Name::Start);
         let uidl = one.uidl.clone().filter(|_| !doubtful);
-        let name = uidl.map_or(header, Name::Uidl);
+        let name = uidl.map_or(start, Name::Uidl);
         let (number, size) = (one.number, one.size);
-        Entry { number, name, size, doubtful, taken: false, tried: None }
+        Entry { number, name, size, doubtful, taken: false, tried: None, start: told }
     };
     listed.iter().map(entry).collect()
 }
@@ -178,12 +175,12 @@ impl Book<'_> {
 }
 
 /// Takes the latest row of a UIDL that may be the message: it was given to another before. Of a
-/// header it is the earliest, as listings begin with the earliest: so the first that is looked at
-/// is the one, however many have that header.
+/// beginning it is the earliest, as listings begin with the earliest: so the first that is looked
+/// at is the one, however many begin so.
 fn take_first(rows: &mut VecDeque<DropRow>, entry: &Entry) -> Option<DropRow> {
     let fits = |row: &DropRow| is_same(entry, row);
     let at = match entry.name {
-        Name::Header(_) => rows.iter().rposition(fits),
+        Name::Start(_) => rows.iter().rposition(fits),
         _ => rows.iter().position(fits),
     };
     rows.remove(at?)
@@ -191,13 +188,15 @@ fn take_first(rows: &mut VecDeque<DropRow>, entry: &Entry) -> Option<DropRow> {
 
 /// By what a listing is sorted.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Terms {
+pub(super) struct Terms<'a> {
     /// Above so many octets nothing is fetched.
     pub(super) limit: u64,
     /// Days since 1970.
     pub(super) today: i64,
     /// Days are counted.
     pub(super) counts: bool,
+    /// Numbers of messages that are not asked for now, since connections were lost at them.
+    pub(super) resting: &'a HashSet<u32>,
 }
 
 /// Sorts a listing; `before` are the rows of the last one, `deleting` those that we deleted and
@@ -205,13 +204,14 @@ pub(super) struct Terms {
 pub(super) fn sort(
     entries: Vec<Entry>,
     (before, deleting): (&[i64], &[i64]),
-    terms: Terms,
+    terms: Terms<'_>,
     named: Named<'_>,
 ) -> Result<Sorted, StateError> {
     // What was refused too often is asked for once a day: maybe it was not the message's fault.
     let may_be_had = |times: u32, last: i64, entry: &Entry| {
         let is_due = times < TRIES || terms.today != last;
-        is_due && entry.size.is_none_or(|size| size <= terms.limit)
+        let rests = terms.resting.contains(&entry.number);
+        is_due && !rests && entry.size.is_none_or(|size| size <= terms.limit)
     };
     let mut book = Book { named, several: HashMap::new(), taken: HashSet::new() };
     let mut sorted = Sorted::default();
@@ -231,6 +231,7 @@ pub(super) fn sort(
             Some(row) if matches!(row.presence, Presence::Listed | Presence::Deleting) => {
                 sorted.known.push(Known::new(&entry, row, terms));
             }
+            _ if terms.resting.contains(&entry.number) => {}
             _ => {
                 entry.doubtful |= taken;
                 entry.taken = taken;
@@ -261,7 +262,7 @@ fn is_same(entry: &Entry, row: &DropRow) -> bool {
 }
 
 impl Known {
-    fn new(entry: &Entry, mut row: DropRow, terms: Terms) -> Self {
+    fn new(entry: &Entry, mut row: DropRow, terms: Terms<'_>) -> Self {
         let before = (row.presence, row.size, row.days, row.last_day);
         row.presence = Presence::Listed;
         row.size = entry.size.or(row.size);
@@ -273,9 +274,10 @@ impl Known {
         let (days, may_go) = (row.days, row.may_go());
         let is_changed = before != (row.presence, row.size, row.days, row.last_day);
         let (number, id) = (entry.number, row.id);
-        let header = row.header.filter(|_| matches!(entry.name, Name::Uidl(_)));
+        let top = KnownTop::of(&row).filter(|_| matches!(entry.name, Name::Uidl(_)));
+        let is_left = matches!(row.pull, Pull::Left(..));
         let changed = is_changed.then(|| Box::new(row));
-        Self { number, row: id, may_go, days, header, changed }
+        Self { number, row: id, may_go, is_left, days, top, changed }
     }
 }
 
@@ -297,6 +299,7 @@ mod tests {
             id,
             uidl: Some(uidl.to_owned()),
             header: None,
+            start: None,
             size: Some(size),
             content: None,
             text: None,
@@ -321,7 +324,13 @@ mod tests {
                 .cloned()
                 .collect())
         };
-        sort(entries, (&before, &[]), Terms { limit, today, counts: true }, &named).unwrap()
+        sort(
+            entries,
+            (&before, &[]),
+            Terms { limit, today, counts: true, resting: &HashSet::new() },
+            &named,
+        )
+        .unwrap()
     }
 
     fn numbers(entries: &[Entry]) -> Vec<u32> {
@@ -334,7 +343,6 @@ mod tests {
         assert_eq!(unnamed(&plain, Trust::Names), [2]);
         assert_eq!(unnamed(&plain, Trust::Headers), [1, 2, 3]);
         assert_eq!(unnamed(&listed(&[(Some("1"), 1), (Some("2"), 1)]), Trust::Names), [1, 2]);
-        assert!(has_twins(&listed(&[(Some("a"), 1), (Some("a"), 2)])) && !has_twins(&plain));
     }
 
     #[test]

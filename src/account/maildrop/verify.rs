@@ -16,7 +16,7 @@ impl Run {
     pub(super) async fn verify(&mut self, depth: Depth) -> Result<(), AccountError> {
         self.report.verified = Some(Verified::default());
         let left = self.missing().await?;
-        let mut session = self.connect().await?;
+        let mut session = self.connect().await.map_err(|lost| lost.error)?;
         let listed = self.verify_in(&mut session, depth, &left).await;
         let counters = session.counters();
         self.report.received += counters.received;
@@ -52,7 +52,7 @@ impl Run {
     ) -> Result<(), AccountError> {
         let mailbox = self.terms.mailbox.clone();
         self.outside.progress.tell(Event::Looking { mailbox: &mailbox, at: 1, of: 1 });
-        let listed = session.list().await?;
+        let listed = self.list(session).await?;
         let sorted = self.sort(session, &listed).await?;
         self.describe(&sorted);
         let still = sorted.known.iter().filter(|known| left.contains(&known.row));

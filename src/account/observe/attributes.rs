@@ -1,12 +1,12 @@
 //! Reads one mailbox: QRESYNC, else CONDSTORE, else all flags; membership always counted.
 //!
-//! Membership comes from VANISHED or UID SEARCH and is checked against EXISTS; attributes
-//! come from FETCH. A count that does not fit makes the look Partial, never a deletion.
+//! Membership comes from VANISHED or UID SEARCH and is checked against EXISTS and FETCH;
+//! attributes come from FETCH. A count that does not fit makes the look Partial, never a deletion.
 
 use std::collections::BTreeMap;
 
 use super::intake::{Intake, Shows, Taken, looking_key};
-use super::unshown;
+use super::{members, next, unshown};
 use crate::account::record::Writer;
 use crate::account::{AccountError, Run};
 use crate::local::header;
@@ -38,6 +38,8 @@ pub(super) struct Looked {
     pub gate: Gate,
     /// What PERMANENTFLAGS allows.
     pub mask: FlagMask,
+    /// MAILBOXID, as SELECT tells it.
+    pub object_id: Option<String>,
     /// Known UIDs that are not there any more.
     pub gone: Vec<Uid>,
     /// UIDs that the server names and shows nothing of.
@@ -66,11 +68,13 @@ pub(super) async fn look(
     mailbox: &Mailbox,
     due: &UidSet,
 ) -> Result<Looked, AccountError> {
-    let opened = open(run, mailbox).await?;
+    let mut opened = open(run, mailbox).await?;
+    opened.selected.gate = next::check(run, mailbox, opened.selected.gate).await?;
     let selected = &opened.selected;
     let mut looked = Looked {
         gate: selected.gate,
         mask: selected.mask.clone(),
+        object_id: selected.object_id.clone(),
         gone: Vec::new(),
         silent: Vec::new(),
         in_vain: Vec::new(),
@@ -151,7 +155,8 @@ fn is_renumbered(run: &Run, mailbox: &Mailbox, now: &Gate) -> Result<bool, Accou
         (Some(before), Some(after)) => after < before,
         _ => false,
     };
-    Ok(cursor.uid_validity != now.uid_validity || now.uid_next < cursor.uid_next || fell)
+    let reused = now.uid_next > 0 && now.uid_next < cursor.uid_next;
+    Ok(cursor.uid_validity != now.uid_validity || reused || fell)
 }
 
 fn cursor_with_modseq(mailbox: &Mailbox) -> Option<(u32, u64)> {
@@ -314,17 +319,15 @@ async fn check_membership(
         looked.reach = Reach::Complete;
         return Ok(());
     }
-    let (all, exists) = run.session.search_all().await?;
-    looked.gate.messages = u32::try_from(all.len()).unwrap_or(u32::MAX);
     looked.gone.clear();
-    if all.len() != u64::from(exists) {
-        let problem = format!(
-            "the server counts {exists} messages and names {}; nothing is removed meanwhile",
-            all.len()
-        );
-        looked.problems.push(problem);
-        return Ok(());
-    }
+    let all = match members::ask(run, mailbox).await? {
+        Ok(all) => all,
+        Err(problem) => {
+            looked.problems.push(problem);
+            return Ok(());
+        }
+    };
+    looked.gate.messages = u32::try_from(all.len()).unwrap_or(u32::MAX);
     looked.reach = Reach::Complete;
     let mut silent = unshown(run, mailbox, &all, taken, looked.gate)?;
     let known = run.store.mailbox(mailbox)?;

@@ -6,10 +6,12 @@
 
 use std::time::Duration;
 
-use super::local::reexamine;
+use super::local::{too_large, too_large_now};
 use crate::account::{AccountError, Run};
-use crate::local::FileName;
-use crate::reconcile::types::{Mailbox, MailboxId, Row, RowId, SpecialUse};
+use crate::local::{Examined, FileName, Listed};
+use crate::reconcile::types::{
+    Journal, Local, Mailbox, MailboxId, Row, RowId, ServerWords, SetAsideKind, SpecialUse,
+};
 
 /// How long the last look may lie back, in seconds.
 const EVERY_S: i64 = 24 * 60 * 60;
@@ -138,6 +140,47 @@ fn compare(run: &mut Run, mailbox: &Mailbox, row: Row) -> Result<(), AccountErro
         Some(stamp) if stamp != local.stamp => reexamine(run, row.id),
         _ => Ok(()),
     }
+}
+
+/// Looks whether a row's file is still the one that was hashed. An edited file is other
+/// content: the row loses it, and a new row that knows its past has it (hazard 12).
+pub(in crate::account) fn reexamine(run: &mut Run, id: RowId) -> Result<(), AccountError> {
+    let Some(row) = run.store.row(id)? else { return Ok(()) };
+    let Some(local) = row.local.clone() else { return Ok(()) };
+    let Some(mailbox) = run.store.mailbox(row.mailbox)? else { return Ok(()) };
+    let listed = Listed::expected(&local, run.settings.info_separator);
+    if too_large_now(run, &mailbox, &listed)?.is_some() {
+        let what = format!("{}: {:?}", mailbox.name, listed.stem);
+        run.report.skip(what, too_large(run.settings.max_message_size));
+        return Ok(());
+    }
+    let examined = run.root.examine(&mailbox.name, &listed)?;
+    let Examined::Message { summary, stamp, mtime_s, .. } = examined else {
+        return Ok(());
+    };
+    run.record(|w| {
+        if row.content == Some(summary.content) {
+            let local = Some(Local { stamp, ..local });
+            return w.update(&Row { local, ..row });
+        }
+        let size = summary.wire_size;
+        let edited = Row {
+            local: Some(Local { stamp, ..local }),
+            content: Some(summary.content),
+            header: Some(summary.header),
+            words: Some(ServerWords { size, date: mtime_s, object_id: None }),
+            ..Row::new(row.mailbox)
+        };
+        // What was said of the former text is not said of this one.
+        let set_aside = row.set_aside.clone().filter(|s| s.kind == SetAsideKind::Remove);
+        // The name is free for the new row only once the old one has left it.
+        let old = Row { local: None, set_aside, ..row };
+        w.update(&old)?;
+        let by = w.insert(&edited)?;
+        let on_server = old.remote.is_some();
+        let journal = if on_server { Journal::Replaced { by } } else { old.journal.clone() };
+        w.update(&Row { journal, ..old })
+    })
 }
 
 /// How long it has gone on without a pause.

@@ -1,19 +1,23 @@
 //! Looks for departed files in directories that are not mirrored: filing mail there is no
-//! deletion (hazard 43).
+//! deletion. Where the mailbox is excluded, its name is known and the message goes there on the
+//! server (hazard 43); elsewhere the message stays where it is (hazard 124).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use crate::account::{AccountError, Run};
-use crate::local::Examined;
 use crate::reconcile::pairing::{Class, class};
-use crate::reconcile::types::{ContentId, MailboxName, Row, RowId};
+use crate::reconcile::types::{ContentId, Row, RowId};
 
-/// Departures looked up among excluded directories in one run; more are left to the guard.
+/// Departures looked up among directories that are not mirrored in one run; more are left to the
+/// guard.
 const DEPARTURES_MAX: usize = 10_000;
 
 pub(super) fn look(run: &mut Run) -> Result<(), AccountError> {
     run.seen.outside.clear();
-    if run.seen.excluded.is_empty() || run.settings.pull_only {
+    run.seen.somewhere.clear();
+    let nowhere = run.seen.excluded.is_empty() && run.seen.unmirrored.is_empty();
+    if nowhere || run.settings.pull_only {
         return Ok(());
     }
     let unsettled = run.store.unsettled(None, DEPARTURES_MAX)?;
@@ -23,31 +27,40 @@ pub(super) fn look(run: &mut Run) -> Result<(), AccountError> {
         return Ok(());
     }
     for name in run.seen.excluded.clone() {
-        let found = match find(run, &name, &left) {
-            Ok(found) => found,
-            Err(error) => {
-                run.report.skip(name.to_string(), error.to_string());
-                run.seen.walk = crate::reconcile::types::Reach::Partial;
-                continue;
-            }
+        let dir = run.root.dir_of(&name);
+        if let Some(found) = find(run, &dir, &name.to_string(), &left) {
+            run.seen.outside.extend(found.into_iter().map(|row| (row, name.clone())));
+        }
+    }
+    for dir in run.seen.unmirrored.clone() {
+        let shown = dir.display().to_string();
+        let Some(found) = find(run, &dir, &shown, &left).filter(|found| !found.is_empty()) else {
+            continue;
         };
-        run.seen.outside.extend(found.into_iter().map(|row| (row, name.clone())));
+        let why = format!(
+            "it is not mirrored, and holds what was in a mailbox before ({}): that is not deleted \
+             on the server; move it to a mailbox, or remove it",
+            match found.len() {
+                1 => "1 message".to_owned(),
+                n => format!("{n} messages"),
+            }
+        );
+        run.report.skip(shown, why);
+        run.seen.somewhere.extend(found);
     }
     Ok(())
 }
 
-/// Rows whose content lies in a directory now.
-fn find(run: &Run, name: &MailboxName, left: &[Row]) -> Result<BTreeSet<RowId>, AccountError> {
-    let mut missing: BTreeMap<ContentId, RowId> =
+/// Rows whose content lies in a directory now; none where it cannot be looked at.
+fn find(run: &mut Run, dir: &Path, shown: &str, left: &[Row]) -> Option<BTreeSet<RowId>> {
+    let rows: BTreeMap<ContentId, RowId> =
         left.iter().filter_map(|row| row.content.map(|content| (content, row.id))).collect();
-    let mut found = BTreeSet::new();
-    for entry in run.root.list(name)?.messages() {
-        if missing.is_empty() {
-            break;
-        }
-        if let Examined::Message { summary, .. } = run.root.examine(name, &entry.to_listed())? {
-            found.extend(missing.remove(&summary.content));
+    match run.root.find_texts(dir, &rows.keys().copied().collect()) {
+        Ok(found) => Some(found.iter().filter_map(|content| rows.get(content)).copied().collect()),
+        Err(error) => {
+            run.report.skip(shown, error.to_string());
+            run.seen.walk = crate::reconcile::types::Reach::Partial;
+            None
         }
     }
-    Ok(found)
 }

@@ -5,7 +5,7 @@
 
 use crate::account::{AccountError, Run};
 use crate::reconcile::types::{Mailbox, MailboxName};
-use crate::remote::imap::{Existence, ListedMailbox};
+use crate::remote::imap::{Existence, ListedMailbox, Select, Untagged};
 
 /// Where it is noted that a mailbox of this name cannot be selected.
 fn shut_key(name: &MailboxName) -> String {
@@ -25,6 +25,7 @@ pub(in crate::account) async fn list(run: &mut Run) -> Result<Vec<ListedMailbox>
         answer = run.session.list_status_of(&asks).await;
     }
     let mut listed = answer?;
+    check_ids(run, &mut listed).await?;
     for mailbox in listed.iter_mut().filter(|m| m.selectable && m.gate.is_none()) {
         let key = shut_key(&mailbox.name);
         if run.store.meta(&key)?.is_none() {
@@ -38,7 +39,38 @@ pub(in crate::account) async fn list(run: &mut Run) -> Result<Vec<ListedMailbox>
             Ok(_) | Err(_) => mailbox.selectable = false,
         }
     }
+    listed.extend(unlisted_inbox(run, &listed).await?);
     Ok(listed)
+}
+
+/// Asks mailboxes whose MAILBOXID is another one in STATUS for it once more, by EXAMINE: a change
+/// makes us forget all that is known of their messages (hazard 98).
+async fn check_ids(run: &mut Run, listed: &mut [ListedMailbox]) -> Result<(), AccountError> {
+    let mut changed = Vec::new();
+    for shown in listed.iter().filter(|m| m.selectable && m.problem.is_none()) {
+        let known = run.store.mailbox_by_name(&shown.name)?.and_then(|known| known.object_id);
+        if known.zip(shown.object_id.as_ref()).is_some_and(|(was, is)| was != *is) {
+            changed.push((shown.name.clone(), shown.object_id.clone()));
+        }
+    }
+    let mut lies = false;
+    for (name, told) in &changed {
+        let mut ignore = |_: Untagged| {};
+        match run.session.select(name, Select::ReadOnly, None, &mut ignore).await {
+            Ok(selected) => lies |= selected.object_id.is_some() && selected.object_id != *told,
+            Err(error) if error.ends_session() => return Err(error.into()),
+            Err(_) => {}
+        }
+    }
+    if !changed.is_empty() {
+        run.session.unselect().await?;
+    }
+    if lies {
+        tracing::warn!("MAILBOXID differs in STATUS and SELECT: it is not believed");
+        run.session.distrust_mailbox_ids();
+        listed.iter_mut().for_each(|mailbox| mailbox.object_id = None);
+    }
+    Ok(())
 }
 
 /// After a look at a listed mailbox was refused: whether it cannot be selected at all, now and
@@ -59,4 +91,30 @@ pub(super) async fn is_shut(run: &mut Run, mailbox: &Mailbox) -> Result<bool, Ac
         run.store.transaction(|tx| tx.set_meta(&key, "by SELECT"))?;
     }
     Ok(shut)
+}
+
+/// The INBOX where LIST leaves it out: every account has one (RFC 9051 §5.1), so it is asked for by
+/// its name (hazard 131).
+async fn unlisted_inbox(
+    run: &mut Run,
+    listed: &[ListedMailbox],
+) -> Result<Option<ListedMailbox>, AccountError> {
+    let name = MailboxName::new(MailboxName::INBOX);
+    if listed.iter().any(|mailbox| mailbox.name.is_inbox()) || !(run.settings.selects)(&name) {
+        return Ok(None);
+    }
+    let gate = match run.session.exists(&name).await {
+        Ok(Existence::Exists(gate)) => Some(gate),
+        Err(error) if error.ends_session() => return Err(error.into()),
+        Ok(Existence::Gone | Existence::Refused(_)) | Err(_) => return Ok(None),
+    };
+    Ok(Some(ListedMailbox {
+        raw: name.as_str().as_bytes().to_vec(),
+        name,
+        selectable: true,
+        special_use: None,
+        gate,
+        object_id: None,
+        problem: None,
+    }))
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::absent::Absent;
+use super::edited::reexamine;
 use super::{hollow, letters, names};
 use crate::account::record::Writer;
 use crate::account::{AccountError, Run, restate};
@@ -24,6 +25,7 @@ pub(super) async fn look(run: &mut Run, walk: Option<Mailboxes>) -> Result<usize
         None => super::walk(run)?,
     };
     run.seen.unknown.clone_from(&found.unknown);
+    run.seen.unmirrored.clone_from(&found.unmirrored);
     name_problems(run, &found);
     let mut departed = note_missing_directories(run, &found)?;
     run.seen.excluded.clear();
@@ -72,8 +74,11 @@ async fn look_at<'f>(
 /// Says what of the disk is not mirrored, but for what is not to be.
 fn name_problems(run: &mut Run, walk: &Mailboxes) {
     for problem in &walk.problems {
-        let name = run.root.name_at(problem.path());
-        if name.is_none_or(|name| (run.settings.selects)(&name)) {
+        let names = match run.root.name_at(problem.path()) {
+            Some(name) => vec![name],
+            None => run.root.names_at(problem.path()),
+        };
+        if names.iter().all(|name| (run.settings.selects)(name)) {
             run.report.skip(problem.path().display().to_string(), problem.to_string());
         }
     }
@@ -139,6 +144,9 @@ fn look_for(
     let is_elsewhere = walk.is_some_and(|walk| is_found(run, mailbox, walk));
     let missing = match run.root.missing(mailbox) {
         Ok(Missing::Unknown(_)) if is_elsewhere => Missing::Gone,
+        Ok(Missing::Gone) if !is_elsewhere && lies_elsewhere(run, mailbox, walk) => {
+            return Ok(None);
+        }
         Ok(missing) => missing,
         Err(error) => {
             doubt(run, mailbox, Some(&error.to_string()));
@@ -166,6 +174,26 @@ fn is_found(run: &Run, mailbox: &Mailbox, walk: &Mailboxes) -> bool {
     let Some(id) = &mailbox.local_id else { return false };
     let mut others = walk.found.iter().filter(|found| found.name != mailbox.name);
     others.any(|found| run.root.mailbox_id(&found.name).ok().flatten().as_ref() == Some(id))
+}
+
+/// Whether the directory of a mailbox lies somewhere below the root where no mailbox can be, or
+/// may lie there: then it is not gone, and the mailbox is left alone (hazard 123).
+fn lies_elsewhere(run: &mut Run, mailbox: &Mailbox, walk: Option<&Mailboxes>) -> bool {
+    let (Some(id), Some(walk)) = (mailbox.local_id.as_ref().filter(|_| mailbox.local), walk) else {
+        return false;
+    };
+    let found = walk.found.iter().map(|directory| directory.dir.clone()).collect();
+    let why = match run.root.with_id(id, &found) {
+        Ok(None) => return false,
+        Ok(Some(dir)) => format!(
+            "its directory is {} now, which is no mailbox; rename it to the mailbox that it is \
+             to be, or remove it",
+            dir.display()
+        ),
+        Err(error) => format!("its directory may lie where nobody can look: {error}"),
+    };
+    doubt(run, mailbox, Some(&why));
+    true
 }
 
 /// Leaves a mailbox alone whose files are not where they were, until they are.
@@ -307,6 +335,7 @@ async fn scan_part(run: &mut Run, mailbox: &Mailbox, absent: Absent) -> Result<P
     let written = missing.len() + renamed.len() + files.len();
     let keyword_table = table.slots().to_vec();
     let (home, local_id) = (mailbox.home, mailbox.local_id.clone());
+    let limit = run.settings.max_message_size;
     run.record(|w| {
         let Some(mailbox) = w.tx().mailbox(id)? else { return Ok(()) };
         if mailbox.home.is_some() && mailbox.home != home {
@@ -326,7 +355,7 @@ async fn scan_part(run: &mut Run, mailbox: &Mailbox, absent: Absent) -> Result<P
             }
         }
         for (local, examined) in files {
-            insert(w, id, local, examined)?;
+            insert(w, id, local, examined, limit)?;
         }
         Ok(())
     })?;
@@ -436,12 +465,34 @@ async fn examine(
     Ok(out)
 }
 
+/// Why a file stays here that is larger than what we send.
+pub(in crate::account) fn too_large(limit: u64) -> String {
+    format!("{TOO_LARGE} ({limit} bytes)")
+}
+
+/// What such words begin with.
+pub(in crate::account) const TOO_LARGE: &str = "larger than max_message_size";
+
+/// The stamp of a file that is larger than what we send: it is not even read. On the wire it is no
+/// smaller than here.
+pub(super) fn too_large_now(
+    run: &Run,
+    mailbox: &Mailbox,
+    listed: &Listed,
+) -> Result<Option<FileStamp>, LocalError> {
+    let stamp = run.root.stat(&mailbox.name, &listed.name)?;
+    Ok(stamp.filter(|stamp| stamp.size > run.settings.max_message_size))
+}
+
 pub(super) fn examine_one(
     run: &Run,
     mailbox: &Mailbox,
     listed: &Listed,
     now_ns: i64,
 ) -> Result<Examined, LocalError> {
+    if let Some(stamp) = too_large_now(run, mailbox, listed)? {
+        return Ok(Examined::Large { stamp });
+    }
     let examined = run.root.examine(&mailbox.name, listed)?;
     match &examined {
         // A rename moves the change time past the last write: such a file came whole. A time in
@@ -490,6 +541,7 @@ fn insert(
     mailbox: MailboxId,
     mut local: Local,
     examined: Examined,
+    limit: u64,
 ) -> Result<(), StateError> {
     let mut row = Row::new(mailbox);
     match examined {
@@ -507,6 +559,10 @@ fn insert(
                 times: 1,
             });
         }
+        Examined::Large { stamp } => {
+            local.stamp = stamp;
+            row.set_aside = Some(is_too_large(limit));
+        }
         Examined::Changing | Examined::Gone | Examined::NotRegular => return Ok(()),
     }
     row.local = Some(local);
@@ -514,38 +570,6 @@ fn insert(
     Ok(())
 }
 
-/// Looks whether a row's file is still the one that was hashed. An edited file is other
-/// content: the row loses it, and a new row that knows its past has it (hazard 12).
-pub(in crate::account) fn reexamine(run: &mut Run, id: RowId) -> Result<(), AccountError> {
-    let Some(row) = run.store.row(id)? else { return Ok(()) };
-    let Some(local) = row.local.clone() else { return Ok(()) };
-    let Some(mailbox) = run.store.mailbox(row.mailbox)? else { return Ok(()) };
-    let listed = Listed::expected(&local, run.settings.info_separator);
-    let examined = run.root.examine(&mailbox.name, &listed)?;
-    let Examined::Message { summary, stamp, mtime_s, .. } = examined else {
-        return Ok(());
-    };
-    run.record(|w| {
-        if row.content == Some(summary.content) {
-            let local = Some(Local { stamp, ..local });
-            return w.update(&Row { local, ..row });
-        }
-        let size = summary.wire_size;
-        let edited = Row {
-            local: Some(Local { stamp, ..local }),
-            content: Some(summary.content),
-            header: Some(summary.header),
-            words: Some(ServerWords { size, date: mtime_s, object_id: None }),
-            ..Row::new(row.mailbox)
-        };
-        // What was said of the former text is not said of this one.
-        let set_aside = row.set_aside.clone().filter(|s| s.kind == SetAsideKind::Remove);
-        // The name is free for the new row only once the old one has left it.
-        let old = Row { local: None, set_aside, ..row };
-        w.update(&old)?;
-        let by = w.insert(&edited)?;
-        let on_server = old.remote.is_some();
-        let journal = if on_server { Journal::Replaced { by } } else { old.journal.clone() };
-        w.update(&Row { journal, ..old })
-    })
+fn is_too_large(limit: u64) -> SetAside {
+    SetAside { kind: SetAsideKind::Read, words: too_large(limit), times: 1 }
 }

@@ -14,7 +14,9 @@ mod intake;
 mod letters;
 pub(super) mod listing;
 mod local;
+mod members;
 mod names;
+mod next;
 mod remade;
 mod remote;
 mod twins;
@@ -22,6 +24,7 @@ mod unshown;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{AccountError, Run, recover, renames};
@@ -30,7 +33,8 @@ use crate::reconcile::types::{MailboxId, MailboxName, Reach, RowId};
 use crate::remote::imap::ListedMailbox;
 
 pub(super) use attributes::HEADER_MAX;
-pub(super) use local::{QUIET, clean_tmp, reexamine};
+pub(super) use edited::reexamine;
+pub(super) use local::{QUIET, TOO_LARGE, clean_tmp, too_large};
 pub(super) use remote::{not_there, note_gone};
 pub(super) use walk::{recognise, walk};
 
@@ -68,6 +72,10 @@ pub struct Seen {
     pub excluded: BTreeSet<MailboxName>,
     /// Rows whose file was found in a directory that is not mirrored.
     pub outside: BTreeMap<RowId, MailboxName>,
+    /// Directories with messages that are no mailboxes.
+    pub unmirrored: BTreeSet<PathBuf>,
+    /// Rows whose file was found in one of those.
+    pub somewhere: BTreeSet<RowId>,
 }
 
 impl Seen {

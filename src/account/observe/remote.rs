@@ -113,7 +113,11 @@ fn note_listed(run: &mut Run, listed: &ListedMailbox) -> Result<Mailbox, Account
     let mailbox = known
         .clone()
         .unwrap_or_else(|| Mailbox { restated: true, ..Mailbox::new(listed.name.clone()) });
-    let object_id = listed.object_id.clone().or_else(|| mailbox.object_id.clone());
+    // Of a server that tells none by now, or what is none, an old one says nothing either. A first
+    // one is taken from SELECT.
+    let trusted = run.session.capabilities().mailbox_ids();
+    let was = mailbox.object_id.clone().filter(|_| trusted);
+    let object_id = was.map(|was| listed.object_id.clone().unwrap_or(was));
     let mailbox = Mailbox { remote: true, special_use, object_id, ..mailbox };
     if known.as_ref() == Some(&mailbox) {
         return Ok(mailbox);
@@ -289,7 +293,8 @@ fn record(run: &mut Run, mailbox: Mailbox, looked: &Looked) -> Result<bool, Acco
     let complete = looked.reach == Reach::Complete;
     let absent = Absent::from_membership(&mailbox, looked.gate.uid_validity);
     let cursor = complete.then_some(looked.gate).or(mailbox.cursor);
-    let mailbox = Mailbox { cursor, mask: Some(looked.mask.clone()), ..mailbox };
+    let object_id = looked.object_id.clone().or(mailbox.object_id);
+    let mailbox = Mailbox { cursor, mask: Some(looked.mask.clone()), object_id, ..mailbox };
     let suspects = run.suspects.clone();
     run.record(|w| {
         w.mailbox(&mailbox)?;

@@ -143,7 +143,7 @@ fn read(run: &Run, mailbox: &Mailbox, listed: &Listed) -> Result<Read, AccountEr
             Some(stamp) => (None, stamp),
             None => return Ok(Read::Gone),
         },
-        Examined::Changing => return Ok(Read::Changing),
+        Examined::Changing | Examined::Large { .. } => return Ok(Read::Changing),
         Examined::Gone | Examined::NotRegular => return Ok(Read::Gone),
     };
     let local = run.root.local_of(listed, &table, stamp);

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
+use crate::account::apply::sizes;
 use crate::account::{AccountError, Run};
 use crate::reconcile::types::{MailboxId, Row, SetAside, SetAsideKind, Uid};
 use crate::remote::imap::{Command, UidSet};
@@ -43,9 +44,7 @@ pub(super) fn due(run: &mut Run) -> Result<Due, AccountError> {
     rows.retain(of_fetch);
     let before = run.store.meta(KEY)?;
     if rows.is_empty() {
-        if before.is_some() {
-            run.store.transaction(|tx| tx.delete_meta(KEY))?;
-        }
+        before.map(|_| run.store.transaction(|tx| tx.delete_meta(KEY))).transpose()?;
         return Ok(Due::new());
     }
     let (number, now) = (run.number, run.outside.clock.now());
@@ -71,10 +70,10 @@ pub(super) fn due(run: &mut Run) -> Result<Due, AccountError> {
             due.entry(row.mailbox).or_default().insert(remote.uid);
         }
     }
-    let limit = run.settings.max_message_size;
-    let fits = |row: &Row| row.words.as_ref().is_some_and(|words| words.size <= limit);
-    let names = run.store.mailboxes()?;
-    let suspects = run.suspects.clone();
+    let most = run.settings.max_message_size;
+    let fits = |row: &Row| row.words.as_ref().is_some_and(|words| words.size <= most);
+    let (names, suspects) = (run.store.mailboxes()?, run.suspects.clone());
+    let short = sizes::due(run)?;
     // A connection was lost over it: that says when it is asked for again.
     let asks = |row: &Row| {
         let mailbox = names.iter().find(|mailbox| mailbox.id == row.mailbox);
@@ -83,7 +82,8 @@ pub(super) fn due(run: &mut Run) -> Result<Due, AccountError> {
         let suspects = suspects.lock();
         let of = |uids: UidSet| uids.contains(remote.uid);
         let due = of(suspects.due(Command::Bodies, &mailbox.name, validity));
-        due || is_time && !of(suspects.resting(Command::Bodies, &mailbox.name, validity))
+        (due || short.contains(&row.id))
+            || is_time && !of(suspects.resting(Command::Bodies, &mailbox.name, validity))
     };
     let again: Vec<Row> = rows.into_iter().filter(|row| fits(row) && asks(row)).collect();
     let (wait, next) = match (before.is_some(), is_time) {

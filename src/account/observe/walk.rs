@@ -25,7 +25,8 @@ pub(in crate::account) fn recognise(
         return Ok(walk);
     }
     let mailboxes = run.store.mailboxes()?;
-    let ids = mailboxes.iter().filter(|m| m.local).filter_map(|m| m.local_id.clone()).collect();
+    let ids = mailboxes.iter().filter(|m| m.local);
+    let ids = ids.filter_map(|m| Some((m.local_id.clone()?, m.name.clone()))).collect();
     let kept = mailboxes.into_iter().filter(|m| m.base || m.remote).map(|m| m.name);
     let listed = run.seen.listed.iter().filter(|m| m.problem.is_none()).map(|m| m.name.clone());
     let excluded = walk.found.iter().map(|m| m.name.clone());

@@ -119,7 +119,9 @@ impl Run {
             }
             Ok(Examined::Empty) => self.report.verified().differs(what(), "the file is empty"),
             // At this moment it is renamed, removed or written to.
-            Ok(Examined::Gone | Examined::Changing | Examined::NotRegular) => {}
+            Ok(
+                Examined::Gone | Examined::Changing | Examined::NotRegular | Examined::Large { .. },
+            ) => {}
             Err(error) => self.report.skip(what(), error.to_string()),
         }
         false

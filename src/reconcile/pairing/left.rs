@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::{
     Cast, Class, Found, best, class, date, evidence, have_one_object_id, is_active, is_claim,
-    is_told_by_words, past_of, same_words,
+    past_of, same_words, words,
 };
 use crate::reconcile::plan::Step;
 use crate::reconcile::types::{Journal, MailboxId, Reach, Row};
@@ -51,6 +51,9 @@ pub(super) fn pair(cast: &Cast<'_>, remote: &Row) -> Option<Found> {
         .filter(|row| row.mailbox == remote.mailbox && row.id != remote.id && like(row))
         .collect();
     // What the server says tells them apart only if it says so of no other text.
+    if remote.content.is_none() {
+        words::text(cast, remote)?;
+    }
     let texts: BTreeSet<_> = known.iter().map(|row| row.content).collect();
     if texts.len() != 1 || texts.contains(&None) {
         return None;
@@ -75,7 +78,7 @@ pub(super) fn pair_claim(cast: &Cast<'_>, remote: &Row) -> Option<Found> {
                     let source = cast.by_id.get(from);
                     let told = source.is_some_and(|from| same_words(from, remote));
                     (told || same_words(row, remote))
-                        && is_told_by_words(cast, remote)
+                        && words::text(cast, remote).is_some()
                         && evidence::is_trusted(cast, row, remote)
                 }
                 _ => false,
@@ -111,6 +114,17 @@ pub(super) fn may_have_moved_on(world: &World, row: &Row) -> bool {
 /// and its move still under way.
 pub(super) fn is_in_doubt(row: &Row) -> bool {
     class(row) == Class::RemoteNew && row.restated && row.base.is_some()
+}
+
+/// The row that a file left, as it was noted before the message was first to follow. Numbered anew
+/// meanwhile that row is in doubt, and its file left all the same (hazard 84).
+pub(super) fn source_of<'w>(
+    to: &Row,
+    mut sources: impl Iterator<Item = &'w Row>,
+) -> Option<&'w Row> {
+    let Journal::Moving { from, leaves, .. } = to.journal else { return None };
+    let left = |row: &Row| class(row) == Class::LocalGone && is_active(row);
+    sources.find(|row| row.id == from && (left(row) || leaves && is_in_doubt(row)))
 }
 
 /// Files of claims that were in doubt with their root: each claim has its file again, and goes on

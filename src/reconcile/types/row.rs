@@ -78,7 +78,8 @@ pub enum Journal {
         /// Whether a literal was wholly sent without an answer: then it is sent again only
         /// after a look of a later run did not find it.
         sent: bool,
-        /// The run (its number) of the last attempt.
+        /// The run (its number) of the last attempt; [`Journal::TAKEN`] where the server said that
+        /// it took the message.
         run: i64,
     },
     /// Nothing is under way, but the message was sent more than once: a twin of it that turns
@@ -139,6 +140,18 @@ impl Journal {
     #[must_use]
     pub const fn is_moved(&self) -> bool {
         matches!(self, Self::Moved { .. })
+    }
+}
+
+impl Journal {
+    /// Stands for the run of an APPEND that was answered OK without a UID: the message is looked
+    /// for by every look, and is not sent again before a person asks for that (hazard 120).
+    pub const TAKEN: i64 = i64::MAX;
+
+    /// Whether the server said that it took this message, and did not show it so far.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        matches!(self, Self::Pushing { sent: true, run: Self::TAKEN, .. })
     }
 }
 

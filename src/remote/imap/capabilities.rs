@@ -2,6 +2,9 @@
 
 use std::collections::BTreeSet;
 
+/// Stands for MAILBOXID in STATUS among what is not asked for; no server announces it.
+const MAILBOX_ID: &str = "MAILBOXID";
+
 /// What an IMAP4rev2-only server has without naming it (RFC 9051 appendix E).
 const REV2_IMPLIES: [&str; 10] = [
     "NAMESPACE",
@@ -154,6 +157,17 @@ impl Capabilities {
     #[must_use]
     pub fn objectid(&self) -> bool {
         self.has("OBJECTID")
+    }
+
+    /// MAILBOXID in STATUS (RFC 8474 §4.3), and nothing that this server told there was untrue.
+    #[must_use]
+    pub fn mailbox_ids(&self) -> bool {
+        self.objectid() && !self.disabled.contains(MAILBOX_ID)
+    }
+
+    /// Does not ask for MAILBOXID in STATUS any more: what came was no id (hazard 98).
+    pub(crate) fn withdraw_mailbox_ids(&mut self) {
+        self.disabled.insert(MAILBOX_ID.to_owned());
     }
 
     /// Gmail's extensions, of which X-GM-MSGID serves as an object id.

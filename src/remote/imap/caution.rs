@@ -17,6 +17,8 @@ pub(crate) struct Caution {
     pub(crate) under_way: Option<Thing>,
     /// What stands for UIDs in the next APPEND: rows of the store.
     pub(crate) rows: UidSet,
+    /// SEARCH ALL was seen to answer with something else than UIDs.
+    pub(crate) searches_by_uid: bool,
 }
 
 impl Session {
@@ -113,7 +115,7 @@ impl Session {
 
     fn thing(&self, command: Command, uids: &UidSet) -> Thing {
         let (mailbox, uid_validity) = (self.selected.clone(), self.uid_validity);
-        Thing { command, mailbox, uid_validity, uids: uids.clone() }
+        Thing { uid_validity, uids: uids.clone(), ..Thing::whole(command, mailbox.as_ref()) }
     }
 
     /// What is under way was answered.

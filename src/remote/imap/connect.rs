@@ -34,7 +34,8 @@ impl Session {
         endpoint: &Endpoint,
         connector: &dyn Connector,
     ) -> Result<Self, RemoteError> {
-        let asks = !endpoint.disable.contains(CAPABILITY);
+        // A way to sign in that is demanded has to be heard of.
+        let asks = endpoint.scram_only || !endpoint.disable.contains(CAPABILITY);
         let (connected, capability) = match Self::try_connect(endpoint, connector, asks).await {
             // Nothing depends on it but the ways that are quicker.
             Err(error) if asks && error.is_loss() && error.doing() == Some(CAPABILITY) => {

@@ -81,6 +81,25 @@ impl Session {
         &mut self,
         asks: &dyn Fn(&MailboxName) -> bool,
     ) -> Result<Vec<ListedMailbox>, RemoteError> {
+        let mut listed = self.list_once(asks).await?;
+        if listed.distrusts_ids() {
+            // What stands around such an id may have been misread as well.
+            tracing::warn!("MAILBOXID in STATUS is none: it is not asked for any more");
+            self.distrust_mailbox_ids();
+            listed = self.list_once(asks).await?;
+        }
+        Ok(listed.mailboxes)
+    }
+
+    /// Does not believe what STATUS says of MAILBOXID any more (hazard 98).
+    pub fn distrust_mailbox_ids(&mut self) {
+        self.talk.capabilities.withdraw_mailbox_ids();
+    }
+
+    async fn list_once(
+        &mut self,
+        asks: &dyn Fn(&MailboxName) -> bool,
+    ) -> Result<Listing, RemoteError> {
         let whole = self.caution.suspects.lock().why_not(Command::ListStatus, None).is_none();
         if whole && self.talk.capabilities.list_status() {
             match self.list_with_status().await {
@@ -98,19 +117,19 @@ impl Session {
         let each = &mut |response: &Response<'_>| found.take(response);
         self.run("LIST", "LIST \"\" \"*\"", Budget::LIST, each).await?;
         self.passed();
-        let mut listed = self.learn(found.whole()?);
-        self.ask_status(&mut listed, asks).await?;
-        Ok(listed)
+        let mut listing = self.learn(found.whole()?);
+        listing.has_bad_id |= self.ask_status(&mut listing.mailboxes, asks).await?;
+        Ok(listing)
     }
 
     fn status_items(&self) -> String {
         let can = &self.talk.capabilities;
         let modseq = if can.condstore() { " HIGHESTMODSEQ" } else { "" };
-        let object_id = if can.objectid() { " MAILBOXID" } else { "" };
+        let object_id = if can.mailbox_ids() { " MAILBOXID" } else { "" };
         format!("(UIDVALIDITY UIDNEXT MESSAGES{modseq}{object_id})")
     }
 
-    async fn list_with_status(&mut self) -> Result<Vec<ListedMailbox>, RemoteError> {
+    async fn list_with_status(&mut self) -> Result<Listing, RemoteError> {
         let uses = if self.talk.capabilities.special_use() { "SPECIAL-USE " } else { "" };
         let command = format!("LIST \"\" \"*\" RETURN ({uses}STATUS {})", self.status_items());
         loop {
@@ -131,12 +150,12 @@ impl Session {
         }
     }
 
-    /// Asks STATUS of each mailbox that can have one, many at a time.
+    /// Asks STATUS of each mailbox that can have one, many at a time. Gives whether an id was none.
     async fn ask_status(
         &mut self,
         listed: &mut [ListedMailbox],
         asks: &dyn Fn(&MailboxName) -> bool,
-    ) -> Result<(), RemoteError> {
+    ) -> Result<bool, RemoteError> {
         let items = self.status_items();
         let mut asked: Vec<&MailboxName> = listed
             .iter()
@@ -181,12 +200,11 @@ impl Session {
                 self.passed();
             }
         }
-        found.apply(listed);
-        Ok(())
+        Ok(found.apply(listed))
     }
 
     /// Builds the list, and remembers the spellings.
-    fn learn(&mut self, found: Found) -> Vec<ListedMailbox> {
+    fn learn(&mut self, found: Found) -> Listing {
         let mut names = Names::default();
         names.delimiter = found.delimiter.or(self.names.delimiter);
         let mut taken: BTreeSet<MailboxName> = BTreeSet::new();
@@ -215,8 +233,8 @@ impl Session {
             });
         }
         self.names = Arc::new(names);
-        found.apply(&mut listed);
-        listed
+        let has_bad_id = found.apply(&mut listed);
+        Listing { mailboxes: listed, has_bad_id }
     }
 
     /// The quoted spelling of a mailbox for a command. Asks for the delimiter if nothing has
@@ -322,6 +340,22 @@ pub(crate) fn quoted(raw: &str) -> String {
     format!("\"{}\"", raw.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
+/// All mailboxes, as LIST and STATUS showed them once.
+struct Listing {
+    mailboxes: Vec<ListedMailbox>,
+    has_bad_id: bool,
+}
+
+impl Listing {
+    /// Whether ids were told that are none, or of which two mailboxes have one: none of them means
+    /// anything then.
+    fn distrusts_ids(&self) -> bool {
+        let mut ids = BTreeSet::new();
+        let mut all = self.mailboxes.iter().filter_map(|mailbox| mailbox.object_id.as_ref());
+        self.has_bad_id || !all.all(|id| ids.insert(id))
+    }
+}
+
 #[derive(Debug, Default)]
 struct Entry {
     selectable: bool,
@@ -337,6 +371,7 @@ struct Found {
     status: BTreeMap<Vec<u8>, (Gate, Option<String>)>,
     delimiter: Option<Option<char>>,
     weight: usize,
+    has_bad_id: bool,
 }
 
 impl Found {
@@ -372,6 +407,7 @@ impl Found {
             }
             Response::MailboxStatus(rest) => {
                 if let Some(row) = mailbox_status(rest) {
+                    self.has_bad_id |= row.has_bad_id;
                     let id = row.object_id.as_ref().map_or(0, String::len);
                     self.weight += ENTRY / 2 + row.raw.len().min(NAME) + id;
                     if self.weight <= WEIGHT {
@@ -384,14 +420,15 @@ impl Found {
         }
     }
 
-    /// Sets what was said by STATUS.
-    fn apply(self, listed: &mut [ListedMailbox]) {
+    /// Sets what was said by STATUS. Gives whether what it said for an id was none.
+    fn apply(self, listed: &mut [ListedMailbox]) -> bool {
         for mailbox in listed {
             if let Some((gate, object_id)) = self.status.get(&mailbox.raw) {
                 mailbox.gate = Some(*gate);
                 mailbox.object_id = object_id.clone();
             }
         }
+        self.has_bad_id
     }
 }
 

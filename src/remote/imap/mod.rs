@@ -27,15 +27,15 @@ mod search;
 mod select;
 mod session;
 mod sign_in;
-mod suspects;
 mod talk;
-mod uid_set;
+pub(crate) mod uid_set;
 mod watch;
 mod wire;
 
 #[cfg(test)]
 mod tests;
 
+use crate::remote::suspects;
 pub use crate::remote::{Counters, Endpoint, Tls};
 pub use append::{AppendError, Appending, BodySource, Upload};
 pub use body::BodySink;

@@ -17,11 +17,18 @@ impl Session {
     /// # Errors
     /// A refusal, an answer that makes no sense, or what ends the session.
     pub async fn search_all(&mut self) -> Result<(UidSet, u32), RemoteError> {
-        let uids = self.search("ALL").await?;
+        // Some servers answer ALL with sequence numbers (hazard 127). `*` needs a message.
+        let by_uid = self.caution.searches_by_uid && self.talk.exists > 0;
+        let uids = self.search(if by_uid { "UID 1:*" } else { "ALL" }).await?;
         if let Some(mailbox) = self.selected.clone().filter(|_| uids.len() == self.told()) {
             self.caution.suspects.lock().narrow(&mailbox, self.uid_validity, &uids);
         }
         Ok((uids, self.talk.exists))
+    }
+
+    /// From now on all UIDs are asked for as a range of UIDs. Gives whether they were not before.
+    pub fn search_by_uid(&mut self) -> bool {
+        !std::mem::replace(&mut self.caution.searches_by_uid, true)
     }
 
     /// The UIDs that carry `\Deleted`, whoever set it.

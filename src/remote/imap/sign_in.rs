@@ -1,5 +1,5 @@
-//! LOGIN and AUTHENTICATE PLAIN. What is secret here stays here: it is in no trace and in no
-//! error, not even where a server repeats the command it did not understand.
+//! LOGIN and AUTHENTICATE, by SCRAM-SHA-256 or PLAIN. What is secret here stays here: it is in no
+//! trace and in no error, not even where a server repeats the command it did not understand.
 
 use async_imap::{Authenticator, Client};
 use base64::Engine as _;
@@ -13,11 +13,15 @@ use super::parse::status::{Code, Condition, Status};
 use super::wire::Wire;
 use crate::reconcile::types::printable;
 use crate::remote::broken::broken_error;
+use crate::remote::sasl::{NO_SCRAM, SCRAM, Scram};
 use crate::remote::{Endpoint, HAS_NUL, NO_WAY, RemoteError};
 
 /// Which way to sign in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
+    /// AUTHENTICATE SCRAM-SHA-256 (RFC 7677): the password is not said, and the server proves
+    /// itself. The flag says whether the first message goes along (RFC 4959).
+    Scram(bool),
     /// AUTHENTICATE PLAIN with its response in the same line (RFC 4959): one round trip.
     PlainAtOnce,
     /// AUTHENTICATE PLAIN, two round trips.
@@ -29,6 +33,41 @@ enum Way {
 /// How many challenges AUTHENTICATE PLAIN may bring: one, and another by servers that overlook the
 /// response in the first line.
 const CHALLENGES: u8 = 2;
+
+/// How many SCRAM may bring: an empty one, salt and rounds, the proof.
+const SCRAM_CHALLENGES: u8 = 3;
+
+/// Answers the challenges of SCRAM.
+struct Proving {
+    scram: Scram,
+    /// The first message was not sent yet.
+    begins: bool,
+    /// We proved that we know the password.
+    proved: bool,
+    /// What the server said that it may not.
+    odd: Option<&'static str>,
+}
+
+impl Authenticator for &mut Proving {
+    type Response = Vec<u8>;
+
+    fn process(&mut self, challenge: &[u8]) -> Self::Response {
+        if std::mem::take(&mut self.begins) {
+            return self.scram.first().into_bytes();
+        }
+        match self.scram.respond(challenge) {
+            Ok(answer) => {
+                self.proved = true;
+                answer.into_bytes()
+            }
+            // An answer that proves nothing: the server refuses, or is refused here.
+            Err(odd) => {
+                self.odd.get_or_insert(odd);
+                Vec::new()
+            }
+        }
+    }
+}
 
 /// Answers the challenge of PLAIN (RFC 4616).
 struct Plain(Zeroizing<Vec<u8>>);
@@ -53,8 +92,15 @@ pub(crate) async fn sign_in(
     let mut refused = None;
     for way in ways {
         client.get_mut().traced = false;
-        client.get_mut().continues = if way == Way::Login { 0 } else { CHALLENGES };
-        let attempt = attempt(client, way, endpoint).await;
+        client.get_mut().continues = match way {
+            Way::Login => 0,
+            Way::Scram(_) => SCRAM_CHALLENGES,
+            Way::PlainAtOnce | Way::Plain => CHALLENGES,
+        };
+        let (attempt, goes_on) = match way {
+            Way::Scram(at_once) => scram(client, at_once, endpoint).await?,
+            way => (attempt(client, way, endpoint).await, false),
+        };
         match attempt {
             Ok(mut shell) => {
                 let wire = shell.get_mut();
@@ -67,7 +113,8 @@ pub(crate) async fn sign_in(
                 let error = why(back.get_mut(), endpoint);
                 // BAD says that the way is not understood; NO, that the secret is wrong, and
                 // trying it again another way would only count as a further failure.
-                if !matches!(error, RemoteError::Bad { .. }) {
+                let is_closed = goes_on && matches!(error, RemoteError::SignIn { .. });
+                if !is_closed && !matches!(error, RemoteError::Bad { .. }) {
                     return Err(error);
                 }
                 refused = Some(error);
@@ -76,7 +123,8 @@ pub(crate) async fn sign_in(
         }
     }
     let words = match refused {
-        Some(RemoteError::Bad { words, .. }) => words,
+        Some(RemoteError::Bad { words, .. } | RemoteError::SignIn { words, .. }) => words,
+        _ if endpoint.scram_only => NO_SCRAM.to_owned(),
         _ => NO_WAY.to_owned(),
     };
     Err(RemoteError::SignIn { code: None, words })
@@ -94,6 +142,12 @@ fn ways(capabilities: &Capabilities, endpoint: &Endpoint) -> Result<Vec<Way>, Re
         !capabilities.has("LOGINDISABLED") && both.iter().all(|text| !text.contains(['\r', '\n']));
     let ascii = both.iter().all(|text| text.is_ascii());
     let mut ways = Vec::new();
+    if capabilities.has(&format!("AUTH={SCRAM}")) {
+        ways.push(Way::Scram(capabilities.has("SASL-IR")));
+    }
+    if endpoint.scram_only {
+        return Ok(ways);
+    }
     if plain && capabilities.has("SASL-IR") {
         ways.push(Way::PlainAtOnce);
     }
@@ -108,6 +162,36 @@ fn ways(capabilities: &Capabilities, endpoint: &Endpoint) -> Result<Vec<Way>, Re
         ways.push(Way::Login);
     }
     Ok(ways)
+}
+
+type Attempt = Result<async_imap::Session<Wire>, Client<Wire>>;
+
+/// Signs in by SCRAM. Gives also whether another way may be tried after a refusal, which is so
+/// while nothing was proved: the server has no such way for this user.
+async fn scram(
+    client: Client<Wire>,
+    at_once: bool,
+    endpoint: &Endpoint,
+) -> Result<(Attempt, bool), RemoteError> {
+    let fail = |what: &str| {
+        Err(RemoteError::Protocol { doing: "the sign-in".to_owned(), what: what.to_owned() })
+    };
+    let Some(scram) = Scram::new(&endpoint.user, &endpoint.secret) else {
+        return fail("there are no random numbers for it");
+    };
+    tracing::trace!("C: AUTHENTICATE {SCRAM} ***");
+    let first = match at_once {
+        true => format!("{SCRAM} {}", STANDARD.encode(scram.first())),
+        false => SCRAM.to_owned(),
+    };
+    let mut proving = Proving { scram, begins: !at_once, proved: false, odd: None };
+    let done = client.authenticate(first, &mut proving).await.map_err(|(_, client)| client);
+    match (done, proving.odd) {
+        (Ok(_), Some(odd)) => fail(odd),
+        // Who lets us in without a proof knows the password no better than anybody.
+        (Ok(_), None) if !proving.scram.is_proven() => fail("it did not prove who it is"),
+        (done, _) => Ok((done, !proving.proved)),
+    }
 }
 
 async fn attempt(
@@ -130,7 +214,7 @@ async fn attempt(
             tracing::trace!("C: AUTHENTICATE PLAIN");
             client.authenticate("PLAIN", &plain()).await
         }
-        Way::Login => {
+        Way::Login | Way::Scram(_) => {
             tracing::trace!("C: LOGIN ***");
             client.login(&endpoint.user, endpoint.secret.as_str()).await
         }

@@ -9,7 +9,7 @@ use super::uid_set::UidSet;
 use super::wire::Wire;
 use crate::remote::broken::Broken;
 use crate::remote::budget::Budget;
-use crate::remote::{RemoteError, is_throttled};
+use crate::remote::{NOT_CONNECTED, RemoteError, is_not_connected, is_throttled};
 
 /// How much may be kept that nobody asked for, in octets.
 const PENDING_LIMIT: usize = 4 << 20;
@@ -238,6 +238,9 @@ pub(crate) fn require_ok(doing: &str, status: Status) -> Result<Status, RemoteEr
         Status { condition: Condition::Ok, .. } => Ok(status),
         Status { words, .. } if is_throttled(&words) => {
             Err(RemoteError::Throttled { doing, words })
+        }
+        Status { words, .. } if is_not_connected(&words) => {
+            Err(RemoteError::SignIn { code: None, words: NOT_CONNECTED.to_owned() })
         }
         Status { condition: Condition::No, code, words } => {
             Err(RemoteError::No { doing, code, words })

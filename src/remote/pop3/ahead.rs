@@ -69,10 +69,10 @@ impl Session {
         command: &dyn Fn(u32) -> String,
     ) -> Result<(), RemoteError> {
         let budget = ahead.budget;
-        let window = if self.capabilities.pipelining() { WINDOW } else { 1 };
+        let window = if self.sends_ahead() { WINDOW } else { 1 };
         while let Some(number) = ahead.rest.front().copied() {
             // A server may announce what it likes.
-            let size = || self.sizes.get(&number).map_or(UNKNOWN, |size| (*size).min(OCTETS));
+            let size = || self.size_of(number).map_or(UNKNOWN, |size| size.min(OCTETS));
             let octets = if ahead.bodies { size() } else { 0 };
             if !ahead.has_room(window, octets) {
                 break;

@@ -2,12 +2,14 @@
 
 use super::answer::Answer;
 use super::capabilities::Capabilities;
+use super::caution::Lost;
 use super::session::Session;
 use super::sign_in::{refused, sign_in};
 use super::wire::Wire;
 use crate::remote::broken::broken_error;
 use crate::remote::budget::Budget;
 use crate::remote::endpoint::open;
+use crate::remote::suspects::{Command, Shared};
 use crate::remote::tls::secure;
 use crate::remote::{Connector, Endpoint, RemoteError, Tls};
 
@@ -54,27 +56,58 @@ impl Session {
         settings: Settings,
         connector: &dyn Connector,
     ) -> Result<Self, RemoteError> {
+        let nobodys = Shared::default();
+        let connected = Self::connect_cautiously(endpoint, settings, connector, &nobodys);
+        connected.await.map_err(|lost| lost.error)
+    }
+
+    /// As [`Self::connect_with`], and nothing is asked for that earlier connections were lost at
+    /// and that can be done without. The session takes the suspects of the account.
+    ///
+    /// # Errors
+    /// As for [`Self::connect_with`], with what was under way.
+    pub async fn connect_cautiously(
+        endpoint: &Endpoint,
+        settings: Settings,
+        connector: &dyn Connector,
+        suspects: &Shared,
+    ) -> Result<Self, Lost> {
         let (stream, allowance) = open(endpoint, connector).await?;
         let wire = Wire::new(stream, allowance);
         let mut session = Self::new(wire, Capabilities::new(&endpoint.disable));
+        session.suspects = suspects.clone();
         let mut stamp = session.greet(endpoint).await?;
         if endpoint.tls == Tls::StartTls {
             session = session.start_tls(endpoint).await?;
+            session.suspects = suspects.clone();
             // What was said before TLS may have been said by anybody.
             stamp = None;
         }
-        session.ask_capabilities().await?;
-        if settings.utf8 && session.capabilities.has("UTF8") {
+        match session.begin(endpoint, settings, stamp).await {
+            Ok(()) => Ok(session),
+            Err(error) => Err(Lost { error, thing: session.under_way() }),
+        }
+    }
+
+    /// From the greeting to the end of the sign-in.
+    async fn begin(
+        &mut self,
+        endpoint: &Endpoint,
+        settings: Settings,
+        stamp: Option<String>,
+    ) -> Result<(), RemoteError> {
+        self.ask_capabilities().await?;
+        if settings.utf8 && self.capabilities.has("UTF8") && !self.rests(Command::Utf8) {
             // Without it the messages come, too, if not all of them as they are.
-            let _ = session.run("UTF8", "UTF8", Budget::SHORT).await?;
+            let _ = self.run("UTF8", "UTF8", Budget::SHORT).await?;
         }
-        sign_in(&mut session, endpoint, settings.auth, stamp).await?;
-        session.wire.allowance().signed_in();
-        if !session.capabilities.is_unknown() {
+        sign_in(self, endpoint, settings.auth, stamp).await?;
+        self.wire.allowance().signed_in();
+        if !self.capabilities.is_unknown() {
             // Some differ for each user, and a proxy may have answered for itself.
-            session.ask_capabilities().await?;
+            self.ask_capabilities().await?;
         }
-        Ok(session)
+        Ok(())
     }
 
     /// Reads the greeting; gives the timestamp for APOP, if there is one.

@@ -9,13 +9,13 @@ use super::answer::Answer;
 use super::capabilities::Capabilities;
 use super::list::{Listed, entry, id, size};
 use super::retrieve::{BodySink, Header};
-use super::sasl::Scram;
 use super::session::Session;
 use super::unstuff::Unstuffer;
 use super::wire::{LINE_KEPT, Wire};
 use crate::remote::RemoteError;
 use crate::remote::budget::Allowance;
 use crate::remote::pieces::Pieces;
+use crate::remote::sasl::Scram;
 
 /// No peer of a test is silent for so long.
 const HOUR: Duration = Duration::from_secs(3600);
@@ -88,7 +88,7 @@ async fn hear(data: &[u8], lengths: &[u8]) -> Heard {
 
 async fn talk(session: &mut Session, heard: &mut Heard) -> Result<(), RemoteError> {
     session.ask_capabilities().await?;
-    heard.listed = session.list().await?;
+    heard.listed = session.list().await?.to_vec();
     assert!(heard.listed.is_sorted_by(|one, next| one.number < next.number));
     let numbers: Vec<u32> = heard.listed.iter().map(|one| one.number).take(40).collect();
     let headers = &mut heard.headers;

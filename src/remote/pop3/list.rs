@@ -1,9 +1,16 @@
 //! UIDL and LIST: what lies in the maildrop.
+//!
+//! Each can be done without: where UIDL is refused, or connections are lost at it, messages have no
+//! ids; without LIST they have no sizes; without both STAT says how many there are.
+
+use std::sync::Arc;
 
 use super::answer::{Answer, Refusal};
+use super::caution::Listing;
 use super::session::Session;
 use crate::remote::broken::Broken;
 use crate::remote::budget::Budget;
+use crate::remote::suspects::Command;
 use crate::remote::{Code, RemoteError};
 
 /// How many messages a listing may have.
@@ -52,56 +59,116 @@ impl Session {
     /// an id.
     ///
     /// # Errors
-    /// LIST was refused, or UIDL for the moment; or what ends the session.
-    pub async fn list(&mut self) -> Result<Vec<Listed>, RemoteError> {
-        let together = self.capabilities.pipelining();
+    /// LIST was refused, or UIDL for the moment, and for the first time; or what ends the session.
+    pub async fn list(&mut self) -> Result<Arc<[Listed]>, RemoteError> {
         let with_ids = !self.capabilities.is_disabled("UIDL");
-        let mut ids = None;
-        if with_ids {
+        let rests = self.suspects.lock().why_not(Command::Uidl, None);
+        if let Some(words) = rests.clone().filter(|_| with_ids && self.needs_ids) {
+            return Err(RemoteError::SetAside { doing: "UIDL".to_owned(), words });
+        }
+        let with_ids = with_ids && rests.is_none();
+        let with_sizes = !self.rests(Command::List);
+        let together = self.sends_ahead() && with_ids && with_sizes;
+        let (mut ids, mut sizes) = (None, None);
+        if together {
             self.start("UIDL", "UIDL", Budget::MAILDROP)?;
-        }
-        if with_ids && !together {
+            self.send("LIST", "LIST", Budget::MAILDROP)?;
             ids = Some(self.entries("UIDL", id).await?);
-        }
-        self.send("LIST", "LIST", Budget::MAILDROP)?;
-        if with_ids && together {
-            ids = Some(self.entries("UIDL", id).await?);
-        }
-        let sizes = match self.entries("LIST", size).await? {
-            Ok(sizes) => sizes,
-            // Some have nothing to list in an empty maildrop.
-            Err(refusal) => match self.is_empty().await? {
-                true => Vec::new(),
-                false => return Err(refusal.of("LIST")),
-            },
-        };
-        let ids = match ids {
-            Some(Ok(ids)) => ids,
-            Some(Err(Refusal { code: Some(Code::Unavailable | Code::InUse), words })) => {
-                let doing = "UIDL".to_owned();
-                return Err(RemoteError::No { doing, code: Some(Code::Unavailable), words });
+            sizes = Some(self.entries("LIST", size).await?);
+        } else {
+            if with_ids {
+                self.start("UIDL", "UIDL", Budget::MAILDROP)?;
+                ids = Some(self.entries("UIDL", id).await?);
             }
-            // It has it, and in another session will give it again.
-            Some(Err(refusal)) if self.capabilities.has("UIDL") && !sizes.is_empty() => {
-                return Err(refusal.of("UIDL"));
+            if with_sizes {
+                self.start("LIST", "LIST", Budget::MAILDROP)?;
+                sizes = Some(self.entries("LIST", size).await?);
             }
-            Some(Err(_)) | None => Vec::new(),
-        };
-        let listed = united(ids, sizes);
-        self.sizes = listed.iter().filter_map(|one| Some((one.number, one.size?))).collect();
+        }
+        let has_ids = matches!(&ids, Some(Ok(ids)) if !ids.is_empty());
+        let sizes = self.sizes(sizes, has_ids).await?;
+        let ids = self.ids(ids, !sizes.is_empty())?;
+        let listed: Arc<[Listed]> = united(ids, sizes).into();
+        self.listing = Listing::new(Arc::clone(&listed));
         Ok(listed)
     }
 
-    /// Whether STAT says that there is no message.
-    async fn is_empty(&mut self) -> Result<bool, RemoteError> {
+    /// Nothing is listed without UIDL, also if connections were lost at it: without ids all would
+    /// have to come once more.
+    pub fn needs_ids(&mut self) {
+        self.needs_ids = true;
+    }
+
+    /// What LIST said or, where it is refused or not asked for, what there is without it.
+    async fn sizes(
+        &mut self,
+        answer: Option<Result<Entries<u64>, Refusal>>,
+        has_ids: bool,
+    ) -> Result<Entries<u64>, RemoteError> {
+        let refusal = match answer {
+            Some(Ok(sizes)) => return Ok(sizes),
+            Some(Err(refusal)) => Some(refusal),
+            None if has_ids => return Ok(Vec::new()),
+            None => None,
+        };
+        // Some have nothing to list in an empty maildrop.
+        let count = self.count().await?;
+        if count == Some(0) {
+            return Ok(Vec::new());
+        }
+        if let Some(refusal) = refusal {
+            let error = refusal.of("LIST");
+            self.note_refusal(Command::List, &error);
+            if !self.rests(Command::List) {
+                return Err(error);
+            }
+        }
+        if has_ids {
+            return Ok(Vec::new());
+        }
+        let doing = "LIST, UIDL and STAT".to_owned();
+        let count = count.ok_or(RemoteError::Unsupported { doing })?;
+        Ok((1..=count).map(|number| (number, None)).collect())
+    }
+
+    /// What UIDL said; nothing where there is none.
+    fn ids(
+        &mut self,
+        answer: Option<Result<Entries<String>, Refusal>>,
+        any: bool,
+    ) -> Result<Entries<String>, RemoteError> {
+        let refusal = match answer {
+            Some(Ok(ids)) => return Ok(ids),
+            Some(Err(refusal)) => refusal,
+            None => return Ok(Vec::new()),
+        };
+        let for_now = matches!(refusal.code, Some(Code::Unavailable | Code::InUse));
+        // It has it, and in another session will give it again.
+        if for_now || any && self.capabilities.has("UIDL") {
+            let error = refusal.of("UIDL");
+            self.note_refusal(Command::Uidl, &error);
+            if self.needs_ids || !self.rests(Command::Uidl) {
+                return Err(error);
+            }
+        } else {
+            // There is none.
+            self.note_answer(Command::Uidl);
+        }
+        Ok(Vec::new())
+    }
+
+    /// How many messages STAT says there are, up to as many as a listing may have.
+    async fn count(&mut self) -> Result<Option<u32>, RemoteError> {
         self.start("STAT", "STAT", Budget::SHORT)?;
         let answer = self.status("STAT").await?;
         match answer {
             Answer::Ok(words) => {
                 self.settled();
-                Ok(words.split_ascii_whitespace().next() == Some("0"))
+                let count =
+                    words.split_ascii_whitespace().next().and_then(|word| word.parse().ok());
+                Ok(count.filter(|count| *count as usize <= MOST))
             }
-            Answer::Err(_) => Ok(false),
+            Answer::Err(_) => Ok(None),
             Answer::Challenge(_) => Err(self.lost("STAT", "it asks for something")),
         }
     }

@@ -4,6 +4,7 @@
 //! - `wire`, `unstuff`: lines and bodies in, commands out; deadlines and limits.
 //! - `answer`, `capabilities`: what a server says; what cannot be read is passed over.
 //! - `session`, `ahead`: commands and their answers, several under way where that is allowed.
+//! - `caution`: what is under way, should the connection be lost.
 //! - `sasl`, `sign_in`, `connect`: from a host name to a session.
 //! - `list`, `retrieve`, `delete`: the commands.
 //!
@@ -13,19 +14,20 @@
 mod ahead;
 mod answer;
 mod capabilities;
+mod caution;
 mod connect;
 mod delete;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 mod list;
 mod retrieve;
-mod sasl;
 mod session;
 mod sign_in;
 mod unstuff;
 mod wire;
 
 pub use capabilities::Capabilities;
+pub use caution::{Listing, Lost};
 pub use connect::{Auth, Settings};
 pub use list::Listed;
 pub use retrieve::{BodySink, HEADER, Header};

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::ahead::Ahead;
-use super::session::Session;
+use super::session::{MIXED, Session};
 use crate::remote::RemoteError;
 use crate::remote::broken::Broken;
 
@@ -104,6 +104,33 @@ impl Drop for Delivery<'_> {
     }
 }
 
+/// Looks for lines of a text that look like answers (hazard 111). A message may have them: then it
+/// is asked for again, with nothing ahead.
+#[derive(Debug, Default)]
+struct Answers {
+    /// The end of what was looked at.
+    end: Vec<u8>,
+}
+
+impl Answers {
+    fn are_in(&mut self, piece: &[u8]) -> bool {
+        let of = |text: &[u8]| {
+            memchr::memmem::find(text, b"\n+OK").is_some()
+                || memchr::memmem::find(text, b"\n-ERR").is_some()
+        };
+        self.end.extend_from_slice(&piece[..piece.len().min(4)]);
+        let found = of(&self.end) || of(piece);
+        if let Some(from) = piece.len().checked_sub(4) {
+            self.end.clear();
+            self.end.extend_from_slice(&piece[from..]);
+        } else {
+            let length = self.end.len();
+            self.end.drain(..length - length.min(4));
+        }
+        found
+    }
+}
+
 impl Session {
     /// Asks for messages that [`Self::retrieve`] is called for next, and for nothing else before:
     /// so the server is at it while something else is done here.
@@ -161,7 +188,7 @@ impl Session {
             }
             return Ok(());
         }
-        delivery.begin(number, self.sizes.get(&number).copied());
+        delivery.begin(number, self.size_of(number));
         self.pieces(doing, &mut |piece| delivery.piece(piece)).await?;
         delivery.end(number);
         Ok(())
@@ -174,9 +201,16 @@ impl Session {
         each: &mut dyn FnMut(&[u8]) -> Result<(), Broken>,
     ) -> Result<(), RemoteError> {
         self.wire.begin_body();
+        // Where nothing is asked ahead, a text without an end is followed by silence.
+        let mut answers = (self.awaited.len() > 1).then(Answers::default);
         loop {
             // How long a text may be is for its taker to say.
             let (done, length) = match self.wire.piece().await {
+                Ok(Some(piece))
+                    if answers.as_mut().is_some_and(|answers| answers.are_in(piece)) =>
+                {
+                    return Err(self.lost(doing, MIXED));
+                }
                 Ok(Some(piece)) => (each(piece).map(|()| false), piece.len() as u64),
                 Ok(None) => (Ok(true), 0),
                 Err(broken) => (Err(broken), 0),
@@ -225,5 +259,28 @@ impl Session {
             sink(number, Ok(&held));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_found_wherever_a_text_is_cut() {
+        let table: [(&[u8], bool); 5] = [
+            (b"Subject: x\r\n+OK 3 octets\r\n", true),
+            (b"Subject: x\n-ERR no\n", true),
+            (b"Subject: +OK\r\n\r\n +OK\r\n", false),
+            (b"-ER\r\n+ OK\r\n", false),
+            (b"", false),
+        ];
+        for (text, expected) in table {
+            for size in 1..=text.len().max(1) {
+                let mut answers = Answers::default();
+                let found = text.chunks(size).filter(|piece| answers.are_in(piece)).count() > 0;
+                assert_eq!(found, expected, "{} by {size}", text.escape_ascii());
+            }
+        }
     }
 }

@@ -1,15 +1,25 @@
 //! Commands and their answers, which come in the order of the commands.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use super::ahead::Ahead;
 use super::answer::{Answer, Refusal};
 use super::capabilities::Capabilities;
+use super::caution::{Listing, Sent};
 use super::wire::Wire;
 use crate::reconcile::types::printable;
 use crate::remote::broken::{Broken, broken_error};
 use crate::remote::budget::Budget;
+use crate::remote::suspects::{Command, Shared};
 use crate::remote::{Counters, RemoteError};
+
+/// What is wrong where a text has no end.
+pub(crate) const MIXED: &str = "the next answer begins before the end of this one";
+
+/// Whether a line looks like an answer, where none belongs.
+fn is_answer(line: &[u8]) -> bool {
+    line.starts_with(b"+OK") || line.starts_with(b"-ERR")
+}
 
 /// One signed-in connection.
 ///
@@ -19,17 +29,38 @@ use crate::remote::{Counters, RemoteError};
 pub struct Session {
     pub(crate) wire: Wire,
     pub(crate) capabilities: Capabilities,
-    /// The sizes that the last listing announced.
-    pub(crate) sizes: HashMap<u32, u64>,
+    /// The last listing, by number.
+    pub(crate) listing: Listing,
     /// Messages that were asked for already.
     pub(crate) begun: Option<Ahead>,
-    /// Budgets of the commands whose answers were not wholly read yet.
-    awaited: VecDeque<Budget>,
+    /// The commands whose answers were not wholly read yet.
+    pub(crate) awaited: VecDeque<Sent>,
+    /// How many were answered.
+    pub(crate) answers: u64,
+    /// The message whose body came last, see [`Self::unproven`].
+    pub(crate) unproven: Option<u32>,
+    /// Nothing is sent before the answer to the last command.
+    pub(crate) one_at_a_time: bool,
+    /// Nothing is listed without UIDL.
+    pub(crate) needs_ids: bool,
+    /// What connections of the account were lost at.
+    pub(crate) suspects: Shared,
 }
 
 impl Session {
     pub(crate) fn new(wire: Wire, capabilities: Capabilities) -> Self {
-        Self { wire, capabilities, sizes: HashMap::new(), begun: None, awaited: VecDeque::new() }
+        Self {
+            wire,
+            capabilities,
+            listing: Listing::default(),
+            begun: None,
+            awaited: VecDeque::new(),
+            answers: 0,
+            unproven: None,
+            one_at_a_time: false,
+            needs_ids: false,
+            suspects: Shared::default(),
+        }
     }
 
     /// What the server says it can do.
@@ -41,7 +72,7 @@ impl Session {
     /// The octets of a message, as the last listing announced them.
     #[must_use]
     pub fn size_of(&self, number: u32) -> Option<u64> {
-        self.sizes.get(&number).copied()
+        self.listing.get(number).and_then(|one| one.size)
     }
 
     /// Bytes and commands so far.
@@ -93,7 +124,7 @@ impl Session {
             true => self.wire.allowance().begin(budget),
             false => self.wire.allowance().add(budget),
         }
-        self.awaited.push_back(budget);
+        self.awaited.push_back(Sent::new(shown, budget));
         Ok(())
     }
 
@@ -118,20 +149,14 @@ impl Session {
         }
         match Answer::parse(self.wire.in_hand()) {
             Some(answer) => {
+                self.is_proven();
                 if matches!(answer, Answer::Err(_)) {
-                    self.settled();
+                    self.was_refused();
                 }
                 Ok(answer)
             }
             None => Err(self.lost(doing, "it says neither +OK nor -ERR")),
         }
-    }
-
-    /// The oldest command under way is through.
-    pub(crate) fn settled(&mut self) {
-        self.awaited.pop_front();
-        let left = self.awaited.iter().fold(Budget::NONE, |sum, budget| sum.and(*budget));
-        self.wire.allowance().begin(left);
     }
 
     /// Reads the `+OK` before a body or a listing, or the refusal.
@@ -177,6 +202,9 @@ impl Session {
                 return Err(self.broken(doing, broken));
             }
             let line = self.wire.in_hand();
+            if is_answer(line) {
+                return Err(self.lost(doing, MIXED));
+            }
             if line == b"." {
                 self.settled();
                 return Ok(());
@@ -204,6 +232,9 @@ impl Session {
     /// Asks what the server can do (RFC 2449 §5). What was known before stands if it refuses.
     pub(crate) async fn ask_capabilities(&mut self) -> Result<(), RemoteError> {
         const DOING: &str = "CAPA";
+        if self.rests(Command::Capa) {
+            return Ok(());
+        }
         self.start(DOING, DOING, Budget::SHORT)?;
         if self.opening(DOING).await?.is_err() {
             return Ok(());

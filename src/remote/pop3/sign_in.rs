@@ -7,10 +7,10 @@ use zeroize::Zeroizing;
 
 use super::answer::{Answer, Refusal};
 use super::connect::Auth;
-use super::sasl::{self, Scram};
 use super::session::Session;
 use crate::reconcile::types::printable;
 use crate::remote::budget::Budget;
+use crate::remote::sasl::{self, SCRAM, Scram};
 use crate::remote::{Code, Endpoint, NO_WAY, RemoteError, Tls};
 
 const DOING: &str = "the sign-in";
@@ -66,7 +66,7 @@ pub(crate) async fn sign_in(
     let said = vec![endpoint.secret.clone()];
     let mut attempt = Attempt { session, endpoint, timestamp, said };
     let ways = attempt.ways(auth);
-    let mut words = NO_WAY.to_owned();
+    let mut words = if endpoint.scram_only { sasl::NO_SCRAM } else { NO_WAY }.to_owned();
     for way in ways {
         let refusal = match attempt.by(way).await? {
             Outcome::In => {
@@ -145,7 +145,7 @@ impl Attempt<'_> {
         let clear = self.endpoint.tls == Tls::None && !capabilities.is_disabled("APOP");
         let table = match auth {
             Auth::Password => vec![
-                (Way::Scram, sasl && capabilities.sasl("SCRAM-SHA-256")),
+                (Way::Scram, sasl && capabilities.sasl(SCRAM)),
                 (Way::Apop, line && clear && self.timestamp.is_some()),
                 (Way::Plain, sasl && capabilities.sasl("PLAIN")),
                 (Way::User, line && user_pass),
@@ -155,7 +155,8 @@ impl Attempt<'_> {
                 (Way::Bearer, line && capabilities.sasl("OAUTHBEARER")),
             ],
         };
-        table.into_iter().filter(|(_, can)| *can).map(|(way, _)| way).collect()
+        let demanded = |way: &Way| !self.endpoint.scram_only || *way == Way::Scram;
+        table.into_iter().filter(|(way, can)| *can && demanded(way)).map(|(way, _)| way).collect()
     }
 
     async fn by(&mut self, way: Way) -> Result<Outcome, RemoteError> {
@@ -221,7 +222,7 @@ impl Attempt<'_> {
             return Err(self.session.lost(DOING, "there are no random numbers for it"));
         };
         let first = STANDARD.encode(scram.first());
-        let mut begun = self.begin("SCRAM-SHA-256", Some(&first))?;
+        let mut begun = self.begin(SCRAM, Some(&first))?;
         let mut proved = false;
         for _ in 0..TURNS {
             let asked = match self.session.status(DOING).await? {

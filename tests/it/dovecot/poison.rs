@@ -14,7 +14,11 @@ const RUNS: usize = 4;
 const MENDED: usize = 10;
 
 fn filled(mailboxes: &[&str], each: usize) -> Account {
-    let account = Account::new(&Options::default());
+    filled_on(&Options::default(), mailboxes, each)
+}
+
+fn filled_on(options: &Options, mailboxes: &[&str], each: usize) -> Account {
+    let account = Account::new(options);
     let mut client = account.server.client("me");
     for mailbox in mailboxes {
         if *mailbox != "INBOX" {
@@ -122,4 +126,108 @@ fn a_broken_index_stops_nothing_else() {
     // Dovecot makes an index anew that it cannot read, and shows what it then finds there.
     let shown = account.server.client("me").messages("Bad").len();
     assert!(account.files("Bad").len() == shown || said.contains("Bad"), "{said}");
+}
+
+const QUOTA: &str = "mail_plugins = quota\nprotocol imap {\n  mail_plugins = quota imap_quota\n}\n\
+                     plugin {\n  quota = count:User quota\n  quota_vsizes = yes\n  \
+                     quota_rule = *:messages=14\n  quota_grace = 0\n}\n";
+
+#[test]
+fn a_full_quota_is_named_and_stops_nothing_else() {
+    let account = filled_on(&Options { more: QUOTA, ..Options::default() }, &["INBOX", "Work"], 6);
+    account.agree();
+    for n in 0..5 {
+        let text = format!("Message-ID: <up.{n}@x>\nSubject: up {n}\n\nup {n}\n");
+        let name = format!("{n}.up:2,S");
+        fs::write(account.root().join("Work/cur").join(name), text).unwrap();
+    }
+    // Flags go up and mail is removed meanwhile.
+    let mut client = account.server.client("me");
+    let flagged = account.files("INBOX")[0].clone();
+    fs::rename(&flagged, flagged.with_file_name(super::with_flags(&flagged, "FS"))).unwrap();
+    let said = said_in(&account, RUNS, &|| false);
+    let flags: Vec<_> = client.messages("INBOX").into_iter().map(|seen| seen.flags).collect();
+    assert!(flags.iter().any(|flags| flags.contains(&"\\Flagged".to_owned())), "{said}");
+    assert_eq!(client.messages("Work").len(), 8, "two more fit\n{said}");
+    assert!(said.contains("Work") && said.to_lowercase().contains("quota"), "not named\n{said}");
+    // Somebody makes room.
+    client.command("SELECT INBOX");
+    client.command("UID STORE 3:6 +FLAGS (\\Deleted)");
+    client.command("EXPUNGE");
+    let said =
+        said_in(&account, MENDED, &|| account.server.client("me").messages("Work").len() == 11);
+    assert_eq!(client.messages("Work").len(), 11, "{said}");
+    account.assert_equal();
+}
+
+const ACL: &str = "mail_plugins = acl\nprotocol imap {\n  mail_plugins = acl\n}\n\
+                   plugin {\n  acl = vfile\n}\n";
+
+/// Leaves its owner these rights to a mailbox (RFC 4314).
+fn rights(account: &Account, mailbox: &str, rights: &str) {
+    let path = mails(account, mailbox).join("dovecot-acl");
+    fs::write(&path, format!("owner {rights}\n")).unwrap();
+    mode(&path, 0o644);
+}
+
+#[test]
+fn mailboxes_without_rights_are_named_and_stop_nothing_else() {
+    let options = Options { more: ACL, ..Options::default() };
+    let account = filled_on(&options, &["INBOX", "Shut", "Look", "Work"], 4);
+    rights(&account, "Shut", "l");
+    rights(&account, "Look", "lr");
+    let _ = account.sync();
+    let fill = |mailbox: &str| {
+        let text = format!("Message-ID: <up.{mailbox}@x>\nSubject: up\n\nup {mailbox}\n");
+        fs::write(account.root().join(mailbox).join("cur/1.up:2,S"), text).unwrap();
+    };
+    ["Look", "Work"].iter().for_each(|mailbox| fill(mailbox));
+    let said = said_in(&account, RUNS, &|| false);
+    let there = |mailbox: &str| account.server.client("me").messages(mailbox).len();
+    assert_eq!((account.files("INBOX").len(), account.files("Look").len()), (4, 5), "{said}");
+    assert_eq!((there("Work"), there("Look")), (5, 4), "{said}");
+    for mailbox in ["Shut", "Look"] {
+        assert!(said.contains(mailbox), "{mailbox} is not named\n{said}");
+    }
+    for mailbox in ["Shut", "Look"] {
+        fs::remove_file(mails(&account, mailbox).join("dovecot-acl")).unwrap();
+    }
+    let is_done = || account.mailbox("Shut/cur").exists() && there("Look") == 5;
+    let said = said_in(&account, MENDED, &is_done);
+    assert_eq!((account.files("Shut").len(), there("Look")), (4, 5), "{said}");
+    account.assert_equal();
+}
+
+/// A cut file of an mdbox, and a cut message that is stored compressed.
+#[test]
+fn one_cut_file_stops_nothing_else() {
+    const GZ: &str = "mail_plugins = zlib\nmdbox_rotate_size = 1k\n\
+                      plugin {\n  zlib_save = gz\n}\n";
+    for location in ["mdbox:~/mdbox", "maildir:~/Maildir"] {
+        let options = Options { location: Some(location), more: GZ, ..Options::default() };
+        let account = filled_on(&options, &["INBOX", "Work"], 6);
+        let home = account.server.home("me");
+        let dir = if location.starts_with("mdbox") { "mdbox/storage" } else { "Maildir/cur" };
+        let mut files: Vec<PathBuf> =
+            fs::read_dir(home.join(dir)).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.retain(|path| !path.to_string_lossy().contains("index"));
+        files.sort();
+        let bad = &files[1];
+        let whole = fs::read(bad).unwrap();
+        fs::write(bad, &whole[..whole.len() / 2]).unwrap();
+        let said = said_in(&account, RUNS, &|| false);
+        // Dovecot may find out what is broken, and show it no more. All else is here.
+        let mut whole = 0;
+        for mailbox in ["INBOX", "Work"] {
+            let status = format!("STATUS {mailbox} (MESSAGES)");
+            let shown = account.server.client("me").command(&status).concat();
+            let shown = String::from_utf8_lossy(&shown).into_owned();
+            let here = account.files(mailbox).len();
+            let agrees = shown.contains(&format!("MESSAGES {here}"));
+            let named = said.contains(&format!("{mailbox}: UID"));
+            assert!(agrees || named, "{location}: {shown}, {here}\n{said}");
+            whole += here;
+        }
+        assert!(whole >= 8, "{location}: {whole}\n{said}");
+    }
 }

@@ -117,6 +117,19 @@ fn a_server_is_trusted_by_its_authority_or_by_its_key_and_by_nothing_else() {
 }
 
 #[test]
+fn the_password_is_not_said_where_scram_is_demanded() {
+    let mechanisms = Some("plain scram-sha-256");
+    let there = Secured::new(&Options { mechanisms, ..Options::default() });
+    let demanding = format!("auth = \"scram-sha-256\"\n{}", there.trusting("ca.pem"));
+    let keys = Keys { host: "localhost", tls: "implicit", password: FROM_ENV, more: &demanding };
+    let log = there.agrees(keys);
+    assert!(log.contains("AUTHENTICATE SCRAM-SHA-256"), "{log}");
+    let plain = Secured::new(&Options::default());
+    let demanding = format!("auth = \"scram-sha-256\"\n{}", plain.trusting("ca.pem"));
+    plain.refuses(3, Keys { more: &demanding, ..keys }, &["does not offer SCRAM-SHA-256"]);
+}
+
+#[test]
 fn the_clear_is_for_this_machine_only() {
     let there = Secured::new(&Options::default());
     for host in ["127.0.0.1", "localhost"] {

@@ -38,6 +38,9 @@ pub(super) struct Book {
     /// A mailbox that was made anew with a text that has the Message-ID, the size and the time of
     /// another one: the mailbox, the former text and the new one.
     alike: Option<(String, String, String)>,
+    /// Messages whose flags were changed on a server while they bore the mark of an EXPUNGE that
+    /// was about to follow: no command tells of it.
+    struck: BTreeSet<u32>,
     /// New texts of messages that were edited, and their old ones.
     edited: BTreeMap<u32, u32>,
 }
@@ -111,6 +114,13 @@ impl Book {
         };
         for token in self.tokens.values() {
             let (was, is) = (of(before, *token), of(after, *token));
+            let marked = |copies: &[(String, Copy)]| {
+                let marked = copies.iter().filter(|(_, copy)| copy.flags.contains("\\deleted"));
+                marked.cloned().collect::<Vec<_>>()
+            };
+            if !marked(&was).is_empty() && marked(&was) != marked(&is) {
+                self.struck.insert(*token);
+            }
             let deed = match (was.as_slice(), is.as_slice()) {
                 _ if was == is => continue,
                 ([_], []) => Deed::Removed,
@@ -226,6 +236,7 @@ impl Book {
             // Nothing tells a move from a copy where nothing is remembered.
             "Doubled:" => !known && has_moved,
             // A new text has the flags of the old one as they were on either side.
+            "FlagLost:" if self.struck.contains(&token) => true,
             "FlagLost:" | "FlagMade:" => self.edited.contains_key(&token),
             "Astray:" => {
                 let place = words.get(3).copied().unwrap_or_default();

@@ -175,7 +175,13 @@ fn attempt(case: Case<'_>, tell: bool) -> Option<Vec<String>> {
         }
     }
     undo(&left.sides);
-    Some(settle(&world, &left, case.start.known, tell))
+    let faults = settle(&world, &left, case.start.known, tell);
+    // Before the first run noted on which disk its root lies, nobody can tell that disk from
+    // another one: a person is asked, and nothing is changed meanwhile.
+    let asks = faults.iter().any(|fault| fault.starts_with("Stuck: the Maildir /mail is not"));
+    let is_first = case.action.0 == "hide-root" && !case.start.known;
+    let is_kept = left.sides.remote() == case.start.world.remote();
+    Some(if asks && is_first && is_kept { Vec::new() } else { faults })
 }
 
 fn show(sides: &Sides) {

@@ -8,7 +8,7 @@ use kit::imap::Profile;
 use kit::world::{ROOT, World};
 
 use super::{agreed_on, flags, here, make_mailbox, rungs, settle, sync, there};
-use crate::scenarios::{SCENARIOS, prepared, rename, stem, with_text, write};
+use crate::scenarios::{SCENARIOS, files, prepared, rename, stem, with_text, write};
 
 /// Files of a message in all mailboxes, and messages of the server.
 fn count(world: &World, text: &str) -> (usize, usize) {
@@ -265,12 +265,21 @@ fn hazard_63_a_table_that_we_wrote_makes_no_mailbox_of_an_empty_directory() {
 #[test]
 fn hazard_58_letters_that_were_changed_already_are_read_by_the_table_they_were_changed_for() {
     let (_, points) = moved_twice(Profile::qresync()).run_until(0);
-    for point in (1..=points).step_by(2) {
+    for (point, back) in (1..=points).step_by(3).flat_map(|point| [(point, false), (point, true)]) {
         let world = moved_twice(Profile::qresync());
         let _ = world.run_until(point);
         world.fs.restart();
-        world.fs.move_file(format!("{ROOT}/Work"), format!("{ROOT}/Moved"));
-        make_mailbox(&world, "Work");
+        let file = files(&world, "Work").into_iter().find(|file| {
+            String::from_utf8_lossy(&world.fs.read_file(file).expect("a file")).contains("text 1")
+        });
+        if back {
+            let Some(file) = file else { continue };
+            let name = file.file_name().expect("a file").to_string_lossy().into_owned();
+            rename(&world, &file, &format!("INBOX/cur/{name}"));
+        } else {
+            world.fs.move_file(format!("{ROOT}/Work"), format!("{ROOT}/Moved"));
+            make_mailbox(&world, "Work");
+        }
         world.fs.settle();
         settle(&world);
         assert_eq!(count(&world, "text 1"), (1, 1), "cut off at {point}");
@@ -369,5 +378,68 @@ fn hazard_84_a_message_that_was_copied_leaves_a_mailbox_that_is_numbered_anew() 
         settle(&world);
         assert_eq!(count(&world, "text 1"), (1, 1), "cut off at {point}");
         assert_eq!(there(&world, "Work", "text 1"), 1, "cut off at {point}");
+    }
+}
+
+#[test]
+fn hazard_84_a_message_whose_mailbox_is_numbered_anew_before_it_is_moved_is_moved() {
+    for profile in rungs() {
+        let world = agreed_on(&profile);
+        rename(&world, &with_text(&world, "INBOX", "text 1"), "Work/cur/filed:2,S");
+        let (server, done) = (world.server.clone(), AtomicBool::new(false));
+        world.on_command(move |line| {
+            let moves = line.starts_with("UID MOVE") || line.starts_with("UID COPY");
+            if moves && !done.swap(true, Ordering::SeqCst) {
+                server.renumber("INBOX");
+            }
+        });
+        sync(&world);
+        world.on_command(|_| {});
+        settle(&world);
+        assert_eq!(count(&world, "text 1"), (1, 1));
+        assert_eq!(there(&world, "Work", "text 1"), 1);
+    }
+}
+
+#[test]
+fn hazard_26_copies_stay_when_their_mailbox_is_numbered_anew() {
+    for profile in rungs() {
+        let world = agreed_on(&profile);
+        let text = world.fs.read_file(with_text(&world, "INBOX", "text 1")).expect("a file");
+        let text = String::from_utf8(text).expect("plain text");
+        write(&world, "INBOX/cur/twin:2,S", &text);
+        write(&world, "Work/cur/copy:2,", &text);
+        world.server.renumber("INBOX");
+        settle(&world);
+        assert_eq!(count(&world, "text 1"), (3, 3));
+    }
+}
+
+#[test]
+fn hazard_79_a_copy_that_is_filed_in_the_middle_of_the_run_stays_one() {
+    for at in 0.. {
+        let mut world = agreed_on(&Profile::plain());
+        let text = world.fs.read_file(with_text(&world, "INBOX", "text 1")).expect("a file");
+        world.fs.write_file(format!("{ROOT}/Work/cur/copy:2,"), &text);
+        let (fs, calls) = (world.fs.clone(), AtomicU64::new(0));
+        let acted = Arc::new(AtomicBool::new(false));
+        let did = Arc::clone(&acted);
+        world.on_call(move |call, path| {
+            let looks = path.starts_with("/mail/Work") && call == "lstat";
+            if looks && calls.fetch_add(1, Ordering::SeqCst) == at {
+                let (from, to) = (format!("{ROOT}/Work/cur/copy:2,"), "INBOX/cur/copy:2,");
+                fs.move_file(from, format!("{ROOT}/{to}"));
+                did.store(true, Ordering::SeqCst);
+            }
+        });
+        world.wait();
+        let _ = world.run_until(0);
+        world.quiet();
+        settle(&world);
+        assert_eq!(count(&world, "text 1"), (2, 2), "filed at look {at}");
+        if !acted.load(Ordering::SeqCst) {
+            assert!(at > 5, "it is looked at");
+            return;
+        }
     }
 }

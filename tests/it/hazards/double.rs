@@ -6,9 +6,11 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use kit::imap::{Fault, Profile, When};
 use kit::world::{ROOT, World};
+use mailtide::account::Wish;
+use mailtide::reconcile::types::MailboxName;
 
 use super::{agreed, agreed_on, cut_off, here, rungs, sent, settle, sync, there, uid};
-use crate::scenarios::{files, rename, with_text, write};
+use crate::scenarios::{files, rename, stem, with_text, write};
 
 const NEW: &str = "Message-ID: <new>\nSubject: new\n\nfreshly written\n";
 
@@ -153,6 +155,67 @@ fn hazard_24_what_the_server_swallows_stays_here_and_is_not_sent_for_ever() {
     world.fs.delete_file(file);
     settle(&world);
     assert_eq!(there(&world, "INBOX", "freshly, anew"), 1);
+}
+
+#[test]
+fn hazard_24_what_is_moved_to_a_mailbox_that_holds_it_is_there_once() {
+    for profile in rungs() {
+        let world = agreed_on(&profile);
+        // All Mail of Gmail: what is in INBOX is there, too.
+        for message in world.server.list("INBOX") {
+            world.server.append("All", &message.body, &["\\Seen"], Some(message.date));
+        }
+        settle(&world);
+        let all = world.server.list("All").len();
+        world.server.inject(Fault::IsSet, When::always());
+        for text in ["text 0", "text 1"] {
+            let file = with_text(&world, "INBOX", text);
+            rename(&world, &file, &format!("All/cur/{}a:2,S", stem(&file)));
+        }
+        settle(&world);
+        assert_eq!(world.server.list("All").len(), all);
+        assert_eq!(world.local(), world.remote());
+        assert_eq!(world.server.list("INBOX").len(), all - 2);
+        assert_eq!(sync(&world).done(), 0);
+    }
+}
+
+#[test]
+fn hazard_120_what_the_server_said_it_took_is_not_sent_again_by_itself() {
+    for profile in rungs() {
+        let world = agreed_on(&profile);
+        write(&world, "INBOX/cur/new:2,S", NEW);
+        let slow = world.server.inject(Fault::SlowAppend, When::verb("APPEND"));
+        for _ in 0..8 {
+            let report = sync(&world);
+            let named = |skip: &mailtide::account::Skip| skip.why.contains("said that it took");
+            assert!(report.skipped.iter().any(named), "{:?}", report.skipped);
+        }
+        assert_eq!(slow.hits(), 1, "sent once");
+        assert_eq!(world.server.finish_late(), 1);
+        settle(&world);
+        assert_eq!((there(&world, "INBOX", "freshly"), here(&world, "INBOX", "freshly")), (1, 1));
+    }
+}
+
+#[test]
+fn hazard_120_a_person_may_have_it_sent_again() {
+    for profile in rungs() {
+        let world = agreed_on(&profile);
+        write(&world, "INBOX/cur/new:2,S", NEW);
+        world.server.inject(Fault::SlowAppend, When::verb("APPEND").nth(1));
+        sync(&world);
+        sync(&world);
+        world.wait();
+        let focus = Some([MailboxName::new("INBOX")].into());
+        world.run(Wish { focus, ..Wish::default() }).1.unwrap();
+        settle(&world);
+        assert_eq!((there(&world, "INBOX", "freshly"), here(&world, "INBOX", "freshly")), (1, 1));
+        // Should it turn up all the same, it is a twin of ours.
+        world.server.finish_late();
+        settle(&world);
+        assert_eq!((there(&world, "INBOX", "freshly"), here(&world, "INBOX", "freshly")), (1, 1));
+    }
 }
 
 #[test]

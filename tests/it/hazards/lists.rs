@@ -35,3 +35,34 @@ fn hazard_58_a_letter_that_a_reader_gives_after_a_move_means_what_it_means_there
     passes("world 1355\nthere add 1 D\nrun\nhere move 1 B\nhere set 1 k2\n");
     passes("world 20054\nthere add 2 A\nrun\nhere move 2 A/C\nhere set 2 k2\n");
 }
+
+#[test]
+fn hazard_112_messages_of_one_header_are_never_taken_for_each_other() {
+    let passes = |list: &str| {
+        let (seed, actions) = read(list).expect("a list");
+        let failure = kit::torture::pull(seed, &actions, &mut Counts::default());
+        assert!(failure.is_none(), "{failure:?}\nof\n{list}");
+    };
+    passes("world 268\nthere add 3 INBOX\nrun\nthere add 4 INBOX\nthere remove 3\n");
+    passes("world 199\nthere add 3 INBOX\nrun\nthere add 4 INBOX\nthere remove 3\n");
+    // A first run that is killed while it makes the mailbox, and a Maildir that is away.
+    passes("world 70086\nrun ; kill 14\nrun ; away\n");
+}
+
+#[test]
+fn hazard_101_a_removal_that_was_begun_is_finished_after_a_change_of_the_settings() {
+    passes("world 801988\nhere add 3 B\nquiet\nhere drop B\nrun ; power 41 2\nreconfigure\n");
+    passes("world 801988\nhere add 3 B\nquiet\nhere remove 3\nrun ; power 41 2\nreconfigure\n");
+    for n in 35..50 {
+        let cut = format!("run ; kill {n}\nreconfigure\n");
+        passes(&format!("world 801988\nhere add 3 B\nquiet\nhere drop B\n{cut}"));
+    }
+}
+
+#[test]
+fn hazard_100_a_file_of_a_root_that_was_away_follows_a_message_that_its_body_tells() {
+    passes(
+        "world 804053\nhere add 3 A/C\nhere add 4 INBOX\nquiet\n\
+         run ; at call 74 there move 4 Trash ; unmounted\nthere move 4 D\n",
+    );
+}

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kit::pop3::{Profile, Server};
+use kit::pop3::{Fault, Profile, Server, When};
 use kit::world::World;
 use mailtide::config::{Account, Config, Env, Keep};
 use mailtide::daemon::cause::{Cause, Causes};
@@ -16,7 +16,7 @@ use mailtide::daemon::worker::Place;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::{drop_of, inbox, message};
+use super::{drop_of, inbox, message, messages, of};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -57,11 +57,15 @@ fn account(dir: &Path) -> Account {
 
 /// Pulls from such a server while something happens.
 fn keep(profile: Profile, scene: impl AsyncFnOnce(&Kept)) {
+    keep_from(drop_of(profile, 2, Keep::Forever), scene);
+}
+
+/// The same, from a server that may have faults already.
+fn keep_from((server, world): (Server, World), scene: impl AsyncFnOnce(&Kept)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         tokio::time::pause();
-        let (server, world) = drop_of(profile, 2, Keep::Forever);
         let state = tempfile::tempdir().unwrap();
         let (wanted, receiver) = watch::channel(Wanted::Running);
         let (board, causes) = (Board::new(), Causes::default());
@@ -185,4 +189,48 @@ fn a_lost_connection_is_made_again_and_a_pause_is_one() {
         let here = || inbox(&kept.world).len() == 3;
         assert!(kept.until("it comes", here).await < Duration::from_secs(1));
     });
+}
+
+/// One bad thing, of any kind, and all else is here within two minutes; and all of it some hours
+/// after the server is well again.
+#[test]
+fn one_bad_thing_holds_up_nothing_else() {
+    let faults = [
+        Fault::CutBefore,
+        Fault::Hang,
+        Fault::CutAfterSent(40),
+        Fault::Refuse("no".to_owned()),
+        Fault::Refuse("[SYS/TEMP] later".to_owned()),
+        Fault::Say(b"garbage\r\n".to_vec()),
+        Fault::Say(b"+OK\r\nSubject: x\r\n".to_vec()),
+    ];
+    let nameless = Profile { uidl: false, ..Profile::default() };
+    let table = [
+        (When::verb("RETR").says("3"), Profile::default(), 6),
+        (When::verb("RETR").says("3"), nameless.clone(), 6),
+        (When::verb("TOP").says("3"), nameless.clone(), 7),
+        (When::verb("TOP"), nameless, 7),
+        (When::verb("UIDL"), Profile::default(), 7),
+        (When::verb("LIST"), Profile::default(), 7),
+        (When::verb("CAPA"), Profile::default(), 7),
+        (When::verb("NOOP"), Profile::default(), 7),
+        (When::verb("QUIT"), Profile::default(), 7),
+    ];
+    for (when, profile, count) in table {
+        for fault in &faults {
+            let what = format!("{fault:?} {when:?}");
+            let (server, world) = drop_of(profile.clone(), 7, Keep::Forever);
+            server.inject(fault.clone(), when.clone());
+            keep_from((server, world), async |kept| {
+                let here = || inbox(&kept.world).len();
+                let took = kept.until(&what, || here() >= count).await;
+                assert!(took <= 2 * MINUTE, "{what}: {took:?}");
+                sleep(20 * MINUTE).await;
+                kept.server.heal();
+                kept.until(&what, || here() == 7).await;
+                sleep(20 * MINUTE).await;
+                assert_eq!(inbox(&kept.world), of(messages(1..=7)), "{what}");
+            });
+        }
+    }
 }

@@ -202,3 +202,79 @@ fn another_server_under_the_same_account() {
     assert_eq!(inbox(&world), of(messages([1, 2, 3, 7, 9])));
     assert_eq!(first.messages().len(), 3);
 }
+
+/// A message of this number that is as long as that of another, and says something else.
+fn as_long_as(n: u32, other: u32) -> String {
+    let text = message(n);
+    let length = message(other).len();
+    format!("{text}{}", "x".repeat(length.saturating_sub(text.len())))
+}
+
+/// An id that was free is given to another message of the same size.
+#[test]
+fn hazard_113_an_id_that_is_given_to_another_message_hides_none() {
+    for keep in [Keep::Forever, Keep::Days(30)] {
+        for (gone, left) in [(4, 3), (1, 3), (0, 4)] {
+            let (server, world) = drop_of(Profile::default(), 5, keep);
+            brings(&world, 5);
+            let id = server.messages()[gone].uidl.clone();
+            server.remove(gone);
+            if left == 3 {
+                // Others came and went meanwhile.
+                server.remove(0);
+            }
+            let other = as_long_as(9, u32::try_from(gone).unwrap() + 1);
+            server.deliver(other.as_bytes());
+            let last = server.messages().len() - 1;
+            server.set_uidl(last, id.as_deref());
+            brings(&world, 1);
+            let expected = messages(1..=5).into_iter().chain([other]);
+            assert_eq!(inbox(&world), of(expected), "{gone}, {keep:?}");
+            brings(&world, 0);
+        }
+    }
+}
+
+/// Two messages with one header, of one size, on a server without ids.
+#[test]
+fn hazard_112_a_message_with_the_header_of_another_is_another() {
+    let twin = |n: u32| format!("{}{n}\r\n", message(1));
+    for top in [true, false] {
+        let profile = Profile { uidl: false, top, ..Profile::default() };
+        for keep in [Keep::Forever, Keep::UntilPulled, Keep::Days(1)] {
+            let server = Server::with(profile.clone(), [twin(3)]);
+            let world = World::of_maildrop(&server, keep);
+            brings(&world, 1);
+            server.deliver(twin(4).as_bytes());
+            if server.messages().len() > 1 {
+                server.remove(0);
+            }
+            brings(&world, 1);
+            server.deliver(twin(5).as_bytes());
+            server.deliver(twin(6).as_bytes());
+            brings(&world, 2);
+            brings(&world, 0);
+            assert_eq!(inbox(&world), of([3, 4, 5, 6].map(twin)), "{top} {keep:?}");
+        }
+    }
+}
+
+/// An id that was that of two once: after a month without such a slip ids are believed again.
+#[test]
+fn a_slip_of_the_server_is_not_held_against_it_for_ever() {
+    let (server, world) = drop_of(Profile::default(), 3, Keep::Forever);
+    let id = server.messages()[2].uidl.clone();
+    server.set_uidl(2, server.messages()[1].uidl.as_deref());
+    brings(&world, 3);
+    server.set_uidl(2, id.as_deref());
+    let mut tops = Vec::new();
+    for _ in 0..40 {
+        world.fs.set_clock(world.fs.clock() + super::DAY);
+        server.reset_counters();
+        brings(&world, 0);
+        tops.push(server.counters().verb("TOP"));
+    }
+    assert_eq!((tops[0], tops[39]), (3, 1));
+    server.deliver(message(4).as_bytes());
+    brings(&world, 1);
+}

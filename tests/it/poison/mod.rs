@@ -3,6 +3,7 @@
 //! well again all of it is in sync (hazard 90).
 
 mod imap;
+mod maildrop;
 mod running;
 
 use std::collections::BTreeMap;

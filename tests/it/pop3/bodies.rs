@@ -38,7 +38,13 @@ async fn awkward_messages_come_as_they_are() {
         let mut session = connect(&server).await;
         let numbers: Vec<u32> = session.list().await.unwrap().iter().map(|m| m.number).collect();
         let mut kept = Kept::default();
-        session.retrieve(&numbers, &mut kept).await.unwrap();
+        // What looks like an answer comes alone, see below.
+        let is_answer = |number: &&u32| messages[**number as usize - 1].starts_with(b"+OK");
+        let alone = *numbers.iter().find(is_answer).unwrap();
+        let (before, after) = numbers.split_at(alone as usize - 1);
+        for some in [before, &after[..1], &after[1..]] {
+            session.retrieve(some, &mut kept).await.unwrap();
+        }
         for (at, (got, sent)) in kept.bodies().iter().zip(&messages).enumerate() {
             assert!(got == sent, "{at}: {} for {}", got.escape_ascii(), sent.escape_ascii());
         }
@@ -46,6 +52,21 @@ async fn awkward_messages_come_as_they_are() {
         let sizes: Vec<_> = messages.iter().map(|body| Some(body.len() as u64)).collect();
         assert_eq!(kept.sizes, sizes);
         session.quit().await.unwrap();
+    }
+}
+
+/// Where others are under way behind it, what looks like an answer is not believed: it may be one,
+/// and this text without an end (hazard 111).
+#[tokio::test(start_paused = true)]
+async fn what_looks_like_an_answer_ends_a_session_that_asks_ahead() {
+    for (pipelining, whole) in [(true, 1), (false, 3)] {
+        let profile = Profile { pipelining, ..Profile::default() };
+        let server = Server::with(profile, ["a\r\n", "b\r\n+OK 3 octets\r\n", "c\r\n"]);
+        let mut session = connect(&server).await;
+        session.list().await.unwrap();
+        let mut kept = Kept::default();
+        let result = session.retrieve(&[1, 2, 3], &mut kept).await;
+        assert_eq!((kept.whole.len(), result.is_ok()), (whole, !pipelining));
     }
 }
 

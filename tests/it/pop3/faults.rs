@@ -25,7 +25,7 @@ async fn play(server: &Server, kept: &mut Kept) -> Result<Vec<Listed>, RemoteErr
     session.retrieve(&numbers, kept).await?;
     session.delete(&[1, 2]).await?;
     session.quit().await?;
-    Ok(listed)
+    Ok(listed.to_vec())
 }
 
 #[tokio::test(start_paused = true)]

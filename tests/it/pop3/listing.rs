@@ -69,7 +69,7 @@ async fn oddities() {
         ["a", "b", "c"].iter().enumerate().for_each(|(at, id)| server.set_uidl(at, Some(id)));
         make(&server);
         let mut session = connect(&server).await;
-        assert_eq!(session.list().await.unwrap(), expected, "{what}");
+        assert_eq!(*session.list().await.unwrap(), *expected, "{what}");
         session.noop().await.unwrap();
     }
 }
@@ -106,9 +106,9 @@ async fn ids_that_are_not_to_be_had_for_now_are_an_error() {
 async fn an_empty_maildrop_and_a_new_message() {
     let server = Server::new([""; 0]);
     let mut session = connect(&server).await;
-    assert_eq!(session.list().await.unwrap(), []);
+    assert_eq!(*session.list().await.unwrap(), []);
     server.deliver(b"late");
-    assert_eq!(session.list().await.unwrap(), [], "a session is a snapshot");
+    assert_eq!(*session.list().await.unwrap(), [], "a session is a snapshot");
     assert_eq!(connect(&server).await.list().await.unwrap().len(), 1);
 }
 

@@ -24,6 +24,7 @@ fn endpoint() -> Endpoint {
         user: "me".to_owned(),
         secret: "open sesame".to_owned().into(),
         timeout: Duration::from_secs(60),
+        scram_only: false,
         disable: Default::default(),
     }
 }

@@ -68,6 +68,12 @@ pub(super) fn append(ctx: &mut Ctx<'_>, args: &[Arg]) -> Answer {
         ctx.me.after = After::Cut;
         return Ok(String::new());
     }
+    if ctx.faults.is(&Fault::SlowAppend) {
+        ctx.inner.late_ids += 1;
+        let id = ctx.inner.late_ids;
+        ctx.inner.late.push(Late { id, mailbox: full, arrivals: uploads });
+        return Ok("Append completed.".to_owned());
+    }
     let swallow = ctx.faults.is(&Fault::SwallowAddition);
     let mut uids = Vec::new();
     for upload in uploads {

@@ -62,6 +62,7 @@ pub(super) fn copy(ctx: &mut Ctx<'_>, args: &[Arg]) -> Answer {
 
 fn add_copies(ctx: &mut Ctx<'_>, target: &str, messages: &[Arc<Msg>]) -> Vec<u32> {
     let swallow = ctx.faults.is(&Fault::SwallowAddition);
+    let is_set = ctx.faults.is(&Fault::IsSet);
     let lose_date = ctx.faults.is(&Fault::LoseDate);
     let dropped = ctx.faults.find(|f| match f {
         Fault::DropKeyword(k) => Some(k.clone()),
@@ -73,7 +74,10 @@ fn add_copies(ctx: &mut Ctx<'_>, target: &str, messages: &[Arc<Msg>]) -> Vec<u32
         let mut flags = message.flags.clone();
         flags.retain(|f| !dropped.as_ref().is_some_and(|k| k.eq_ignore_ascii_case(f)));
         let Some(mailbox) = ctx.inner.state.get_mut(target) else { continue };
-        uids.push(if swallow {
+        let held = mailbox.messages.values().find(|held| held.body == message.body).cloned();
+        uids.push(if let Some(held) = held.filter(|_| is_set) {
+            held.uid
+        } else if swallow {
             mailbox.skip_uid()
         } else {
             let (body, email_id) = (Arc::clone(&message.body), message.email_id.clone());

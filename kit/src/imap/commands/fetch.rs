@@ -47,6 +47,7 @@ pub(super) fn fetch(ctx: &mut Ctx<'_>, args: &[Arg]) -> Answer {
         items.insert(0, Item::Uid);
     }
     let job = job(ctx, items);
+    breaks(ctx, &positions, &job)?;
     rows(ctx, &positions, since.map(|(modseq, _)| modseq), &job)
 }
 
@@ -68,6 +69,23 @@ fn job(ctx: &Ctx<'_>, items: Vec<Item>) -> Job {
         hostile: ctx.faults.find(hostile),
         items,
     }
+}
+
+/// A session that refuses one message refuses all from then on.
+fn breaks(ctx: &mut Ctx<'_>, positions: &[usize], job: &Job) -> Result<(), Refusal> {
+    let rows = &ctx.view()?.rows;
+    let uids: Vec<u32> = positions.iter().filter_map(|at| Some(rows.get(*at)?.uid)).collect();
+    let broken = |f: &Fault| match f {
+        Fault::FetchBreaks(bad, text)
+            if job.octets && (ctx.me.broken || uids.iter().any(|uid| names(bad, *uid))) =>
+        {
+            Some(text.clone())
+        }
+        _ => None,
+    };
+    let Some(text) = ctx.faults.find(broken) else { return Ok(()) };
+    ctx.me.broken = true;
+    no(text)
 }
 
 /// `(CHANGEDSINCE n [VANISHED])`.

@@ -3,7 +3,7 @@
 use super::{Answer, Ctx, Refusal, no};
 use crate::imap::args::Arg;
 use crate::imap::fault::Fault;
-use crate::imap::{name, respond};
+use crate::imap::{StatusIds, name, respond};
 
 /// The items of STATUS in the order in which they are told.
 const ITEMS: [&str; 7] =
@@ -198,6 +198,7 @@ fn status_line(ctx: &mut Ctx<'_>, full: &str, items: &[String]) -> Result<(), Re
     };
     let (next, highest) =
         told.map_or((mailbox.uid_next, mailbox.highest_modseq), |v| (v.uid_next, v.highest_modseq));
+    let next = ctx.told_uid_next(next);
     if items.iter().any(|i| !ITEMS.contains(&i.as_str())) {
         return ctx.misuse("Invalid status item");
     }
@@ -217,7 +218,11 @@ fn status_line(ctx: &mut Ctx<'_>, full: &str, items: &[String]) -> Result<(), Re
                 format!("UNSEEN {unseen}")
             }
             "HIGHESTMODSEQ" if profile.has_modseq() => format!("HIGHESTMODSEQ {highest}"),
-            "MAILBOXID" if profile.objectid => format!("MAILBOXID ({})", mailbox.mailbox_id),
+            "MAILBOXID" if profile.objectid => match profile.status_ids {
+                StatusIds::True => format!("MAILBOXID ({})", mailbox.mailbox_id),
+                StatusIds::Garbled => format!("MAILBOXID (\u{418}{next})"),
+                StatusIds::Untrue => format!("MAILBOXID (z{next}{})", mailbox.mailbox_id),
+            },
             _ => return ctx.misuse("Invalid status item"),
         });
     }

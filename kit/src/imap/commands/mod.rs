@@ -11,7 +11,7 @@ mod select;
 mod store;
 
 use super::args::{self, Arg, Piece};
-use super::fault::Active;
+use super::fault::{Active, Fault};
 use super::mailbox::Mailbox;
 use super::profile::{Modseq, Profile};
 use super::respond::Out;
@@ -108,6 +108,15 @@ impl Ctx<'_> {
         }
         let ranges = set.resolve(max);
         Ok(matching(view, &ranges, self.uid()))
+    }
+
+    /// UIDNEXT as the client is told it.
+    fn told_uid_next(&self, uid_next: u32) -> u32 {
+        let low = self.faults.find(|fault| match fault {
+            Fault::LowUidNext(by) => Some(*by),
+            _ => None,
+        });
+        low.map_or(uid_next, |by| uid_next.saturating_sub(by).max(1))
     }
 
     /// The answer for a mailbox that is not there.

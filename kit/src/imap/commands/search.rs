@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Answer, Ctx, Refusal};
 use crate::imap::args::Arg;
 use crate::imap::date;
+use crate::imap::fault::Fault;
 use crate::imap::mailbox::Msg;
 use crate::imap::set;
 use crate::imap::set::Ranges;
@@ -64,10 +65,11 @@ pub(super) fn search(ctx: &mut Ctx<'_>, mut args: &[Arg]) -> Answer {
         ctx.enable_condstore();
     }
     let found: Vec<(u32, u64)> = {
+        let by_uid = ctx.uid() && !ctx.faults.is(&Fault::SearchNumbers);
         let view = ctx.view()?;
         let hit = |(at, m): &(usize, &Arc<Msg>)| holds(&key, *at, m, view.recent.contains(&m.uid));
         let number = |at: usize, m: &Msg| {
-            if ctx.uid() { m.uid } else { u32::try_from(at + 1).unwrap_or(u32::MAX) }
+            if by_uid { m.uid } else { u32::try_from(at + 1).unwrap_or(u32::MAX) }
         };
         view.rows.iter().enumerate().filter(hit).map(|(at, m)| (number(at, m), m.modseq)).collect()
     };

@@ -24,6 +24,7 @@ pub(super) fn select(ctx: &mut Ctx<'_>, args: &[Arg]) -> Answer {
     let Some(mailbox) = ctx.inner.state.get(&name) else {
         return ctx.missing(&name);
     };
+    let uid_next = ctx.told_uid_next(mailbox.uid_next);
     let view = View::open(&name, mailbox, read_only, ctx.inner.window);
     flag_lines(mailbox, &ctx.inner.profile, read_only, ctx.out);
     let out = &mut *ctx.out;
@@ -34,7 +35,7 @@ pub(super) fn select(ctx: &mut Ctx<'_>, args: &[Arg]) -> Answer {
     }
     out.line(format_args!("* OK [UIDVALIDITY {}] UIDs valid", mailbox.uid_validity));
     if ctx.inner.profile.uidnext {
-        out.line(format_args!("* OK [UIDNEXT {}] Predicted next UID", mailbox.uid_next));
+        out.line(format_args!("* OK [UIDNEXT {uid_next}] Predicted next UID"));
     }
     if ctx.inner.profile.has_modseq() {
         out.line(format_args!("* OK [HIGHESTMODSEQ {}] Highest", mailbox.highest_modseq));

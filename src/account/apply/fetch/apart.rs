@@ -3,12 +3,13 @@
 //! One that is refused alone was refused for its own sake if a neighbour is given after it.
 //! A server that refuses one message after the other may refuse all of them: then a message is
 //! asked for that it gave before, and if it refuses that one, too, nothing is wrong with any of
-//! them and no more are asked for in this run (hazard 122).
+//! them and no more are asked for over this connection (hazard 122): a fresh one tells whether it
+//! was broken by one of them (hazard 90).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 
-use super::{Fetched, Pulled, Tools, stay};
+use super::{Barren, Fetched, Pulled, Tools, stay};
 use crate::reconcile::types::{Row, RowId, Uid};
 use crate::remote::RemoteError;
 use crate::remote::imap::{BodySink, Session, UidSet};
@@ -42,6 +43,9 @@ pub(super) struct Apart<'a> {
     /// Bodies that came and were not as long as announced.
     pub(super) untrue: &'a [Pulled],
     pub(super) witness: Option<Uid>,
+    pub(super) is_wary: bool,
+    /// What was refused first since a body was given last, and the words of that.
+    pub(super) since: (UidSet, String),
 }
 
 type Rows<'r> = BTreeMap<Uid, &'r Row>;
@@ -52,15 +56,35 @@ impl Apart<'_> {
     /// # Errors
     /// Only what ends the session.
     pub(super) async fn fetch(&mut self, rows: Rows<'_>) -> Result<(), RemoteError> {
+        let result = self.fetch_parts(rows).await;
+        let of_one = |error: &RemoteError| {
+            use RemoteError::{Framing, Limit};
+            matches!(error, Framing { uid: Some(_), .. } | Limit { uid: Some(_), .. })
+        };
+        // What was refused last may have broken the session, rather than what came after it.
+        if result.as_ref().is_err_and(|error| !of_one(error)) && !self.since.0.is_empty() {
+            self.session.blame(std::mem::take(&mut self.since.0));
+        }
+        result
+    }
+
+    async fn fetch_parts(&mut self, rows: Rows<'_>) -> Result<(), RemoteError> {
         let mut queue = VecDeque::new();
         split(rows, &mut queue);
         let (mut refused, mut enough): (Vec<Refusal>, _) = (Vec::new(), IN_A_ROW);
+        let is_wary = self.is_wary && !self.since.0.is_empty();
+        if is_wary && !self.gives_anything(&queue).await? {
+            self.is_barren();
+            return Ok(());
+        }
         while let Some(rows) = queue.pop_front().filter(|_| self.fetched.trouble.is_none()) {
             // The last one may have come as a witness.
             let rows = self.fetched.left(&rows);
             let before = self.fetched.done.len();
             if rows.len() > 1 {
-                self.fetched.take(self.session, self.tools, &rows).await.or_else(stay)?;
+                let taken = self.fetched.take(self.session, self.tools, &rows).await;
+                self.note(&rows, &taken, before);
+                taken.or_else(stay)?;
                 rows.values().for_each(|row| self.compare_twice(row));
                 split(self.fetched.left(&rows), &mut queue);
             } else if let Some((uid, row)) = rows.first_key_value() {
@@ -73,26 +97,53 @@ impl Apart<'_> {
                 self.keep(std::mem::take(&mut refused));
             } else if refused.len() >= enough {
                 if !self.gives_anything(&queue).await? {
-                    self.fetched.trouble = refused.pop().map(|refusal| refusal.words);
+                    self.is_barren();
                     return Ok(());
                 }
                 self.keep(std::mem::take(&mut refused));
                 enough = enough.saturating_mul(2);
             }
         }
-        self.end(refused);
-        Ok(())
+        self.end(refused).await
+    }
+
+    /// Notes what was refused, and that something was given.
+    fn note(&mut self, rows: &Rows<'_>, taken: &Result<(), RemoteError>, before: usize) {
+        if self.fetched.done.len() > before {
+            self.since.0 = UidSet::new();
+        }
+        if let Err(error) = taken
+            && error.is_refusal()
+            && self.since.0.is_empty()
+        {
+            let left = self.fetched.left(rows);
+            self.since = (left.keys().copied().collect(), error.to_string());
+        }
+    }
+
+    /// The session gives nothing more.
+    fn is_barren(&mut self) {
+        let (refused, words) = std::mem::take(&mut self.since);
+        self.fetched.barren = Some(Barren { refused, words, left: Vec::new() });
     }
 
     /// Nothing is left to be asked for: what the last refusals mean.
-    fn end(&mut self, refused: Vec<Refusal>) {
-        let is_given = !self.fetched.done.is_empty();
+    async fn end(&mut self, refused: Vec<Refusal>) -> Result<(), RemoteError> {
+        let mut is_given = !self.fetched.done.is_empty();
+        if !refused.is_empty() && !is_given && self.witness.is_some() {
+            is_given = self.gives_anything(&VecDeque::new()).await?;
+            if !is_given {
+                self.is_barren();
+                return Ok(());
+            }
+        }
         let (certain, open): (Vec<_>, Vec<_>) =
             refused.into_iter().partition(|refusal| is_given || refusal.is_certain);
-        if let Some(refusal) = open.into_iter().next() {
-            self.fetched.trouble.get_or_insert(refusal.words);
+        if !open.is_empty() {
+            self.is_barren();
         }
         self.keep(certain);
+        Ok(())
     }
 
     fn keep(&mut self, refused: Vec<Refusal>) {
@@ -108,6 +159,7 @@ impl Apart<'_> {
         let before = self.fetched.done.len();
         let rows = BTreeMap::from([(uid, row)]);
         let result = self.fetched.take(self.session, self.tools, &rows).await;
+        self.note(&rows, &result, before);
         if self.fetched.done.len() > before || self.fetched.trouble.is_some() {
             return Ok(Alone::Done);
         }
@@ -135,10 +187,7 @@ impl Apart<'_> {
         let smallest = self.fetched.done.iter().min_by_key(|pulled| pulled.octets);
         let uid = smallest.and_then(|pulled| Some(pulled.row.remote.as_ref()?.uid));
         if let Some(uid) = uid.or(self.witness) {
-            let (set, mut given) = (UidSet::from_range(uid, uid), Given(false));
-            let asked = self.session.fetch_bodies(&set, self.tools.limit, &mut given).await;
-            asked.or_else(stay)?;
-            return Ok(given.0);
+            return gives(self.session, uid, self.tools).await;
         }
         for (uid, row) in queue.iter().rev().filter_map(Rows::last_key_value) {
             let rows = Rows::from([(*uid, *row)]);
@@ -149,6 +198,17 @@ impl Apart<'_> {
         }
         Ok(false)
     }
+}
+
+/// Whether the server gives this body of the selected mailbox.
+pub(super) async fn gives(
+    session: &mut Session,
+    uid: Uid,
+    tools: &Tools,
+) -> Result<bool, RemoteError> {
+    let (set, mut given) = (UidSet::from_range(uid, uid), Given(false));
+    session.fetch_bodies(&set, tools.limit, &mut given).await.or_else(stay)?;
+    Ok(given.0)
 }
 
 /// Queues what is left of a set, in front: by halves.

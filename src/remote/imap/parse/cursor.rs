@@ -79,6 +79,11 @@ impl<'a> Cursor<'a> {
         self.until(|b| matches!(b, b' ' | b'(' | b')' | b'\r' | b'\n' | b'\t'))
     }
 
+    /// The bytes up to the next blank or closing parenthesis, maybe none.
+    pub(crate) fn flag(&mut self) -> &'a [u8] {
+        self.until(|b| b == b')' || b.is_ascii_whitespace())
+    }
+
     /// The bytes up to the next blank, maybe none: parentheses belong to it.
     pub(crate) fn word(&mut self) -> &'a [u8] {
         self.until(|b| b.is_ascii_whitespace())

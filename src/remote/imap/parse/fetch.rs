@@ -9,10 +9,12 @@ use crate::reconcile::types::{Flags, Uid};
 use crate::remote::date;
 
 /// The longest object id (RFC 8474 §4).
-pub(crate) const OBJECT_ID: usize = 255;
+const OBJECT_ID: usize = 255;
 /// Keywords of one message, and their octets. More of them are flags that cannot be read.
 const KEYWORDS: usize = 256;
 const KEYWORD_OCTETS: usize = 8 << 10;
+/// Closing parentheses that are looked at closely in a list of flags.
+const PARENTHESES: usize = 64;
 
 /// What a FETCH response said of one message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,10 +117,11 @@ impl Gathered {
                 self.modseq = number(inner.trim_ascii());
             }
             _ if is(name, "EMAILID") => {
-                self.object_id = value.parenthesised().and_then(text).or(self.object_id.take());
+                self.object_id =
+                    value.parenthesised().and_then(object_id).or(self.object_id.take());
             }
             _ if is(name, "X-GM-MSGID") => {
-                self.object_id = self.object_id.take().or_else(|| text(value.atom()));
+                self.object_id = self.object_id.take().or_else(|| object_id(value.atom()));
             }
             _ => {}
         }
@@ -132,9 +135,13 @@ impl Gathered {
     }
 }
 
-fn text(bytes: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(bytes).ok()?.trim();
-    (!text.is_empty() && text.len() <= OBJECT_ID).then(|| text.to_owned())
+/// An `objectid` (RFC 8474 §4): up to 255 letters, digits, `-` and `_`. Anything else names nothing
+/// that could be compared.
+pub(crate) fn object_id(bytes: &[u8]) -> Option<String> {
+    let id = bytes.trim_ascii();
+    let fits = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let is_one = !id.is_empty() && id.len() <= OBJECT_ID && id.iter().all(fits);
+    is_one.then(|| String::from_utf8_lossy(id).into_owned())
 }
 
 /// Which text an item is; RFC822 and RFC822.HEADER are their elder names (RFC 3501).
@@ -149,43 +156,55 @@ fn section(name: &[u8]) -> Option<Section> {
     (opens || is(name, "RFC822.TEXT")).then_some(Section::Other)
 }
 
-/// The flags between parentheses. Only blanks and `)` end a flag: servers let keywords hold
-/// braces, brackets and 8-bit letters. The outer option is none if the list does not end,
-/// the inner one if it was no list.
+/// The flags between parentheses; NIL is none. Only blanks and `)` end a flag: servers let keywords
+/// hold braces, brackets, parentheses and 8-bit letters (hazard 132). The outer option is none if
+/// the list does not end, the inner one if it was no list.
 fn flags(cursor: &mut Cursor<'_>) -> Option<Option<Flags>> {
     if !cursor.eat(b'(') {
-        cursor.skip_value()?;
-        return Some(None);
+        let value = cursor.value()?;
+        return Some((value == Value::Nil).then(Flags::default));
     }
     let mut flags = Some(Flags::default());
-    let mut octets = 0;
+    let (mut octets, mut open, mut within) = (0, 0_usize, 0);
     loop {
         if cursor.eat(b')') {
-            return Some(flags);
-        }
-        let flag = cursor.atom();
-        match (flag, cursor.peek()?) {
-            // A parenthesis within: this is no list of flags.
-            (_, b'(') => {
-                flags = None;
-                cursor.skip_value()?;
+            if open == 0 || within == PARENTHESES || ends_flags(cursor.rest()) {
+                return Some(flags);
             }
-            (b"", _) => return None,
-            _ => {}
+            (open, within) = (open - 1, within + 1);
+            continue;
         }
+        let flag = cursor.flag();
+        cursor.peek()?;
         octets += flag.len();
+        open += flag.iter().filter(|byte| **byte == b'(').count();
         let many = flags.as_ref().is_some_and(|flags| flags.keywords.len() >= KEYWORDS);
         if octets > KEYWORD_OCTETS || many {
             flags = None;
         }
+        let opening = flag.iter().take_while(|byte| **byte == b'(').count();
+        let is_system = flag.get(opening) == Some(&b'\\');
+        let flag = if is_system { &flag[opening..] } else { flag };
         // What is no text can be neither shown nor sent: like \Recent, it is no state of ours.
+        // A parenthesis cannot be sent either.
         if let (Some(flags), Ok(flag)) = (&mut flags, std::str::from_utf8(flag))
-            && !flag.chars().any(char::is_control)
+            && !flag.chars().any(|c| c.is_control() || c == '(')
             && !flag.is_empty()
         {
             flags.insert_imap(flag);
         }
     }
+}
+
+/// Whether a list of flags, one of which holds an opening parenthesis, ends with the closing one
+/// before this: what follows is the end of the response, or another item.
+fn ends_flags(rest: &[u8]) -> bool {
+    let rest = rest.trim_ascii();
+    if rest.is_empty() || rest == b")" {
+        return true;
+    }
+    let name = Cursor::new(rest).item_name();
+    !name.is_empty() && is_item(name)
 }
 
 /// How a part of a response that holds a text begins and ends.

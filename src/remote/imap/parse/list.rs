@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::cursor::{Cursor, Value, is};
-use super::fetch::OBJECT_ID;
+use super::fetch::object_id;
 use super::number;
 use crate::reconcile::types::{Gate, SpecialUse};
 
@@ -72,6 +72,8 @@ pub(crate) struct MailboxStatus<'a> {
     pub(crate) gate: Gate,
     /// MAILBOXID (RFC 8474).
     pub(crate) object_id: Option<String>,
+    /// What was said for MAILBOXID is none.
+    pub(crate) has_bad_id: bool,
 }
 
 /// Reads what follows `* STATUS`. Items that we do not know are passed over.
@@ -79,16 +81,16 @@ pub(crate) fn mailbox_status(rest: &[u8]) -> Option<MailboxStatus<'_>> {
     let mut cursor = Cursor::new(rest);
     let raw = name(&mut cursor)?;
     let mut items = Cursor::new(cursor.parenthesised()?);
-    let mut status = MailboxStatus { raw, gate: Gate::default(), object_id: None };
+    let mut status =
+        MailboxStatus { raw, gate: Gate::default(), object_id: None, has_bad_id: false };
     loop {
         let item = items.atom();
         if item.is_empty() {
             return Some(status);
         }
         if is(item, "MAILBOXID") {
-            let id = items.parenthesised()?;
-            let id = std::str::from_utf8(id).ok().filter(|id| id.len() <= OBJECT_ID);
-            status.object_id = id.map(str::to_owned);
+            status.object_id = items.parenthesised().and_then(object_id);
+            status.has_bad_id = status.object_id.is_none();
             continue;
         }
         let before = items;

@@ -8,6 +8,9 @@ pub(crate) mod fetch;
 pub(crate) mod list;
 pub(crate) mod status;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::uid_set::{Collector, UidSet};
 use cursor::{Cursor, is, trim};
 use status::{Condition, Status};
@@ -185,6 +188,16 @@ pub(crate) fn esearch(line: &[u8]) -> Option<UidSet> {
     }
 }
 
+/// A challenge of AUTHENTICATE; one that is none is passed on as a NUL, which no mechanism takes
+/// for an answer.
+fn challenge(response: &[u8]) -> Vec<u8> {
+    let text = response.get(1..).unwrap_or_default().trim_ascii();
+    match STANDARD.decode(text) {
+        Ok(octets) if !octets.is_empty() => [b"+ ", text, b"\r\n"].concat(),
+        _ => b"+ AA==\r\n".to_vec(),
+    }
+}
+
 /// A response in the words that async-imap's parser surely knows, if it is to see it at all.
 pub(crate) fn for_the_shell(response: &[u8], greeting: bool) -> Option<Vec<u8>> {
     match Response::parse(response) {
@@ -197,8 +210,7 @@ pub(crate) fn for_the_shell(response: &[u8], greeting: bool) -> Option<Vec<u8>> 
             });
             Some(line)
         }
-        // No mechanism of ours reads the challenge.
-        Response::Continue => Some(b"+ AA==\r\n".to_vec()),
+        Response::Continue => Some(challenge(response)),
         Response::Status(_) if greeting => Some(b"* OK -\r\n".to_vec()),
         _ => None,
     }

@@ -1,7 +1,7 @@
 //! Status responses (RFC 9051 §7.1) and their codes: what happened, and the server's words.
 
 use super::cursor::{Cursor, is, trim};
-use super::fetch::OBJECT_ID;
+use super::fetch::object_id;
 use super::number;
 use crate::reconcile::types::{FlagMask, Flags, KeywordMask, Uid};
 use crate::remote::imap::uid_set::{UidSet, parse_in_order};
@@ -196,10 +196,7 @@ impl Code {
                 parse_in_order(cursor.atom())?,
             ),
             b"HIGHESTMODSEQ" => Self::HighestModseq(number(cursor.atom())?),
-            b"MAILBOXID" => {
-                let id = std::str::from_utf8(cursor.parenthesised()?).ok()?;
-                Self::MailboxId(Some(id).filter(|id| id.len() <= OBJECT_ID)?.to_owned())
-            }
+            b"MAILBOXID" => Self::MailboxId(object_id(cursor.parenthesised()?)?),
             b"MODIFIED" => Self::Modified(UidSet::parse(cursor.atom())?),
             b"PERMANENTFLAGS" => Self::PermanentFlags(permanent_flags(cursor.rest())),
             b"UIDNEXT" => Self::UidNext(number32(cursor.atom())?),

@@ -203,9 +203,19 @@ fn odd_flags_are_flags_or_missing_and_never_none() {
     assert_eq!(names("FLAGS (a]b \\Seen  grün)"), ["a]b", "grün"]);
     assert_eq!(names("FLAGS ( )"), Vec::<String>::new());
     assert_eq!(names("FLAGS (\"x\")"), ["\"x\""]);
-    assert_eq!(flags("FLAGS NIL").flags, None);
-    assert_eq!(flags("FLAGS (a (b) c)").flags, None);
-    assert_eq!(flags("FLAGS (a (b) c)").size, Some(7));
+    assert_eq!(flags("FLAGS x").flags, None);
+    for (text, kept) in [
+        ("FLAGS (a (b) c)", &["a", "c"][..]),
+        ("FLAGS (a b(c)", &["a"]),
+        ("FLAGS (b(c) a)", &["a"]),
+        ("FLAGS (a b(c d)e f)", &["a", "d", "e", "f"]),
+        ("FLAGS NIL", &[]),
+    ] {
+        assert_eq!(names(text), kept, "hazard 132: {text}");
+        assert_eq!(flags(text).size, Some(7), "{text}");
+    }
+    let nested = fetch("(UID 1 FLAGS ((\\Seen) a(b))").unwrap().flags.unwrap();
+    assert_eq!((nested.system, nested.keywords.len()), (System::SEEN, 0), "hazard 132");
     assert_eq!(fetch("(UID 1 FLAGS (\\Seen").unwrap().flags, None);
     assert_eq!(fetch("(UID 1 FLAGS").unwrap().flags, None);
 }

@@ -139,7 +139,7 @@ async fn rows_of_others_are_kept_not_given() {
     let peer = Peer::new().says(
         "UID FETCH",
         "* 1 FETCH (UID 1 FLAGS (\\Seen))\r\n* 2 FETCH (UID 9 FLAGS (\\Flagged))\r\n\
-         * 3 FETCH (FLAGS ())\r\n* VANISHED x\r\n* 2 FETCH (UID 2 FLAGS NIL)\r\nT OK\r\n",
+         * 3 FETCH (FLAGS ())\r\n* VANISHED x\r\n* 2 FETCH (UID 2 FLAGS x)\r\nT OK\r\n",
     );
     let mut session = opened(&peer).await;
     let mut rows = Vec::new();

@@ -139,6 +139,7 @@ pub(super) fn endpoint() -> Endpoint {
         user: "me".to_owned(),
         secret: Zeroizing::new("open sesame".to_owned()),
         timeout: Duration::from_secs(60),
+        scram_only: false,
         disable: Default::default(),
     }
 }

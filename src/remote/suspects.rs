@@ -1,11 +1,11 @@
 //! Things at which connections of an account were lost, or which the server refused by the set
 //! (hazard 90).
 //!
-//! Before a command is sent, the session knows what it is about: the command, the mailbox, the
-//! UIDs. A connection that is lost in it makes that a suspect. A set of UIDs is taken apart: once
-//! without its first message, then by halves, each part alone, until the one is found. A suspect
-//! that is lost twice, alone, is set aside: it is asked for again ever more rarely, and everything
-//! else goes on without it.
+//! Before a command is sent, the session knows what it is about: the command and, in IMAP, the
+//! mailbox and the UIDs; in POP3, the message. A connection that is lost in it makes that a
+//! suspect. A set of UIDs is taken apart: once without its first message, then by halves, each part
+//! alone, until the one is found. A suspect that is lost twice, alone, is set aside: it is asked
+//! for again ever more rarely, and everything else goes on without it.
 //!
 //! Pure: who opens connections and keeps this from run to run is the account.
 
@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use thing::{Command, Thing};
 
-use super::uid_set::{UidSet, split};
+use super::imap::uid_set::{UidSet, split};
 use crate::reconcile::types::{MailboxName, Uid};
 
 mod silence;
@@ -114,6 +114,12 @@ impl Suspects {
         self.silent.retain(|_, (_, until)| !asked && now < *until);
     }
 
+    /// Whether a person asks for this run.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        self.asked
+    }
+
     /// Takes what was stored.
     pub fn load(&mut self, list: Vec<Suspect>) {
         (self.list, self.changed) = (list, false);
@@ -138,6 +144,15 @@ impl Suspects {
         }
     }
 
+    /// The same for a message of a maildrop.
+    pub fn entitle_message(&mut self, command: Command, message: &str, title: String) {
+        let of =
+            |s: &Suspect| s.thing.command == command && s.thing.message.as_deref() == Some(message);
+        if let Some(at) = self.list.iter().position(of) {
+            self.entitle(at, title);
+        }
+    }
+
     /// Whether it is not asked for now.
     #[must_use]
     pub fn rests(&self, suspect: &Suspect) -> bool {
@@ -158,9 +173,28 @@ impl Suspects {
         if mailbox.is_some_and(|mailbox| self.puts_off(mailbox)) {
             return Some(SILENT.to_owned());
         }
-        let of = |s: &&Suspect| s.thing.is_of(command, mailbox) && s.thing.uids.is_empty();
+        let of = |s: &&Suspect| s.thing.is_of(command, mailbox) && !s.thing.is_part();
         let found = self.list.iter().find(of).filter(|suspect| self.rests(suspect))?;
         Some(found.words.clone())
+    }
+
+    /// What is known of a message of a maildrop, by this command.
+    #[must_use]
+    pub fn of_message(&self, command: Command, message: &str) -> Option<&Suspect> {
+        let of = |s: &&Suspect| s.thing.command == command;
+        self.list.iter().filter(of).find(|s| s.thing.message.as_deref() == Some(message))
+    }
+
+    /// Whether anything was answered in this run that this command asked of the maildrop.
+    #[must_use]
+    pub fn has_answered(&self, command: Command) -> bool {
+        self.answered.contains(&(command, None))
+    }
+
+    /// Whether nothing was lost.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
     }
 
     /// Whether anything about this mailbox was lost: it is looked at after the others.
@@ -191,8 +225,9 @@ impl Suspects {
             true => s.thing.uids.is_empty(),
             false => !s.thing.uids.intersection(&thing.uids).is_empty(),
         };
-        let mailbox = thing.mailbox.as_ref();
-        self.list.iter().any(|s| s.thing.is_of(thing.command, mailbox) && touches(s))
+        let (mailbox, message) = (thing.mailbox.as_ref(), &thing.message);
+        let same = |s: &Suspect| s.thing.message == *message && touches(s);
+        self.list.iter().any(|s| s.thing.is_of(thing.command, mailbox) && same(s))
     }
 
     /// The messages that are not asked for now.
@@ -345,6 +380,7 @@ impl Suspects {
             s.thing.is_of(thing.command, mailbox.as_ref())
                 && s.thing.uid_validity == thing.uid_validity
                 && s.thing.uids.is_empty() == thing.uids.is_empty()
+                && s.thing.message == thing.message
         };
         let mut title = None;
         for suspect in self.list.iter_mut().filter(|suspect| same(suspect)) {
@@ -383,8 +419,7 @@ impl Suspects {
     fn blame_the_mailbox(&mut self) {
         let Some(last) = self.list.last().cloned() else { return };
         let (command, mailbox) = (last.thing.command, last.thing.mailbox.clone());
-        let of =
-            |s: &&Suspect| s.thing.is_of(command, mailbox.as_ref()) && !s.thing.uids.is_empty();
+        let of = |s: &&Suspect| s.thing.is_of(command, mailbox.as_ref()) && s.thing.is_part();
         let sets = self.list.iter().filter(of).count();
         let alone = self.list.iter().filter(of).filter(|s| s.is_set_aside()).count();
         let any = self.answered.contains(&(command, mailbox.clone()));
@@ -399,7 +434,7 @@ impl Suspects {
 
     /// Notes that a thing was answered.
     pub fn passed(&mut self, thing: &Thing) {
-        if !thing.uids.is_empty() {
+        if thing.is_part() {
             self.answered.insert((thing.command, thing.mailbox.clone()));
         }
         if self.list.is_empty() {
@@ -412,7 +447,7 @@ impl Suspects {
                 return true;
             }
             if suspect.thing.uids.is_empty() {
-                return false;
+                return suspect.thing.message.is_some() && suspect.thing.message != thing.message;
             }
             if suspect.thing.uid_validity == thing.uid_validity {
                 let left = suspect.thing.uids.difference(&thing.uids);
@@ -424,6 +459,13 @@ impl Suspects {
             }
             !suspect.thing.uids.is_empty()
         });
+        self.changed |= before != self.list.len();
+    }
+
+    /// Forgets messages of a maildrop that are not there any more.
+    pub fn retain_messages(&mut self, is_there: impl Fn(&str) -> bool) {
+        let before = self.list.len();
+        self.list.retain(|suspect| suspect.thing.message.as_deref().is_none_or(&is_there));
         self.changed |= before != self.list.len();
     }
 
@@ -519,7 +561,7 @@ mod tests {
 
     fn bodies(text: &str) -> Thing {
         let (mailbox, uids) = (Some(inbox()), set(text));
-        Thing { command: Command::Bodies, mailbox, uid_validity: 7, uids }
+        Thing { uid_validity: 7, uids, ..Thing::whole(Command::Bodies, mailbox.as_ref()) }
     }
 
     fn parts(suspects: &Suspects, text: &str) -> Vec<String> {
@@ -634,5 +676,32 @@ mod tests {
         assert_eq!(suspects.why_not(Command::Bodies, Some(&inbox())).as_deref(), Some("BYE"));
         suspects.passed(&bodies("5"));
         assert!(suspects.list().is_empty());
+    }
+
+    #[test]
+    fn messages_of_a_maildrop_are_things_of_their_own() {
+        let retr = |message: &str| Thing::in_maildrop(Command::Retr, Some(message.to_owned()));
+        let mut suspects = Suspects::default();
+        suspects.begin(1, 0, true, BTreeSet::new());
+        suspects.passed(&retr("well"));
+        for message in ["a", "b", "c", "d", "a", "b", "c"] {
+            suspects.refused(&retr(message), "BYE");
+        }
+        let losses = |suspects: &Suspects, message| {
+            suspects.of_message(Command::Retr, message).map(|suspect| suspect.losses)
+        };
+        let all = ["a", "b", "c", "d", "well"].map(|message| losses(&suspects, message));
+        assert_eq!(all, [Some(2), Some(2), Some(2), Some(1), None]);
+        suspects.passed(&retr("b"));
+        suspects.retain_messages(|message| message != "a");
+        assert_eq!(suspects.list().len(), 2);
+        // In a run in which none is given it is the command.
+        suspects.begin(2, 0, true, BTreeSet::new());
+        ["c", "e", "e", "f", "f"]
+            .iter()
+            .for_each(|message| suspects.refused(&retr(message), "BYE"));
+        assert_eq!(suspects.why_not(Command::Retr, None).as_deref(), Some("BYE"));
+        suspects.passed(&retr("well"));
+        assert!(suspects.is_empty());
     }
 }

@@ -12,6 +12,13 @@ use zeroize::Zeroizing;
 /// away to whoever listens, more would keep us busy for it.
 const ROUNDS: std::ops::RangeInclusive<u32> = 4_096..=5_000_000;
 
+/// The mechanism of [`Scram`].
+pub(crate) const SCRAM: &str = "SCRAM-SHA-256";
+/// What is told where it is demanded and not to be had: that may be somebody in between who wants
+/// the password itself.
+pub(crate) const NO_SCRAM: &str =
+    "the server does not offer SCRAM-SHA-256, which \"auth\" demands: nothing was said to it";
+
 /// The message of PLAIN (RFC 4616).
 pub(crate) fn plain(user: &str, secret: &str) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(format!("\0{user}\0{secret}").into_bytes())

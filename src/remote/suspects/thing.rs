@@ -52,10 +52,28 @@ pub enum Command {
     Extensions,
     /// CAPABILITY.
     Capability,
+    /// CAPA of POP3.
+    Capa,
+    /// UTF8 of POP3.
+    Utf8,
+    /// UIDL of POP3.
+    Uidl,
+    /// NOOP of POP3, behind a body.
+    Prove,
+    /// STAT of POP3.
+    Stat,
+    /// TOP of POP3.
+    Top,
+    /// RETR of POP3.
+    Retr,
+    /// DELE of POP3.
+    Dele,
+    /// QUIT of POP3.
+    Quit,
 }
 
 impl Command {
-    const ALL: [(Self, &'static str); 23] = [
+    const ALL: [(Self, &'static str); 32] = [
         (Self::List, "LIST"),
         (Self::ListStatus, "LIST RETURN (STATUS)"),
         (Self::Status, "STATUS"),
@@ -79,6 +97,15 @@ impl Command {
         (Self::Noop, "NOOP"),
         (Self::Extensions, "ID or ENABLE"),
         (Self::Capability, "CAPABILITY"),
+        (Self::Capa, "CAPA"),
+        (Self::Utf8, "UTF8"),
+        (Self::Uidl, "UIDL"),
+        (Self::Prove, "NOOP behind a body"),
+        (Self::Stat, "STAT"),
+        (Self::Top, "TOP"),
+        (Self::Retr, "RETR"),
+        (Self::Dele, "DELE"),
+        (Self::Quit, "QUIT"),
     ];
 
     /// The command as it is named to a person, and as it is stored.
@@ -91,7 +118,8 @@ impl Command {
     #[must_use]
     pub fn has_another_way(self) -> bool {
         let quicker = matches!(self, Self::ListStatus | Self::Resync | Self::Unselect);
-        quicker || matches!(self, Self::Extensions | Self::Capability)
+        let pop3 = [Self::Capa, Self::Utf8, Self::Prove, Self::Stat, Self::Top];
+        quicker || matches!(self, Self::Extensions | Self::Capability) || pop3.contains(&self)
     }
 
     /// Reads [`Self::name`].
@@ -112,13 +140,28 @@ pub struct Thing {
     pub uid_validity: u32,
     /// The messages; none where it concerns the mailbox as a whole.
     pub uids: UidSet,
+    /// The message of a maildrop, by what it is called in every session; none in IMAP, and where
+    /// it concerns the maildrop as a whole.
+    pub message: Option<String>,
 }
 
 impl Thing {
     /// A command that concerns a mailbox as a whole, or the account.
     #[must_use]
     pub fn whole(command: Command, mailbox: Option<&MailboxName>) -> Self {
-        Self { command, mailbox: mailbox.cloned(), uid_validity: 0, uids: UidSet::new() }
+        let (uids, message) = (UidSet::new(), None);
+        Self { command, mailbox: mailbox.cloned(), uid_validity: 0, uids, message }
+    }
+
+    /// A command of POP3, about one message or the whole maildrop.
+    #[must_use]
+    pub fn in_maildrop(command: Command, message: Option<String>) -> Self {
+        Self { message, ..Self::whole(command, None) }
+    }
+
+    /// Whether it concerns single messages.
+    pub(super) fn is_part(&self) -> bool {
+        !self.uids.is_empty() || self.message.is_some()
     }
 
     pub(super) fn is_of(&self, command: Command, mailbox: Option<&MailboxName>) -> bool {

@@ -1,0 +1,232 @@
+//! Bodies that are not as long as the server announced: whether its sizes are estimates, and what
+//! of a short body is believed (hazard 130).
+//!
+//! A server that is ill for a while gives empty or cut bodies, each time the same. Such a body is
+//! asked for again by later runs, and is kept only if it came with the same length in several of
+//! them; an empty one is never kept. Other servers announce estimates for all messages: where most
+//! bodies are off and yet look whole, that says nothing of a single one.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use super::fetch::{Kept, Pulled, discard};
+use crate::account::{AccountError, Run};
+use crate::reconcile::types::{Mailbox, RowId, SetAside};
+
+/// Where it is kept how many bodies were as long as announced, and how many were not.
+const SIZES: &str = "announced_sizes";
+/// Where short bodies are kept that are not believed yet.
+const SHORT: &str = "short_bodies";
+/// Bodies that are counted; of more, the proportion is kept.
+const COUNTED: u64 = 16;
+/// Bodies that are off at least where sizes are taken for estimates.
+const OFF_LEAST: u64 = 3;
+/// Runs in which a short body has to come with the same length until it is kept.
+const RUNS: u32 = 4;
+/// Seconds until a short body is asked for again, at first and at most; runs until then where a
+/// person asks for each of them. Both are doubled each time.
+const WAITS: (i64, i64) = (60, 6 * 60 * 60);
+const RUNS_MAX: i64 = 32;
+/// Short bodies that are remembered.
+const MOST: usize = 1000;
+/// Octets by which a body that is made anew each time differs in length.
+const ALIKE: u64 = 64;
+
+/// How the sizes that a server announced fit the bodies that came.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Sizes {
+    right: u64,
+    off: u64,
+}
+
+/// The same for all connections of a run.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Shared(Arc<Mutex<Sizes>>);
+
+impl Shared {
+    pub(super) fn load(run: &Run) -> Self {
+        let text = run.store.meta(SIZES).ok().flatten();
+        let sizes = text.as_deref().and_then(Sizes::parse).unwrap_or_default();
+        Self(Arc::new(Mutex::new(sizes)))
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Sizes> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps what was counted for later runs.
+    pub(super) fn keep(&self, run: &mut Run) -> Result<(), AccountError> {
+        let text = self.lock().print();
+        if run.store.meta(SIZES)?.as_deref() == Some(text.as_str()) {
+            return Ok(());
+        }
+        run.record(|w| w.tx().set_meta(SIZES, &text))
+    }
+}
+
+impl Sizes {
+    /// Counts bodies that came together: those as long as announced, and others that look whole.
+    pub(super) fn add(&mut self, right: u64, off: u64) {
+        let (right, off) = (self.right.saturating_add(right), self.off.saturating_add(off));
+        let total = right.saturating_add(off).max(1);
+        *self = match total > COUNTED {
+            true => {
+                let off = off.saturating_mul(COUNTED).saturating_add(total / 2) / total;
+                Self { right: COUNTED.saturating_sub(off), off }
+            }
+            false => Self { right, off },
+        };
+    }
+
+    /// Whether a size says nothing of whether a body is whole.
+    pub(super) fn are_estimates(self) -> bool {
+        self.off >= OFF_LEAST && self.off > self.right
+    }
+
+    fn print(self) -> String {
+        format!("{} {}", self.right, self.off)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (right, off) = text.split_once(' ')?;
+        Some(Self { right: right.parse().ok()?, off: off.parse().ok()? })
+    }
+}
+
+/// Whether two bodies are of about the same length.
+pub(super) fn are_alike(a: u64, b: u64) -> bool {
+    a.abs_diff(b) <= ALIKE && (a == 0) == (b == 0)
+}
+
+/// A short body that came, and was not kept.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Short {
+    row: i64,
+    octets: u64,
+    /// Runs in which it came so, the last of them, and when that was.
+    runs: u32,
+    last: i64,
+    at: i64,
+}
+
+impl Short {
+    /// Whether it is asked for again; `asked` if a person asks for this run.
+    fn is_due(&self, run: i64, now: i64, asked: bool) -> bool {
+        let doublings = self.runs.saturating_sub(1).min(20);
+        let wait = (WAITS.0 << doublings).min(WAITS.1);
+        let runs = (1_i64 << doublings).min(RUNS_MAX);
+        now >= self.at.saturating_add(wait) || (asked && run >= self.last.saturating_add(runs))
+    }
+}
+
+/// Rows whose bodies came short and are asked for again in this run.
+pub(in crate::account) fn due(run: &Run) -> Result<BTreeSet<RowId>, AccountError> {
+    let (number, now) = (run.number, run.outside.clock.now());
+    let asked = run.suspects.lock().is_asked();
+    let due = load(run)?.into_iter().filter(|short| short.is_due(number, now, asked));
+    Ok(due.map(|short| RowId(short.row)).collect())
+}
+
+/// Sorts out short bodies that are not believed yet. Gives the others, and why those are left.
+pub(super) fn believe(
+    run: &mut Run,
+    mailbox: &Mailbox,
+    done: Vec<Pulled>,
+) -> Result<(Vec<Pulled>, Vec<Kept>), AccountError> {
+    let (short, mut done): (Vec<_>, Vec<_>) = done.into_iter().partition(|pulled| pulled.short);
+    if short.is_empty() {
+        return Ok((done, Vec::new()));
+    }
+    let mut list = load(run)?;
+    let mut kept = Vec::new();
+    for pulled in short {
+        let Pulled { row, octets, .. } = &pulled;
+        let announced = row.words.as_ref().map_or(0, |words| words.size);
+        let now = run.outside.clock.now();
+        let runs = note(&mut list, row.id, *octets, (run.number, now));
+        let uid = row.remote.as_ref().map_or(0, |remote| remote.uid.0);
+        let what = format!("{}: UID {uid}", mailbox.name);
+        if *octets > 0 && runs >= RUNS {
+            let why = format!(
+                "the server announced {announced} octets and gave {octets}, the same in {runs} \
+                 runs; kept as it came"
+            );
+            run.report.skip(what, why);
+            list.retain(|short| short.row != row.id.0);
+            done.push(pulled);
+            continue;
+        }
+        let words = match octets {
+            0 => format!("the server gives an empty body for a message of {announced} octets"),
+            _ => format!("the server gives {octets} of the {announced} octets that it announced"),
+        };
+        run.report.skip(what, format!("{words}; asked for again by a later run"));
+        kept.push(Kept { row: row.id, words, times: SetAside::TRIES });
+        discard(&run.root, &pulled.delivered);
+    }
+    let text = serde_json::to_string(&list).unwrap_or_default();
+    run.record(|w| w.tx().set_meta(SHORT, &text))?;
+    Ok((done, kept))
+}
+
+/// Short bodies of messages that still are to come.
+fn load(run: &Run) -> Result<Vec<Short>, AccountError> {
+    let text = run.store.meta(SHORT)?.unwrap_or_default();
+    let mut list = Vec::new();
+    for short in serde_json::from_str::<Vec<Short>>(&text).unwrap_or_default() {
+        let row = run.store.row(RowId(short.row))?;
+        if row.is_some_and(|row| row.remote.is_some() && row.local.is_none()) {
+            list.push(short);
+        }
+    }
+    Ok(list)
+}
+
+/// Notes that a body came so. Gives in how many runs it did.
+fn note(list: &mut Vec<Short>, row: RowId, octets: u64, (run, now): (i64, i64)) -> u32 {
+    let before = list.iter().position(|short| short.row == row.0).map(|at| list.remove(at));
+    let runs = match before.filter(|before| are_alike(before.octets, octets)) {
+        Some(before) if before.last == run => before.runs,
+        Some(before) => before.runs.saturating_add(1),
+        None => 1,
+    };
+    if list.len() >= MOST {
+        list.remove(0);
+    }
+    list.push(Short { row: row.0, octets, runs, last: run, at: now });
+    runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hazard_130_sizes_are_estimates_where_most_bodies_are_off() {
+        for (batches, are_estimates) in [
+            (&[(0, 2)][..], false),
+            (&[(0, 3)], true),
+            (&[(0, 2), (0, 1)], true),
+            (&[(4, 3)], false),
+            (&[(1000, 900)], false),
+            (&[(10, 900)], true),
+            (&[(1000, 0), (0, 5)], false),
+            (&[(0, 1000), (20, 0)], false),
+        ] {
+            let mut sizes = Sizes::default();
+            batches.iter().for_each(|(right, off)| sizes.add(*right, *off));
+            assert_eq!(sizes.are_estimates(), are_estimates, "{batches:?}: {sizes:?}");
+            assert_eq!(Sizes::parse(&sizes.print()), Some(sizes));
+        }
+    }
+
+    #[test]
+    fn hazard_130_runs_are_counted_while_the_length_stays_the_same() {
+        let mut list = Vec::new();
+        let mut runs = |octets, run| note(&mut list, RowId(1), octets, (run, 0));
+        assert_eq!([runs(60, 1), runs(60, 1), runs(60, 2), runs(62, 4)], [1, 1, 2, 3]);
+        assert_eq!([runs(0, 5), runs(0, 6), runs(60, 7), runs(400, 8)], [1, 2, 1, 1]);
+    }
+}
