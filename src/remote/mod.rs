@@ -272,10 +272,11 @@ const THROTTLED: [&str; 7] = [
     "slow down",
 ];
 
-/// Whether the words of a refusal say that the client asks for too much.
-pub(crate) fn is_throttled(words: &str) -> bool {
-    let words = words.to_ascii_lowercase();
-    THROTTLED.iter().any(|phrase| words.contains(phrase))
+/// Whether the words of a refusal say that the client asks for too much. A phrase that is part of
+/// the command, such as the name of its mailbox, may only be repeated.
+pub(crate) fn is_throttled(doing: &str, words: &str) -> bool {
+    let (doing, words) = (doing.to_ascii_lowercase(), words.to_ascii_lowercase());
+    THROTTLED.iter().any(|phrase| words.contains(phrase) && !doing.contains(phrase))
 }
 
 /// What is told of such a refusal: words of ours.

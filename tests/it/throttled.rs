@@ -140,3 +140,21 @@ fn hazard_90_a_message_that_breaks_its_session_holds_up_no_other() {
         assert!(broken.hits() <= 120, "{bad:?}: {} refusals", broken.hits());
     }
 }
+
+/// What the server says of a mailbox may repeat its name.
+#[test]
+fn hazard_122_a_mailbox_with_such_a_name_stops_no_other() {
+    for refusal in [Fault::No("Throttle valves: no such mailbox".into()), Fault::No("gone".into())]
+    {
+        let world = World::new(Profile::qresync());
+        come(&world, 0);
+        world.server.append("Throttle valves", b"Subject: v\r\n\r\nv\r\n", &[], Some(5));
+        world.server.inject(refusal, When::verb("SELECT").mailbox("Throttle valves"));
+        world.wait();
+        let (report, result) = world.sync();
+        assert!(result.is_ok(), "{result:?}");
+        assert_eq!(report.pulled, MANY as u64, "{:?}", report.skipped);
+        let named = report.skipped.iter().any(|skip| skip.what.contains("Throttle valves"));
+        assert!(named, "{:?}", report.skipped);
+    }
+}

@@ -195,18 +195,20 @@ struct Body {
     text: Option<Vec<u8>>,
 }
 
-/// Keeps bodies as they come.
+/// Keeps bodies as they come: [`TEXT_MAX`] octets of text in all, whatever sizes were announced.
 #[derive(Debug, Default)]
 struct Bodies {
     digest: Digest,
     text: Option<Vec<u8>>,
+    /// Octets of the texts that are kept.
+    kept: u64,
     found: BTreeMap<Uid, Body>,
 }
 
 impl BodySink for Bodies {
     fn begin(&mut self, _: Option<Uid>, size: u64) -> io::Result<()> {
         self.digest = Digest::default();
-        self.text = (size <= TEXT_MAX).then(Vec::new);
+        self.text = (self.kept.saturating_add(size) <= TEXT_MAX).then(Vec::new);
         Ok(())
     }
 
@@ -220,7 +222,35 @@ impl BodySink for Bodies {
 
     fn end(&mut self, uid: Uid) -> io::Result<()> {
         let summary = std::mem::take(&mut self.digest).finish();
-        self.found.insert(uid, Body { summary, text: self.text.take() });
+        let text = self.text.take();
+        self.kept += text.as_ref().map_or(0, |text| text.len() as u64);
+        self.found.insert(uid, Body { summary, text });
         Ok(())
+    }
+
+    fn withdraw(&mut self, uid: Uid) {
+        self.found.remove(&uid);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text_of(bodies: &mut Bodies, uid: u32) -> Option<usize> {
+        bodies.begin(None, 4).unwrap();
+        bodies.chunk(b"text").unwrap();
+        bodies.end(Uid(uid)).unwrap();
+        bodies.found[&Uid(uid)].text.as_ref().map(Vec::len)
+    }
+
+    #[test]
+    fn texts_are_kept_up_to_a_limit_in_octets_and_the_rest_is_only_hashed() {
+        let mut bodies = Bodies { kept: TEXT_MAX - 7, ..Bodies::default() };
+        assert_eq!((text_of(&mut bodies, 1), text_of(&mut bodies, 2)), (Some(4), None));
+        let content = |uid| bodies.found[&Uid(uid)].summary.content;
+        assert_eq!(content(1), content(2));
+        bodies.withdraw(Uid(1));
+        assert_eq!(bodies.found.len(), 1);
     }
 }

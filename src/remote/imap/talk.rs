@@ -236,7 +236,7 @@ pub(crate) fn require_ok(doing: &str, status: Status) -> Result<Status, RemoteEr
     let doing = doing.to_owned();
     match status {
         Status { condition: Condition::Ok, .. } => Ok(status),
-        Status { words, .. } if is_throttled(&words) => {
+        Status { words, .. } if is_throttled(&doing, &words) => {
             Err(RemoteError::Throttled { doing, words })
         }
         Status { words, .. } if is_not_connected(&words) => {
