@@ -27,15 +27,10 @@ pub struct Courier {
 }
 
 impl Courier {
-    /// Whether it may be started: it takes the rights of another user, which only root may. Says
-    /// so where it may not.
+    /// Returns true for root: the server switches to another user. Prints why not for others.
     #[must_use]
     pub fn can_start() -> bool {
-        let is_root = crate::dovecot::is_root();
-        if !is_root {
-            eprintln!("left out: a Courier can be started only by root");
-        }
-        is_root
+        crate::dovecot::is_root_for("Courier")
     }
 
     /// Starts a server with an empty maildrop. The password is that of

@@ -14,7 +14,7 @@ use crate::dovecot::free_port;
 
 /// Unpacks and serves; it says how.
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/cyrus");
-/// How long a start, or an answer, may take.
+/// Time limit for a start and for each answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running server; dropped, it is stopped and its directory removed.
@@ -27,15 +27,10 @@ pub struct Cyrus {
 }
 
 impl Cyrus {
-    /// Whether it may be started: it takes the rights of another user, which only root may. Says
-    /// so where it may not.
+    /// Returns true for root: the server switches to another user. Prints why not for others.
     #[must_use]
     pub fn can_start() -> bool {
-        let is_root = crate::dovecot::is_root();
-        if !is_root {
-            eprintln!("left out: a Cyrus can be started only by root");
-        }
-        is_root
+        crate::dovecot::is_root_for("Cyrus")
     }
 
     /// Starts a server without users.

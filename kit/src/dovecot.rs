@@ -30,7 +30,7 @@ pub struct Options {
     pub pop3: bool,
     /// Where and in which format mail lies (`mdbox:~/mdbox`); none for sdbox.
     pub location: Option<&'static str>,
-    /// How to sign in (`plain scram-sha-256`); none for `plain`.
+    /// SASL mechanisms, such as `plain scram-sha-256`; none for `plain` alone.
     pub mechanisms: Option<&'static str>,
     /// More of its configuration.
     pub more: &'static str,
@@ -282,6 +282,14 @@ fn output(program: &str, argument: &str) -> String {
 pub fn is_root() -> bool {
     static ROOT: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
     *ROOT.get_or_init(|| output("id", "-u") == "0")
+}
+
+/// Whether the tests run as root, which this server needs. Prints that it is left out if not.
+pub(crate) fn is_root_for(server: &str) -> bool {
+    if !is_root() {
+        eprintln!("left out: a {server} can be started only by root");
+    }
+    is_root()
 }
 
 fn user_name() -> String {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use kit::imap::{Fault, Profile, When};
 use kit::world::{World, quick_dir};
-use mailtide::config::{Config, Env};
+use mailtide::config::{Account, Config, Env};
 use mailtide::daemon::cause::{Cause, Causes};
 use mailtide::daemon::state::{Board, State, View};
 use mailtide::daemon::supervise;
@@ -95,24 +95,35 @@ pub(crate) fn keep_in(world: World, scene: impl AsyncFnOnce(Rc<Kept>)) {
 fn kept(world: World) -> (Kept, Task, TempDir) {
     world.fs.set_clock(1_000_000_000_000_000_000);
     let state = quick_dir();
-    let (wanted, receiver) = watch::channel(Wanted::Running);
-    let (board, causes) = (Board::new(), Causes::default());
-    let task = Task {
-        account: account(state.path()),
-        state_dir: state.path().to_owned(),
-        outside: world.outside(),
-        board: Arc::clone(&board),
-        causes: causes.clone(),
-        wanted: receiver,
-        volume: Volume::default(),
-        beat: None,
-    };
-    board.update("me", |_| {});
+    let (task, wanted) = task_of(&world, account(state.path()), state.path());
+    let (board, causes) = (Arc::clone(&task.board), task.causes.clone());
     let (begun, dir) = (Instant::now(), state.path().to_owned());
     (Kept { world, board, causes, wanted, begun, state: dir }, task, state)
 }
 
-pub(crate) fn account(dir: &Path) -> mailtide::config::Account {
+/// The task that keeps an account `me` in step, which is on its board already, and what tells it
+/// to stop. Its store is in `state`.
+pub(crate) fn task_of(
+    world: &World,
+    account: Account,
+    state: &Path,
+) -> (Task, watch::Sender<Wanted>) {
+    let (wanted, receiver) = watch::channel(Wanted::Running);
+    let task = Task {
+        account,
+        state_dir: state.to_owned(),
+        outside: world.outside(),
+        board: Board::new(),
+        causes: Causes::default(),
+        wanted: receiver,
+        volume: Volume::default(),
+        beat: None,
+    };
+    task.board.update("me", |_| {});
+    (task, wanted)
+}
+
+pub(crate) fn account(dir: &Path) -> Account {
     let path = dir.join("config.toml");
     let text = "[accounts.me]\nhost = \"127.0.0.1\"\ntls = \"none\"\nuser = \"me\"\n\
                 password = \"secret\"\nmaildir = \"/mail\"\n\

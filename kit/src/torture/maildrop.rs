@@ -161,12 +161,6 @@ impl Pulling {
         People { server: self.server.clone(), hands, ledger: Arc::clone(&self.ledger) }
     }
 
-    fn note(&self, outcome: &Outcome) {
-        if std::env::var_os("MAILTIDE_TORTURE_LOUD").is_some() {
-            eprintln!("   -> {} {:?} {:?}", outcome.0, outcome.1, outcome.0.skipped);
-        }
-    }
-
     fn run(&mut self, meanwhile: &[(Point, Side, Deed)], trouble: Option<&Trouble>) {
         self.counts.runs += 1;
         self.world.wait();
@@ -208,7 +202,7 @@ impl Pulling {
             Some(trouble) => interrupted(&self.world, trouble),
             None => self.world.sync(),
         };
-        self.note(&outcome);
+        super::note(&outcome);
         self.world.quiet();
     }
 
@@ -224,7 +218,7 @@ impl Pulling {
         let Some((outcome, interim)) = without_root(&self.world, unmounted, &self.made) else {
             return;
         };
-        self.note(&outcome);
+        super::note(&outcome);
         let delivered = interim.iter().filter(|(path, _)| {
             path.parent().is_some_and(|dir| dir.ends_with("cur") || dir.ends_with("new"))
         });
@@ -307,7 +301,7 @@ impl Pulling {
         self.counts.runs += 1;
         self.world.fs.set_clock(self.world.fs.clock() + DAY);
         let outcome = self.world.sync();
-        self.note(&outcome);
+        super::note(&outcome);
         outcome
     }
 
@@ -356,7 +350,7 @@ impl Scene for Pulling {
                 self.counts.runs += 1;
                 self.world.wait();
                 self.server.configure(|profile| profile.window = Some(PART));
-                self.note(&self.world.sync());
+                super::note(&self.world.sync());
                 self.server.configure(|profile| profile.window = None);
             }
             Action::LoseState | Action::SaveState | Action::RestoreState | Action::TearState(_) => {

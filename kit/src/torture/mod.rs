@@ -26,6 +26,7 @@ use simulated::Simulated;
 pub use real::{Place, SERVERS};
 
 use crate::oracle::{Fault, Kind};
+use crate::world::Outcome;
 
 /// Runs that nobody disturbs until both sides must be equal.
 pub const RUNS_TO_AGREE: usize = 4;
@@ -140,13 +141,25 @@ pub fn endure(
     play(&mut real::Real::new(place, seed), actions, counts)
 }
 
+/// Whether every action and every run is to be printed.
+fn is_loud() -> bool {
+    std::env::var_os("MAILTIDE_TORTURE_LOUD").is_some()
+}
+
+/// Prints what became of a run.
+fn note((report, result): &Outcome) {
+    if is_loud() {
+        eprintln!("   -> {report} {result:?} {:?}", report.skipped);
+    }
+}
+
 fn play(world: &mut impl Scene, actions: &[Action], counts: &mut Counts) -> Option<Failure> {
     let mut failure = None;
     let last = Action::Quiet;
     let ends_quiet = actions.last() == Some(&last);
     let actions = actions.iter().chain((!ends_quiet).then_some(&last));
     for (at, action) in actions.enumerate() {
-        if std::env::var_os("MAILTIDE_TORTURE_LOUD").is_some() {
+        if is_loud() {
             eprintln!("{action}");
         }
         let done = catch_unwind(AssertUnwindSafe(|| world.perform(action)));

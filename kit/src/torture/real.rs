@@ -391,7 +391,7 @@ impl<'a> Real<'a> {
     }
 
     fn note(&self, code: i32, text: &str) {
-        if std::env::var_os("MAILTIDE_TORTURE_LOUD").is_some() {
+        if super::is_loud() {
             eprintln!("   -> {code} {text}");
         }
     }

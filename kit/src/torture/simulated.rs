@@ -117,12 +117,6 @@ impl Simulated {
         }
     }
 
-    fn note(&self, outcome: &Outcome) {
-        if std::env::var_os("MAILTIDE_TORTURE_LOUD").is_some() {
-            eprintln!("   -> {} {:?} {:?}", outcome.0, outcome.1, outcome.0.skipped);
-        }
-    }
-
     fn run(&mut self, meanwhile: &[(Point, Side, Deed)], trouble: Option<&Trouble>) {
         self.counts.runs += 1;
         self.world.wait();
@@ -141,13 +135,13 @@ impl Simulated {
                 | Trouble::Broken(_)),
             ) => {
                 self.counts.kills += u64::from(trouble.kills());
-                self.note(&interrupted(&self.world, trouble));
+                super::note(&interrupted(&self.world, trouble));
             }
             Some(Trouble::Unreadable(mailbox)) => {
                 let hands = self.hands();
                 let dir = hands.dir(&hands.full(mailbox));
                 self.world.fs.deny(&dir);
-                self.note(&self.world.sync());
+                super::note(&self.world.sync());
                 self.world.fs.allow(&dir);
             }
             Some(trouble @ (Trouble::Unmounted | Trouble::Away)) => {
@@ -166,7 +160,9 @@ impl Simulated {
                 };
                 self.with_fault(fault, When::verb(verb).nth(*n));
             }
-            Some(Trouble::Stopped(_) | Trouble::Restart(_)) | None => self.note(&self.world.sync()),
+            Some(Trouble::Stopped(_) | Trouble::Restart(_)) | None => {
+                super::note(&self.world.sync())
+            }
         }
         self.world.quiet();
     }
@@ -207,14 +203,14 @@ impl Simulated {
 
     fn with_fault(&self, fault: Wrong, when: When) {
         let injected = self.world.server.inject(fault, when);
-        self.note(&self.world.sync());
+        super::note(&self.world.sync());
         self.world.server.withdraw(&injected);
     }
 
     /// A run while the Maildir's disk is not mounted, or the Maildir is away.
     fn without_root(&self, unmounted: bool) {
         if let Some((outcome, _)) = without_root(&self.world, unmounted, &self.made) {
-            self.note(&outcome);
+            super::note(&outcome);
         }
     }
 
@@ -329,7 +325,7 @@ impl Simulated {
         self.counts.runs += 1;
         self.world.wait();
         let outcome = self.world.sync();
-        self.note(&outcome);
+        super::note(&outcome);
         let hands = self.hands();
         let (here, there) = (hands.census(Side::Here), hands.census(Side::There));
         (outcome, here, there)
@@ -358,7 +354,7 @@ impl Scene for Simulated {
             Action::Part(mailbox) => {
                 self.world.wait();
                 let focus = Some([MailboxName::new(&self.hands().full(mailbox))].into());
-                self.note(&self.world.run(Wish { focus, ..Wish::default() }));
+                super::note(&self.world.run(Wish { focus, ..Wish::default() }));
             }
             Action::LoseState | Action::SaveState | Action::RestoreState | Action::TearState(_) => {
                 self.counts.states += u64::from(self.states.perform(action, &self.world));

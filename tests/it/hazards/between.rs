@@ -160,30 +160,41 @@ fn hazard_64_a_root_that_is_unmounted_while_its_marker_is_read_is_waited_for() {
         let name = file.file_name().expect("a file").to_string_lossy().into_owned();
         write(&world, &format!("INBOX/cur/{name}"), "Message-ID: <INBOX>\n\nedited\n");
         world.fs.set_clock(world.fs.clock() + 25 * 3600 * 1_000_000_000);
-        let (fs, calls) = (world.fs.clone(), AtomicU64::new(0));
-        let acted = Arc::new(AtomicBool::new(false));
-        let did = Arc::clone(&acted);
-        world.on_call(move |_, path| {
-            let marker = path.ends_with(".mailtide/marker");
-            if marker && calls.fetch_add(1, Ordering::SeqCst) + 1 == at {
-                fs.unmount(ROOT);
-                did.store(true, Ordering::SeqCst);
-            }
-        });
-        world.wait();
-        let _ = world.sync();
-        world.quiet();
-        world.fs.mount(ROOT, 9);
-        world.fs.settle();
+        let is_marker = |_: &str, path: &Path| path.ends_with(".mailtide/marker");
+        let acted = unmounted_at(&mut world, at, is_marker);
         settle(&world);
         settle(&world);
         let both = |text| (here(&world, "INBOX", text), there(&world, "INBOX", text));
         assert_eq!((both("edited"), both("old")), ((1, 1), (0, 0)), "at its look {at}");
-        if !acted.load(Ordering::SeqCst) {
+        if !acted {
             assert!(at > 2, "it is read");
             return;
         }
     }
+}
+
+/// A run in which the disk of the root is unmounted at the `at`-th call of a kind, counted from 1,
+/// and mounted again after it. Gives whether there were so many calls.
+fn unmounted_at(
+    world: &mut World,
+    at: u64,
+    is_meant: impl Fn(&str, &Path) -> bool + Send + Sync + 'static,
+) -> bool {
+    let (fs, calls) = (world.fs.clone(), AtomicU64::new(0));
+    let acted = Arc::new(AtomicBool::new(false));
+    let did = Arc::clone(&acted);
+    world.on_call(move |call, path| {
+        if is_meant(call, path) && calls.fetch_add(1, Ordering::SeqCst) + 1 == at {
+            fs.unmount(ROOT);
+            did.store(true, Ordering::SeqCst);
+        }
+    });
+    world.wait();
+    let _ = world.sync();
+    world.quiet();
+    world.fs.mount(ROOT, 9);
+    world.fs.settle();
+    acted.load(Ordering::SeqCst)
 }
 
 /// An agreed account whose Maildir lies on a disk of its own.
@@ -203,27 +214,14 @@ fn hazard_64_what_was_put_into_the_place_of_an_unmounted_root_is_not_in_the_root
     for at in 0.. {
         let mut world = on_a_disk();
         world.server.append("New", b"Message-ID: <n>\r\n\r\nfresh\r\n", &["\\Seen"], Some(9));
-        let (fs, calls) = (world.fs.clone(), AtomicU64::new(0));
-        let acted = Arc::new(AtomicBool::new(false));
-        let did = Arc::clone(&acted);
-        world.on_call(move |call, path| {
-            let makes = path.starts_with("/mail/New") && call != "write";
-            if makes && calls.fetch_add(1, Ordering::SeqCst) == at {
-                fs.unmount(ROOT);
-                did.store(true, Ordering::SeqCst);
-            }
-        });
-        world.wait();
-        let _ = world.sync();
-        world.quiet();
-        world.fs.mount(ROOT, 9);
-        world.fs.settle();
+        let makes = |call: &str, path: &Path| path.starts_with("/mail/New") && call != "write";
+        let acted = unmounted_at(&mut world, at + 1, makes);
         settle(&world);
         for (mailbox, text) in [("INBOX", "old"), ("Work", "filed"), ("New", "fresh")] {
             let found = (here(&world, mailbox, text), there(&world, mailbox, text));
             assert_eq!(found, (1, 1), "{text}, unmounted at call {at}");
         }
-        if !acted.load(Ordering::SeqCst) {
+        if !acted {
             assert!(at > 10, "it is made");
             return;
         }

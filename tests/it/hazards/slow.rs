@@ -8,15 +8,13 @@ use std::time::{Duration, SystemTime};
 use kit::imap::Profile;
 use kit::world::{ROOT, World};
 use mailtide::account::{AccountError, Clock, Live, Outside, Wish};
-use mailtide::daemon::cause::{Cause, Causes};
-use mailtide::daemon::state::{Board, State};
+use mailtide::daemon::cause::Cause;
+use mailtide::daemon::state::State;
 use mailtide::daemon::task::{Task, Wanted};
-use mailtide::daemon::volume::Volume;
 use mailtide::local::LocalError;
-use tokio::sync::watch;
 
 use super::{agreed_on, settle, there};
-use crate::months::account;
+use crate::months::{account, task_of};
 use crate::running::until;
 use crate::scenarios::with_text;
 
@@ -124,19 +122,9 @@ fn hazard_121_a_disk_that_does_not_answer_keeps_nobody_from_listening() {
         None
     })));
     let state = tempfile::tempdir().unwrap();
-    let (wanted, receiver) = watch::channel(Wanted::Running);
-    let (board, causes) = (Board::new(), Causes::default());
-    let task = Task {
-        account: account(state.path()),
-        state_dir: state.path().to_owned(),
-        outside: world.outside(),
-        board: Arc::clone(&board),
-        causes: causes.clone(),
-        wanted: receiver,
-        volume: Volume::default(),
-        beat: Some(Duration::from_millis(5)),
-    };
-    board.update("me", |_| {});
+    let (task, wanted) = task_of(&world, account(state.path()), state.path());
+    let task = Task { beat: Some(Duration::from_millis(5)), ..task };
+    let (board, causes) = (Arc::clone(&task.board), task.causes.clone());
     let thread = std::thread::spawn(move || task.run().unwrap());
     let view = || board.views().1.remove(0);
     until("it begins", || view().state == State::InStep && view().push != "poll");

@@ -10,13 +10,13 @@ use kit::world::World;
 use mailtide::config::{Account, Config, Env, Keep};
 use mailtide::daemon::cause::{Cause, Causes};
 use mailtide::daemon::state::{Board, State, View};
-use mailtide::daemon::task::{Task, Wanted};
-use mailtide::daemon::volume::Volume;
+use mailtide::daemon::task::Wanted;
 use mailtide::daemon::worker::Place;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::{drop_of, inbox, message, messages, of};
+use crate::months::task_of;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -67,19 +67,8 @@ fn keep_from((server, world): (Server, World), scene: impl AsyncFnOnce(&Kept)) {
     local.block_on(&runtime, async {
         tokio::time::pause();
         let state = tempfile::tempdir().unwrap();
-        let (wanted, receiver) = watch::channel(Wanted::Running);
-        let (board, causes) = (Board::new(), Causes::default());
-        let task = Task {
-            account: account(state.path()),
-            state_dir: state.path().to_owned(),
-            outside: world.outside(),
-            board: Arc::clone(&board),
-            causes: causes.clone(),
-            wanted: receiver,
-            volume: Volume::default(),
-            beat: None,
-        };
-        board.update("me", |_| {});
+        let (task, wanted) = task_of(&world, account(state.path()), state.path());
+        let (board, causes) = (Arc::clone(&task.board), task.causes.clone());
         let kept = Kept { server, world, board, causes, wanted };
         let serving = tokio::task::spawn_local(async move { task.serve(Place::Here).await });
         scene(&kept).await;
