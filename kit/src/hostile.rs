@@ -19,20 +19,20 @@ pub enum Protocol {
     Pop3,
 }
 
-/// What a server does, and when.
+/// A hostile answer, and the command that it is sent to.
 #[derive(Debug, Clone, Copy)]
 pub struct Input {
-    /// What it is, for a table.
+    /// A description for tables.
     pub name: &'static str,
-    /// Over which protocol.
+    /// The protocol.
     pub protocol: Protocol,
     /// The command whose answer it is in, by its first words; `""` is the greeting.
     pub at: &'static str,
-    /// Its n-th part, counted from 1; none at its end, where the answer goes on as usual.
+    /// Returns the n-th part, counted from 1; none at the end. The usual answer follows.
     pub part: fn(u64) -> Option<Vec<u8>>,
-    /// What the server says it can do, beside the least.
+    /// Capabilities that the server announces besides the basic ones.
     pub can: &'static str,
-    /// How many messages it says there are.
+    /// The number of messages that the server announces.
     pub messages: u32,
 }
 
@@ -68,7 +68,7 @@ impl Hostile {
         Ok(server)
     }
 
-    /// How often it was connected to.
+    /// Returns the number of connections accepted so far.
     #[must_use]
     pub fn connections(&self) -> u64 {
         self.connections.load(Ordering::Relaxed)
