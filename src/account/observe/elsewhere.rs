@@ -2,7 +2,7 @@
 //! deletion. Where the mailbox is excluded, its name is known and the message goes there on the
 //! server (hazard 43); elsewhere the message stays where it is (hazard 124).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::account::{AccountError, Run};
@@ -51,12 +51,15 @@ pub(super) fn look(run: &mut Run) -> Result<(), AccountError> {
     Ok(())
 }
 
-/// Rows whose content lies in a directory now; none where it cannot be looked at.
+/// Rows whose content lies in a directory now, all of equal ones; none where it cannot be looked
+/// at.
 fn find(run: &mut Run, dir: &Path, shown: &str, left: &[Row]) -> Option<BTreeSet<RowId>> {
-    let rows: BTreeMap<ContentId, RowId> =
-        left.iter().filter_map(|row| row.content.map(|content| (content, row.id))).collect();
-    match run.root.find_texts(dir, &rows.keys().copied().collect()) {
-        Ok(found) => Some(found.iter().filter_map(|content| rows.get(content)).copied().collect()),
+    let texts: BTreeSet<ContentId> = left.iter().filter_map(|row| row.content).collect();
+    match run.root.find_texts(dir, &texts) {
+        Ok(found) => {
+            let is_there = |row: &&Row| row.content.is_some_and(|text| found.contains(&text));
+            Some(left.iter().filter(is_there).map(|row| row.id).collect())
+        }
         Err(error) => {
             run.report.skip(shown, error.to_string());
             run.seen.walk = crate::reconcile::types::Reach::Partial;

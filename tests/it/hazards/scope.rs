@@ -256,3 +256,22 @@ fn hazard_124_a_file_where_nothing_is_mirrored_is_not_deleted() {
         assert_eq!((there(&world, "INBOX", "text 1"), here(&world, "INBOX", "text 1")), (1, 1));
     }
 }
+
+#[test]
+fn hazard_124_equal_messages_that_were_filed_there_are_not_deleted() {
+    let world = agreed();
+    let text = b"Message-ID: <twin>\r\n\r\ntwins\r\n";
+    for date in [5, 6] {
+        world.server.append("INBOX", text, &["\\Seen"], Some(date));
+    }
+    settle(&world);
+    make_mailbox(&world, ".New");
+    for n in 0..2 {
+        rename(&world, &with_text(&world, "INBOX", "twins"), &format!(".New/cur/{n}.filed:2,S"));
+    }
+    for _ in 0..3 {
+        sync(&world);
+        world.wait();
+        assert_eq!((there(&world, "INBOX", "twins"), there(&world, "Trash", "twins")), (2, 0));
+    }
+}
