@@ -330,7 +330,8 @@ impl Run {
                 !matches!(step, MailboxStep::CreateRemote(mailbox) if asked.contains(mailbox))
             });
             apply::leave_parents(self, &mut plan)?;
-            tracing::trace!(steps = ?plan.steps, mailboxes = ?plan.mailboxes, "planned");
+            plan.mailboxes.iter().for_each(|step| tracing::trace!(?step, "planned"));
+            plan.steps.iter().for_each(|step| tracing::trace!(?step, "planned"));
             self.record_holds(&plan)?;
             while let Err(error) = samples::look(self).await {
                 self.survive(error).await?;
