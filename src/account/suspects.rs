@@ -323,6 +323,22 @@ impl Run {
         self.keep_suspects()
     }
 
+    /// Lets the server tell what happened in the selected mailbox, by NOOP. False where it refuses
+    /// that, or where a connection was lost at it: what it tells with other answers has to do.
+    ///
+    /// # Errors
+    /// What ends the session.
+    pub(super) async fn catch_up(&mut self) -> Result<bool, RemoteError> {
+        if self.suspects.lock().why_not(Command::Noop, None).is_some() {
+            return Ok(false);
+        }
+        match self.session.noop(&mut |_| {}).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.ends_session() => Err(error),
+            Err(_) => Ok(false),
+        }
+    }
+
     /// Forgets what a run that came to its end had no need to ask for.
     pub(super) fn forget_unneeded(&self) {
         let is_whole = self.focus.is_none() && !self.seen.listed.is_empty();

@@ -160,8 +160,8 @@ async fn changed(run: &mut Run, given: &BTreeMap<Uid, Given>) -> Result<FlagsByU
     if given.is_empty() {
         return Ok(changed);
     }
-    // FETCH shows a mailbox as the server last told of it, and that is what NOOP is for.
-    run.session.noop(&mut |_| {}).await?;
+    // FETCH shows a mailbox as the server last told of it.
+    run.catch_up().await?;
     let set: UidSet = given.keys().copied().collect();
     let items = FetchItems { flags: true, ..FetchItems::default() };
     let mut sink = |row: FetchRow| {

@@ -207,13 +207,9 @@ impl Window {
     /// A refused command has added nothing, says the RFC. Where the mailbox shows otherwise,
     /// only a look can tell what is there.
     async fn doubt(&mut self, run: &mut Run) -> Result<(), AccountError> {
-        let mut ignore = |_| {};
-        match run.session.noop(&mut ignore).await {
-            Err(error) if error.ends_session() => return Err(error.into()),
-            Ok(()) | Err(_) => {}
-        }
+        let is_told = run.catch_up().await?;
         let expected = u64::from(self.exists) + self.taken.len() as u64;
-        if u64::from(run.session.message_count()) == expected {
+        if is_told && u64::from(run.session.message_count()) == expected {
             return Ok(());
         }
         let rows = std::mem::take(&mut self.alone);

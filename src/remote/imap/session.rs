@@ -357,7 +357,8 @@ impl Session {
     pub async fn noop(&mut self, sink: &mut dyn FnMut(Untagged)) -> Result<(), RemoteError> {
         self.caution.under_way = Some(Thing::whole(Command::Noop, None));
         let each = &mut |response: &Response<'_>| deliver(response, sink);
-        self.run("NOOP", "NOOP", Budget::SHORT, each).await.map(drop)
+        let answer = self.run("NOOP", "NOOP", Budget::SHORT, each).await;
+        self.passing(answer).map(drop)
     }
 
     /// Makes sure that the server answers, within this time at most.

@@ -119,7 +119,8 @@ impl Command {
     pub fn has_another_way(self) -> bool {
         let quicker = matches!(self, Self::ListStatus | Self::Resync | Self::Unselect);
         let pop3 = [Self::Capa, Self::Utf8, Self::Prove, Self::Stat, Self::Top];
-        quicker || matches!(self, Self::Extensions | Self::Capability) || pop3.contains(&self)
+        let spared = matches!(self, Self::Extensions | Self::Capability | Self::Noop);
+        quicker || spared || pop3.contains(&self)
     }
 
     /// Reads [`Self::name`].
