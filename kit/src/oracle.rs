@@ -105,10 +105,10 @@ impl Expected {
         // So are two that were there before anything was remembered, one of which was moved since.
         let apart = apart || self.base == 0 && self.unmet && (self.moved[0] || self.moved[1]);
         let both = self.moved[0] && self.moved[1];
-        self.base
-            + self.made[0]
-            + self.made[1]
-            + usize::from(both || apart || doubt && (self.moved[0] || self.moved[1]))
+        // Each of several copies that were agreed on may be taken for another than before.
+        let forgotten =
+            if doubt && (self.moved[0] || self.moved[1]) { self.base.max(1) } else { 0 };
+        self.base + self.made[0] + self.made[1] + forgotten.max(usize::from(both || apart))
     }
 }
 

@@ -186,6 +186,12 @@ fn run() -> Result<bool, String> {
 }
 
 fn main() -> ExitCode {
+    // With RUST_LOG, what mailtide logs; MAILTIDE_TORTURE_LOUD names actions and runs.
+    if std::env::var_os("RUST_LOG").is_some() {
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        let log = tracing_subscriber::fmt().with_env_filter(filter).without_time();
+        log.with_ansi(false).with_writer(std::io::stderr).init();
+    }
     match run() {
         Ok(failed) => ExitCode::from(u8::from(failed)),
         Err(error) => {

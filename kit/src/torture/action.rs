@@ -158,10 +158,17 @@ pub enum Action {
 }
 
 impl Action {
-    /// Whether mailtide forgets by it what was agreed on.
+    /// Whether mailtide forgets by it what was agreed on: its state is another, or it meets
+    /// another Maildir and then the former one again.
     #[must_use]
     pub fn forgets(&self) -> bool {
-        matches!(self, Self::LoseState | Self::RestoreState | Self::TearState(_))
+        match self {
+            Self::LoseState | Self::RestoreState | Self::TearState(_) => true,
+            Self::Run(_, trouble) => {
+                matches!(trouble, Some(Trouble::Away | Trouble::Unmounted))
+            }
+            _ => false,
+        }
     }
 }
 

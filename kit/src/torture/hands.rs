@@ -295,7 +295,8 @@ impl Hands {
         }
     }
 
-    /// The letter of a keyword, put into the table where it is not there.
+    /// The letter of a keyword, put into the table where it is not there. One that a name bears
+    /// already, whatever it may mean, is taken, as with Dovecot.
     fn keyword_letter(&self, dir: &Path, keyword: &str) -> char {
         let table = dir.join("dovecot-keywords");
         let bytes = self.fs.read(&table).unwrap_or_default();
@@ -309,6 +310,11 @@ impl Hands {
             }
             last = n + 1;
         }
+        let tree = self.fs.tree();
+        let mine = tree.keys().filter(|path| path.parent().and_then(Path::parent) == Some(dir));
+        let borne = mine.flat_map(|path| info_of(path).chars().collect::<Vec<_>>());
+        let borne = borne.filter(char::is_ascii_lowercase).max();
+        last = borne.map_or(last, |letter| last.max(letter as u8 - b'a' + 1));
         text += &format!("{last} {keyword}\n");
         self.fs.write(&table, text.as_bytes());
         char::from(b'a' + last)

@@ -311,8 +311,9 @@ struct Part {
 
 async fn scan_part(run: &mut Run, mailbox: &Mailbox, absent: Absent) -> Result<Part, AccountError> {
     let before = run.root.stamps(&mailbox.name)?;
-    let table = letters::read(run, mailbox);
     let mut difference = names::compare(run, mailbox)?;
+    // After the names: whoever gives a new letter writes it into the table first (hazard 58).
+    let table = letters::read(run, mailbox);
     let mut left = difference.missing.len();
     let examined = examine(run, mailbox, std::mem::take(&mut difference.new)).await?;
     let after = run.root.stamps(&mailbox.name)?;
