@@ -92,11 +92,12 @@ impl Tally {
     }
 }
 
-/// Tries every `stride`-th case; fails with a line to repeat for each group of failures.
-pub(super) fn every(stride: usize) {
+/// Tries every `stride`-th case after the `first`; fails with a line to repeat for each group of
+/// failures.
+pub(super) fn every(stride: usize, first: usize) {
     let begun = Instant::now();
     let cases = Cases::all();
-    let of = cases.total.div_ceil(stride);
+    let of = cases.total.saturating_sub(first).div_ceil(stride);
     let next = AtomicUsize::new(0);
     let tally: Mutex<Tally> = Mutex::default();
     let work = || {
@@ -105,7 +106,7 @@ pub(super) fn every(stride: usize) {
             if number >= of {
                 break;
             }
-            let case = cases.get(number * stride);
+            let case = cases.get(first + number * stride);
             let faults = if case.applies() { judged(case, false) } else { None };
             let mut tally = tally.lock().expect("no panic");
             if let Some(faults) = faults {
@@ -125,8 +126,8 @@ pub(super) fn every(stride: usize) {
     let points: u64 = cases.starts.iter().map(|start| start.points).sum();
     let (tried, failed) = tally.tried();
     println!(
-        "{points} points x {} actions x {} endings, every {stride}th: {tried} tried, {failed} \
-         failed, in {:?}",
+        "{points} points x {} actions x {} endings, every {stride}th from {first}: {tried} tried, \
+         {failed} failed, in {:?}",
         ACTIONS.len(),
         Ending::ALL.len(),
         begun.elapsed()

@@ -269,13 +269,14 @@ fn nobody() {
     }
 }
 
-/// All cases with `MAILTIDE_FULL=1`, every n-th with `MAILTIDE_HAND_STRIDE=n`.
+/// All cases with `MAILTIDE_FULL=1`, every n-th with `MAILTIDE_HAND_STRIDE=n`, beginning at
+/// `MAILTIDE_HAND_FIRST`: the whole product in n parts.
 #[test]
 fn at_every_point() {
-    let stride = std::env::var("MAILTIDE_HAND_STRIDE").ok().and_then(|n| n.parse().ok());
+    let number = |name| std::env::var(name).ok().and_then(|n| n.parse().ok());
     let full = std::env::var_os("MAILTIDE_FULL").map(|_| 1);
-    if let Some(stride) = stride.or(full) {
-        every::every(stride);
+    if let Some(stride) = number("MAILTIDE_HAND_STRIDE").or(full) {
+        every::every(stride, number("MAILTIDE_HAND_FIRST").unwrap_or(0));
     }
 }
 
