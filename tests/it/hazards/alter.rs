@@ -1,7 +1,7 @@
 //! Ways to alter a message or its flags.
 
 use kit::imap::{Fault, Profile, When};
-use kit::world::{ROOT, World};
+use kit::world::{Ending, Moment, ROOT, World};
 use mailtide::local::fs::Fs;
 
 use super::{agreed, agreed_on, filled, flags, here, rungs, sent, settle, sync, there, uid};
@@ -136,6 +136,26 @@ fn hazard_29_a_mailbox_that_holds_no_keywords_wipes_none() {
     let name = with_text(&world, "INBOX", "text 1").to_string_lossy().into_owned();
     assert!(name.ends_with(":2,FRSa"), "{name}");
     assert_eq!(flags(&world, "INBOX", "text 1"), ["\\Answered", "\\Flagged", "\\Seen"]);
+}
+
+#[test]
+fn hazard_58_a_letter_that_is_given_while_the_directory_is_read_has_its_meaning() {
+    let start = agreed();
+    write(&start, "INBOX/cur/new:2,S", "Message-ID: <n>\n\nnew\n");
+    let points = start.fork().run_with(0, Ending::Alone, Box::new(|_| {})).1;
+    for point in 1..=points {
+        let world = start.fork();
+        let file = with_text(&world, "INBOX", "text 1");
+        let lettered = file.with_file_name(format!("{}:2,Sa", stem(&file)));
+        let fs = world.sides().fs;
+        let hand = move |_: &Moment| {
+            fs.write_file(format!("{ROOT}/INBOX/dovecot-keywords"), b"0 Later\n");
+            fs.move_file(&file, &lettered);
+        };
+        let _ = world.run_with(point, Ending::Alone, Box::new(hand));
+        settle(&world);
+        assert_eq!(flags(&world, "INBOX", "text 1"), ["Later", "\\Seen"], "at point {point}");
+    }
 }
 
 #[test]
