@@ -98,16 +98,17 @@ impl Expected {
         (self.base + made(0).max(made(1))).saturating_sub(self.removed)
     }
 
-    fn most(&self, doubt: bool) -> usize {
+    fn most(&self, doubts: usize) -> usize {
         // Two that met nowhere before and lie in different mailboxes are two messages.
         let met = self.made[0] > 0 && self.made[1] > 0;
         let apart = self.base == 0 && met && (self.moved[0] || self.moved[1]);
         // So are two that were there before anything was remembered, one of which was moved since.
         let apart = apart || self.base == 0 && self.unmet && (self.moved[0] || self.moved[1]);
         let both = self.moved[0] && self.moved[1];
-        // Each of several copies that were agreed on may be taken for another than before.
-        let forgotten =
-            if doubt && (self.moved[0] || self.moved[1]) { self.base.max(1) } else { 0 };
+        // Each of several copies that were agreed on may be taken for another than before, as
+        // often as that is forgotten.
+        let is_moved = self.moved[0] || self.moved[1];
+        let forgotten = if is_moved { self.base.max(1) * doubts } else { 0 };
         self.base + self.made[0] + self.made[1] + forgotten.max(usize::from(both || apart))
     }
 }
@@ -119,8 +120,9 @@ pub struct Oracle {
     mailboxes: BTreeSet<String>,
     /// Names that one mailbox had, one after the other.
     renamed: Vec<(String, String)>,
-    /// What was agreed on is forgotten: a message that was moved since may be taken for two.
-    doubt: bool,
+    /// How often what was agreed on was forgotten: a message that was moved since may be taken
+    /// for two.
+    doubts: usize,
 }
 
 /// Where deleted messages go.
@@ -204,7 +206,7 @@ impl Oracle {
     /// The Maildir was put back as it was before. What the server still has is not removed by
     /// that.
     pub fn restored(&mut self, before: &Census, after: &Census, server: &Census) {
-        self.doubt = true;
+        self.doubts += 1;
         self.change(0, before, after, Some(server));
     }
 
@@ -216,7 +218,7 @@ impl Oracle {
 
     /// The state was lost or is an old one.
     pub fn forgot(&mut self) {
-        self.doubt = true;
+        self.doubts += 1;
     }
 
     /// The same message was put on both sides: one message.
@@ -256,7 +258,7 @@ impl Oracle {
                 let has = flags_of(now);
                 expected.must.retain(|flag| has.contains(flag) || there.contains(flag));
             }
-            if was.is_empty() && expected.most(false) == 1 {
+            if was.is_empty() && expected.most(0) == 1 {
                 expected.must.extend(flags_of(now));
                 expected.may.extend(flags_of(now));
             } else if !now.is_empty() {
@@ -354,15 +356,15 @@ impl Oracle {
             // was expunged: nobody is left who knows of the deletion, so the message stays, and so
             // does its copy in the trash. So it is where another device moved the original in the
             // very moment between: one wished it gone, the other wished it there.
-            let torn = self.doubt || expected.moved[1];
+            let torn = self.doubts > 0 || expected.moved[1];
             let thrown = torn && expected.removed > 0 && places.iter().any(|p| is_trash(p));
-            if copies.len() > expected.most(self.doubt) + usize::from(thrown) {
+            if copies.len() > expected.most(self.doubts) + usize::from(thrown) {
                 fault(
                     Kind::Doubled,
                     format!(
                         "{token} on {name}: {} of {} {places:?}",
                         copies.len(),
-                        expected.most(self.doubt)
+                        expected.most(self.doubts)
                     ),
                 );
             }
@@ -383,7 +385,7 @@ impl Oracle {
                 let more = copy.flags.difference(&expected.may);
                 // A removal that was cut off left its mark, and the state that knew of it is lost:
                 // the message is there, on both sides, and marked as somebody wished.
-                let mark = if self.doubt { DELETED } else { "" };
+                let mark = if self.doubts > 0 { DELETED } else { "" };
                 let counts = |flag: &&String| !flag.starts_with('?') && *flag != mark;
                 let more: Vec<_> = more.filter(counts).collect();
                 if !more.is_empty() && expected.removed == 0 {
@@ -397,7 +399,7 @@ impl Oracle {
     pub fn settle(&mut self, census: &Census) {
         let found = copies(census);
         self.renamed.clear();
-        self.doubt = false;
+        self.doubts = 0;
         self.mailboxes = census.keys().cloned().collect();
         for (token, expected) in &mut self.messages {
             let none = Vec::new();

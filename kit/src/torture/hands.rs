@@ -234,7 +234,7 @@ impl Hands {
             Deed::Copy(token, to) => {
                 let Some((path, bytes)) = self.find_here(*token) else { return };
                 self.make_here(to);
-                let info = info_of(&path);
+                let info = self.info_in(&path, to);
                 let to = self.dir(to).join("cur").join(format!("r{}.host:2,{info}", self.next()));
                 self.fs.write(&to, &bytes);
             }
@@ -277,13 +277,38 @@ impl Hands {
         let unique = name.split(":2,").next().unwrap_or_default().to_owned();
         let next = self.next();
         let unique = if next.is_multiple_of(2) { unique } else { format!("r{next}.host") };
-        self.dir(mailbox).join("cur").join(format!("{unique}:2,{}", info_of(path)))
+        let info = self.info_in(path, mailbox);
+        self.dir(mailbox).join("cur").join(format!("{unique}:2,{info}"))
+    }
+
+    /// The letters of a file that goes to another mailbox: one that means another keyword there
+    /// is exchanged, others are taken along by who knows of no tables.
+    fn info_in(&self, path: &Path, mailbox: &str) -> String {
+        let to = self.dir(mailbox);
+        let from = path.parent().and_then(Path::parent).expect("below the root");
+        let table = |dir: &Path| self.fs.read(&dir.join("dovecot-keywords")).unwrap_or_default();
+        let (old, new) = (table(from), table(&to));
+        let letters = info_of(path).chars().collect::<Vec<_>>().into_iter().map(|letter| {
+            let (had, has) = (flag(letter, &old), flag(letter, &new));
+            let is_same = had == has || [&had, &has].iter().any(|name| name.starts_with('?'));
+            if is_same { letter } else { self.keyword_letter(&to, &had) }
+        });
+        letters.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    fn flags_of(&self, path: &Path) -> BTreeSet<String> {
+        let dir = path.parent().and_then(Path::parent).expect("below the root");
+        let table = self.fs.read(&dir.join("dovecot-keywords")).unwrap_or_default();
+        info_of(path).chars().map(|letter| flag(letter, &table)).collect()
     }
 
     fn mark_here(&self, token: u32, flag: &str, set: bool) {
         let Some((path, _)) = self.find_here(token) else { return };
         let dir = path.parent().and_then(Path::parent).expect("below the root").to_owned();
         let known = LETTERS.iter().find(|(_, name)| name.eq_ignore_ascii_case(flag));
+        if !set && known.is_none() && !self.flags_of(&path).contains(flag) {
+            return;
+        }
         let letter = known.map_or_else(|| self.keyword_letter(&dir, flag), |(letter, _)| *letter);
         let mut letters: BTreeSet<char> = info_of(&path).chars().collect();
         let changed = if set { letters.insert(letter) } else { letters.remove(&letter) };
