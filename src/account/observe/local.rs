@@ -182,7 +182,9 @@ fn lies_elsewhere(run: &mut Run, mailbox: &Mailbox, walk: Option<&Mailboxes>) ->
     let (Some(id), Some(walk)) = (mailbox.local_id.as_ref().filter(|_| mailbox.local), walk) else {
         return false;
     };
-    let found = walk.found.iter().map(|directory| directory.dir.clone()).collect();
+    let mut found: BTreeSet<_> = walk.found.iter().map(|found| found.dir.clone()).collect();
+    // Its own, without `cur` and `new`: its mail was removed, the mailboxes below it were not.
+    found.insert(run.root.dir_of(&mailbox.name));
     let why = match run.root.with_id(id, &found) {
         Ok(None) => return false,
         Ok(Some(dir)) => format!(

@@ -226,6 +226,22 @@ fn hazard_123_a_directory_with_our_mark_is_not_gone_wherever_it_lies() {
 }
 
 #[test]
+fn hazard_123_a_mailbox_that_is_removed_without_those_below_it_is_gone() {
+    let world = agreed();
+    make_mailbox(&world, "Work/Deep");
+    write(&world, "Work/Deep/cur/deep:2,S", "Message-ID: <d>\n\ndeep\n");
+    settle(&world);
+    files(&world, "Work").into_iter().for_each(|file| world.fs.delete_file(file));
+    for dir in ["cur", "new", "tmp"] {
+        world.fs.delete_dir(format!("{ROOT}/Work/{dir}"));
+    }
+    let report = rest(&world);
+    assert_eq!((report.done(), report.skipped.len()), (0, 0), "{report:?}");
+    assert_eq!((there(&world, "Work", "text"), there(&world, "Trash", "text 8")), (0, 1));
+    assert_eq!(there(&world, "Work/Deep", "deep"), 1);
+}
+
+#[test]
 fn hazard_124_a_file_where_nothing_is_mirrored_is_not_deleted() {
     for dir in [".New", "INBOX/.deep", "a b ", "inbox", "A%2FB"] {
         let mut world = agreed();
