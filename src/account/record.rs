@@ -195,6 +195,7 @@ impl Run {
         let whole = mailboxes.iter().filter(|m| selects(&m.name)).all(|m| self.has_seen(m));
         if whole {
             super::scope::finish(&mut self.store)?;
+            super::observe::passed::forget(&mut self.store)?;
         }
         Ok(())
     }

@@ -44,6 +44,7 @@ pub(super) fn load(run: &mut Run) -> Result<World, AccountError> {
         unseen_held,
         unseen_texts: unseen.texts,
         unseen_arrivals: unread.is_any(),
+        passed: super::observe::passed::is_noted(run)?,
         disk_seen: run.seen.walk == Reach::Complete && run.seen.misplaced.is_empty(),
         outside: run.seen.outside.clone(),
         somewhere: run.seen.somewhere.clone(),

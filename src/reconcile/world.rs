@@ -27,6 +27,9 @@ pub struct World {
     /// Mailboxes that are left out have, or may have, new messages on the server: what left another
     /// mailbox there, or is in doubt, may be one of them (hazards 78 and 87).
     pub unseen_arrivals: bool,
+    /// Messages came to the server and left again before a look showed them: what appears now may
+    /// be one of them, whatever the server says of it (hazard 154).
+    pub passed: bool,
     /// What the user configured.
     pub policy: Policy,
     /// The number of this run.

@@ -322,6 +322,17 @@ impl View {
         self.count("count messages", SQL, [mailbox.0])
     }
 
+    /// How many messages of a mailbox are known whose UIDs are `from` or above, and below `to`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn numbered(&self, mailbox: MailboxId, from: u32, to: u32) -> Result<u64> {
+        const SQL: &str = "
+            SELECT count(*) FROM message INDEXED BY message_uid
+            WHERE mailbox = ?1 AND uid >= ?2 AND uid < ?3";
+        self.count("count messages", SQL, (mailbox.0, from, to))
+    }
+
     /// How many rows of a mailbox have a base: what the guard measures against.
     ///
     /// # Errors

@@ -55,14 +55,14 @@ impl Hands {
         let after = self.census(side);
         let mut oracle = self.oracle.lock().expect("no panic");
         // A level that is no mailbox is renamed with those below it.
-        let has = |census: &Census, name: &str| {
-            let below = format!("{name}/");
-            census.keys().any(|known| known == name || known.starts_with(&below))
+        let is_in = |mailbox: &str, name: &str| {
+            mailbox.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
+        let has = |census: &Census, name: &str| census.keys().any(|known| is_in(known, name));
         if let Deed::Rename(from, to) = deed
             && has(&before, from)
             && has(&after, to)
-            && !has(&after, from)
+            && after.keys().all(|known| is_in(known, to) || !is_in(known, from))
         {
             oracle.renamed(from, to);
         }
@@ -359,7 +359,8 @@ impl Hands {
         let dir = self.dir(mailbox);
         let tree = self.fs.tree();
         let below = |path: &PathBuf| path.starts_with(&dir) && path.ends_with("cur");
-        if !tree.keys().any(|path| below(path) && *path != dir.join("cur")) {
+        let others = tree.keys().any(|path| below(path) && *path != dir.join("cur"));
+        if !others && mailbox != "INBOX" {
             return self.put_away(mailbox);
         }
         self.fs.make_dirs(Path::new("/gone"));

@@ -17,6 +17,7 @@ mod local;
 mod members;
 mod names;
 mod next;
+pub(super) mod passed;
 mod remade;
 mod remote;
 mod twins;

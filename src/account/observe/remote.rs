@@ -7,7 +7,7 @@ use super::absent::Absent;
 use super::attributes::{self, Looked};
 use super::intake::looking_key;
 use super::unshown::{self, Due};
-use super::{listing, local, remade};
+use super::{listing, local, passed, remade};
 use crate::account::progress::Event;
 use crate::account::record::Writer;
 use crate::account::{AccountError, Run, restate};
@@ -293,10 +293,15 @@ fn record(run: &mut Run, mailbox: Mailbox, looked: &Looked) -> Result<bool, Acco
     let complete = looked.reach == Reach::Complete;
     let absent = Absent::from_membership(&mailbox, looked.gate.uid_validity);
     let cursor = complete.then_some(looked.gate).or(mailbox.cursor);
+    let before = mailbox.clone();
     let object_id = looked.object_id.clone().or(mailbox.object_id);
     let mailbox = Mailbox { cursor, mask: Some(looked.mask.clone()), object_id, ..mailbox };
     let suspects = run.suspects.clone();
     run.record(|w| {
+        if complete {
+            let silent = u64::try_from(looked.silent.len()).unwrap_or(u64::MAX);
+            passed::note(w, &before, looked.gate, silent)?;
+        }
         w.mailbox(&mailbox)?;
         if cursor.is_some() {
             w.tx().delete_meta(&looking_key(id))?;

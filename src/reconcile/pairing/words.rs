@@ -20,7 +20,7 @@ pub(super) fn text(cast: &Cast<'_>, remote: &Row) -> Option<ContentId> {
     // Where the server names one of them by its object id, a row that it never named is no rival.
     let named = others().filter(|row| have_one_object_id(row, remote));
     let named = only(named.filter_map(|row| row.content));
-    if named.is_some() {
+    if named.is_some() || cast.world.passed {
         return named;
     }
     let alike: Vec<&Row> = others().filter(|row| may_have_same_words(row, remote)).collect();
@@ -78,6 +78,11 @@ pub(super) fn pair_by_header(cast: &Cast<'_>, remote: &Row) -> Option<Found> {
     if remote.content.is_some() || !header.has_message_id || cast.holds_drafts(remote.mailbox) {
         return None;
     }
+    // Where some came and left unseen, only the server's own name of it says that it is this one.
+    let is_trusted = |row: &Row| {
+        evidence::is_trusted(cast, row, remote)
+            && (!cast.world.passed || have_one_object_id(row, remote))
+    };
     let files = || cast.with_header(Class::LocalNew, remote.mailbox, header);
     let others = || cast.with_header(Class::RemoteNew, remote.mailbox, header);
     let same = || files().filter(|row| same_size_and_header(row, remote));
@@ -88,7 +93,7 @@ pub(super) fn pair_by_header(cast: &Cast<'_>, remote: &Row) -> Option<Found> {
         let flags = remote.remote.as_ref().map(|r| r.flags.clone()).unwrap_or_default();
         let proved = same()
             .filter(|row| is_of_one_time(row, remote) && !contradicts(row, remote))
-            .filter(|row| evidence::is_trusted(cast, row, remote))
+            .filter(|row| is_trusted(row))
             .filter(|row| have_one_object_id(row, remote) || is_one_everywhere(cast, row, header));
         let local = best(proved, None, &flags, date(remote))?;
         // Moved to the same place on both sides: its past keeps flags from coming back. The message
@@ -100,9 +105,7 @@ pub(super) fn pair_by_header(cast: &Cast<'_>, remote: &Row) -> Option<Found> {
     // The server altered its text on the way up, and says of it what it always said.
     let (mut files, mut others) = (files(), others());
     match (files.next(), files.next(), others.next(), others.next()) {
-        (Some(local), None, Some(_), None)
-            if same_facts(local, remote) && evidence::is_trusted(cast, local, remote) =>
-        {
+        (Some(local), None, Some(_), None) if same_facts(local, remote) && is_trusted(local) => {
             Some((local.id, None, true))
         }
         _ => None,

@@ -192,3 +192,18 @@ fn hazard_78_what_may_be_in_a_place_not_seen_is_looked_for_there_first() {
 fn hazard_79_a_copy_is_asked_for_while_its_source_lies_where_it_was() {
     pass(&["world 50777\nhere make A/C\nhere add 1 A\nquiet\nrun ; at call 36 here move 1 INBOX"]);
 }
+
+#[test]
+fn hazard_154_a_version_that_came_and_moved_on_unseen_is_not_the_former_one() {
+    let lists = [
+        "there add 5 A\nrun\nthere edit 5 9\nthere move 9 INBOX",
+        "here add 5 A\nrun\nthere edit 5 9\nthere move 9 INBOX\npart INBOX",
+        "there add 5 A\nrun\nthere move 5 B\nthere edit 5 9\nthere move 9 INBOX\nrun ; kill 20",
+        "there add 5 A\nrun\nhere move 5 INBOX\nthere edit 5 9\nthere move 9 INBOX",
+    ];
+    // Without QRESYNC, with it, and with the server's own ids.
+    for world in [832_096, 2, 7, 9] {
+        let lists = lists.map(|list| format!("world {world}\n{list}"));
+        pass(&lists.each_ref().map(String::as_str));
+    }
+}

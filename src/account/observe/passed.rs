@@ -1,0 +1,47 @@
+//! UIDs that the server gave to messages which left again before a look showed them.
+//!
+//! Such a message may have been the new version of one that is known, and may be what appears in
+//! another mailbox now: an edited draft often has the header, the length and the second of the one
+//! that it takes the place of. Until all that left is accounted for, no message is told by what
+//! the server says of it; its body is fetched and compared (hazard 154).
+
+use crate::account::Run;
+use crate::account::record::Writer;
+use crate::reconcile::types::{Gate, Mailbox};
+use crate::state::{StateError, Store};
+
+const KEY: &str = "passed";
+
+/// Notes it where UIDs were given since the last complete look and no row has them; `more` of
+/// those in the look have no row yet.
+pub(super) fn note(
+    w: &Writer<'_>,
+    mailbox: &Mailbox,
+    now: Gate,
+    more: u64,
+) -> Result<(), StateError> {
+    let Some(then) = mailbox.cursor else { return Ok(()) };
+    let is_told = then.uid_next > 0 && then.uid_validity == now.uid_validity;
+    if !is_told || now.uid_next <= then.uid_next {
+        return Ok(());
+    }
+    let seen = w.tx().numbered(mailbox.id, then.uid_next, now.uid_next)?.saturating_add(more);
+    if seen < u64::from(now.uid_next - then.uid_next) {
+        tracing::debug!(mailbox = %mailbox.name, "messages came and left again");
+        w.tx().set_meta(KEY, "1")?;
+    }
+    Ok(())
+}
+
+/// Whether messages came and left again, and what they were is not known yet.
+pub(in crate::account) fn is_noted(run: &Run) -> Result<bool, StateError> {
+    Ok(run.store.meta(KEY)?.is_some())
+}
+
+/// All that left is accounted for.
+pub(in crate::account) fn forget(store: &mut Store) -> Result<(), StateError> {
+    if store.meta(KEY)?.is_some() {
+        store.transaction(|tx| tx.delete_meta(KEY).map(drop))?;
+    }
+    Ok(())
+}
