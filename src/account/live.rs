@@ -89,7 +89,7 @@ impl Live {
 
     /// One run over what is open.
     pub async fn run(&mut self, cause: &str, wish: &Wish) -> (Report, Result<(), AccountError>) {
-        let result = match self.begin(cause, wish) {
+        let result = match self.begin(cause, wish).await {
             Ok(()) => Box::pin(self.run.rounds(wish)).await,
             Err(error) => Err(error),
         };
@@ -105,12 +105,15 @@ impl Live {
         (report, result)
     }
 
-    fn begin(&mut self, cause: &str, wish: &Wish) -> Result<(), AccountError> {
+    async fn begin(&mut self, cause: &str, wish: &Wish) -> Result<(), AccountError> {
         if std::mem::take(&mut self.fresh) {
             // What the sign-in cost is counted with it.
             return Ok(());
         }
         self.run.reset(wish);
+        if std::mem::take(&mut self.run.is_view_old) {
+            self.run.reconnect().await?;
+        }
         let now = self.run.outside.clock.now();
         self.run.number = self.run.store.transaction(|tx| tx.begin_run(now, cause))?;
         self.run.begin_cautiously(cause)?;

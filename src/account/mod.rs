@@ -118,6 +118,8 @@ pub struct Run {
     losses: suspects::Losses,
     /// Something is believed, or done, only if the next run finds the same.
     waits_for_next: bool,
+    /// The server named what this session does not show: the next run asks over a new one.
+    is_view_old: bool,
 }
 
 /// What a run is asked to do.
@@ -228,6 +230,7 @@ impl Run {
             suspects,
             losses,
             waits_for_next: false,
+            is_view_old: false,
         })
     }
 

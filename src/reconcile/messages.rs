@@ -413,8 +413,12 @@ fn forget(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
     steps.extend(gone.into_iter().map(Step::Forget));
 }
 
-/// A claim ends when a later look, complete, shows nothing that it could be for.
+/// A claim ends when a later look, complete, shows nothing that it could be for. What the server
+/// said it took may be shown by any look to come (hazard 134).
 fn is_claim_void(cast: &Cast<'_>, claim: &Row) -> bool {
+    if claim.journal.is_taken() {
+        return false;
+    }
     let in_this_run = match claim.journal {
         Journal::Pushing { run, sent, .. } => sent && run == cast.world.run,
         _ => false,

@@ -46,6 +46,9 @@ pub enum Fault {
     SlowAppend,
     /// APPEND and COPY answer OK with their code, but the UID is not there afterwards.
     SwallowAddition,
+    /// What APPEND, COPY and MOVE add has its UID at once, and is shown only after `finish_late()`
+    /// (at Stalwart: when the mailbox is selected once more).
+    HideAddition,
     /// COPY and MOVE into a mailbox that holds the text add nothing, and name what it holds.
     IsSet,
     /// An APPEND gets this header line on top (with its CRLF).

@@ -93,6 +93,8 @@ pub(super) struct Mailbox {
     /// The first UID that no session was told of as `\Recent`.
     pub(super) recent_from: u32,
     pub(super) noselect: bool,
+    /// UIDs that are not shown yet.
+    pub(super) hidden: BTreeSet<u32>,
     /// MAILBOXID (RFC 8474 §4.1).
     pub(super) mailbox_id: String,
 }
@@ -110,14 +112,15 @@ impl Mailbox {
             keywords: Vec::new(),
             recent_from: 1,
             noselect,
+            hidden: BTreeSet::new(),
             mailbox_id: format!("F{identity}"),
         }
     }
 
     /// Messages that a client may see: all, or the newest `window`.
     pub(super) fn visible(&self, window: Option<usize>) -> impl Iterator<Item = &Arc<Msg>> {
-        let hidden = window.map_or(0, |n| self.messages.len().saturating_sub(n));
-        self.messages.values().skip(hidden)
+        let below = window.map_or(0, |n| self.messages.len().saturating_sub(n));
+        self.messages.values().skip(below).filter(|m| !self.hidden.contains(&m.uid))
     }
 
     /// The keyword as this mailbox first saw it.

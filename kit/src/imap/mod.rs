@@ -287,12 +287,14 @@ impl Server {
         self.shared.tell_change();
     }
 
-    /// Stores what [`Fault::LateAppend`] or [`Fault::SlowAppend`] has kept back; gives how many
-    /// messages that were.
+    /// Stores what [`Fault::LateAppend`] or [`Fault::SlowAppend`] has kept back, and shows what
+    /// [`Fault::HideAddition`] hid; gives how many messages that were.
     pub fn finish_late(&self) -> usize {
         let mut inner = self.shared.lock();
         let late = std::mem::take(&mut inner.late);
-        let stored = late.into_iter().map(|l| commands::store_late(&mut inner.state, l)).sum();
+        let mut stored: usize =
+            late.into_iter().map(|l| commands::store_late(&mut inner.state, l)).sum();
+        stored += inner.state.show_hidden();
         drop(inner);
         self.shared.tell_change();
         stored

@@ -222,6 +222,18 @@ impl State {
         self.changes += 1;
     }
 
+    /// Shows all that was hidden; gives how many messages that are.
+    pub(super) fn show_hidden(&mut self) -> usize {
+        let mut shown = 0;
+        for mailbox in self.mailboxes.values_mut().filter(|m| !m.hidden.is_empty()) {
+            let mailbox = Arc::make_mut(mailbox);
+            shown += std::mem::take(&mut mailbox.hidden).len();
+            mailbox.changes += 1;
+        }
+        self.changes += 1;
+        shown
+    }
+
     /// Makes every session look again.
     pub(super) fn touch_all(&mut self) {
         for mailbox in self.mailboxes.values_mut() {

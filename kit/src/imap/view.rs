@@ -165,7 +165,8 @@ impl View {
     fn tell_new(&mut self, mailbox: &Mailbox, lowest: u32, recent_before: usize, out: &mut Out) {
         let from = self.max_uid().saturating_add(1).max(lowest);
         let count = self.rows.len();
-        for message in mailbox.messages.range(from..).map(|(_, m)| m) {
+        let shown = |m: &&Arc<Msg>| !mailbox.hidden.contains(&m.uid);
+        for message in mailbox.messages.range(from..).map(|(_, m)| m).filter(shown) {
             self.rows.push(Arc::clone(message));
             if message.uid >= mailbox.recent_from && !self.read_only {
                 self.recent.insert(message.uid);

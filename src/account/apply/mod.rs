@@ -33,7 +33,7 @@ pub(super) use mailbox::{leave_parents, name_parents};
 pub(super) use mark::take_back;
 pub(super) use note::{settle_base, write as note_facts};
 pub(super) use place::{Absence, settle, waits_for};
-pub(super) use push::{is_for_now, name_taken, revive};
+pub(super) use push::{claimed, is_for_now, name_taken, revive};
 
 use super::progress::{Event, Way};
 use super::{AccountError, Run};

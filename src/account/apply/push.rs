@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::upload::{Sent, append};
 use super::window::{self, Taken};
 use super::{announce, grouped, mailbox_of, select, trouble};
-use crate::account::observe::{not_there, reexamine, too_large};
+use crate::account::observe::{reexamine, too_large};
 use crate::account::progress::{Event, Way};
 use crate::account::record::Writer;
 use crate::account::suspects::rows_of;
@@ -17,6 +17,7 @@ use crate::local::LocalError;
 use crate::reconcile::MailboxView;
 use crate::reconcile::Step;
 use crate::reconcile::messages::base_now;
+use crate::reconcile::pairing::{Class, class};
 use crate::reconcile::types::{
     Base, Flags, Journal, Mailbox, MailboxId, Remote, Row, RowId, SetAside, SetAsideKind, Uid,
 };
@@ -124,16 +125,32 @@ async fn check_uploads(
     if let Err(error) = run.session.fetch(&set, items, None, &mut sink).await {
         return trouble(run, mailbox, error);
     }
+    let uid_validity = mailbox.cursor.map(|cursor| cursor.uid_validity);
+    run.is_view_old |= shown.len() < named.len();
     run.record(|w| {
         for (uid, id) in named.iter().filter(|(uid, _)| !shown.contains(*uid)) {
             let Some(row) = w.tx().row(*id)? else { continue };
-            // The base stays: where the message turns up elsewhere, it is this one.
-            if row.remote.as_ref().is_some_and(|remote| remote.uid == *uid) {
-                w.update(&Row { remote: None, set_aside: Some(not_there()), ..row })?;
+            if row.remote.as_ref().is_some_and(|remote| remote.uid == *uid)
+                && let Some(uid_validity) = uid_validity
+            {
+                w.update(&claimed(row, uid_validity, *uid))?;
             }
         }
         Ok(())
     })
+}
+
+/// The row of a message that the server says it has under this UID, and does not show. Some show it
+/// when the mailbox is selected again, or a moment later: the row keeps its claim (hazard 134).
+pub(in crate::account) fn claimed(row: Row, uid_validity: u32, uid: Uid) -> Row {
+    let (uid_next, attempts) = match row.journal {
+        // Its twins may lie below it.
+        Journal::Pushed { uid_next, twins, .. } => (uid_next.min(uid.0), twins + 1),
+        _ => (uid.0, 1),
+    };
+    let (sent, run) = (true, Journal::TAKEN);
+    let journal = Journal::Pushing { uid_validity, uid_next, attempts, sent, run };
+    Row { journal, remote: None, base: None, set_aside: None, ..row }
 }
 
 /// What is larger than the server takes, or than we send, stays here. Gives the others.
@@ -318,11 +335,19 @@ fn doubt_taken(run: &mut Run) -> Result<(), AccountError> {
 
 /// Names what the server said it took and does not show.
 pub(in crate::account) fn name_taken(run: &mut Run) -> Result<(), AccountError> {
-    let taken = run.store.unsettled(None, TAKEN_MAX)?.into_iter();
+    let rows = run.store.unsettled(None, TAKEN_MAX)?;
+    let is_new = |row: &&Row| class(row) == Class::LocalNew && !row.journal.is_taken();
+    let waiting: BTreeSet<_> = rows.iter().filter(is_new).filter_map(|row| row.content).collect();
+    // Filed elsewhere meanwhile, the file waits for the message.
+    let waits = |row: &Row| row.content.is_some_and(|content| waiting.contains(&content));
     let mut counts: BTreeMap<MailboxId, u64> = BTreeMap::new();
-    for row in taken.filter(|row| row.journal.is_taken() && row.local.is_some()) {
-        *counts.entry(row.mailbox).or_default() += 1;
+    for row in rows.iter().filter(|row| row.journal.is_taken()) {
+        if row.local.is_some() || waits(row) {
+            *counts.entry(row.mailbox).or_default() += 1;
+        }
     }
+    // Selected again, the mailbox showed what was missed.
+    run.is_view_old &= !counts.is_empty() || run.waits_for_next;
     for (id, count) in counts {
         let Some(mailbox) = run.store.mailbox(id)? else { continue };
         let (account, messages) =

@@ -15,6 +15,7 @@ mod letters;
 pub(super) mod listing;
 mod local;
 mod members;
+mod missed;
 mod names;
 mod next;
 pub(super) mod passed;
@@ -36,7 +37,7 @@ use crate::remote::imap::ListedMailbox;
 pub(super) use attributes::HEADER_MAX;
 pub(super) use edited::reexamine;
 pub(super) use local::{QUIET, TOO_LARGE, clean_tmp, too_large};
-pub(super) use remote::{not_there, note_gone};
+pub(super) use remote::note_gone;
 pub(super) use walk::{recognise, walk};
 
 /// Looks at the same side after which departures are not believed in this run.

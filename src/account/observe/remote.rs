@@ -7,11 +7,12 @@ use super::absent::Absent;
 use super::attributes::{self, Looked};
 use super::intake::looking_key;
 use super::unshown::{self, Due};
-use super::{listing, local, passed, remade};
+use super::{listing, local, missed, passed, remade};
+use crate::account::apply::claimed;
 use crate::account::progress::Event;
 use crate::account::record::Writer;
 use crate::account::{AccountError, Run, restate};
-use crate::reconcile::types::{Gate, Mailbox, MailboxName, Reach, Row, SetAside, SetAsideKind};
+use crate::reconcile::types::{Gate, Mailbox, MailboxName, Reach, Row, SetAsideKind, Uid};
 use crate::remote::RemoteError;
 use crate::remote::imap::{Command, Existence, ListedMailbox, UidSet};
 use crate::state::StateError;
@@ -204,13 +205,13 @@ pub(in crate::account) fn note_gone(run: &mut Run, mailbox: Mailbox) -> Result<b
     })
 }
 
-/// Records that a complete look did not show the message of a row. `uid_next` is UIDNEXT of its
-/// mailbox now, none where the mailbox itself is gone.
+/// Records that a complete look did not show the message of a row. `now` is how its mailbox stands,
+/// none where the mailbox itself is gone.
 pub(super) fn forget_message(
     w: &Writer<'_>,
     mut row: Row,
     absent: Absent,
-    uid_next: Option<u32>,
+    now: Option<Gate>,
 ) -> Result<(), StateError> {
     debug_assert!(absent.covers(&row), "a look at another mailbox");
     let Some(remote) = row.remote.take() else { return Ok(()) };
@@ -218,23 +219,21 @@ pub(super) fn forget_message(
     if row.local.is_none() && row.base.is_none() && (!row.restated || row.content.is_none()) {
         return w.delete(row.id);
     }
-    // A UID that UIDNEXT has not reached was never given out, whatever APPENDUID or COPYUID
-    // said: a refusal (hazard 24). Any other one was, and another client moved or removed the
+    // A UID that UIDNEXT has not reached was not given out yet, whatever APPENDUID or COPYUID
+    // said (hazards 24 and 134). Any other one was, and another client moved or removed the
     // message before it was seen here: a departure as any other (hazard 55).
-    let never_there = uid_next.is_some_and(|next| next > 0 && remote.uid.0 >= next);
-    if !remote.confirmed && row.local.is_some() && never_there {
-        row.base = None;
-        row.set_aside = Some(not_there());
+    let not_yet = now.filter(|now| !remote.confirmed && is_below(now.uid_next, remote.uid));
+    if let Some(now) = not_yet.filter(|_| row.local.is_some()) {
+        row = claimed(row, now.uid_validity, remote.uid);
     } else if row.set_aside.as_ref().is_some_and(|s| s.kind != SetAsideKind::Read) {
         row.set_aside = None;
     }
     w.update(&row)
 }
 
-/// Why a file stays here alone whose message the server said it took.
-pub(in crate::account) fn not_there() -> SetAside {
-    let words = "the server said it took the message, but it is not there".to_owned();
-    SetAside { kind: SetAsideKind::Push, words, times: 1 }
+/// Whether UIDNEXT, where it is told, has not reached a UID yet.
+pub(super) fn is_below(uid_next: u32, uid: Uid) -> bool {
+    uid_next > 0 && uid.0 >= uid_next
 }
 
 /// Whether LIST-STATUS shows the mailbox exactly as the cursor left it, in either direction.
@@ -279,6 +278,7 @@ async fn look_inside(
         mailbox = restate::renumbered(run, mailbox)?;
         looked = attributes::look(run, &mailbox, &UidSet::default()).await?;
     }
+    missed::wait_for(run, &mailbox, &mut looked)?;
     for problem in &looked.problems {
         run.report.skip(mailbox.name.to_string(), problem.clone());
     }
@@ -310,7 +310,7 @@ fn record(run: &mut Run, mailbox: Mailbox, looked: &Looked) -> Result<bool, Acco
         for uid in &looked.gone {
             if let (Some(row), Some(absent)) = (w.tx().by_uid(id, *uid)?, absent) {
                 departed |= row.base.is_some() || row.restated;
-                forget_message(w, row, absent, Some(looked.gate.uid_next))?;
+                forget_message(w, row, absent, Some(looked.gate))?;
             }
         }
         for uid in &looked.silent {

@@ -23,6 +23,7 @@ mod renumbered;
 mod replayed;
 mod same_words;
 mod scope;
+mod shown_late;
 mod sizes;
 mod slow;
 mod unique_names;

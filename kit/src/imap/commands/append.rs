@@ -79,6 +79,7 @@ pub(super) fn append(ctx: &mut Ctx<'_>, args: &[Arg]) -> Answer {
     for upload in uploads {
         uids.extend(store_one(&mut ctx.inner.state, &full, upload, swallow));
     }
+    super::hide(ctx, &full, &uids);
     let code = ctx.inner.profile.uidplus && !ctx.faults.is(&Fault::LoseUidCode);
     let valid = ctx.inner.state.get(&full).map(|m| m.uid_validity).filter(|_| code);
     Ok(match valid {

@@ -84,5 +84,6 @@ fn add_copies(ctx: &mut Ctx<'_>, target: &str, messages: &[Arc<Msg>]) -> Vec<u32
             mailbox.add(Arrival { body, flags, date, email_id })
         });
     }
+    super::hide(ctx, target, &uids);
     uids
 }

@@ -44,6 +44,15 @@ fn bad<T>(text: impl Into<String>) -> Result<T, Refusal> {
     Err(Refusal::Bad(text.into()))
 }
 
+/// Hides what was added, if that is the fault.
+fn hide(ctx: &mut Ctx<'_>, full: &str, uids: &[u32]) {
+    if ctx.faults.is(&Fault::HideAddition)
+        && let Some(mailbox) = ctx.inner.state.get_mut(full)
+    {
+        mailbox.hidden.extend(uids);
+    }
+}
+
 /// A command in its surroundings.
 pub(super) struct Ctx<'a> {
     pub(super) inner: &'a mut Inner,

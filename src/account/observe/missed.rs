@@ -1,0 +1,65 @@
+//! Copies that the server named, under a UID that it has reached, and does not show (hazard 134).
+//!
+//! Another client may have moved or removed them before they were seen, or the server shows them
+//! later: to another session, or after a moment. A look of a later run tells.
+
+use super::attributes::Looked;
+use super::remote::is_below;
+use crate::account::{AccountError, Run};
+use crate::reconcile::types::{Mailbox, Reach, Uid};
+use crate::remote::imap::UidSet;
+
+/// Takes what was named and is missed for the first time from what is gone: until a later run
+/// misses it, too, its file stays.
+pub(super) fn wait_for(
+    run: &mut Run,
+    mailbox: &Mailbox,
+    looked: &mut Looked,
+) -> Result<(), AccountError> {
+    let key = format!("missed {} {}", mailbox.id.0, looked.gate.uid_validity);
+    let before = run.store.meta(&key)?;
+    let (number, missed) = before.as_deref().and_then(parse).unwrap_or_default();
+    let (mut first, mut again) = (UidSet::default(), UidSet::default());
+    for uid in looked.gone.iter().copied().filter(|uid| !is_below(looked.gate.uid_next, *uid)) {
+        let Some(row) = run.store.by_uid(mailbox.id, uid)?.filter(|row| row.local.is_some()) else {
+            continue;
+        };
+        if row.remote.is_some_and(|remote| !remote.confirmed) {
+            let is_again = number != run.number && missed.contains(uid);
+            if is_again {
+                again.insert(uid)
+            } else {
+                first.insert(uid)
+            };
+        }
+    }
+    if first.is_empty() {
+        if before.is_some() && number != run.number {
+            run.store.transaction(|tx| tx.delete_meta(&key))?;
+        }
+        return Ok(());
+    }
+    looked.gone.retain(|uid| !first.contains(*uid));
+    looked.reach = Reach::Partial;
+    looked.problems.push(format!(
+        "the server named {} that it does not show; believed to be gone when the next run does \
+         not see {} either",
+        match first.len() {
+            1 => "a message".to_owned(),
+            n => format!("{n} messages"),
+        },
+        if first.len() == 1 { "it" } else { "them" }
+    ));
+    run.waits_for_next = true;
+    run.is_view_old = true;
+    let uids: Vec<String> = first.iter().map(|uid| uid.0.to_string()).collect();
+    let text = format!("{} {}", run.number, uids.join(","));
+    run.store.transaction(|tx| tx.set_meta(&key, &text))?;
+    Ok(())
+}
+
+fn parse(text: &str) -> Option<(i64, UidSet)> {
+    let (number, uids) = text.split_once(' ')?;
+    let uids = uids.split(',').filter_map(|uid| uid.parse().ok().map(Uid));
+    Some((number.parse().ok()?, uids.collect()))
+}
