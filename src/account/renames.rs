@@ -4,6 +4,8 @@
 //! Nothing is taken for done that a look has not shown: a rename is noted, carried out, and
 //! written down by the next look, which also is what finds one that a crash cut off.
 
+mod replaced;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{AccountError, Run};
@@ -90,6 +92,7 @@ async fn compare(run: &mut Run, sighting: &Sighting) -> Result<Trees, AccountErr
         .iter()
         .map(|m| (m.name.clone(), m.selectable || m.problem.is_some()))
         .collect();
+    run.seen.replaced = replaced::find(run, &sighting.listed).await?;
     let local = renamed_directories(run, &known, &sighting.walk.found)?;
     let remote = renamed_on_server(run, &known, &sighting.listed).await?;
     let known = known.iter().filter(|m| m.base).map(|m| Whereabouts {
@@ -200,8 +203,10 @@ async fn renamed_on_server(
         .map(|m| (&m.name, arrived(m)))
         .collect();
     // Not under its name, or there is another one of that name now.
+    let replaced = run.seen.replaced.clone();
     let away = |m: &&Mailbox| {
         let other = shown.get(&m.name).is_none_or(|shown| renames::is_another(&gone(m), shown));
+        let other = other || replaced.contains(&m.id);
         m.remote && !m.name.is_inbox() && other
     };
     let away: Vec<&Mailbox> = known.iter().filter(away).collect();

@@ -145,6 +145,14 @@ impl Server {
         self.shared.lock().state.get(mailbox).map(|m| m.highest_modseq)
     }
 
+    /// Mod-sequences rise no more in any mailbox there is, or do again.
+    pub fn stop_modseq(&self, still: bool) {
+        self.change(|state| {
+            let mailboxes = state.mailboxes.values_mut();
+            mailboxes.for_each(|mailbox| Arc::make_mut(mailbox).still = still);
+        });
+    }
+
     /// Leaves out `n` UIDs (as if messages had come and gone).
     pub fn skip_uids(&self, mailbox: &str, n: u32) {
         self.change(|state| {

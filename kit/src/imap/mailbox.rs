@@ -93,6 +93,8 @@ pub(super) struct Mailbox {
     /// The first UID that no session was told of as `\Recent`.
     pub(super) recent_from: u32,
     pub(super) noselect: bool,
+    /// Mod-sequences do not rise, whatever happens.
+    pub(super) still: bool,
     /// UIDs that are not shown yet.
     pub(super) hidden: BTreeSet<u32>,
     /// MAILBOXID (RFC 8474 §4.1).
@@ -112,6 +114,7 @@ impl Mailbox {
             keywords: Vec::new(),
             recent_from: 1,
             noselect,
+            still: false,
             hidden: BTreeSet::new(),
             mailbox_id: format!("F{identity}"),
         }
@@ -142,7 +145,7 @@ impl Mailbox {
 
     fn next_modseq(&mut self) -> u64 {
         self.changes += 1;
-        self.highest_modseq += 1;
+        self.highest_modseq += u64::from(!self.still);
         self.highest_modseq
     }
 

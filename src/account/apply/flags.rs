@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::note::settle_base;
 use super::{grouped, mailbox_of, select, trouble};
+use crate::account::observe::note_flags_changed;
 use crate::account::{AccountError, Run};
 use crate::local::{Changed, KeywordTable};
 use crate::reconcile::Step;
@@ -233,6 +234,9 @@ async fn changed(
         Ok(())
     })?;
     run.report.flags_remote += taken;
+    if taken > 0 {
+        note_flags_changed(run, mailbox)?;
+    }
     if not_taken > 0 {
         let why = format!("the server said OK and left the flags of {not_taken} as they were");
         run.report.skip(mailbox.name.to_string(), why);

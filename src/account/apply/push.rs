@@ -133,7 +133,7 @@ async fn check_uploads(
             if row.remote.as_ref().is_some_and(|remote| remote.uid == *uid)
                 && let Some(uid_validity) = uid_validity
             {
-                w.update(&claimed(row, uid_validity, *uid))?;
+                w.update(&claimed(Row { base: None, ..row }, uid_validity, *uid))?;
             }
         }
         Ok(())
@@ -150,7 +150,7 @@ pub(in crate::account) fn claimed(row: Row, uid_validity: u32, uid: Uid) -> Row 
     };
     let (sent, run) = (true, Journal::TAKEN);
     let journal = Journal::Pushing { uid_validity, uid_next, attempts, sent, run };
-    Row { journal, remote: None, base: None, set_aside: None, ..row }
+    Row { journal, remote: None, set_aside: None, ..row }
 }
 
 /// What is larger than the server takes, or than we send, stays here. Gives the others.

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use super::intake::{Intake, Shows, Taken, looking_key};
-use super::{members, next, unshown};
+use super::reused::Probe;
+use super::{members, modseq, next, unshown};
 use crate::account::record::Writer;
 use crate::account::{AccountError, Run};
 use crate::local::header;
@@ -92,7 +93,10 @@ pub(super) async fn look(
             run.store.for_each_uid(mailbox.id, range, |uid| looked.gone.push(uid))?;
         }
     }
-    let mut taken = take_in(run, mailbox, &opened).await?;
+    let Some(mut taken) = take_in(run, mailbox, &mut opened).await? else {
+        return Ok(Looked { renumbered: true, ..looked });
+    };
+    looked.gate = opened.selected.gate;
     let resting = resting(run, mailbox, looked.gate.uid_validity);
     let again = due_again(run, mailbox, Command::Attributes, looked.gate.uid_validity);
     taken.wanted = taken.wanted.union(&due.difference(&resting)).union(&again);
@@ -120,7 +124,7 @@ fn resting(run: &Run, mailbox: &Mailbox, uid_validity: u32) -> UidSet {
 async fn open(run: &mut Run, mailbox: &Mailbox) -> Result<Opened, AccountError> {
     run.session.settle().await?;
     let qresync = run.session.capabilities().qresync();
-    let parameter = cursor_with_modseq(mailbox)
+    let parameter = cursor_with_modseq(run, mailbox)
         .filter(|_| qresync)
         .map(|(uid_validity, highest_modseq)| QresyncSince { uid_validity, highest_modseq });
     let how = if run.settings.pull_only { Select::ReadOnly } else { Select::ReadWrite };
@@ -140,7 +144,10 @@ async fn open(run: &mut Run, mailbox: &Mailbox) -> Result<Opened, AccountError> 
         Untagged::Vanished { earlier: true, uids } => vanished.extend(&uids),
         _ => {}
     };
-    let selected = run.session.select(&mailbox.name, how, parameter, &mut sink).await?;
+    let mut selected = run.session.select(&mailbox.name, how, parameter, &mut sink).await?;
+    if run.seen.no_modseq {
+        modseq::take_out(&mut selected.gate);
+    }
     Ok(Opened { selected, changed, vanished: vanished.finish() })
 }
 
@@ -159,9 +166,10 @@ fn is_renumbered(run: &Run, mailbox: &Mailbox, now: &Gate) -> Result<bool, Accou
     Ok(cursor.uid_validity != now.uid_validity || reused || fell)
 }
 
-fn cursor_with_modseq(mailbox: &Mailbox) -> Option<(u32, u64)> {
+fn cursor_with_modseq(run: &Run, mailbox: &Mailbox) -> Option<(u32, u64)> {
     let cursor = mailbox.cursor?;
-    Some((cursor.uid_validity, cursor.highest_modseq.filter(|modseq| *modseq > 0)?))
+    let believed = |modseq: &u64| *modseq > 0 && !run.seen.no_modseq;
+    Some((cursor.uid_validity, cursor.highest_modseq.filter(believed)?))
 }
 
 /// UIDs from here on were not looked at yet: from the cursor's UIDNEXT; all without a cursor.
@@ -174,46 +182,72 @@ fn known_until(mailbox: &Mailbox, last: Option<Uid>) -> u32 {
     }
 }
 
-/// Takes new messages, and flags of known ones, into the store.
-async fn take_in(run: &mut Run, mailbox: &Mailbox, opened: &Opened) -> Result<Taken, AccountError> {
+/// Takes new messages, and flags of known ones, into the store. None where known UIDs are those of
+/// other messages.
+async fn take_in(
+    run: &mut Run,
+    mailbox: &Mailbox,
+    opened: &mut Opened,
+) -> Result<Option<Taken>, AccountError> {
     let last = run.store.last_uid(mailbox.id)?;
     let first_new = known_until(mailbox, last);
     let gate = opened.selected.gate;
     let policy = run.policy()?;
     let again = due_again(run, mailbox, Command::Flags, gate.uid_validity);
+    let mut since = cursor_with_modseq(run, mailbox).map(|(_, modseq)| modseq);
+    let mut probe = Probe::of(run, mailbox)?;
     let (session, store) = (&mut run.session, &mut run.store);
     let mut intake = Intake::new(store, policy, mailbox, gate.uid_validity)?;
-    opened.changed.iter().flatten().for_each(|row| intake.take(row.clone()));
     let next = gate.uid_next;
+    // Something came, and HIGHESTMODSEQ is what it was (hazard 135).
+    let mut is_still = false;
     if gate.messages > 0 && (next == 0 || first_new < next) {
         intake.expect(Shows::New);
-        let set = UidSet::from_range(Uid(first_new), Uid(u32::MAX));
+        let set = UidSet::from_range(Uid(first_new), Uid(u32::MAX)).union(&probe.uids());
         let mut sink = |row: FetchRow| {
+            probe.take(&row);
             // `n:*` names the last message even below n (RFC 9051 §9, seq-range).
             if row.uid.0 >= first_new && (next == 0 || row.uid.0 < next) {
+                is_still |= since.is_some() && since == gate.highest_modseq;
                 intake.take(row);
             }
         };
         let items = all_items(session);
         session.fetch(&set, items, None, &mut sink).await?;
     }
-    let since = cursor_with_modseq(mailbox).map(|(_, modseq)| modseq);
+    if probe.finds_another(session).await? {
+        return Ok(None);
+    }
+    intake.expect(Shows::Flags);
+    opened.changed.iter().flatten().for_each(|row| intake.take(row.clone()));
     let condstore = session.capabilities().condstore() || session.capabilities().qresync();
+    let still = since.take_if(|_| is_still);
     let unchanged = condstore && since.is_some() && since == gate.highest_modseq;
-    let told = opened.selected.resynced && opened.changed.is_some();
+    let told = opened.selected.resynced && opened.changed.is_some() && !is_still;
     if last.is_some() && !told && !unchanged {
-        intake.expect(Shows::Flags);
         let since = since.filter(|_| condstore && gate.highest_modseq.is_some());
         let items = FetchItems { flags: true, ..FetchItems::default() };
         let set = UidSet::from_range(Uid(1), Uid(first_new.saturating_sub(1).max(1)));
-        session.fetch(&set, items, since, &mut |row| intake.take(row)).await?;
+        let facts = probe.uids();
+        let mut sink = |row: FetchRow| match row.flags {
+            None => probe.take(&row),
+            Some(_) => intake.take(row),
+        };
+        session.fetch_with_facts(&set, &facts, items, since, &mut sink).await?;
+        if probe.finds_another(session).await? {
+            return Ok(None);
+        }
     }
     if !again.is_empty() {
-        intake.expect(Shows::Flags);
         let items = FetchItems { flags: true, ..FetchItems::default() };
         session.fetch(&again, items, None, &mut |row| intake.take(row)).await?;
     }
-    Ok(intake.finish()?)
+    let taken = intake.finish()?;
+    if let Some(still) = still {
+        modseq::distrust(run, mailbox.id, still)?;
+        modseq::take_out(&mut opened.selected.gate);
+    }
+    Ok(Some(taken))
 }
 
 /// What is kept of a new message.
@@ -274,7 +308,7 @@ async fn headers_of(
 }
 
 /// A header ends with an empty line, unless it is the whole message.
-fn is_whole_header(header: &[u8], size: Option<u64>) -> bool {
+pub(in crate::account) fn is_whole_header(header: &[u8], size: Option<u64>) -> bool {
     let ends = header.ends_with(b"\n\r\n") || header.ends_with(b"\n\n");
     let is_all = size.is_none_or(|size| size <= header.len() as u64 + 2);
     ends || !header.is_empty() && (is_all || header == b"\r\n")

@@ -3,6 +3,7 @@
 //! consecutive runs is treated as `\Noselect` until it can be selected again (hazard 69). Any
 //! other mailbox that is listed and refused may be in trouble: nothing is concluded from that.
 
+use super::modseq;
 use crate::account::{AccountError, Run};
 use crate::reconcile::types::{Mailbox, MailboxName};
 use crate::remote::imap::{Existence, ListedMailbox, Select, Untagged};
@@ -40,6 +41,7 @@ pub(in crate::account) async fn list(run: &mut Run) -> Result<Vec<ListedMailbox>
         }
     }
     listed.extend(unlisted_inbox(run, &listed).await?);
+    modseq::judge(run, &mut listed)?;
     Ok(listed)
 }
 

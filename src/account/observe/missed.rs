@@ -4,7 +4,6 @@
 //! later: to another session, or after a moment. A look of a later run tells.
 
 use super::attributes::Looked;
-use super::remote::is_below;
 use crate::account::{AccountError, Run};
 use crate::reconcile::types::{Mailbox, Reach, Uid};
 use crate::remote::imap::UidSet;
@@ -20,7 +19,8 @@ pub(super) fn wait_for(
     let before = run.store.meta(&key)?;
     let (number, missed) = before.as_deref().and_then(parse).unwrap_or_default();
     let (mut first, mut again) = (UidSet::default(), UidSet::default());
-    for uid in looked.gone.iter().copied().filter(|uid| !is_below(looked.gate.uid_next, *uid)) {
+    let next = looked.gate.uid_next;
+    for uid in looked.gone.iter().copied().filter(|uid| next == 0 || uid.0 < next) {
         let Some(row) = run.store.by_uid(mailbox.id, uid)?.filter(|row| row.local.is_some()) else {
             continue;
         };

@@ -16,11 +16,13 @@ pub(super) mod listing;
 mod local;
 mod members;
 mod missed;
+mod modseq;
 mod names;
 mod next;
 pub(super) mod passed;
 mod remade;
 mod remote;
+mod reused;
 mod twins;
 mod unshown;
 mod walk;
@@ -34,9 +36,10 @@ use crate::local::Unknown;
 use crate::reconcile::types::{MailboxId, MailboxName, Reach, RowId};
 use crate::remote::imap::ListedMailbox;
 
-pub(super) use attributes::HEADER_MAX;
+pub(super) use attributes::{HEADER_MAX, is_whole_header};
 pub(super) use edited::reexamine;
 pub(super) use local::{QUIET, TOO_LARGE, clean_tmp, too_large};
+pub(super) use modseq::note_change as note_flags_changed;
 pub(super) use remote::note_gone;
 pub(super) use walk::{recognise, walk};
 
@@ -66,6 +69,10 @@ pub struct Seen {
     pub refused: BTreeSet<MailboxId>,
     /// Mailboxes that the server does not let us look at.
     pub shut: BTreeSet<MailboxId>,
+    /// Mailboxes in whose place the server has another one, under the same numbers.
+    pub replaced: BTreeSet<MailboxId>,
+    /// HIGHESTMODSEQ is not believed.
+    pub no_modseq: bool,
     /// Mailboxes that SELECT once showed with other numbers than LIST, just before.
     pub stale: BTreeSet<MailboxId>,
     /// What LIST said, mirrored or not.

@@ -9,7 +9,7 @@
 //! Then its messages are gone from it as if it had been deleted: what was moved before is found
 //! in its new place, the rest leaves. In all other cases they stay in doubt, and are kept.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::absent::Absent;
 use super::intake::looking_key;
@@ -33,6 +33,7 @@ fn numbers_key(mailbox: MailboxId) -> String {
 /// is cut off would leave some with their new numbers, as if they had always had them.
 pub(super) fn compare(run: &mut Run, listed: &[ListedMailbox]) -> Result<(), AccountError> {
     let (mut stayed, mut remade, mut renumbered) = (0_usize, Vec::new(), Vec::new());
+    let mut replacements = Vec::new();
     for shown in listed.iter().filter(|m| m.selectable && m.problem.is_none()) {
         let Some(known) = run.store.mailbox_by_name(&shown.name)?.filter(|m| m.remote) else {
             continue;
@@ -42,7 +43,9 @@ pub(super) fn compare(run: &mut Run, listed: &[ListedMailbox]) -> Result<(), Acc
         let numbers = numbers.filter(|(was, is)| *was != 0 && *is != 0);
         let differ = numbers.is_some_and(|(was, is)| was != is);
         let looked_at = run.looks_at(&known.name);
+        let replaced = run.seen.replaced.contains(&known.id);
         match objects {
+            _ if replaced => replacements.push(known),
             Some((was, is)) if was != is && !known.name.is_inbox() => {
                 remade.extend(looked_at.then(|| (known, is.clone())));
             }
@@ -50,13 +53,18 @@ pub(super) fn compare(run: &mut Run, listed: &[ListedMailbox]) -> Result<(), Acc
             _ => stayed += usize::from(numbers.is_some()),
         }
     }
-    if remade.is_empty() && renumbered.is_empty() {
+    if remade.is_empty() && renumbered.is_empty() && replacements.is_empty() {
         return Ok(());
     }
     if stayed == 0 {
         renumbered.extend(remade.drain(..).map(|(known, _)| known));
     }
+    run.seen.replaced.clear();
     run.record(|w| {
+        for known in replacements {
+            forget_all(w, &known)?;
+            w.mailbox(&Mailbox { cursor: None, ..known })?;
+        }
         for (known, object_id) in remade {
             tracing::info!(mailbox = %known.name, "deleted and made anew on the server");
             forget_all(w, &known)?;
@@ -117,7 +125,8 @@ pub(super) fn judge(w: &Writer<'_>, mailbox: MailboxId) -> Result<(), StateError
 /// What a mailbox shows under its new numbers.
 #[derive(Debug, Default)]
 struct Shown {
-    words: BTreeSet<(u64, i64)>,
+    /// Size and date, with what the header says where that is known.
+    words: BTreeMap<(u64, i64), BTreeSet<Option<[u8; 16]>>>,
     headers: BTreeSet<[u8; 16]>,
     objects: BTreeSet<String>,
     /// Messages without a size, or that have their files already: they could be anything.
@@ -129,8 +138,9 @@ impl Shown {
         match (class(row), &row.words) {
             (Class::Paired, _) | (Class::RemoteNew, None) => self.paired = true,
             (Class::RemoteNew, Some(words)) => {
-                self.words.insert((words.size, words.date));
-                self.headers.extend(row.header.map(|header| header.loose));
+                let header = row.header.map(|header| header.loose);
+                self.words.entry((words.size, words.date)).or_default().insert(header);
+                self.headers.extend(header);
                 self.objects.extend(words.object_id.clone());
             }
             _ => {}
@@ -141,7 +151,8 @@ impl Shown {
     fn has(&self, row: &Row) -> bool {
         let words = row.words.as_ref();
         let object = words.and_then(|words| words.object_id.as_ref());
-        words.is_some_and(|words| self.words.contains(&(words.size, words.date)))
+        let alike = words.and_then(|words| self.words.get(&(words.size, words.date)));
+        alike.is_some_and(|headers| row.header.is_none() || headers.contains(&None))
             || row.header.is_some_and(|header| self.headers.contains(&header.loose))
             || object.is_some_and(|object| self.objects.contains(object))
     }

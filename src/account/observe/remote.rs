@@ -12,7 +12,7 @@ use crate::account::apply::claimed;
 use crate::account::progress::Event;
 use crate::account::record::Writer;
 use crate::account::{AccountError, Run, restate};
-use crate::reconcile::types::{Gate, Mailbox, MailboxName, Reach, Row, SetAsideKind, Uid};
+use crate::reconcile::types::{Gate, Mailbox, MailboxName, Reach, Row, SetAsideKind};
 use crate::remote::RemoteError;
 use crate::remote::imap::{Command, Existence, ListedMailbox, UidSet};
 use crate::state::StateError;
@@ -222,18 +222,17 @@ pub(super) fn forget_message(
     // A UID that UIDNEXT has not reached was not given out yet, whatever APPENDUID or COPYUID
     // said (hazards 24 and 134). Any other one was, and another client moved or removed the
     // message before it was seen here: a departure as any other (hazard 55).
-    let not_yet = now.filter(|now| !remote.confirmed && is_below(now.uid_next, remote.uid));
-    if let Some(now) = not_yet.filter(|_| row.local.is_some()) {
-        row = claimed(row, now.uid_validity, remote.uid);
+    let uid_next = now.map(|now| now.uid_next);
+    let never_there = uid_next.is_some_and(|next| next > 0 && remote.uid.0 >= next);
+    if !remote.confirmed && row.local.is_some() && never_there {
+        row.base = None;
+        if let Some(now) = now {
+            row = claimed(row, now.uid_validity, remote.uid);
+        }
     } else if row.set_aside.as_ref().is_some_and(|s| s.kind != SetAsideKind::Read) {
         row.set_aside = None;
     }
     w.update(&row)
-}
-
-/// Whether UIDNEXT, where it is told, has not reached a UID yet.
-pub(super) fn is_below(uid_next: u32, uid: Uid) -> bool {
-    uid_next > 0 && uid.0 >= uid_next
 }
 
 /// Whether LIST-STATUS shows the mailbox exactly as the cursor left it, in either direction.

@@ -45,6 +45,22 @@ impl Session {
         changed_since: Option<u64>,
         sink: &mut dyn FnMut(FetchRow),
     ) -> Result<(), RemoteError> {
+        self.fetch_with_facts(set, &UidSet::new(), items, changed_since, sink).await
+    }
+
+    /// The same; and, without another wait for an answer, size and date of those that are in
+    /// `facts` as well.
+    ///
+    /// # Errors
+    /// As for [`Self::fetch`].
+    pub async fn fetch_with_facts(
+        &mut self,
+        set: &UidSet,
+        facts: &UidSet,
+        items: FetchItems,
+        changed_since: Option<u64>,
+        sink: &mut dyn FnMut(FetchRow),
+    ) -> Result<(), RemoteError> {
         let names = self.item_names(items);
         let condstore = self.talk.has_modseq();
         let modifier = match changed_since {
@@ -75,6 +91,12 @@ impl Session {
                 let budget = Budget::rows(part.len().min(exists.saturating_add(1_000)));
                 (format!("UID FETCH {part} ({names}){modifier}"), budget)
             });
+            let facts = part.intersection(facts);
+            let facts = Some(facts).filter(|facts| !facts.is_empty()).map(|facts| {
+                let budget = Budget::rows(facts.len());
+                (format!("UID FETCH {facts} (UID RFC822.SIZE INTERNALDATE)"), budget)
+            });
+            let commands = commands.chain(facts);
             match self.run_all("UID FETCH", commands, &mut each).await {
                 Ok(()) => {
                     is_answered = true;

@@ -20,12 +20,15 @@ mod needless;
 mod object_ids;
 mod pull;
 mod renumbered;
+mod replaced;
 mod replayed;
+mod reused;
 mod same_words;
 mod scope;
 mod shown_late;
 mod sizes;
 mod slow;
+mod still_modseq;
 mod unique_names;
 mod wire;
 
