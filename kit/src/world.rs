@@ -420,6 +420,21 @@ impl World {
         })
     }
 
+    /// A run that a person limits to one mailbox.
+    pub fn part(&self, mailbox: &str) -> Outcome {
+        self.wait();
+        self.run(Wish { focus: Some([MailboxName::new(mailbox)].into()), ..Wish::default() })
+    }
+
+    /// Does as a person who reads in the report that the server does not show what it took, and who
+    /// does not find it there either.
+    pub fn ask_for_unshown(&self, report: &Report) {
+        const SAID: &str = "not sent again unless you ask for it";
+        for skip in report.skipped.iter().filter(|skip| skip.why.contains(SAID)) {
+            let _ = self.part(&skip.what);
+        }
+    }
+
     /// A person has the account take over its Maildir.
     ///
     /// # Panics

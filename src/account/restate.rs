@@ -317,7 +317,7 @@ fn restate_remote(
         let journal = match row.journal {
             // The new numbers say nothing of an old UIDNEXT.
             Journal::Pushed { .. } => Journal::Idle,
-            journal => journal,
+            journal => journal.of_former_numbers(),
         };
         let restated = row.base.is_some() || doubts_files;
         w.update(&Row { remote: None, restated, journal, ..row })

@@ -9,7 +9,6 @@ use fastrand::Rng;
 use mailtide::account::{AccountError, Depth, Wish};
 use mailtide::local::Layout;
 use mailtide::reconcile::OnLocalDelete;
-use mailtide::reconcile::types::MailboxName;
 
 use super::action::{Action, Cut, Deed, Point, Side, Trouble};
 use super::hands::Hands;
@@ -22,9 +21,6 @@ use crate::world::{Outcome, ROOT, World};
 
 /// How a run begins to tell of an empty directory where mail was.
 pub(super) const HOLLOW: &str = "an empty mailbox is where its mail was";
-/// What a run says of messages that the server took and does not show.
-const UNSHOWN: &str = "not sent again unless you ask for it";
-
 /// A simulated account under torture.
 pub(super) struct Simulated {
     world: World,
@@ -301,22 +297,13 @@ impl Simulated {
             if outcome.1.is_ok() && outcome.0.skipped.is_empty() && agree(&here, &there) {
                 return true;
             }
-            // As a person does who looks for it there and does not find it.
-            for skip in outcome.0.skipped.iter().filter(|skip| skip.why.contains(UNSHOWN)) {
-                self.part(&skip.what);
-            }
+            self.world.ask_for_unshown(&outcome.0);
             // As a person does who is told so and knows that nothing is to be mounted there.
             for skip in outcome.0.skipped.iter().filter(|skip| skip.why.starts_with(HOLLOW)) {
                 self.hands().put_away_alone(&skip.what);
             }
         }
         false
-    }
-
-    fn part(&self, mailbox: &str) {
-        self.world.wait();
-        let focus = Some([MailboxName::new(mailbox)].into());
-        super::note(&self.world.run(Wish { focus, ..Wish::default() }));
     }
 
     fn lose_torn_state(&mut self) {
@@ -363,7 +350,9 @@ impl Scene for Simulated {
             Action::Act(side, deed) => self.hands().act(*side, deed),
             Action::Filled(token, mailbox) => self.hands().fill(*token, mailbox),
             Action::Run(meanwhile, trouble) => self.run(meanwhile, trouble.as_ref()),
-            Action::Part(mailbox) => self.part(&self.hands().full(mailbox)),
+            Action::Part(mailbox) => {
+                super::note(&self.world.part(&self.hands().full(mailbox)));
+            }
             Action::LoseState | Action::SaveState | Action::RestoreState | Action::TearState(_) => {
                 self.counts.states += u64::from(self.states.perform(action, &self.world));
             }

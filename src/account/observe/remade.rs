@@ -88,6 +88,10 @@ pub(super) fn forget_all(w: &Writer<'_>, mailbox: &Mailbox) -> Result<(), StateE
     let absent = Absent::with_mailbox(mailbox);
     w.tx().for_each_row(mailbox.id, |row| match row.remote {
         Some(_) => forget_message(w, row, absent, None),
+        None if row.journal.is_taken() => {
+            let journal = row.journal.clone().of_former_numbers();
+            w.update(&Row { journal, ..row })
+        }
         None => Ok(()),
     })?;
     w.tx().delete_meta(&looking_key(mailbox.id))?;

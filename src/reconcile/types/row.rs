@@ -148,6 +148,18 @@ impl Journal {
     /// for by every look, and is not sent again before a person asks for that (hazard 120).
     pub const TAKEN: i64 = i64::MAX;
 
+    /// The same where the mailbox was deleted or numbered anew since: whatever was in it then is
+    /// gone or is shown under its new number, so a look tells as after a lost answer (hazard 155).
+    #[must_use]
+    pub fn of_former_numbers(self) -> Self {
+        match self {
+            Self::Pushing { uid_validity, uid_next, attempts, sent, run: Self::TAKEN } => {
+                Self::Pushing { uid_validity, uid_next, attempts, sent, run: 0 }
+            }
+            journal => journal,
+        }
+    }
+
     /// Whether the server said that it took this message, and did not show it so far.
     #[must_use]
     pub fn is_taken(&self) -> bool {

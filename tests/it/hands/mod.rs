@@ -213,6 +213,7 @@ fn settle(world: &World, left: &Left, known: bool, tell: bool) -> Vec<String> {
             Ok(()) if report.skipped.is_empty() => String::new(),
             Ok(()) => format!("Skipped: {:?}", report.skipped),
         };
+        world.ask_for_unshown(&report);
         let (here, there) = look(&left.sides);
         let one = left.book.taken_for_one(&here);
         if run > 0 && said.is_empty() && quiet && (here == there || one == Some(there)) {

@@ -220,6 +220,28 @@ fn hazard_120_a_person_may_have_it_sent_again() {
 }
 
 #[test]
+fn hazard_155_what_was_taken_into_a_mailbox_that_is_there_no_more_is_not_waited_for() {
+    for profile in rungs() {
+        for remade in [false, true] {
+            let world = agreed_on(&profile);
+            write(&world, "Work/cur/new:2,S", NEW);
+            world.server.inject(Fault::SwallowAddition, When::verb("APPEND").nth(1));
+            sync(&world);
+            world.server.delete_mailbox("Work");
+            if remade {
+                world.server.create("Work");
+            }
+            for _ in 0..4 {
+                sync(&world);
+            }
+            let report = sync(&world);
+            assert_eq!((report.done(), report.skipped.len()), (0, 0), "{report:?}");
+            assert_eq!((there(&world, "Work", "freshly"), here(&world, "Work", "freshly")), (1, 1));
+        }
+    }
+}
+
+#[test]
 fn hazard_26_equal_bodies_keep_their_own_flags() {
     for profile in rungs() {
         let world = agreed_on(&profile);
