@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::account::Trouble;
 
 /// After a lost connection: the first attempt is made at once, since servers end connections
@@ -11,6 +13,10 @@ const LOST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(
 const SIGN_IN: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(60 * 60));
 /// What a person has to mend is looked at now and then.
 const PERSON: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10 * 60));
+/// A connection that is lost so soon after the one before is one of a series (hazard 138).
+const SOON: Duration = Duration::from_secs(60);
+/// Losses of a series after which there is a wait although runs succeed in between.
+const SERIES: u32 = 9;
 /// No server is obeyed that asks for more.
 const STATED_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -18,12 +24,19 @@ const STATED_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug, Default)]
 pub struct Backoff {
     failures: u32,
+    /// Something succeeded since the last failure.
+    worked: bool,
+    /// Losses in a row that each came soon after the one before.
+    series: u32,
+    /// When to go on after the last failure.
+    due: Option<Instant>,
 }
 
 impl Backoff {
-    /// It worked.
+    /// It worked. Losses that follow one another soon are counted all the same.
     pub fn reset(&mut self) {
         self.failures = 0;
+        self.worked = true;
     }
 
     /// How long to wait after one more failure. `words` are what the server said, `chance`
@@ -34,15 +47,24 @@ impl Backoff {
             Trouble::SignIn => SIGN_IN,
             Trouble::Person => PERSON,
         };
+        let now = Instant::now();
+        if std::mem::take(&mut self.worked) {
+            let soon = self.due.is_some_and(|due| now < due + SOON);
+            self.series = if soon { self.series.saturating_add(1) } else { 0 };
+        }
         let doublings = match trouble {
-            Trouble::Lost => self.failures.checked_sub(1),
+            // None is less than some.
+            Trouble::Lost => self.failures.checked_sub(1).max(self.series.checked_sub(SERIES)),
             _ => Some(self.failures),
         };
         self.failures = self.failures.saturating_add(1);
         let stated = words.and_then(stated).unwrap_or_default();
-        let Some(doublings) = doublings else { return stated };
-        let wait = first.saturating_mul(1 << doublings.min(16)).min(most);
-        wait.mul_f64(0.75 + chance.clamp(0.0, 1.0) / 2.0).max(stated)
+        let wait = doublings.map_or(stated, |doublings| {
+            let wait = first.saturating_mul(1 << doublings.min(16)).min(most);
+            wait.mul_f64(0.75 + chance.clamp(0.0, 1.0) / 2.0).max(stated)
+        });
+        self.due = Some(now + wait);
+        wait
     }
 }
 
@@ -85,10 +107,27 @@ mod tests {
         assert_eq!(refused, [60, 120, 240, 480, 960, 1920, 3600, 3600]);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn losses_that_follow_one_another_soon_are_a_series() {
+        let mut backoff = Backoff::default();
+        let mut waits = Vec::new();
+        for _ in 0..14 {
+            tokio::time::advance(Duration::from_secs(4)).await;
+            backoff.reset();
+            let wait = backoff.next(Trouble::Lost, None, 0.5);
+            waits.push(wait.as_secs());
+            tokio::time::advance(wait).await;
+        }
+        assert_eq!(waits, [0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 4, 8, 16]);
+        backoff.reset();
+        tokio::time::advance(SOON).await;
+        assert_eq!(backoff.next(Trouble::Lost, None, 0.5), Duration::ZERO, "it ended");
+    }
+
     #[test]
     fn attempts_are_spread() {
         for chance in [0.0, 1.0] {
-            let mut backoff = Backoff { failures: 6 };
+            let mut backoff = Backoff { failures: 6, ..Backoff::default() };
             let wait = backoff.next(Trouble::Lost, None, chance).as_secs_f64();
             assert!((wait - 32.0 * (0.75 + chance / 2.0)).abs() < 0.01, "{wait}");
         }

@@ -57,3 +57,26 @@ fn hazard_106_a_server_that_ends_idle_at_once_is_polled() {
         assert!(took <= Duration::from_secs(1), "{took:?}");
     });
 }
+
+#[test]
+fn hazard_138_connections_that_die_soon_after_each_sign_in_are_made_ever_more_rarely() {
+    keep(Profile::qresync(), async |kept| {
+        kept.pass(HOUR).await;
+        let before = kept.world.server.counters().connections;
+        for _ in 0..50 {
+            kept.world.server.drop_connections();
+            kept.pass(Duration::from_secs(4)).await;
+        }
+        let made = kept.world.server.counters().connections - before;
+        assert!(made <= 40, "{made} connections in 200 s");
+        kept.world.server.append("INBOX", &message(1), &[], Some(7));
+        let took = kept.until("mail comes all the same", || kept.agrees()).await;
+        assert!(took <= Duration::from_secs(300), "{took:?}");
+        // A loss now and then is none of a series.
+        kept.pass(HOUR).await;
+        kept.world.server.drop_connections();
+        kept.world.server.append("INBOX", &message(2), &[], Some(8));
+        let took = kept.until("it connects at once", || kept.agrees()).await;
+        assert!(took <= Duration::from_secs(2), "{took:?}");
+    });
+}
