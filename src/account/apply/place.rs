@@ -208,11 +208,12 @@ pub(in crate::account) fn waits_for(w: &Writer<'_>, row: &Row) -> Result<bool, S
             // Its file may have left before its mailbox was numbered anew.
             let moved = |file: &Row| class(file) == Class::LocalNew && file.base.is_none();
             let left = || is_left(other) && (is_ending(other) || known.iter().any(moved));
-            // Or was moved to one place here and to another there (hazard 100).
+            // Or was moved to one place here and to another there, or there and back (hazards 100
+            // and 139).
             let was_there = other.base.is_some() || other.restated;
             let parted = || was_there && !other.weak && known.iter().any(moved);
             match other.mailbox == row.mailbox {
-                true => is_claim(other) || left(),
+                true => is_claim(other) || left() || parted(),
                 false => parted(),
             }
         }

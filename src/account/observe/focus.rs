@@ -27,12 +27,19 @@ pub(super) fn widen(run: &mut Run) -> Result<bool, AccountError> {
         let Some(content) = row.content else { continue };
         sources.extend(run.store.by_content(&content)?.iter().map(|known| known.mailbox));
     }
+    // Where a message has its new place, what is left of it at the former one goes.
+    sources.extend(unsettled.iter().filter(|row| row.journal.is_moved()).map(|row| row.mailbox));
     // Nor does a new message come down beside the file that it may have.
     for row in run.store.new_remotes(FILES_MAX)? {
         let Some(words) = &row.words else { continue };
         if row.header.is_some() {
             let known = run.store.by_words(words.size, words.date)?;
             let same = known.iter().filter(|known| known.header == row.header);
+            // Its file may have been moved to any mailbox (hazard 139).
+            if same.clone().any(|known| known.local.is_none() && known.base.is_some()) {
+                run.focus = None;
+                return Ok(true);
+            }
             sources.extend(same.map(|known| known.mailbox));
         }
         if let Some(object) = &words.object_id {
