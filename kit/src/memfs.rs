@@ -164,7 +164,13 @@ impl MemFs {
         let now = inner.now_ns;
         for node in inner.nodes.values_mut() {
             match &mut node.body {
-                Body::Dir { entries, durable } => *entries = durable.clone(),
+                Body::Dir { entries, durable } => {
+                    // The time of a directory goes back with its names.
+                    if entries != durable {
+                        node.mtime_ns = now;
+                    }
+                    *entries = durable.clone();
+                }
                 Body::File { data, durable } => {
                     let old = durable.clone().unwrap_or_else(|| (Arc::new(Vec::new()), now));
                     if seed == 0 || rng.bool() {

@@ -184,6 +184,24 @@ impl Root {
         Ok(text.map(|t| KeywordTable::parse(&t)).unwrap_or_default())
     }
 
+    /// The keyword table of a mailbox, durable where it is not the one that is `known`: names whose
+    /// letters are recorded by it would lose their meaning with a power cut (hazard 140).
+    ///
+    /// # Errors
+    /// The table cannot be read, or its directory cannot be made durable.
+    pub fn keyword_table_after(
+        &self,
+        mailbox: &MailboxName,
+        known: &[Option<Keyword>],
+    ) -> Result<KeywordTable, LocalError> {
+        let table = self.keyword_table(mailbox)?;
+        if table.slots() != known {
+            let dir = self.dir_of(mailbox);
+            self.fs.sync_dir(&dir).at(Scope::Mailbox, "sync", &dir)?;
+        }
+        Ok(table)
+    }
+
     /// Gives a letter to each wanted keyword that has none, as long as letters are free; the
     /// letter that `account_hint` names (0 = `a`) where free, so that one keyword has one
     /// letter in the whole account. `table` becomes what the file then holds.

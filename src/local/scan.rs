@@ -283,7 +283,7 @@ impl Root {
 }
 
 /// Dot files and what is no regular file are no messages.
-fn is_message(name: &[u8], kind: Kind) -> bool {
+pub(super) fn is_message(name: &[u8], kind: Kind) -> bool {
     kind == Kind::File && name.first() != Some(&b'.')
 }
 

@@ -13,6 +13,7 @@ use super::error::{At, LocalError, Scope, if_there};
 use super::fs::Kind;
 use super::layout::Layout;
 use super::root::Root;
+use super::scan::is_message;
 
 /// A directory that was found under the name of a mailbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +87,13 @@ impl Root {
             (None, Some(same)) => same,
             (Some(id), inodes) => {
                 let same = self.mailbox_id(&mailbox.name)?.as_ref() == Some(id);
+                if same && holds_files && inodes != Some(true) {
+                    match self.other_file_system(mailbox, stamps)? {
+                        Some(true) => return Ok(Found::Hollow),
+                        Some(false) => return Ok(Found::Another),
+                        None => {}
+                    }
+                }
                 // A copy of the directory has its mark, too: empty, it is no proof.
                 if same && inodes != Some(true) && holds_files && !self.has_messages(mailbox)? {
                     return Ok(Found::Hollow);
@@ -98,6 +106,47 @@ impl Root {
             false if holds_files && !self.has_messages(mailbox)? => Found::Hollow,
             false => Found::Another,
         })
+    }
+
+    /// Whether `new/` or `cur/` lies on another file system than before while the directory around
+    /// it, with its mark, is the same: a disk was mounted on it, or is not mounted any more
+    /// (hazard 142). None where neither does, else whether such a one is empty.
+    fn other_file_system(
+        &self,
+        mailbox: &Mailbox,
+        stamps: &DirStamps,
+    ) -> Result<Option<bool>, LocalError> {
+        let Some(home) = mailbox.home else { return Ok(None) };
+        let dir = self.dir_of(&mailbox.name);
+        let dev = |path: &Path| Ok(self.fs.stat(path).at(Scope::Mailbox, "look at", path)?.dev);
+        let around = dev(&dir)?;
+        let mut found = None;
+        for (sub, before, now) in
+            [("new", home.new, stamps.new.ino), ("cur", home.cur, stamps.cur.ino)]
+        {
+            if before == now {
+                continue;
+            }
+            let path = dir.join(sub);
+            let is_mount = dev(&path)? != around;
+            let is_empty = self.is_empty(&path)?;
+            // It may have lain on a disk of its own before: then it is not as it was left.
+            let was_mount = home.other_disk && !is_mount && !self.is_on_other_disk(&path)?;
+            if is_mount && !home.other_disk {
+                found = Some(found.unwrap_or(false) || is_empty);
+            } else if was_mount && is_empty {
+                found = Some(true);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether a directory holds no message.
+    fn is_empty(&self, dir: &Path) -> Result<bool, LocalError> {
+        let mut empty = true;
+        let read = self.fs.read_dir(dir, &mut |name, kind, _| empty &= !is_message(name, kind));
+        read.at(Scope::Mailbox, "read", dir)?;
+        Ok(empty)
     }
 
     /// Why a mailbox that the walk did not find is not there.

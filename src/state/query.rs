@@ -200,6 +200,16 @@ impl View {
         self.rows(tail, (mailbox.0, limit))
     }
 
+    /// Rows with a file among the youngest rows of the account.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn youngest_files(&self, limit: u32) -> Result<Vec<Row>> {
+        let tail = "WHERE id IN (SELECT id FROM message ORDER BY id DESC LIMIT ?1)
+            AND stem IS NOT NULL ORDER BY id DESC";
+        self.rows(tail, (limit,))
+    }
+
     /// Shows the UIDs of a mailbox from `first` to `last`, ascending, one at a time.
     ///
     /// # Errors

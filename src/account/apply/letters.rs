@@ -22,7 +22,7 @@ pub(super) fn table_for(
     mailbox: &Mailbox,
     flags: &Flags,
 ) -> Result<KeywordTable, AccountError> {
-    let mut table = match run.root.keyword_table(&mailbox.name) {
+    let mut table = match run.root.keyword_table_after(&mailbox.name, &mailbox.keyword_table) {
         Ok(table) => table,
         Err(error) => {
             run.report.skip(mailbox.name.to_string(), error.to_string());

@@ -41,7 +41,7 @@ pub(super) enum Home {
 
 /// How the Maildir was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Found {
+pub(super) enum Found {
     /// As it was left.
     AsLeft,
     /// For the first time.
@@ -109,11 +109,12 @@ impl Run {
     }
 
     async fn enter(&mut self) -> Result<(), AccountError> {
-        let found = self.find()?;
+        let found = self.with_directory(self.find()?)?;
         self.remember(found)?;
         if !self.dry_run {
             self.settle(found)?;
             self.make_mailbox()?;
+            self.note_directory()?;
             if found == Found::First {
                 // Before anything is in it: should its disk not be mounted one day, that is seen,
                 // and what a lost store left in it is known as ours (hazard 86).
@@ -418,7 +419,7 @@ fn found_row(content: ContentId) -> DropRow {
     }
 }
 
-fn gone(settings: &Settings) -> AccountError {
+pub(super) fn gone(settings: &Settings) -> AccountError {
     let maildir = settings.maildir.display().to_string();
     AccountError::Gone { maildir, account: settings.name.clone() }
 }

@@ -11,6 +11,7 @@
 
 mod alike;
 mod deliver;
+mod directory;
 mod fetch;
 mod home;
 mod losses;

@@ -171,7 +171,8 @@ impl Run {
             || self.all_read
                 && restate::is_our_root(&self.settings, &self.store, &self.root)?
                 && self.root.marker()?.is_some()
-                && self.root.owner_marker()?.is_some();
+                && self.root.owner_marker()?.is_some()
+                && self.is_same_directory()?;
         if !is_there {
             let why = "the Maildir is not as it was left: nothing is deleted from the server";
             self.report.skip(self.terms.mailbox.to_string(), why);

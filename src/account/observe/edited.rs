@@ -1,12 +1,13 @@
 //! Looks for files that were edited in place: same name, other bytes (hazard 12).
 //!
-//! A scan of names does not see them, so once a day every file is asked for its size and time, and
-//! drafts in every run, since programs save them in place; a file that differs is read again. On a
+//! A scan of names does not see them, so once a day every file is asked for its size and time. In
+//! every run drafts are, since programs save them in place, and the files that came last, since one
+//! may have been written with pauses; a file that differs is read again. On a
 //! slow disk that takes hours: it is done in slices, and how far it came is kept (hazard 121).
 
 use std::time::Duration;
 
-use super::local::{too_large, too_large_now};
+use super::local::{QUIET, too_large, too_large_now};
 use crate::account::{AccountError, Run};
 use crate::local::{Examined, FileName, Listed};
 use crate::reconcile::types::{
@@ -22,6 +23,8 @@ const PAGE: usize = 200;
 const SLICE: Duration = Duration::from_secs(5);
 /// Drafts that are compared in every run, of those that came last: each costs a call.
 const DRAFTS_MAX: u32 = 200;
+/// Rows among which files are compared in every run, of those that came last.
+const YOUNGEST_MAX: u32 = 200;
 /// When the last comparison began, in seconds since 1970.
 const KEY: &str = "files_compared";
 /// The last row of one that is not at its end: its mailbox, its number.
@@ -33,6 +36,7 @@ const BEGINNING: &str = "0 0";
 pub(super) async fn look(run: &mut Run) -> Result<(), AccountError> {
     let reached = run.store.meta(REACHED)?.as_deref().and_then(parse);
     if reached.is_none() && !begins(run)? {
+        look_at_youngest(run)?;
         return look_in_drafts(run);
     }
     let mut mailboxes = run.store.mailboxes()?;
@@ -67,6 +71,38 @@ fn look_in_drafts(run: &mut Run) -> Result<(), AccountError> {
         }
     }
     Ok(())
+}
+
+/// Compares the files that came last. One that is written in place with pauses may have been sent
+/// before its end, and a listing of names does not show that it has grown since (hazard 141).
+fn look_at_youngest(run: &mut Run) -> Result<(), AccountError> {
+    let rows = run.store.youngest_files(YOUNGEST_MAX)?;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mailboxes = run.store.mailboxes()?;
+    for row in rows {
+        let Some(mailbox) = mailboxes.iter().find(|m| m.id == row.mailbox && m.local) else {
+            continue;
+        };
+        if run.looks_at(&mailbox.name) && !is_growing(run, mailbox, &row) {
+            compare_or_skip(run, mailbox, row)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the file of a row was written to a moment ago: it is read once it rests.
+fn is_growing(run: &mut Run, mailbox: &Mailbox, row: &Row) -> bool {
+    let Some(local) = &row.local else { return false };
+    let name = FileName::of(local, run.settings.info_separator);
+    let Ok(Some(now)) = run.root.stat(&mailbox.name, &name) else { return false };
+    let now_ns = run.outside.clock.now_ns();
+    let quiet_ns = i64::try_from(QUIET.as_nanos()).unwrap_or(i64::MAX);
+    let is_young = (now_ns - quiet_ns..=now_ns).contains(&now.mtime_ns);
+    let grows = now != local.stamp && is_young;
+    run.growing |= grows && !run.waits;
+    grows
 }
 
 /// Whether a comparison is due. If so, it is noted that it begins now.

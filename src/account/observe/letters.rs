@@ -14,7 +14,7 @@ use crate::state::StateError;
 /// The table of a mailbox. One that cannot be read is not empty: until it can be, letters mean
 /// what they last meant, and none is given.
 pub(super) fn read(run: &mut Run, mailbox: &Mailbox) -> KeywordTable {
-    match run.root.keyword_table(&mailbox.name) {
+    match run.root.keyword_table_after(&mailbox.name, &mailbox.keyword_table) {
         Ok(table) => table,
         Err(error) => {
             run.report.skip(mailbox.name.to_string(), error.to_string());

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::absent::Absent;
+use super::absent::{Absent, may_come_back};
 use super::edited::reexamine;
 use super::{hollow, letters, names};
 use crate::account::record::Writer;
@@ -91,6 +91,8 @@ fn name_problems(run: &mut Run, walk: &Mailboxes) {
 fn note_missing_directories(run: &mut Run, walk: &Mailboxes) -> Result<usize, AccountError> {
     let present: BTreeSet<_> = walk.found.iter().map(|directory| &directory.name).collect();
     let known = run.store.mailboxes()?;
+    let is_back = |id: &MailboxId| known.iter().any(|m| m.id == *id && present.contains(&m.name));
+    run.missing_since.retain(|id, _| !is_back(id));
     let mut departed = 0;
     for mailbox in known.into_iter().filter(|m| !present.contains(&m.name)) {
         if !run.looks_at(&mailbox.name) {
@@ -101,6 +103,10 @@ fn note_missing_directories(run: &mut Run, walk: &Mailboxes) -> Result<usize, Ac
         let Some(absent) = absent.filter(|_| mailbox.local && whole) else {
             continue;
         };
+        if may_come_back(run, &mailbox) {
+            doubt(run, &mailbox, None);
+            continue;
+        }
         tracing::info!(mailbox = %mailbox.name, "its directory is gone");
         // Nobody deletes the INBOX: it comes back with what the server has.
         let restated = mailbox.name.is_inbox();
@@ -337,6 +343,7 @@ async fn scan_part(run: &mut Run, mailbox: &Mailbox, absent: Absent) -> Result<P
         examined.files.into_iter().map(|(listed, found)| (name(&listed), found)).collect();
     let written = missing.len() + renamed.len() + files.len();
     let keyword_table = table.slots().to_vec();
+    make_durable(run, mailbox, written)?;
     let (home, local_id) = (mailbox.home, mailbox.local_id.clone());
     let limit = run.settings.max_message_size;
     run.record(|w| {
@@ -366,6 +373,17 @@ async fn scan_part(run: &mut Run, mailbox: &Mailbox, absent: Absent) -> Result<P
         reexamine(run, id)?;
     }
     Ok(Part { left, again, more, written })
+}
+
+/// Makes the names that a look found durable before they are recorded, since both sides may agree
+/// on them in that moment. A rename that only the memory of the system holds, ours before a crash
+/// or a reader's, is taken back by a power cut, which would look like a change made here
+/// (hazard 140).
+fn make_durable(run: &Run, mailbox: &Mailbox, found: usize) -> Result<(), AccountError> {
+    if run.dry_run || found == 0 {
+        return Ok(());
+    }
+    Ok(run.root.sync_dirs(&mailbox.name)?)
 }
 
 /// Files that got another name and are not the ones that were hashed any more.

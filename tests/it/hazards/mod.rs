@@ -27,6 +27,7 @@ mod reused;
 mod same_words;
 mod scope;
 mod shown_late;
+mod seen;
 mod sizes;
 mod slow;
 mod still_modseq;

@@ -280,6 +280,39 @@ fn the_mailbox_is_not_mounted() {
     assert!(lost.is_empty(), "lost: {lost:?}");
 }
 
+/// Another Maildir is put in the place of the mailbox: what was pulled is not in it.
+#[test]
+fn hazard_144_another_directory_is_no_ground_to_delete() {
+    for (empty, keep) in [(false, Keep::UntilPulled), (true, Keep::UntilPulled)] {
+        let (server, mut world) = drop_of(Profile::default(), 3, Keep::Forever);
+        brings(&world, 3);
+        world.pull(keep);
+        world.fs.move_file(format!("{ROOT}/INBOX"), "/tmp/elsewhere");
+        for sub in ["tmp", "new", "cur"] {
+            world.fs.mkdir_all(format!("{ROOT}/INBOX/{sub}"));
+        }
+        if !empty {
+            world.fs.write_file(format!("{ROOT}/INBOX/cur/other:2,S"), b"Subject: x\n\nx\n");
+        }
+        for _ in 0..3 {
+            let _ = world.sync();
+            world.wait();
+        }
+        let is_here = |n| inbox(&world).contains(&of([message(n)])[0]);
+        let there = server.messages().len();
+        let lost: Vec<u32> = (1..=3).filter(|n| there < 3 && !is_here(*n)).collect();
+        assert!(lost.is_empty(), "lost: {lost:?}");
+        // The former one returns.
+        world.fs.move_file(format!("{ROOT}/INBOX"), "/tmp/other");
+        world.fs.move_file("/tmp/elsewhere", format!("{ROOT}/INBOX"));
+        for _ in 0..3 {
+            world.sync().1.expect("a pull");
+            world.wait();
+        }
+        assert_eq!(inbox(&world), of(messages(1..=3)));
+    }
+}
+
 /// QUIT is not answered, the server has deleted all the same, and an equal message comes.
 #[test]
 fn two_equal_and_one_is_taken_away_while_cut() {

@@ -1,0 +1,102 @@
+//! Whether the directory that mail is delivered into is the one that it was (hazard 144).
+//!
+//! The marker in the root says nothing of a mailbox below it: another Maildir may have been put in
+//! its place, or be hidden by one that is mounted over it. What was delivered there is not in this
+//! one, and is no ground to delete anything from the server.
+
+use super::Run;
+use super::home::{Found, Home, gone};
+use crate::account::AccountError;
+use crate::local::{Found as Seen, Root};
+use crate::reconcile::types::{DirStamps, Home as Inodes, Mailbox, MailboxName};
+
+/// The directory as it was left: inodes of `new/` and `cur/`, whether it lay on another disk than
+/// the root, its mark or `-`, and the mailbox.
+const KEY: &str = "mailbox_directory";
+/// In the place of a mark.
+const NO_MARK: &str = "-";
+
+/// The directory of a mailbox as the store keeps it.
+fn parse(text: &str, name: &MailboxName) -> Option<Mailbox> {
+    let mut parts = text.splitn(5, ' ');
+    let (new, cur) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    let other_disk = parts.next()? == "true";
+    let mark = parts.next().filter(|mark| *mark != NO_MARK).map(str::to_owned);
+    let home = Some(Inodes { new, cur, other_disk });
+    let is_same_mailbox = parts.next()? == name.as_str();
+    is_same_mailbox.then(|| Mailbox { home, local_id: mark, ..Mailbox::new(name.clone()) })
+}
+
+fn print(home: Inodes, mark: Option<&str>, mailbox: &Mailbox) -> String {
+    let Inodes { new, cur, other_disk } = home;
+    format!("{new} {cur} {other_disk} {} {}", mark.unwrap_or(NO_MARK), mailbox.name.as_str())
+}
+
+impl Run {
+    /// The Maildir counts as another one where only the mailbox is.
+    pub(super) fn with_directory(&self, found: Found) -> Result<Found, AccountError> {
+        if found != Found::AsLeft || !self.has_marker() {
+            return Ok(found);
+        }
+        Ok(match self.directory()? {
+            Seen::Same | Seen::First => found,
+            Seen::Another => {
+                let mailbox = &self.terms.mailbox;
+                tracing::info!(%mailbox, "another directory: what it lacks is pulled once more");
+                Found::Changed
+            }
+            Seen::Hollow => return Err(gone(&self.settings)),
+        })
+    }
+
+    /// Whether it is, at this moment, the directory that was delivered into.
+    pub(super) fn is_same_directory(&self) -> Result<bool, AccountError> {
+        Ok(matches!(self.directory()?, Seen::Same | Seen::First))
+    }
+
+    fn directory(&self) -> Result<Seen, AccountError> {
+        let mailbox = &self.terms.mailbox;
+        let known = self.store.meta(KEY)?.and_then(|text| parse(&text, mailbox));
+        let Some(known) = known else { return Ok(Seen::First) };
+        // One that was removed is made anew, and is another one then; so is one that lacks a part.
+        if !self.root.has_dir(mailbox)? {
+            return Ok(Seen::Another);
+        }
+        let Ok(stamps) = self.root.stamps(mailbox) else { return Ok(Seen::Another) };
+        // The mark in the directory of a guest is its owner's, who may write another one.
+        if self.home == Home::Guest && has_inodes(&known, &stamps) {
+            return Ok(Seen::Same);
+        }
+        let seen = self.root.identify(&known, &stamps, true)?;
+        // A copy of the directory, with its mark: no disk is waited for.
+        let is_copy = || -> Result<bool, AccountError> {
+            Ok(known.local_id.is_some() && self.root.mailbox_id(mailbox)? == known.local_id)
+        };
+        Ok(if seen == Seen::Hollow && is_copy()? { Seen::Another } else { seen })
+    }
+
+    /// Writes down which directory is delivered into from now on, and marks our own.
+    pub(super) fn note_directory(&mut self) -> Result<(), AccountError> {
+        if !self.has_marker() {
+            return Ok(());
+        }
+        let mailbox = Mailbox::new(self.terms.mailbox.clone());
+        let stamps = self.root.stamps(&mailbox.name)?;
+        let mut mark = self.root.mailbox_id(&mailbox.name)?;
+        if mark.is_none() && self.home == Home::Own {
+            let new = Root::new_mailbox_id();
+            self.root.mark_mailbox(&mailbox.name, &new, &stamps)?;
+            mark = Some(new);
+        }
+        let home = self.root.home_of(&mailbox, &stamps)?;
+        let text = print(home, mark.as_deref(), &mailbox);
+        if self.store.meta(KEY)?.as_deref() != Some(&*text) {
+            self.store.transaction(|tx| tx.set_meta(KEY, &text))?;
+        }
+        Ok(())
+    }
+}
+
+fn has_inodes(known: &Mailbox, stamps: &DirStamps) -> bool {
+    known.home.is_some_and(|home| (home.new, home.cur) == (stamps.new.ino, stamps.cur.ino))
+}

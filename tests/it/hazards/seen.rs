@@ -1,0 +1,125 @@
+//! What a look at the disk sees: names that are not durable yet, files that are not whole yet,
+//! directories that are not there for a while.
+
+use std::time::Duration;
+
+use kit::imap::Profile;
+use kit::world::{ROOT, World};
+
+use crate::months::keep;
+use crate::scenarios::files;
+
+use super::{agreed, agreed_on, flags, here, make_mailbox, rungs, settle, sync, there, uid};
+
+/// The names that were given before a crash are seen by the next run, and are gone after a power
+/// cut: they were not durable.
+#[test]
+fn hazard_140_names_that_only_the_memory_holds_are_no_agreement() {
+    let world = agreed();
+    let told = uid(&world, "INBOX", "text 0");
+    assert!(world.server.set_flags("INBOX", told, &["$label1", "\\Answered"], &[]));
+    let before = flags(&world, "INBOX", "text 0");
+    let (_, points) = world.fork().run_until(u64::MAX);
+    for end in points / 2..=points {
+        let world = world.fork();
+        world.wait();
+        let _ = world.run_until(end);
+        world.fs.restart();
+        let cut = world.fork();
+        cut.fs.power_loss(0);
+        if cut.fs.tree() == world.fs.tree() {
+            continue;
+        }
+        sync(&world);
+        world.fs.power_loss(0);
+        settle(&world);
+        assert_eq!(flags(&world, "INBOX", "text 0"), before, "killed at {end} of {points}");
+    }
+}
+
+/// A program opens `new/x`, writes one half, pauses for longer than a run, and writes the rest.
+#[test]
+fn hazard_141_a_file_that_is_written_with_pauses_is_sent_whole() {
+    for profile in rungs() {
+        let world = agreed_on(&profile);
+        let path = format!("{ROOT}/INBOX/new/slow");
+        let (first, whole) = ("Message-ID: <slow>\n\nfirst half", "first half and the rest\n");
+        let whole = first.replace("first half", whole);
+        world.fs.write_file(&path, first.as_bytes());
+        settle(&world);
+        assert_eq!(there(&world, "INBOX", "first half"), 1);
+        world.fs.write_file(&path, whole.as_bytes());
+        settle(&world);
+        assert_eq!(there(&world, "INBOX", "first half and the rest"), 1, "{profile:?}");
+        assert_eq!(there(&world, "INBOX", "first half"), 1, "what was sent cut is replaced");
+        assert_eq!(here(&world, "INBOX", "first half"), 1);
+    }
+}
+
+/// A disk is mounted on `cur` itself, or was there and is not mounted any more.
+#[test]
+fn hazard_142_another_disk_in_the_place_of_cur_is_no_deletion() {
+    for profile in rungs() {
+        for was_there in [false, true] {
+            let world = World::new(profile.clone());
+            make_mailbox(&world, "INBOX");
+            let cur = format!("{ROOT}/INBOX/cur");
+            if was_there {
+                world.fs.mount(&cur, 7);
+            }
+            for n in 0..3 {
+                let text = format!("Message-ID: <c{n}>\n\nnumber {n}.\n");
+                world.fs.write_file(format!("{cur}/c{n}:2,S"), text.as_bytes());
+            }
+            settle(&world);
+            // One is left beside it.
+            world.server.append("INBOX", b"Message-ID: <unread>\r\n\r\nunread\r\n", &[], Some(3));
+            settle(&world);
+            let before = world.remote();
+            match was_there {
+                true => world.fs.unmount(&cur),
+                false => world.fs.mount(&cur, 7),
+            }
+            for _ in 0..3 {
+                let _ = sync(&world);
+                assert_eq!(world.remote(), before, "{was_there} {profile:?}");
+            }
+            match was_there {
+                true => world.fs.mount(&cur, 7),
+                false => world.fs.unmount(&cur),
+            }
+            assert_eq!(settle(&world), before);
+        }
+    }
+}
+
+/// Under `mailtide run` a mailbox directory is away for a moment.
+#[test]
+fn hazard_143_a_directory_that_is_away_for_a_moment_is_not_removed() {
+    keep(Profile::qresync(), async |kept| {
+        let (world, away) = (&kept.world, "/elsewhere");
+        world.server.create("Trash");
+        for n in 0..3 {
+            let text = format!("Message-ID: <w{n}>\r\n\r\nnumber {n}\r\n");
+            world.server.append("Work", text.as_bytes(), &[], Some(1000 + n));
+        }
+        kept.until("it came down", || kept.agrees() && files(world, "Work").len() == 3).await;
+        kept.pass(Duration::from_secs(60)).await;
+        let before = world.remote();
+        for seconds in [1, 5, 20] {
+            world.fs.move_file(format!("{ROOT}/Work"), away);
+            kept.files_changed();
+            kept.pass(Duration::from_secs(seconds)).await;
+            world.fs.move_file(away, format!("{ROOT}/Work"));
+            kept.files_changed();
+            kept.pass(Duration::from_secs(60)).await;
+            kept.until("it is back", || kept.agrees()).await;
+            assert_eq!(world.remote(), before, "away for {seconds} s");
+        }
+        world.fs.move_file(format!("{ROOT}/Work"), away);
+        kept.files_changed();
+        let took = kept.until("it is gone", || !world.remote().contains_key("Work")).await;
+        assert!(took >= Duration::from_secs(30), "{took:?}");
+        kept.until("both agree", || kept.agrees()).await;
+    });
+}
