@@ -161,6 +161,12 @@ impl Losses {
         self.over
     }
 
+    /// A connection is given up for another one, and nothing is known of what is to blame.
+    pub(super) fn begin_anew(&mut self) {
+        self.connections += 1;
+        self.over |= self.connections > CONNECTIONS;
+    }
+
     /// How many there were.
     pub(super) fn count(&self) -> u32 {
         self.connections

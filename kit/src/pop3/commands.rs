@@ -146,7 +146,7 @@ impl Session {
                     let add = format!("X-Retrieved: {}\r\n", counters.bodies_sent);
                     top.splice(0..0, add.into_bytes());
                 }
-                self.body(&top);
+                self.body(&top, faults);
             }
             _ => {
                 held.retrieved = true;
@@ -157,7 +157,7 @@ impl Session {
                 });
                 body.truncate(cut.unwrap_or(body.len()));
                 let octets = self.retrieved(&body, faults);
-                self.body(&octets);
+                self.body(&octets, faults);
             }
         }
     }
@@ -176,12 +176,13 @@ impl Session {
     }
 
     /// Adds a body to the answer, stuffed; its last line gets an end if it has none.
-    fn body(&mut self, octets: &[u8]) {
+    fn body(&mut self, octets: &[u8], faults: &Active<Fault>) {
         self.say(&format!("+OK {} octets", octets.len()));
         let end = self.line_end.as_bytes();
         let mut at_start = true;
+        let stuffs = !faults.is(&Fault::Unstuffed);
         for line in octets.split_inclusive(|byte| *byte == b'\n') {
-            if at_start && line.starts_with(b".") {
+            if stuffs && at_start && line.starts_with(b".") {
                 self.out.push(b'.');
             }
             self.out.extend_from_slice(line);

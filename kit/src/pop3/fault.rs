@@ -41,4 +41,6 @@ pub enum Fault {
     TopIsWhole,
     /// `+OK` to QUIT, but what was to be deleted stays.
     KeepDeleted,
+    /// Dots at the start of a line are not doubled: a line of one dot ends a body too early.
+    Unstuffed,
 }

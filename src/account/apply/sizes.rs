@@ -16,15 +16,15 @@ use crate::account::{AccountError, Run};
 use crate::reconcile::types::{Mailbox, RowId, SetAside};
 
 /// Where it is kept how many bodies were as long as announced, and how many were not.
-const SIZES: &str = "announced_sizes";
+pub(in crate::account) const SIZES: &str = "announced_sizes";
 /// Where short bodies are kept that are not believed yet.
-const SHORT: &str = "short_bodies";
+pub(in crate::account) const SHORT: &str = "short_bodies";
 /// Bodies that are counted; of more, the proportion is kept.
 const COUNTED: u64 = 16;
 /// Bodies that are off at least where sizes are taken for estimates.
 const OFF_LEAST: u64 = 3;
 /// Runs in which a short body has to come with the same length until it is kept.
-const RUNS: u32 = 4;
+pub(in crate::account) const RUNS: u32 = 4;
 /// Seconds until a short body is asked for again, at first and at most; runs until then where a
 /// person asks for each of them. Both are doubled each time.
 const WAITS: (i64, i64) = (60, 6 * 60 * 60);
@@ -36,7 +36,7 @@ const ALIKE: u64 = 64;
 
 /// How the sizes that a server announced fit the bodies that came.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Sizes {
+pub(in crate::account) struct Sizes {
     right: u64,
     off: u64,
 }
@@ -68,7 +68,7 @@ impl Shared {
 
 impl Sizes {
     /// Counts bodies that came together: those as long as announced, and others that look whole.
-    pub(super) fn add(&mut self, right: u64, off: u64) {
+    pub(in crate::account) fn add(&mut self, right: u64, off: u64) {
         let (right, off) = (self.right.saturating_add(right), self.off.saturating_add(off));
         let total = right.saturating_add(off).max(1);
         *self = match total > COUNTED {
@@ -81,15 +81,15 @@ impl Sizes {
     }
 
     /// Whether a size says nothing of whether a body is whole.
-    pub(super) fn are_estimates(self) -> bool {
+    pub(in crate::account) fn are_estimates(self) -> bool {
         self.off >= OFF_LEAST && self.off > self.right
     }
 
-    fn print(self) -> String {
+    pub(in crate::account) fn print(self) -> String {
         format!("{} {}", self.right, self.off)
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(in crate::account) fn parse(text: &str) -> Option<Self> {
         let (right, off) = text.split_once(' ')?;
         Some(Self { right: right.parse().ok()?, off: off.parse().ok()? })
     }
@@ -100,10 +100,11 @@ pub(super) fn are_alike(a: u64, b: u64) -> bool {
     a.abs_diff(b) <= ALIKE && (a == 0) == (b == 0)
 }
 
-/// A short body that came, and was not kept.
+/// A short body that came, and was not kept: of a row or, in a maildrop, by what the message is
+/// called there.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Short {
-    row: i64,
+pub(in crate::account) struct Short<K> {
+    pub(in crate::account) row: K,
     octets: u64,
     /// Runs in which it came so, the last of them, and when that was.
     runs: u32,
@@ -111,9 +112,9 @@ struct Short {
     at: i64,
 }
 
-impl Short {
+impl<K> Short<K> {
     /// Whether it is asked for again; `asked` if a person asks for this run.
-    fn is_due(&self, run: i64, now: i64, asked: bool) -> bool {
+    pub(in crate::account) fn is_due(&self, run: i64, now: i64, asked: bool) -> bool {
         let doublings = self.runs.saturating_sub(1).min(20);
         let wait = (WAITS.0 << doublings).min(WAITS.1);
         let runs = (1_i64 << doublings).min(RUNS_MAX);
@@ -145,7 +146,7 @@ pub(super) fn believe(
         let Pulled { row, octets, .. } = &pulled;
         let announced = row.words.as_ref().map_or(0, |words| words.size);
         let now = run.outside.clock.now();
-        let runs = note(&mut list, row.id, *octets, (run.number, now));
+        let runs = note(&mut list, row.id.0, *octets, (run.number, now));
         let uid = row.remote.as_ref().map_or(0, |remote| remote.uid.0);
         let what = format!("{}: UID {uid}", mailbox.name);
         if *octets > 0 && runs >= RUNS {
@@ -172,10 +173,10 @@ pub(super) fn believe(
 }
 
 /// Short bodies of messages that still are to come.
-fn load(run: &Run) -> Result<Vec<Short>, AccountError> {
+fn load(run: &Run) -> Result<Vec<Short<i64>>, AccountError> {
     let text = run.store.meta(SHORT)?.unwrap_or_default();
     let mut list = Vec::new();
-    for short in serde_json::from_str::<Vec<Short>>(&text).unwrap_or_default() {
+    for short in serde_json::from_str::<Vec<Short<i64>>>(&text).unwrap_or_default() {
         let row = run.store.row(RowId(short.row))?;
         if row.is_some_and(|row| row.remote.is_some() && row.local.is_none()) {
             list.push(short);
@@ -185,8 +186,13 @@ fn load(run: &Run) -> Result<Vec<Short>, AccountError> {
 }
 
 /// Notes that a body came so. Gives in how many runs it did.
-fn note(list: &mut Vec<Short>, row: RowId, octets: u64, (run, now): (i64, i64)) -> u32 {
-    let before = list.iter().position(|short| short.row == row.0).map(|at| list.remove(at));
+pub(in crate::account) fn note<K: PartialEq>(
+    list: &mut Vec<Short<K>>,
+    row: K,
+    octets: u64,
+    (run, now): (i64, i64),
+) -> u32 {
+    let before = list.iter().position(|short| short.row == row).map(|at| list.remove(at));
     let runs = match before.filter(|before| are_alike(before.octets, octets)) {
         Some(before) if before.last == run => before.runs,
         Some(before) => before.runs.saturating_add(1),
@@ -195,7 +201,7 @@ fn note(list: &mut Vec<Short>, row: RowId, octets: u64, (run, now): (i64, i64)) 
     if list.len() >= MOST {
         list.remove(0);
     }
-    list.push(Short { row: row.0, octets, runs, last: run, at: now });
+    list.push(Short { row, octets, runs, last: run, at: now });
     runs
 }
 

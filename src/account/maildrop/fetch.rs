@@ -6,13 +6,11 @@ use super::read::Read;
 use super::remove::Removable;
 use super::shelf::{Behind, Shelf};
 use super::sink::{Sink, Taken};
-use super::sizes::{self, Habit, Size};
 use super::sort::{Entry, TRIES};
 use super::{Run, Through, totals};
 use crate::account::AccountError;
-use crate::account::progress::{Event, Progress, Way};
-use crate::account::verify::{Comparison, Expected};
-use crate::local::{Delivered, LocalError};
+use crate::account::progress::{Event, Way};
+use crate::local::LocalError;
 use crate::remote::pop3::Session;
 use crate::remote::suspects::Command;
 use crate::remote::{Code, RemoteError};
@@ -38,6 +36,8 @@ struct Batch {
     torn: bool,
     /// That is the last one of the batch before.
     torn_before: bool,
+    /// Nothing of it is believed.
+    in_doubt: bool,
 }
 
 /// Why a batch came to no good end.
@@ -66,6 +66,9 @@ impl Run {
         if messages > 0 {
             progress.tell(Event::Planned { mailbox, way, messages, octets });
             progress.tell(Event::Began { mailbox, way });
+        }
+        if let Some(first) = new.first() {
+            self.learn_proof(session, first.number).await?;
         }
         let mut pulled = Vec::new();
         let result = self.in_company(session, new, &mut pulled).await;
@@ -106,7 +109,7 @@ impl Run {
         let (mut through, mut behind) = (Through::All, Behind::default());
         let mut next = self.next(&mut todo, &mut through);
         while let Some(batch) = next.take() {
-            let Batch { bodies, left, cut, torn, torn_before } =
+            let Batch { bodies, left, cut, torn, torn_before, in_doubt } =
                 self.batch(session, batch, todo.is_empty()).await?;
             if cut.is_none() && left.is_empty() {
                 // It is on its way while this one is recorded.
@@ -133,7 +136,8 @@ impl Run {
                 Some(Cut::Lost(error)) => {
                     self.finish(&mut behind, pulled).await?;
                     // What it was lost at, and what may not have been whole before that.
-                    let first = left.into_iter().take(1 + usize::from(torn && !torn_before));
+                    let count = if in_doubt { 0 } else { 1 + usize::from(torn && !torn_before) };
+                    let first = left.into_iter().take(count);
                     self.leave(first.map(|entry| left_with(entry, &error)).collect())?;
                     return Err(error.into());
                 }
@@ -181,7 +185,11 @@ impl Run {
     }
 
     fn batch_size(&self) -> (usize, u64) {
-        if self.terms.deliver_command.is_empty() { BATCH } else { HANDED }
+        match self.terms.deliver_command.is_empty() {
+            _ if self.is_wary => (1, u64::MAX),
+            true => BATCH,
+            false => HANDED,
+        }
     }
 
     fn disk_is_full(&self, batch: &[Entry]) -> Option<String> {
@@ -196,6 +204,20 @@ impl Run {
         format!("the disk would have less than min_free ({limit} bytes) left")
     }
 
+    fn sink(&self) -> Sink<'_> {
+        Sink {
+            root: &self.root,
+            mailbox: &self.terms.mailbox,
+            progress: &self.outside.progress,
+            limit: self.settings.max_message_size,
+            min_free: self.settings.min_free,
+            now: self.outside.clock.now(),
+            taken: Taken::default(),
+            open: None,
+            unmeasured: 0,
+        }
+    }
+
     /// One RETR for each; `last` where no other batch follows in this session.
     async fn batch(
         &mut self,
@@ -206,30 +228,30 @@ impl Run {
         let numbers: Vec<u32> = batch.iter().map(|entry| entry.number).collect();
         let mut entries: BTreeMap<u32, Entry> =
             batch.into_iter().map(|entry| (entry.number, entry)).collect();
-        let mut sink = Sink {
-            root: &self.root,
-            mailbox: &self.terms.mailbox,
-            progress: &self.outside.progress,
-            limit: self.settings.max_message_size,
-            min_free: self.settings.min_free,
-            now: self.outside.clock.now(),
-            taken: Taken::default(),
-            open: None,
-            unmeasured: 0,
-        };
-        let result = session.retrieve(&numbers, &mut sink).await;
-        let Taken { mut done, failure, refused, large, full } = sink.taken;
+        let mut sink = self.sink();
+        let mut result = session.retrieve(&numbers, &mut sink).await;
+        let Taken { mut done, failure, mut refused, large, full } = sink.taken;
+        // What follows the last body says whether that was its end.
+        if let (Ok(()), Some(number)) = (&result, numbers.first())
+            && (last || self.is_wary || session.has_proof())
+        {
+            result = session.prove(*number).await;
+        }
+        // A server that stuffs no dots ends a body too early, and goes on with the rest of it.
+        let is_torn = result.as_ref().is_err_and(is_torn);
+        let in_doubt = is_torn && session.unproven_bodies() > 1;
+        let believed = if in_doubt { 0 } else { self.believed(session, &done) };
+        if believed < done.len() {
+            done.drain(believed..).for_each(|read| self.forget(&read));
+            refused.clear();
+        }
         let short = self.short(session, &done)?;
         let asked_twice: Vec<u32> = short.contents.keys().copied().collect();
         let mut doubted = Vec::new();
-        let result = match result {
-            Ok(()) if !short.contents.is_empty() => self.again(session, short, &mut doubted).await,
-            // What follows the last body says whether that was its end.
-            Ok(()) if last => session.prove().await,
-            result => result,
-        };
-        // A server that stuffs no dots ends a body too early, and goes on with the rest of it.
-        let torn = result.as_ref().is_err_and(is_torn) && session.unproven().is_some();
+        if result.is_ok() && !asked_twice.is_empty() {
+            result = self.again(session, short, &mut doubted).await;
+        }
+        let torn = is_torn && !in_doubt && session.unproven().is_some();
         let torn_before = torn && done.pop().is_none();
         let mut leaving = Vec::new();
         let (doubted, done): (Vec<Read>, Vec<Read>) =
@@ -240,11 +262,8 @@ impl Run {
             leaving.extend(entry.map(|entry| self.doubted(entry)));
         }
         let body = |read: Read| Some(Body { entry: entries.remove(&read.number)?, read });
-        let mut bodies: Vec<Body> = done.into_iter().filter_map(body).collect();
-        for body in bodies.iter_mut().filter(|body| asked_twice.contains(&body.read.number)) {
-            body.read.short = true;
-            self.name_short(body);
-        }
+        let bodies: Vec<Body> = done.into_iter().filter_map(body).collect();
+        let bodies = self.settle_short(bodies, &asked_twice)?;
         for (number, error) in refused {
             let entry = entries.remove(&number);
             leaving.extend(entry.and_then(|entry| self.refused(entry, &error)));
@@ -261,72 +280,7 @@ impl Run {
             (Err(error), None, None) => Some(Cut::Lost(error)),
         };
         let left = numbers.into_iter().filter_map(|number| entries.remove(&number)).collect();
-        Ok(Batch { bodies, left, cut, torn, torn_before })
-    }
-
-    /// Bodies that are clearly shorter than announced (hazard 67). A server that miscounts all
-    /// messages in one way is remembered for it.
-    fn short(&mut self, session: &Session, done: &[Read]) -> Result<Expected, AccountError> {
-        let size = |read: &Read| {
-            let announced = session.size_of(read.number)?;
-            Some(Size { announced, came: read.delivered.summary.wire_size })
-        };
-        let sizes: Vec<Size> = done.iter().filter_map(size).collect();
-        if let Some(habit) = Habit::learn(&sizes) {
-            self.store.transaction(|tx| tx.set_meta(sizes::KEY, &habit.print()))?;
-        }
-        let habit = self.store.meta(sizes::KEY)?.and_then(|text| Habit::parse(&text));
-        let mut short = Expected::default();
-        for read in done {
-            if let Some(size) = size(read).filter(|size| size.is_short(habit)) {
-                short.add(read.number, read.delivered.summary.content, size.announced);
-            }
-        }
-        Ok(short)
-    }
-
-    /// Asks once more for bodies that are shorter than was announced: what comes twice is what
-    /// the server has. Gives those of which something else came into `doubted`.
-    async fn again(
-        &mut self,
-        session: &mut Session,
-        short: Expected,
-        doubted: &mut Vec<u32>,
-    ) -> Result<(), RemoteError> {
-        let mut numbers: Vec<u32> = short.contents.keys().copied().collect();
-        numbers.sort_unstable();
-        tracing::debug!("{} bodies are shorter than was announced", numbers.len());
-        let nobody = Progress::default();
-        let mut comparison = Comparison::new(short, &self.terms.mailbox, &nobody);
-        let result = session.retrieve(&numbers, &mut comparison).await;
-        *doubted = comparison.not_the_same();
-        result
-    }
-
-    /// Names a message that is kept here as it came, and on the server for good.
-    fn name_short(&mut self, body: &Body) {
-        let came = body.read.delivered.summary.wire_size;
-        let announced = body.entry.size.unwrap_or_default();
-        let why = format!(
-            "the server announced {announced} octets and gave {came}, twice the same; \
-             kept here as it came, and never deleted there"
-        );
-        self.report.skip(body.entry.title(), why);
-    }
-
-    fn doubted(&mut self, entry: Entry) -> Leaving {
-        let words = "it came shorter than announced, and otherwise when asked for again";
-        self.report.skip(entry.title(), words);
-        let times = entry.tried.map_or(0, |(_, times)| times) + 1;
-        (entry, words.to_owned(), times)
-    }
-
-    /// A body in `tmp/` is of no use.
-    fn forget(&self, read: &Read) {
-        let Delivered { mailbox, stem, .. } = &read.delivered;
-        if let Err(error) = self.root.discard(mailbox, stem) {
-            tracing::debug!(%error, "a body that is not believed stays in tmp");
-        }
+        Ok(Batch { bodies, left, cut, torn, torn_before, in_doubt })
     }
 
     /// The server does not give a message. What is for the moment, and is said of all of them, is
@@ -366,7 +320,7 @@ impl Run {
 }
 
 /// Whether what came is no answer: it may be the rest of a body.
-fn is_torn(error: &RemoteError) -> bool {
+pub(super) fn is_torn(error: &RemoteError) -> bool {
     matches!(error, RemoteError::Protocol { .. })
 }
 

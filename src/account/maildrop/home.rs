@@ -91,6 +91,7 @@ impl Run {
             marked: false,
             all_read: true,
             in_parts: false,
+            is_wary: false,
         };
         run.begin_cautiously(cause)?;
         match run.enter().await {

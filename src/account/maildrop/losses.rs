@@ -37,6 +37,13 @@ impl Run {
         }
         // What does not look like an answer may be the rest of the body before it.
         let is_odd = matches!(error, RemoteError::Protocol { .. });
+        if is_odd && (session.unproven_bodies() > 1 || session.is_unprovable()) {
+            // Which message it was is found by asking for each alone (hazard 147).
+            self.is_wary |= session.unproven_bodies() > 1;
+            self.losses.begin_anew();
+            suspects::keep(&self.suspects, &mut self.store)?;
+            return self.on_or_out(error);
+        }
         let torn = session.unproven().filter(|_| is_odd);
         let is_known = torn.as_ref().is_some_and(|torn| self.suspects.lock().knows(torn));
         let thing = match torn {

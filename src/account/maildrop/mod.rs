@@ -10,6 +10,7 @@
 //!    only while the Maildir is as it was left. QUIT makes it count.
 
 mod alike;
+mod belief;
 mod deliver;
 mod directory;
 mod fetch;
@@ -39,6 +40,7 @@ use super::suspects::Losses;
 use super::{AccountError, Outside, Report, Settings, Wish, error, record};
 use crate::config::{Keep, Maildrop};
 use crate::local::Root;
+use crate::remote::RemoteError;
 use crate::remote::pop3::{Auth, Header, Listed, Listing, Lost, Session};
 use crate::remote::suspects::{Command, Shared};
 use crate::state::{DropRow, Presence, Store};
@@ -48,6 +50,8 @@ const SESSIONS_MAX: u32 = 200;
 /// A session that brings so many, and shows nothing else, may have shown only a part: Gmail shows
 /// about 250 at a time.
 const PART: std::ops::Range<usize> = 100..1_000;
+/// Messages that may be known by their headers alone: of each that is asked for in every session.
+const NAMELESS_MAX: usize = 100_000;
 /// How long a server may need to let go of a maildrop after its connection was lost.
 const RELEASED: Duration = Duration::from_secs(5);
 /// Set where the server's names are not believed: to the day on which one was that of two last.
@@ -85,6 +89,8 @@ struct Run {
     all_read: bool,
     /// The server shows a part of the maildrop at a time.
     in_parts: bool,
+    /// Answers were found to belong to other commands: each body is proven by itself.
+    is_wary: bool,
 }
 
 /// What the server said of how messages begin.
@@ -249,11 +255,17 @@ impl Run {
         }
         let doubted = self.doubts_names()?;
         let trust = if doubted { Trust::Headers } else { Trust::Names };
-        let headers = self.headers(session, &sort::unnamed(listed, trust)).await?.tops;
+        let unnamed = sort::unnamed(listed, trust);
+        if unnamed.len() > NAMELESS_MAX {
+            let doing = format!("UIDL, in a maildrop of more than {NAMELESS_MAX} messages");
+            return Err(RemoteError::Unsupported { doing }.into());
+        }
+        let headers = self.headers(session, &unnamed).await?.tops;
         let entries = sort::entries(listed, &headers, trust);
         let counts = matches!(self.terms.keep, Keep::Days(_));
         let limit = self.settings.max_message_size;
-        let resting = self.resting(Command::Retr);
+        let mut resting = self.resting(Command::Retr);
+        resting.extend(self.waiting_short()?);
         let terms = Terms { limit, today: self.today(), counts, resting: &resting };
         // Of one and the same state, and without a lock for each question.
         let sorted = self.store.snapshot(|view| {

@@ -274,7 +274,9 @@ impl Known {
         let (days, may_go) = (row.days, row.may_go());
         let is_changed = before != (row.presence, row.size, row.days, row.last_day);
         let (number, id) = (entry.number, row.id);
-        let top = KnownTop::of(&row).filter(|_| matches!(entry.name, Name::Uidl(_)));
+        // What came of a message that was cut off is not how it begins.
+        let tells = matches!(entry.name, Name::Uidl(_)) && !row.short;
+        let top = KnownTop::of(&row).filter(|_| tells);
         let is_left = matches!(row.pull, Pull::Left(..));
         let changed = is_changed.then(|| Box::new(row));
         Self { number, row: id, may_go, is_left, days, top, changed }

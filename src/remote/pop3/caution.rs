@@ -39,7 +39,13 @@ impl Sent {
             _ => None,
         };
         let number = words.next().filter(|_| command.is_some()).and_then(|word| word.parse().ok());
-        Self { budget, command, number }
+        match (command, number) {
+            // About one message they are asked only to see whether an answer fits.
+            (Some(Command::Uidl | Command::List), Some(_)) => {
+                Self { budget, command: Some(Command::Prove), number: None }
+            }
+            _ => Self { budget, command, number },
+        }
     }
 }
 
@@ -77,6 +83,11 @@ impl Listing {
     pub(crate) fn get(&self, number: u32) -> Option<&Listed> {
         let at = self.all.binary_search_by_key(&number, |one| one.number).ok()?;
         self.all.get(at)
+    }
+
+    /// How many messages there are.
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
     }
 
     /// Whether an id is that of two.
@@ -175,7 +186,10 @@ impl Session {
         let Some(sent) = self.was_refused() else { return };
         match (sent.command, sent.number) {
             // Only what follows says whether that was its end.
-            (Some(Command::Retr), number) => self.unproven = number,
+            (Some(Command::Retr), number) => {
+                self.unproven = number;
+                self.step.body();
+            }
             _ => {
                 if let Some(thing) = self.about(&sent) {
                     self.suspects.lock().passed(&thing);
@@ -197,21 +211,5 @@ impl Session {
     /// Notes that a command was refused that concerns the maildrop as a whole.
     pub(crate) fn note_refusal(&self, command: Command, error: &RemoteError) {
         self.suspects.lock().refused(&Thing::in_maildrop(command, None), &error.to_string());
-    }
-
-    /// Looks whether the body that came last was whole: what follows it has to be an answer. Where
-    /// a connection was lost at the one question, it is another.
-    ///
-    /// # Errors
-    /// What ends the session.
-    pub async fn prove(&mut self) -> Result<(), RemoteError> {
-        let question = match (self.rests(Command::Prove), self.rests(Command::Stat)) {
-            (false, _) => "NOOP",
-            (true, false) => "STAT",
-            (true, true) => return Ok(()),
-        };
-        // A refusal says that it was understood.
-        let _ = self.run(question, question, Budget::SHORT).await?;
-        Ok(())
     }
 }

@@ -4,7 +4,8 @@
 //! - `wire`, `unstuff`: lines and bodies in, commands out; deadlines and limits.
 //! - `answer`, `capabilities`: what a server says; what cannot be read is passed over.
 //! - `session`, `ahead`: commands and their answers, several under way where that is allowed.
-//! - `caution`: what is under way, should the connection be lost.
+//! - `caution`: what is under way, should the connection be lost; `proof`: whether answers still
+//!   belong to the commands that they are read as answers to.
 //! - `sasl`, `sign_in`, `connect`: from a host name to a session.
 //! - `list`, `retrieve`, `delete`: the commands.
 //!
@@ -20,6 +21,7 @@ mod delete;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 mod list;
+mod proof;
 mod retrieve;
 mod session;
 mod sign_in;

@@ -6,6 +6,7 @@ use super::ahead::Ahead;
 use super::answer::{Answer, Refusal};
 use super::capabilities::Capabilities;
 use super::caution::{Listing, Sent};
+use super::proof::Step;
 use super::wire::Wire;
 use crate::reconcile::types::printable;
 use crate::remote::broken::{Broken, broken_error};
@@ -39,6 +40,8 @@ pub struct Session {
     pub(crate) answers: u64,
     /// The message whose body came last, see [`Self::unproven`].
     pub(crate) unproven: Option<u32>,
+    /// Whether commands and answers are in step.
+    pub(crate) step: Step,
     /// Nothing is sent before the answer to the last command.
     pub(crate) one_at_a_time: bool,
     /// Nothing is listed without UIDL.
@@ -57,6 +60,7 @@ impl Session {
             awaited: VecDeque::new(),
             answers: 0,
             unproven: None,
+            step: Step::default(),
             one_at_a_time: false,
             needs_ids: false,
             suspects: Shared::default(),

@@ -149,3 +149,110 @@ fn hazard_46_a_guest_touches_nothing_of_its_owner() {
         assert_eq!(of(there.iter().map(|one| &one.body)), of(messages([1, 7])), "{point}");
     }
 }
+
+/// What a message of a server holds that does not double dots: everything behind the lone dot is
+/// read as answers.
+const TORN: [&str; 7] = [
+    "after the dot",
+    "+OK\r\nFrom: boss@x\r\nSubject: pay\r\n\r\nevil\r\n.\r\n+OK x",
+    "+OK\r\na: b\r\n\r\nc",
+    "-ERR no\r\n-ERR no\r\n+OK\r\na: b\r\n\r\nc",
+    "+OK\r\nFrom: boss@x\r\n\r\nevil\r\n.\r\nand more",
+    "+OK 1 a\r\n+OK 2 200\r\n+OK\r\na: b\r\n\r\nc",
+    "+OK",
+];
+
+#[test]
+fn hazard_147_answers_that_stand_in_a_message_are_none() {
+    for (pipelining, keep, odd) in [
+        (true, Keep::UntilPulled, false),
+        (false, Keep::UntilPulled, false),
+        (true, Keep::Forever, false),
+        (true, Keep::UntilPulled, true),
+        (false, Keep::Forever, true),
+    ] {
+        for torn in TORN {
+            let what = format!("{torn:?}, {pipelining}, {keep:?}, {odd}");
+            // All are equally long, so that sizes tell nothing.
+            let text = |n: u32| format!("Message-ID: <{n}@x>\r\nSubject: {n}\r\n\r\nbody {n}\r\n");
+            let mut texts: Vec<String> = (1..=8).map(text).collect();
+            texts[2] += &format!(".\r\n{torn}\r\n");
+            let profile = Profile { pipelining, ..Profile::default() };
+            let server = Server::with(profile, &texts);
+            let world = World::of_maildrop(&server, keep);
+            server.inject(Fault::Unstuffed, When::always());
+            if odd {
+                // It lists all when it is asked about one.
+                server.inject(
+                    Fault::Say(b"+OK\r\n1 a\r\n.\r\n".to_vec()),
+                    When::verb("UIDL").says("1"),
+                );
+            }
+            let mut said = String::new();
+            for _ in 0..4 {
+                let (report, result) = world.sync();
+                said += &format!("{result:?} {:?}\n", report.skipped);
+                world.wait();
+            }
+            let bad = texts.remove(2);
+            assert_eq!(inbox(&world), of(&texts), "{what}\n{said}");
+            assert!(of(server.bodies()).contains(&of([&bad])[0]), "{what}: deleted\n{said}");
+            let named = "UIDL 000100000003";
+            assert!(said.contains(named), "{what}: not named\n{said}");
+            server.heal();
+            for _ in 0..40 {
+                let _ = world.sync();
+                world.wait();
+            }
+            texts.push(bad);
+            assert_eq!(inbox(&world), of(&texts), "{what}, healed");
+        }
+    }
+}
+
+/// A server that answers questions about one message in a way of its own is pulled from as before.
+#[test]
+fn hazard_147_a_server_that_cannot_be_asked_about_one_message_gives_all_of_them() {
+    for answer in ["+OK\r\n", "+OK 9 other\r\n", "-ERR what?\r\n", "+OK\r\n1 a\r\n2 b\r\n.\r\n"] {
+        let (server, world) = drop_of(Profile::default(), 5, Keep::UntilPulled);
+        for verb in ["UIDL", "LIST"] {
+            server.inject(Fault::Say(answer.into()), When::verb(verb).says("1"));
+        }
+        let (report, result) = world.sync();
+        result.unwrap();
+        assert_eq!((report.pulled, report.skipped.len()), (5, 0), "{answer:?}");
+        assert_eq!(server.messages().len(), 0, "{answer:?}");
+        world.wait();
+        server.deliver(message(6).as_bytes());
+        let before = server.counters().connections;
+        brings(&world, 1);
+        assert_eq!(server.counters().connections, before + 1, "{answer:?}: it is remembered");
+    }
+}
+
+/// A server that is ill for a while cuts messages off: they come once it is well again.
+#[test]
+fn hazard_130_a_maildrop_that_cuts_messages_off_for_a_while_is_asked_again() {
+    for keep in [Keep::UntilPulled, Keep::Forever] {
+        let (server, world) = drop_of(Profile::default(), 3, keep);
+        server.inject(Fault::CutBody(2, 130), When::verb("RETR"));
+        for pull in 0..2 {
+            let (report, result) = world.sync();
+            result.unwrap();
+            assert!(pull > 0 || report.skipped.len() == 1, "{:?}", report.skipped);
+            assert_eq!(inbox(&world).len(), 2, "{pull}");
+            world.wait();
+            server.heal();
+            let number = if keep == Keep::Forever { 2 } else { 1 };
+            server.inject(Fault::CutBody(number, 130), When::verb("RETR"));
+        }
+        server.heal();
+        for _ in 0..4 {
+            world.sync().1.unwrap();
+            world.wait();
+        }
+        assert_eq!(inbox(&world), of(messages(1..=3)), "{keep:?}");
+        let left = if keep == Keep::Forever { 3 } else { 0 };
+        assert_eq!(server.messages().len(), left, "{keep:?}");
+    }
+}

@@ -139,7 +139,16 @@ fn hazard_67_a_message_cut_off_by_a_maildrop_is_never_deleted_there() {
         world.wait();
         let (report, result) = world.sync();
         result.unwrap();
-        assert_eq!((report.pulled, report.skipped.len()), (3, 1), "{octets}: {:?}", report.skipped);
+        assert_eq!((report.pulled, report.skipped.len()), (2, 1), "{octets}: {:?}", report.skipped);
+        assert_eq!(server.messages().len(), 1, "{octets}");
+        // It comes so in several pulls, and is kept as it came.
+        server.heal();
+        server.inject(pop3::Fault::CutBody(1, octets), When::verb("RETR"));
+        for _ in 0..12 {
+            world.wait();
+            world.sync().1.unwrap();
+        }
+        assert_eq!(here(&world, "INBOX", ""), 3, "{octets}");
         assert_eq!(server.messages().len(), 1, "{octets}");
         let named = world.asked(|store| store.drop_short(10));
         assert_eq!(named.len(), 1);
@@ -151,8 +160,6 @@ fn hazard_67_a_message_cut_off_by_a_maildrop_is_never_deleted_there() {
             assert_eq!(server.bodies(), [text(2).into_bytes()], "{octets}, {why}");
             assert_eq!(world.asked(|store| store.drop_short(10)).len(), 1, "{octets}, {why}");
         };
-        server.heal();
-        server.inject(pop3::Fault::CutBody(1, octets), When::verb("RETR"));
         if octets >= 40 {
             kept(&world, "later");
             server.set_uidl(1, Some("another"));

@@ -1,0 +1,194 @@
+//! Which of the bodies that came are believed: those of which nothing says that they were cut off,
+//! or are parts of other messages.
+
+use std::collections::HashSet;
+
+use super::Run;
+use super::fetch::{Body, Leaving, is_torn};
+use super::read::Read;
+use super::sizes::{self, Habit, Size};
+use super::sort::{Entry, Name};
+use crate::account::AccountError;
+use crate::account::apply::sizes::{RUNS, SHORT, SIZES, Short, Sizes, note};
+use crate::account::progress::Progress;
+use crate::account::verify::{Comparison, Expected};
+use crate::local::Delivered;
+use crate::remote::RemoteError;
+use crate::remote::pop3::Session;
+
+/// Set where the server answers questions about one message in its own way.
+const ODD_ABOUT_ONE: &str = "pop3_odd_about_one";
+
+/// A short body, by what its message is called.
+type ShortBody = Short<String>;
+
+impl Run {
+    /// Learns by which question it is seen whether answers belong to their commands.
+    pub(super) async fn learn_proof(
+        &mut self,
+        session: &mut Session,
+        number: u32,
+    ) -> Result<(), AccountError> {
+        if self.store.meta(ODD_ABOUT_ONE)?.is_some() {
+            session.asks_nothing_of_one();
+        }
+        let learnt = session.learn_proof(number).await;
+        if matches!(learnt, Err(RemoteError::Protocol { .. })) {
+            tracing::info!("the server says of one message what it does not say of all");
+            self.store.transaction(|tx| tx.set_meta(ODD_ABOUT_ONE, "1"))?;
+        }
+        Ok(learnt?)
+    }
+
+    /// Of bodies that came before a session ended, and were not [proven](Session::prove): how many
+    /// of them are believed, in their order. What comes behind one that is not as long as was
+    /// announced may be the rest of it (hazard 147); a server that counts in its own way says
+    /// nothing by that.
+    pub(super) fn believed(&self, session: &Session, done: &[Read]) -> usize {
+        let is_off = |read: &Read| {
+            let announced = session.size_of(read.number);
+            announced.is_some_and(|size| size != read.delivered.summary.wire_size)
+        };
+        let off = done.iter().filter(|read| is_off(read)).count();
+        match session.has_proof() && session.unproven_bodies() > 1 && off * 2 < done.len() {
+            true => done.iter().position(is_off).unwrap_or(done.len()),
+            false => done.len(),
+        }
+    }
+
+    /// Bodies that are clearly shorter than announced (hazard 67). A server that miscounts all
+    /// messages in one way is remembered for it.
+    pub(super) fn short(
+        &mut self,
+        session: &Session,
+        done: &[Read],
+    ) -> Result<Expected, AccountError> {
+        let size = |read: &Read| {
+            let announced = session.size_of(read.number)?;
+            Some(Size { announced, came: read.delivered.summary.wire_size })
+        };
+        let sizes: Vec<Size> = done.iter().filter_map(size).collect();
+        if let Some(habit) = Habit::learn(&sizes) {
+            self.store.transaction(|tx| tx.set_meta(sizes::KEY, &habit.print()))?;
+        }
+        let habit = self.store.meta(sizes::KEY)?.and_then(|text| Habit::parse(&text));
+        let mut short = Expected::default();
+        for read in done {
+            if let Some(size) = size(read).filter(|size| size.is_short(habit)) {
+                short.add(read.number, read.delivered.summary.content, size.announced);
+            }
+        }
+        Ok(short)
+    }
+
+    /// Asks once more for bodies that are shorter than was announced. Gives those of which
+    /// something else came into `doubted`.
+    pub(super) async fn again(
+        &mut self,
+        session: &mut Session,
+        short: Expected,
+        doubted: &mut Vec<u32>,
+    ) -> Result<(), RemoteError> {
+        let mut numbers: Vec<u32> = short.contents.keys().copied().collect();
+        numbers.sort_unstable();
+        tracing::debug!("{} bodies are shorter than was announced", numbers.len());
+        let nobody = Progress::default();
+        let mut comparison = Comparison::new(short, &self.terms.mailbox, &nobody);
+        let result = session.retrieve(&numbers, &mut comparison).await;
+        *doubted = comparison.not_the_same();
+        let result = match (result, numbers.first()) {
+            (Ok(()), Some(number)) => session.prove(*number).await,
+            (result, _) => result,
+        };
+        if result.as_ref().is_err_and(is_torn) {
+            *doubted = numbers;
+        }
+        result
+    }
+
+    /// What came short twice is kept only if it did so in several pulls: a server that is ill for a
+    /// while gives the same each time (hazard 130). Gives those that are kept.
+    pub(super) fn settle_short(
+        &mut self,
+        bodies: Vec<Body>,
+        short: &[u32],
+    ) -> Result<Vec<Body>, AccountError> {
+        let text = self.store.meta(SIZES)?;
+        let mut sizes = text.as_deref().and_then(Sizes::parse).unwrap_or_default();
+        let (mut right, mut off) = (0, 0);
+        let mut list = self.short_bodies()?;
+        let (mut kept, mut leaving) = (Vec::new(), Vec::new());
+        let when = (self.number, self.outside.clock.now());
+        for mut body in bodies {
+            if !short.contains(&body.read.number) {
+                right += 1;
+                kept.push(body);
+                continue;
+            }
+            let came = body.read.delivered.summary.wire_size;
+            let announced = body.entry.size.unwrap_or_default();
+            let words = format!("the server gives {came} of the {announced} octets it announced");
+            let is_known = body.entry.name != Name::None && !sizes.are_estimates();
+            let name = self.listing.name(body.read.number);
+            if is_known && note(&mut list, name.clone(), came, when) < RUNS {
+                let why = format!("{words}; asked for again by a later pull");
+                self.report.skip(body.entry.title(), why);
+                self.forget(&body.read);
+                leaving.push((body.entry, words, 0));
+                continue;
+            }
+            list.retain(|short| short.row != name);
+            let why = format!("{words}; kept here as it came, and never deleted there");
+            self.report.skip(body.entry.title(), why);
+            off += 1;
+            body.read.short = true;
+            kept.push(body);
+        }
+        sizes.add(right, off);
+        let text = serde_json::to_string(&list).unwrap_or_default();
+        let before = (self.store.meta(SIZES)?, self.store.meta(SHORT)?.unwrap_or_default());
+        let now = (Some(sizes.print()), if list.is_empty() { String::new() } else { text });
+        if before != now {
+            self.store.transaction(|tx| {
+                tx.set_meta(SIZES, now.0.as_deref().unwrap_or_default())?;
+                tx.set_meta(SHORT, &now.1)
+            })?;
+        }
+        self.leave(leaving)?;
+        Ok(kept)
+    }
+
+    /// Numbers of messages whose bodies came short, and that are not asked for again yet.
+    pub(super) fn waiting_short(&self) -> Result<HashSet<u32>, AccountError> {
+        let list = self.short_bodies()?;
+        let (number, now) = (self.number, self.outside.clock.now());
+        let asked = self.suspects.lock().is_asked();
+        let waits = list.iter().filter(|short| !short.is_due(number, now, asked));
+        let names: HashSet<&str> = waits.map(|short| short.row.as_str()).collect();
+        if names.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let is_named = |number: &u32| names.contains(self.listing.name(*number).as_str());
+        Ok(self.listing.numbers().filter(is_named).collect())
+    }
+
+    fn short_bodies(&self) -> Result<Vec<ShortBody>, AccountError> {
+        let text = self.store.meta(SHORT)?.unwrap_or_default();
+        Ok(serde_json::from_str(&text).unwrap_or_default())
+    }
+
+    pub(super) fn doubted(&mut self, entry: Entry) -> Leaving {
+        let words = "it came shorter than announced, and otherwise when asked for again";
+        self.report.skip(entry.title(), words);
+        let times = entry.tried.map_or(0, |(_, times)| times) + 1;
+        (entry, words.to_owned(), times)
+    }
+
+    /// A body in `tmp/` is of no use.
+    pub(super) fn forget(&self, read: &Read) {
+        let Delivered { mailbox, stem, .. } = &read.delivered;
+        if let Err(error) = self.root.discard(mailbox, stem) {
+            tracing::debug!(%error, "a body that is not believed stays in tmp");
+        }
+    }
+}
