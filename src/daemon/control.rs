@@ -89,6 +89,36 @@ pub fn paths(runtime_dir: Option<&Path>, state_dir: &Path) -> Vec<PathBuf> {
     dirs.map(|dir| dir.join("control.sock")).collect()
 }
 
+/// Octets that the path of a socket may have (`sun_path`, with its NUL, on macOS; Linux has four
+/// more).
+const ADDRESS_MAX: usize = 104;
+
+/// Calls with the address of a socket. A path that is too long for one is put as its name below a
+/// descriptor of its directory (hazard 149).
+///
+/// # Errors
+/// Those of the call; `InvalidInput` where the system has no such paths.
+fn at<T>(path: &Path, call: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+    if path.as_os_str().len() < ADDRESS_MAX {
+        return call(path);
+    }
+    #[cfg(target_os = "linux")]
+    if let (Some(dir), Some(name)) = (path.parent(), path.file_name()) {
+        use std::os::fd::AsRawFd as _;
+
+        use rustix::fs::{Mode, OFlags};
+
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = rustix::fs::open(dir, flags, Mode::empty())?;
+        return call(&Path::new(&format!("/proc/self/fd/{}", dir.as_raw_fd())).join(name));
+    }
+    let words = format!(
+        "its path has more than {ADDRESS_MAX} octets: set XDG_RUNTIME_DIR, or choose a shorter \
+         state_dir"
+    );
+    Err(io::Error::new(io::ErrorKind::InvalidInput, words))
+}
+
 fn stand(shared: &Shared) -> Answer {
     let (state_dir, config) = (shared.state_dir.clone(), shared.config.clone());
     Answer { state_dir, config, accounts: shared.board.views().1, error: None }
@@ -202,10 +232,14 @@ pub fn ask(
     path: &Path,
     request: &Request,
 ) -> Result<impl Iterator<Item = io::Result<Answer>> + use<>, NoAnswer> {
-    let mut stream = UnixStream::connect(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => NoAnswer::Nobody,
-        _ => NoAnswer::Failed(error),
-    })?;
+    let mut stream =
+        at(path, |path| UnixStream::connect(path)).map_err(|error| match error.kind() {
+            // A socket that cannot be there is answered by nobody.
+            io::ErrorKind::NotFound
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::InvalidInput => NoAnswer::Nobody,
+            _ => NoAnswer::Failed(error),
+        })?;
     serve::is_of_ours(&stream).map_err(NoAnswer::Failed)?;
     let sent = || {
         // Whoever answers has a deadline of its own; this is for one that hangs.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::{Answer, GLANCE, NoAnswer, Request, answer, ask, refuse, stand};
+use super::{Answer, GLANCE, NoAnswer, Request, answer, ask, at, refuse, stand};
 use crate::daemon::Shared;
 
 /// The longest request, in octets.
@@ -89,7 +89,7 @@ pub fn serve(path: &Path, shared: Arc<Shared>) -> io::Result<Serving> {
         Err(_) => {}
     }
     // Its directory is for its owner alone before it has a mode of its own.
-    let listener = UnixListener::bind(path)?;
+    let listener = at(path, |path| UnixListener::bind(path))?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     let socket = Socket { path: path.to_owned(), inode: identity(path) };
     let desk = Arc::new(Desk::default());

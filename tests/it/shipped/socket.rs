@@ -115,3 +115,26 @@ fn something_that_answers_nothing_is_not_taken_for_nobody() {
     std::thread::spawn(move || listener.incoming().for_each(drop));
     mirror.run(&["pause"]).expect(1, &["does not answer"]);
 }
+
+/// A state directory with a path that is too long for the address of a socket.
+#[test]
+fn hazard_149_a_deep_state_directory_has_a_socket_as_any_other() {
+    let mirror = Mirror::new();
+    let deep = mirror.dir.path().join("d".repeat(100)).join("e".repeat(100));
+    let text = fs::read_to_string(mirror.config()).unwrap();
+    let (was, is) = (format!("{:?}", mirror.state()), format!("{deep:?}"));
+    fs::write(mirror.config(), text.replacen(&was, &is, 1)).unwrap();
+    // Nobody runs, and nobody is found.
+    mirror.sync().expect(0, &["agreed"]);
+    let running = Running::start(mirror.command());
+    until("it is in step", || now(&mirror).contains("in step"));
+    assert_serves(&mirror);
+    assert!(deep.join("control.sock").exists());
+    mirror.server.append("INBOX", &mail("more"), &[], Some(7));
+    mirror.sync().expect(0, &[]);
+    assert_eq!(mirror.files("INBOX").len(), 4);
+    mirror.run(&["run"]).expect(5, &["runs already"]);
+    running.end();
+    assert!(!deep.join("control.sock").exists());
+    mirror.sync().expect(0, &["agreed"]);
+}
