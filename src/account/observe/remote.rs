@@ -69,7 +69,10 @@ async fn look_listed(
     due: &Due,
 ) -> Result<bool, AccountError> {
     if let Some(problem) = &listed.problem {
-        run.report.skip(listed.name.to_string(), problem.clone());
+        // Where no message can be, nothing is left out.
+        if listed.selectable {
+            run.report.skip(listed.name.to_string(), problem.clone());
+        }
         return Ok(false);
     }
     if !listed.selectable || !run.looks_at(&listed.name) {

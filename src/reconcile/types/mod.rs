@@ -15,7 +15,7 @@ pub use flags::{FlagDelta, FlagMask, Flags, Keyword, KeywordMask, System};
 pub use mailbox::{DirStamps, Gate, Home, Mailbox, Reach, SpecialUse};
 pub use name::{MailboxName, printable};
 pub use row::{Base, Journal, Local, Place, Remote, Row, ServerWords, SetAside, SetAsideKind};
-pub use utf7::{decode_utf7, encode_utf7};
+pub use utf7::{decode_utf7, decode_utf7_loosely, encode_utf7};
 
 /// A row of the state store: one message in one mailbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -67,3 +67,40 @@ pub fn decode_utf7(raw: &str) -> Option<String> {
     // One text has one spelling: `&AGE-` for `a`, or two shifts in a row, could alias another.
     (encode_utf7(&out) == raw).then_some(out)
 }
+
+/// The text that modified UTF-7 most likely stands for, however it is spelled: shifts where none
+/// are needed are read, and what cannot be read stands for itself.
+#[must_use]
+pub fn decode_utf7_loosely(raw: &str) -> String {
+    let mut out = String::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some((plain, shifted)) = rest.split_once('&') {
+        out.push_str(plain);
+        let Some((code, after)) = shifted.split_once('-') else {
+            out.push('&');
+            rest = shifted;
+            continue;
+        };
+        match (code.is_empty(), shift(code)) {
+            (true, _) => out.push('&'),
+            (false, Some(text)) => out.push_str(&text),
+            (false, None) => {
+                out.push('&');
+                rest = shifted;
+                continue;
+            }
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
+/// What stands between `&` and `-`; none if that is no text of a name.
+fn shift(code: &str) -> Option<String> {
+    let bytes = MODIFIED_BASE64.decode(code).ok().filter(|bytes| bytes.len() % 2 == 0)?;
+    let units = bytes.chunks_exact(2).map(|unit| u16::from_be_bytes([unit[0], unit[1]]));
+    let text: String = char::decode_utf16(units).collect::<Result<_, _>>().ok()?;
+    let is_name = !text.is_empty() && !text.contains(['\0', '\r', '\n', '/']);
+    is_name.then_some(text)
+}

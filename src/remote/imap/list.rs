@@ -22,6 +22,27 @@ pub struct Names {
     delimiter: Option<Option<char>>,
 }
 
+impl Names {
+    /// The server's spelling of a name that it did not list. What lies below a mailbox has that
+    /// one's spelling in front, whichever that is (hazard 150).
+    fn spell(&self, name: &MailboxName) -> Result<String, String> {
+        let delimiter = self.delimiter.flatten();
+        let raw = name::encode(name, delimiter)?;
+        let above = std::iter::successors(name.parent(), MailboxName::parent);
+        let mut known = above.filter_map(|above| Some((self.raw.get(&above)?, above)));
+        let Some(((prefix, above), delimiter)) = known.next().zip(delimiter) else {
+            return Ok(raw);
+        };
+        match name::encode(&above, Some(delimiter)) {
+            Ok(usual) if usual != *prefix => match raw.strip_prefix(&usual) {
+                Some(rest) => Ok(format!("{prefix}{rest}")),
+                None => Ok(raw),
+            },
+            _ => Ok(raw),
+        }
+    }
+}
+
 /// A mailbox as LIST shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedMailbox {
@@ -207,20 +228,31 @@ impl Session {
     fn learn(&mut self, found: Found) -> Listing {
         let mut names = Names::default();
         names.delimiter = found.delimiter.or(self.names.delimiter);
-        let mut taken: BTreeSet<MailboxName> = BTreeSet::new();
-        let mut listed = Vec::new();
+        let mut taken: BTreeMap<MailboxName, (usize, bool)> = BTreeMap::new();
+        let mut listed: Vec<ListedMailbox> = Vec::new();
         for (raw, entry) in &found.listed {
-            let (name, problem) = match name::decode(raw, entry.delimiter) {
+            let unread = || MailboxName::new(&String::from_utf8_lossy(raw));
+            let (name, problem) = match name::decode_loosely(raw, entry.delimiter) {
                 _ if entry.too_long => {
-                    let why = format!("its name is longer than {NAME} bytes");
-                    (MailboxName::new(&String::from_utf8_lossy(raw)), Some(why))
+                    (unread(), Some(format!("its name is longer than {NAME} bytes")))
                 }
-                Ok(name) if taken.insert(name.clone()) => {
-                    names.raw.insert(name.clone(), String::from_utf8_lossy(raw).into_owned());
-                    (name, None)
-                }
-                Ok(name) => (name, Some("another mailbox has the same name".to_owned())),
-                Err(why) => (MailboxName::new(&String::from_utf8_lossy(raw)), Some(why)),
+                Ok((name, is_exact)) => match taken.get(&name) {
+                    None => {
+                        taken.insert(name.clone(), (listed.len(), is_exact));
+                        names.raw.insert(name.clone(), String::from_utf8_lossy(raw).into_owned());
+                        (name, None)
+                    }
+                    Some((other, other_is_exact)) => {
+                        let why = "another mailbox has the same name".to_owned();
+                        // Which of them it was before cannot be told.
+                        if !(is_exact && *other_is_exact) {
+                            listed[*other].problem = Some(why.clone());
+                            names.raw.remove(&name);
+                        }
+                        (name, Some(why))
+                    }
+                },
+                Err(why) => (unread(), Some(why)),
             };
             listed.push(ListedMailbox {
                 name,
@@ -250,8 +282,9 @@ impl Session {
             let delimiter = found.listed.values().next().map(|entry| entry.delimiter);
             Arc::make_mut(&mut self.names).delimiter = Some(delimiter.flatten());
         }
-        let delimiter = self.names.delimiter.flatten();
-        let raw = name::encode(name, delimiter)
+        let raw = self
+            .names
+            .spell(name)
             .map_err(|why| RemoteError::Name { name: name.as_str().to_owned(), why })?;
         Ok(quoted(&raw))
     }

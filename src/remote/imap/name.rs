@@ -3,12 +3,35 @@
 //! Both ways must come out as they went in; a name that does not is reported with its
 //! reason, never silently changed into another mailbox's name.
 
-use crate::reconcile::types::{MailboxName, decode_utf7, encode_utf7};
+use crate::reconcile::types::{MailboxName, decode_utf7, decode_utf7_loosely, encode_utf7};
 
 /// Our name of what the server calls `raw`, or the reason why it cannot be told exactly.
 ///
 /// Names in plain UTF-8 are taken as such: some servers list them without being asked.
 pub(crate) fn decode(raw: &[u8], delimiter: Option<char>) -> Result<MailboxName, String> {
+    decode_by(&decode_utf7, raw, delimiter)
+}
+
+/// The same for what a server lists in a spelling that is not the only one (hazard 150): it is
+/// known by that spelling alone, so that has to be kept. Gives whether it is the only one.
+pub(crate) fn decode_loosely(
+    raw: &[u8],
+    delimiter: Option<char>,
+) -> Result<(MailboxName, bool), String> {
+    decode(raw, delimiter).map(|name| (name, true)).or_else(|why| {
+        let loosely = |text: &str| Some(decode_utf7_loosely(text));
+        // What has an exact spelling was refused for another reason.
+        let is_exact = std::str::from_utf8(raw).is_ok_and(|text| decode_utf7(text).is_some());
+        let name = if is_exact { Err(why) } else { decode_by(&loosely, raw, delimiter) };
+        name.map(|name| (name, false))
+    })
+}
+
+fn decode_by(
+    utf7: &dyn Fn(&str) -> Option<String>,
+    raw: &[u8],
+    delimiter: Option<char>,
+) -> Result<MailboxName, String> {
     let text = std::str::from_utf8(raw).map_err(|_| "it is not text in UTF-8".to_owned())?;
     if text.is_empty() {
         return Err("it is empty".to_owned());
@@ -17,7 +40,7 @@ pub(crate) fn decode(raw: &[u8], delimiter: Option<char>) -> Result<MailboxName,
         return Err("it holds a line break or a NUL".to_owned());
     }
     let decoded = if text.is_ascii() {
-        decode_utf7(text).ok_or("its modified UTF-7 does not stand for any text")?
+        utf7(text).ok_or("its modified UTF-7 does not stand for any text")?
     } else {
         text.to_owned()
     };
@@ -123,6 +146,31 @@ mod tests {
         {
             assert!(encode(&MailboxName::new(ours), delimiter).is_err(), "{ours}");
         }
+    }
+
+    #[test]
+    fn hazard_150_spellings_that_are_not_the_only_ones_are_read_all_the_same() {
+        for (raw, delimiter, ours) in [
+            ("&BBAEMQQyACYEMwQ0BDU-", '/', "Абв&где"),
+            ("&AEE-bc", '/', "Abc"),
+            ("&Jjo-&Jjo-", '/', "☺☺"),
+            ("x&", '/', "x&"),
+            ("y&AAAA", '/', "y&AAAA"),
+            ("&2D0-", '/', "&2D0-"),
+            ("&AC8-a&", '/', "&AC8-a&"),
+            ("a&.b", '.', "a&/b"),
+        ] {
+            let read = decode_loosely(raw.as_bytes(), Some(delimiter));
+            assert_eq!(read, Ok((MailboxName::new(ours), false)), "{raw}");
+        }
+        for exact in ["Entw&APw-rfe", "a &- b", "Gelöscht"] {
+            assert!(decode_loosely(exact.as_bytes(), Some('/')).is_ok_and(|(_, exact)| exact));
+        }
+        for refused in ["a//b", "a&-//b", "", "a\r\nb"] {
+            assert!(decode_loosely(refused.as_bytes(), Some('/')).is_err(), "{refused:?}");
+        }
+        // A delimiter that comes out of a shift is part of a name.
+        assert!(decode_loosely(b"&AC4AYQ-", Some('.')).is_err());
     }
 
     #[test]

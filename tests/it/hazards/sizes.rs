@@ -3,8 +3,9 @@
 
 use kit::imap::{Fault, Profile, When};
 use kit::world::World;
+use mailtide::account::Skip;
 
-use super::{here, rungs, sync};
+use super::{here, make_mailbox, rungs, settle, sync};
 
 const LINES: usize = 20;
 
@@ -109,5 +110,39 @@ fn hazard_131_an_inbox_that_is_not_listed_is_asked_for_by_its_name() {
             world.server.heal();
             assert_eq!(sync(&world).done(), 0);
         }
+    }
+}
+
+/// Names that a server spells in its own way are known to it by that spelling only; a level
+/// without messages that has no name here is nothing to be told of.
+#[test]
+fn hazard_150_a_mailbox_is_called_by_the_spelling_that_the_server_listed() {
+    for mut profile in rungs() {
+        profile.list_status = false;
+        let world = with_six(profile);
+        settle(&world);
+        let rows = "* LIST (\\Noselect) \"/\" \"mail/\"\r\n* LIST () \"/\" \"&AEE-bc\"\r\n";
+        world.server.inject(Fault::Inject(rows.into()), When::verb("LIST").says("*"));
+        make_mailbox(&world, "Abc");
+        make_mailbox(&world, "Abc/below");
+        world.server.reset_counters();
+        let report = sync(&world);
+        assert!(report.skipped.iter().all(|skip| !skip.what.contains("mail/")), "{report:?}");
+        let named = |name: &str| {
+            let commands = world.server.commands().into_iter();
+            commands.filter(|command| command.line.contains(name)).count()
+        };
+        assert!(named("\"&AEE-bc\"") > 0 && named("\"Abc\"") == 0);
+        assert!(named("\"&AEE-bc/below\"") > 0 && named("\"Abc/below\"") == 0);
+        // Two of one name: neither is touched.
+        world.server.heal();
+        world.server.create("Abc");
+        let row = "* LIST () \"/\" \"&AEE-bc\"\r\n";
+        world.server.inject(Fault::Inject(row.into()), When::verb("LIST").says("*"));
+        world.server.reset_counters();
+        let report = sync(&world);
+        let said = |skip: &Skip| skip.why.contains("another mailbox has the same name");
+        assert!(report.skipped.iter().any(said), "{report:?}");
+        assert_eq!((named("\"&AEE-bc"), named("SELECT \"Abc\"")), (0, 0));
     }
 }
