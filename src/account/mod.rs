@@ -335,7 +335,7 @@ impl Run {
             plan.mailboxes.retain(|step| {
                 !matches!(step, MailboxStep::CreateRemote(mailbox) if asked.contains(mailbox))
             });
-            apply::leave_parents(self, &mut plan)?;
+            apply::hold_back(self, &mut plan)?;
             plan.mailboxes.iter().for_each(|step| tracing::trace!(?step, "planned"));
             plan.steps.iter().for_each(|step| tracing::trace!(?step, "planned"));
             self.record_holds(&plan)?;

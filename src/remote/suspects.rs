@@ -89,6 +89,8 @@ pub struct Suspects {
     silent: BTreeMap<MailboxName, (i64, i64)>,
     /// Everything else is done: those mailboxes come now.
     last: bool,
+    /// Until when no differences are asked for, since the server fell silent over one.
+    resync_rests: i64,
     /// The longest silence, and all silences since then, in seconds.
     longest: i64,
     spent: i64,
@@ -171,6 +173,9 @@ impl Suspects {
     #[must_use]
     pub fn why_not(&self, command: Command, mailbox: Option<&MailboxName>) -> Option<String> {
         if mailbox.is_some_and(|mailbox| self.puts_off(mailbox)) {
+            return Some(SILENT.to_owned());
+        }
+        if self.is_silent_over(command) {
             return Some(SILENT.to_owned());
         }
         let of = |s: &&Suspect| s.thing.is_of(command, mailbox) && !s.thing.is_part();
@@ -372,6 +377,9 @@ impl Suspects {
     pub fn lost(&mut self, thing: &Thing, words: &str, (now, silent): (i64, i64)) {
         let words: String = words.chars().take(WORDS).collect();
         let mailbox = thing.mailbox.clone();
+        if thing.command == Command::Resync && silent > 0 {
+            self.resync_rests = now.saturating_add(silent.saturating_mul(REST));
+        }
         if let Some(mailbox) = mailbox.clone().filter(|_| silent > 0) {
             self.fell_silent(&mailbox, now, silent);
         }

@@ -118,9 +118,19 @@ fn remove_local(run: &mut Run, mailbox: Mailbox) -> Result<(), AccountError> {
 const PARENT: &str = "its directory was removed here; on the server it stays, empty, because \
                       other mailboxes lie below it";
 
+/// Takes out of a plan what is better not done to mailboxes for now.
+pub(in crate::account) fn hold_back(run: &Run, plan: &mut Plan) -> Result<(), AccountError> {
+    // There may be no mailbox of that name (hazard 151).
+    plan.mailboxes.retain(|step| match step {
+        MailboxStep::CreateLocal(id) => !run.seen.shut.contains(id),
+        _ => true,
+    });
+    leave_parents(run, plan)
+}
+
 /// Leaves mailboxes in place that have others below them, mirrored or not: DELETE takes those
 /// along on some servers (hazard 69).
-pub(in crate::account) fn leave_parents(run: &Run, plan: &mut Plan) -> Result<(), AccountError> {
+fn leave_parents(run: &Run, plan: &mut Plan) -> Result<(), AccountError> {
     if !plan.mailboxes.iter().any(|step| matches!(step, MailboxStep::RemoveRemote(_))) {
         return Ok(());
     }

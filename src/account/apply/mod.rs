@@ -29,7 +29,7 @@ use std::collections::BTreeMap;
 pub(super) use compare::{Compared, WaitingFiles};
 pub(super) use lanes::Lanes;
 pub(super) use letters::unlock;
-pub(super) use mailbox::{leave_parents, name_parents};
+pub(super) use mailbox::{hold_back, name_parents};
 pub(super) use mark::take_back;
 pub(super) use note::{settle_base, write as note_facts};
 pub(super) use place::{Absence, settle, waits_for};

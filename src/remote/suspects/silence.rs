@@ -8,7 +8,7 @@ use super::{CAPABILITY, Command, REST, Suspects, Thing};
 use crate::reconcile::types::MailboxName;
 
 /// A later silence is waited for so many times shorter than the first one.
-const SHORT: i64 = 6;
+const SHORT: i64 = 10;
 
 impl Suspects {
     /// What a new connection is not asked for now, as [`Endpoint::disable`] has it: what earlier
@@ -35,6 +35,12 @@ impl Suspects {
         let lost_now = self.silent.values().any(|(lost, _)| *lost == run);
         self.last = !self.silent.is_empty() && (self.asked || !lost_now);
         self.last
+    }
+
+    /// Whether the server fell silent a while ago over the difference that was asked for in some
+    /// mailbox: then it is not asked for in others, since each of them would cost a timeout.
+    pub(super) fn is_silent_over(&self, command: Command) -> bool {
+        command == Command::Resync && self.now < self.resync_rests
     }
 
     /// Notes that the server fell silent in a mailbox.
@@ -91,6 +97,22 @@ mod tests {
     }
 
     #[test]
+    fn silence_over_a_difference_in_one_mailbox_spares_the_others_for_a_while() {
+        let (other, inbox) = (MailboxName::new("Other"), inbox());
+        let mut suspects = Suspects::default();
+        suspects.begin(1, 1000, false, BTreeSet::new());
+        suspects.lost(&Thing::whole(Command::Resync, Some(&inbox)), "cut", (1001, 0));
+        assert!(suspects.why_not(Command::Resync, Some(&other)).is_none(), "a cut costs nothing");
+        suspects.lost(&Thing::whole(Command::Resync, Some(&inbox)), "silence", (1060, 60));
+        assert!(suspects.why_not(Command::Resync, Some(&other)).is_some());
+        assert!(suspects.why_not(Command::Select, Some(&other)).is_none());
+        for (now, rests) in [(1070, true), (1060 + 479, true), (1060 + 480, false)] {
+            suspects.begin(2, now, false, BTreeSet::new());
+            assert_eq!(suspects.why_not(Command::Resync, Some(&other)).is_some(), rests, "{now}");
+        }
+    }
+
+    #[test]
     fn silence_is_waited_for_more_rarely_than_a_refusal_and_counted_from_its_end() {
         let mut suspects = Suspects::default();
         suspects.begin(1, 1000, false, BTreeSet::new());
@@ -111,7 +133,7 @@ mod tests {
         suspects.begin(2, 1070, false, BTreeSet::new());
         assert!(suspects.puts_off(&inbox()), "nor before everything else in the next one");
         assert!(suspects.come_last() && !suspects.puts_off(&inbox()));
-        assert_eq!(suspects.patience(&inbox()), Some(10));
+        assert_eq!(suspects.patience(&inbox()), Some(6));
         for _ in 0..5 {
             suspects.lost(&select, "silence", (1080, 10));
             assert!(!suspects.puts_off(&inbox()), "short silences are waited for");
