@@ -254,13 +254,13 @@ fn drop_view(account: &Account, store: &Store) -> Result<StatusView, StateError>
     let counts = store.drop_counts()?;
     let left = store.drop_left(NAMED_MAX)?.into_iter().filter_map(|row| {
         let Pull::Left(words, _) = row.pull else { return None };
-        let size = row.size.map_or_else(String::new, |size| format!(" of {size} octets"));
+        let size = row.size.map_or_else(String::new, |size| format!(", {size} octets"));
         let message = row.uidl.map(|uidl| format!("UIDL {uidl}{size}"));
         let what = "stays on the server: it is not pulled".to_owned();
         Some(Named { mailbox: account.host.clone(), message, what, words })
     });
     let short = store.drop_short(NAMED_MAX)?.into_iter().map(|row| {
-        let size = row.size.map_or_else(String::new, |size| format!(" of {size} octets"));
+        let size = row.size.map_or_else(String::new, |size| format!(", {size} octets"));
         Named {
             mailbox: account.host.clone(),
             message: row.uidl.map(|uidl| format!("UIDL {uidl}{size}")),
@@ -268,7 +268,7 @@ fn drop_view(account: &Account, store: &Store) -> Result<StatusView, StateError>
             words: "the server gave fewer octets than it announced".to_owned(),
         }
     });
-    let set_aside = left.chain(short).collect();
+    let mut set_aside: Vec<Named> = left.chain(short).collect();
     let kept = format!("{} of them are still on the server", counts.kept);
     let alike = format!(
         "{} of these are not what was pulled, but say the same: they are not deleted there",
@@ -282,12 +282,17 @@ fn drop_view(account: &Account, store: &Store) -> Result<StatusView, StateError>
     let (last_run, skipped) = last_run(store)?.unzip();
     let skipped: Vec<Named> = skipped.unwrap_or_default();
     let lost = lost(store, &skipped)?;
+    let problems = named_once(&mut set_aside, skipped.into_iter().chain(lost), |aside| {
+        // One without an id is known by what happened to it.
+        let Some(message) = &aside.message else { return Some("UIDL ".to_owned()) };
+        Some(message.split(", ").next().unwrap_or(message).to_owned())
+    });
     Ok(StatusView {
         last_run,
         mailboxes: 1,
         messages: counts.pulled,
         set_aside,
-        problems: skipped.into_iter().chain(lost).collect(),
+        problems,
         notes: notes.into_iter().filter(|(n, _)| *n > 0).map(|(_, note)| note).collect(),
         ..empty_view(account)
     })
@@ -304,7 +309,8 @@ fn view(account: &Account, store: &Store) -> Result<StatusView, StateError> {
         found.map_or_else(String::new, |mailbox| mailbox.name.as_str().to_owned())
     };
     let rows = store.set_aside_rows(NAMED_MAX)?;
-    let set_aside = rows.iter().filter_map(|row| named(row, &name(row.mailbox))).collect();
+    let mut set_aside: Vec<Named> =
+        rows.iter().filter_map(|row| named(row, &name(row.mailbox))).collect();
     let problems = mailboxes.iter().filter_map(|mailbox| {
         mailbox.problem.as_ref().map(|words| Named {
             mailbox: mailbox.name.as_str().to_owned(),
@@ -316,6 +322,9 @@ fn view(account: &Account, store: &Store) -> Result<StatusView, StateError> {
     let (last_run, skipped) = last_run(store)?.unzip();
     let skipped: Vec<Named> = skipped.unwrap_or_default();
     let lost = lost(store, &skipped)?;
+    let skipped = named_once(&mut set_aside, skipped.into_iter().chain(lost), |aside| {
+        Some(format!("{}: {}", aside.mailbox, aside.message.as_ref()?))
+    });
     Ok(StatusView {
         last_run,
         mailboxes: counts.mailboxes,
@@ -326,15 +335,52 @@ fn view(account: &Account, store: &Store) -> Result<StatusView, StateError> {
             Direction::Both => 0,
         },
         set_aside,
-        problems: problems.chain(skipped).chain(lost).collect(),
+        problems: problems.chain(skipped).collect(),
         holds: store.holds()?.iter().map(|hold| holds::view(account, hold)).collect(),
         ..empty_view(account)
     })
 }
 
+/// Returns the problems that are no set-aside messages: a message is named once, with all that is
+/// known of it. `key` returns how a problem begins that is that of such a message.
+fn named_once(
+    set_aside: &mut [Named],
+    problems: impl Iterator<Item = Named>,
+    key: impl Fn(&Named) -> Option<String>,
+) -> Vec<Named> {
+    let is_same = |aside: &mut Named, problem: &Named| -> bool {
+        let Some(key) = key(aside) else { return false };
+        let Some(rest) = problem.mailbox.strip_prefix(&key) else { return false };
+        let goes_on =
+            key.ends_with(char::is_alphanumeric) && rest.starts_with(|c: char| c.is_alphanumeric());
+        if goes_on || !problem.words.contains(&aside.words) {
+            return false;
+        }
+        aside.words.clone_from(&problem.words);
+        match &mut aside.message {
+            Some(message) if !message.contains('"') => {
+                let title = rest.find('"').map(|at| &rest[at..]).unwrap_or_default();
+                *message += if title.is_empty() { "" } else { ", " };
+                *message += title;
+            }
+            Some(_) => {}
+            none => *none = Some(problem.mailbox.clone()),
+        }
+        true
+    };
+    let mut left = Vec::new();
+    for problem in problems {
+        if !set_aside.iter_mut().any(|aside| is_same(aside, &problem)) {
+            left.push(problem);
+        }
+    }
+    left
+}
+
 /// What connections were lost at, also where the last run did not ask for it.
 fn lost(store: &Store, skipped: &[Named]) -> Result<Vec<Named>, StateError> {
-    let lost = suspects::named(store)?.into_iter().map(|(_, what, why)| self::skipped(&what, &why));
+    let lost = suspects::named(store)?.into_iter();
+    let lost = lost.map(|(_, what, why)| self::skipped(&what, &why));
     Ok(lost.filter(|named| !skipped.contains(named)).collect())
 }
 
@@ -393,4 +439,36 @@ pub(super) fn adopt(config: &Config, account: &str) -> Result<String, Failure> {
          deleted by that",
         account.maildir.display()
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_named_once() {
+        let aside = |mailbox: &str, message: Option<&str>| Named {
+            mailbox: mailbox.to_owned(),
+            message: message.map(str::to_owned),
+            what: "stays on the server".to_owned(),
+            words: "no answer".to_owned(),
+        };
+        let key = |aside: &Named| match &aside.message {
+            Some(message) => Some(format!("{}: {message}", aside.mailbox)),
+            None => Some("UIDL ".to_owned()),
+        };
+        let problems = |list: &[&str]| -> Vec<Named> {
+            list.iter().map(|what| skipped(what, "no answer (twice)")).collect()
+        };
+        let listed = problems(&["Bad: UID 8, \"x\"", "Bad: UID 81", "Bad", "UIDL a, \"y\""]);
+        let mut set_aside = [aside("Bad", Some("UID 8")), aside("host", None)];
+        let left = named_once(&mut set_aside, listed.into_iter(), key);
+        assert_eq!(left, problems(&["Bad: UID 81", "Bad"]));
+        assert_eq!(set_aside[0].message.as_deref(), Some("UID 8, \"x\""));
+        assert_eq!(set_aside[1].message.as_deref(), Some("UIDL a, \"y\""));
+        assert_eq!(set_aside[0].words, "no answer (twice)");
+        // Another trouble with the same message is another thing.
+        let other = vec![skipped("Bad: UID 8", "UID STORE: refused")];
+        assert_eq!(named_once(&mut set_aside, other.clone().into_iter(), key), other);
+    }
 }
