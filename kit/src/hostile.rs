@@ -34,6 +34,8 @@ pub struct Input {
     pub can: &'static str,
     /// The number of messages that the server announces.
     pub messages: u32,
+    /// So many connections are served well at first; afterwards the first message is gone.
+    pub spared: u64,
 }
 
 /// A server that runs until the process ends.
@@ -57,11 +59,11 @@ impl Hostile {
         let shared = server.clone();
         std::thread::Builder::new().name("hostile".to_owned()).spawn(move || {
             for stream in listener.incoming().flatten() {
-                shared.connections.fetch_add(1, Ordering::Relaxed);
+                let number = shared.connections.fetch_add(1, Ordering::Relaxed) + 1;
                 let sent = Arc::clone(&shared.sent);
                 std::thread::spawn(move || {
                     // That the client hangs up is what is wanted.
-                    let _ = Talk { stream, input, sent }.serve();
+                    let _ = Talk { stream, input, number, sent }.serve();
                 });
             }
         })?;
@@ -85,10 +87,17 @@ impl Hostile {
 struct Talk {
     stream: TcpStream,
     input: Input,
+    /// Which connection it is, counted from 1.
+    number: u64,
     sent: Arc<AtomicU64>,
 }
 
 impl Talk {
+    /// Whether the first message is gone by now.
+    fn is_later(&self) -> bool {
+        self.input.spared > 0 && self.number > self.input.spared
+    }
+
     fn serve(&mut self) -> io::Result<()> {
         self.strike("")?;
         match self.input.protocol {
@@ -101,7 +110,7 @@ impl Talk {
     fn strike(&mut self, command: &str) -> io::Result<()> {
         let at = self.input.at;
         let here = if at.is_empty() { command.is_empty() } else { command.starts_with(at) };
-        if !here {
+        if !here || self.number <= self.input.spared {
             return Ok(());
         }
         for n in 1.. {
@@ -141,19 +150,20 @@ impl Talk {
     }
 
     fn untagged(&self, command: &str, can: &str) -> String {
-        let n = self.input.messages;
-        let all = || (1..=n.min(3)).map(|n| (n, 9 + n));
+        let (n, gone) = (self.input.messages, u32::from(self.is_later()));
+        let all = || (1..=n.min(3) - gone).map(|n| (n, 9 + gone + n));
         match command {
             _ if command.starts_with("CAPABILITY") => format!("* CAPABILITY {can}\r\n"),
             _ if command.starts_with("LIST") => {
-                let status = format!("(UIDVALIDITY 7 UIDNEXT {} MESSAGES {n})", 10 + n);
+                let status = format!("(UIDVALIDITY 7 UIDNEXT {} MESSAGES {})", 10 + n, n - gone);
                 format!("* LIST () \"/\" INBOX\r\n* STATUS INBOX {status}\r\n")
             }
             _ if command.starts_with("STATUS") => {
-                format!("* STATUS INBOX (UIDVALIDITY 7 UIDNEXT {} MESSAGES {n})\r\n", 10 + n)
+                let (next, n) = (10 + n, n - gone);
+                format!("* STATUS INBOX (UIDVALIDITY 7 UIDNEXT {next} MESSAGES {n})\r\n")
             }
             _ if command.starts_with("SELECT") || command.starts_with("EXAMINE") => {
-                let next = 10 + n;
+                let (next, n) = (10 + n, n - gone);
                 format!("* {n} EXISTS\r\n* OK [UIDVALIDITY 7] x\r\n* OK [UIDNEXT {next}] x\r\n")
             }
             _ if command.starts_with("UID SEARCH") => {
@@ -192,11 +202,14 @@ impl Talk {
                 let rows: String = (1..=n).map(row).collect();
                 format!("+OK\r\n{rows}.\r\n")
             };
-            let answer = match command.split(' ').next().unwrap_or_default() {
-                "CAPA" => format!("+OK\r\nUSER\r\nUIDL\r\nTOP\r\n{}.\r\n", self.input.can),
-                "UIDL" => listing(&|n| format!("{n} id{n}\r\n")),
-                "LIST" => listing(&|n| format!("{n} 17\r\n")),
-                "RETR" | "TOP" => "+OK\r\nSubject: x\r\n\r\nx\r\n.\r\n".to_owned(),
+            let answer = match command.split_once(' ').unwrap_or((&command, "")) {
+                ("UIDL", n) if !n.is_empty() => format!("+OK {n} id{n}\r\n"),
+                ("LIST", n) if !n.is_empty() => format!("+OK {n} 17\r\n"),
+                ("CAPA", _) => format!("+OK\r\nUSER\r\nUIDL\r\nTOP\r\n{}.\r\n", self.input.can),
+                ("UIDL", _) if n > 3 => listing(&|n| format!("{n} {n}\r\n")),
+                ("UIDL", _) => listing(&|n| format!("{n} id{n}\r\n")),
+                ("LIST", _) => listing(&|n| format!("{n} 17\r\n")),
+                ("RETR" | "TOP", _) => "+OK\r\nSubject: x\r\n\r\nx\r\n.\r\n".to_owned(),
                 _ => "+OK\r\n".to_owned(),
             };
             // The stream stands between the status line and the rest of a long answer.

@@ -17,11 +17,11 @@ fn letters(count: usize) -> String {
 }
 
 fn imap(name: &'static str, at: &'static str, part: fn(u64) -> Option<Vec<u8>>) -> Input {
-    Input { name, protocol: Protocol::Imap, at, part, can: "", messages: 3 }
+    Input { name, protocol: Protocol::Imap, at, part, can: "", messages: 3, spared: 0 }
 }
 
 fn pop3(name: &'static str, at: &'static str, part: fn(u64) -> Option<Vec<u8>>) -> Input {
-    Input { name, protocol: Protocol::Pop3, at, part, can: "", messages: 3 }
+    Input { name, protocol: Protocol::Pop3, at, part, can: "", messages: 3, spared: 0 }
 }
 
 /// All of them.
@@ -124,14 +124,30 @@ fn rows() -> Vec<Input> {
             1 => Some("* 1 FETCH (BODYSTRUCTURE ".into()),
             _ => Some(vec![b'('; 64 * KIB]),
         }),
-        imap("a SEARCH line of UIDs that repeat", "UID SEARCH", |n| match n {
-            1 => Some("* SEARCH".into()),
-            _ => Some(" 1 3".repeat(16 * KIB).into()),
-        }),
-        imap("SEARCH lines without end", "UID SEARCH", |n| {
-            let uids: String = (0..10_000).map(|k| format!(" {}", n * 20_000 + 2 * k)).collect();
-            Some(format!("* SEARCH{uids}\r\n").into())
-        }),
+        Input {
+            spared: 1,
+            ..imap("a SEARCH line of UIDs that repeat", "UID SEARCH", |n| match n {
+                1 => Some("* SEARCH".into()),
+                _ => Some(" 1 3".repeat(16 * KIB).into()),
+            })
+        },
+        Input {
+            spared: 1,
+            ..imap("SEARCH lines without end", "UID SEARCH", |n| {
+                let uid = |k: u64| format!(" {}", n * 20_000 + 2 * k);
+                let uids: String = (0..10_000).map(uid).collect();
+                Some(format!("* SEARCH{uids}\r\n").into())
+            })
+        },
+        Input {
+            can: "ESEARCH",
+            spared: 1,
+            ..imap("ESEARCH sets of single UIDs without end", "UID SEARCH", |n| {
+                let uid = |k: u64| (n * 20_000 + 2 * k).to_string();
+                let uids: Vec<String> = (0..10_000).map(uid).collect();
+                Some(format!("* ESEARCH UID ALL {}\r\n", uids.join(",")).into())
+            })
+        },
         Input {
             can: "ENABLE QRESYNC CONDSTORE",
             ..imap("VANISHED of every other UID", "SELECT", |n| {
@@ -198,8 +214,15 @@ fn maildrops() -> Vec<Input> {
         pop3("POP3: a line of a listing without end", "UIDL", line),
         pop3("POP3: a body without end", "RETR", endless!(b"0123456789\r\n".repeat(1000))),
         pop3("POP3: a body of one line without end", "RETR", line),
-        pop3("POP3: a header without end", "TOP", endless!(b"X-A: 0123456789\r\n".repeat(1000))),
-        pop3("POP3: a header of one line without end", "TOP", line),
+        Input {
+            spared: 1,
+            ..pop3(
+                "POP3: a header without end",
+                "TOP",
+                endless!(b"X-A: 0123456789\r\n".repeat(1000)),
+            )
+        },
+        Input { spared: 1, ..pop3("POP3: a header of one line without end", "TOP", line) },
         pop3("POP3: +OK without an end of line at PASS", "PASS", |n| match n {
             1 => Some("+OK ".into()),
             n => line(n),
@@ -234,6 +257,10 @@ fn maildrops() -> Vec<Input> {
         pop3("POP3: refusals full of escape sequences", "RETR", |n| {
             (n == 1).then(|| b"-ERR \x1b[2J\x1b]0;x\x07\0\r\n".to_vec())
         }),
+        Input {
+            messages: 400_000,
+            ..pop3("POP3: 400,000 messages whose ids are their numbers", "UIDL", |_| None)
+        },
         pop3("POP3: numbers without end at DELE and QUIT", "QUIT", |n| {
             Some(format!("{n}\r\n").into())
         }),

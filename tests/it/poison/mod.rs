@@ -7,6 +7,7 @@ mod maildrop;
 mod running;
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 
 use kit::compare::content;
 use kit::imap::Profile;
@@ -158,15 +159,24 @@ impl Cases {
             return;
         }
         self.count += 1;
+        let begun = std::time::Instant::now();
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(case));
         if result.is_err() {
             self.failed.push(what.to_owned());
+        }
+        if std::env::var_os("MAILTIDE_FULL").is_some() {
+            let (ended, seconds) = (result.is_ok(), begun.elapsed().as_secs_f64());
+            let ended = if ended { "ok    " } else { "FAILED" };
+            let _ = writeln!(std::io::stderr(), "{ended} {seconds:.2} s  {what}");
         }
     }
 
     #[track_caller]
     fn end(self) {
         let (failed, count) = (self.failed.len(), self.count);
+        if std::env::var_os("MAILTIDE_FULL").is_some() {
+            let _ = writeln!(std::io::stderr(), "{count} cases, {failed} failed");
+        }
         assert!(count > 0 && failed == 0, "{failed} of {count}:\n{}", self.failed.join("\n"));
     }
 }

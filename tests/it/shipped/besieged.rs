@@ -2,7 +2,9 @@
 //! that the account beside it is unharmed.
 //!
 //! `MAILTIDE_FULL=1` tries every input in `run` as well and prints a table: `cargo test --test it
-//! besieged -- --nocapture --test-threads 1`. `MAILTIDE_PROGRAM` names another program;
+//! besieged -- --nocapture --test-threads 1`. Its columns are the input, the protocol, `sync` or
+//! `run`, the most memory, seconds, what was sent, octets of log, and how it ended.
+//! `MAILTIDE_ONLY` chooses inputs by name. `MAILTIDE_PROGRAM` names another program;
 //! `MAILTIDE_BESIDE=1` shows what mbsync does with the same inputs over IMAP.
 
 use std::fs;
@@ -28,6 +30,8 @@ const LOG: usize = 32 << 10;
 struct Siege {
     mirror: Mirror,
     hostile: Hostile,
+    /// Connections that are served well first.
+    spared: u64,
 }
 
 /// What a siege did to the program.
@@ -35,6 +39,8 @@ struct Cost {
     peak: u64,
     time: Duration,
     log: String,
+    /// How it ended.
+    end: String,
 }
 
 impl Siege {
@@ -51,7 +57,7 @@ impl Siege {
              timeout = \"5s\"\nmax_message_size = \"4MiB\"\n",
             hostile.port
         ));
-        Self { mirror, hostile }
+        Self { mirror, hostile, spared: input.spared }
     }
 
     fn command(&self) -> std::process::Command {
@@ -69,28 +75,44 @@ impl Siege {
         }
     }
 
+    /// Runs until the server has nothing good left.
+    fn prepare(&self) {
+        while self.hostile.connections() < self.spared {
+            let mut command = self.command();
+            command.arg("sync").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            assert!(command.status().unwrap().success(), "a run before it");
+        }
+    }
+
     /// A `sync` of both.
     fn sync(&self) -> Cost {
+        self.prepare();
         let path = self.mirror.dir.path().join("log");
         let log = fs::File::create(&path).unwrap();
         let mut command = self.command();
         command.args(["sync", "-v"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let begun = Instant::now();
         let mut child = command.spawn().unwrap();
-        let mut peak = 0;
+        let (mut peak, mut end) = (0, String::new());
         until_within(CEILING, "the run ends", || {
             peak = peak.max(high_water(&child));
-            child.try_wait().unwrap().is_some()
+            let ended = child.try_wait().unwrap();
+            end = ended
+                .and_then(|ended| ended.code())
+                .map_or("killed".into(), |c| format!("exit {c}"));
+            ended.is_some()
         });
-        Cost { peak, time: begun.elapsed(), log: fs::read_to_string(&path).unwrap() }
+        Cost { peak, time: begun.elapsed(), log: fs::read_to_string(&path).unwrap(), end }
     }
 
     /// A `run` that is besieged until it was connected to twice.
     fn run(&self) -> Cost {
+        self.prepare();
         let begun = Instant::now();
         let running = Running::start(self.command());
         // Some inputs are never met, and after others the next sign-in is a minute later.
-        until_within(CEILING, "it is besieged twice", || self.hostile.connections() >= 2);
+        let least = self.spared + 2;
+        until_within(CEILING, "it is besieged twice", || self.hostile.connections() >= least);
         let here = |mailbox: &str| {
             let dir = self.mirror.root().join(mailbox).join("cur");
             fs::read_dir(dir).map_or(0, Iterator::count)
@@ -98,9 +120,10 @@ impl Siege {
         let both = || here("INBOX") + here("Work") == 6;
         until_within(CEILING, "the account beside it is in sync", both);
         let log = running.log();
-        let cost = Cost { peak: running.peak(), time: begun.elapsed(), log };
-        assert_eq!(running.end().0.code(), Some(0));
-        cost
+        let (peak, time) = (running.peak(), begun.elapsed());
+        let ended = running.end().0.code();
+        assert_eq!(ended, Some(0));
+        Cost { peak, time, log, end: "ran on, ended by SIGTERM with 0".to_owned() }
     }
 }
 
@@ -154,8 +177,11 @@ fn high_water(child: &Child) -> u64 {
 
 fn show(input: &Input, mode: &str, cost: &Cost, siege: &Siege) {
     let (seconds, sent) = (cost.time.as_secs_f64(), siege.hostile.sent() / 1000);
-    let (name, peak, log) = (input.name, cost.peak >> 10, cost.log.len());
-    let row = format!("| {name} | {mode} | {peak} MB | {seconds:.1} s | {sent} kB | {log} |\n");
+    let (name, peak, log, end) = (input.name, cost.peak >> 10, cost.log.len(), &cost.end);
+    let protocol = format!("{:?}", input.protocol).to_uppercase();
+    let row = format!(
+        "| {name} | {protocol} | {mode} | {peak} MB | {seconds:.1} s | {sent} kB | {log} | {end} |\n"
+    );
     if std::env::var_os("MAILTIDE_FULL").is_some() {
         let _ = std::io::stderr().write_all(row.as_bytes());
     }
