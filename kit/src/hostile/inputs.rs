@@ -231,7 +231,7 @@ fn maildrops() -> Vec<Input> {
             1 => Some("-ERR ".into()),
             n => line(n),
         }),
-        pop3("POP3: +OK without end at STAT and NOOP", "NOOP", endless!(b"+OK\r\n".repeat(1000))),
+        pop3("POP3: +OK without end at UIDL 1", "UIDL 1", endless!(b"+OK\r\n".repeat(1000))),
         pop3("POP3: ids of 5 MB", "UIDL", |n| Some(format!("{n} {}\r\n", letters(5 * MIB)).into())),
         pop3("POP3: ids of 60 kB", "UIDL", |n| {
             Some(format!("{n} {n}{}\r\n", letters(60 * KIB)).into())

@@ -23,6 +23,8 @@ use crate::running::{Running, until_within};
 const PEAK: u64 = 128 << 10;
 /// How long a run may take: what is limited is octets, and a program without optimisation is slow.
 const CEILING: Duration = Duration::from_secs(180);
+/// After so long without anything new the server is not connected to again soon.
+const QUIET: Duration = Duration::from_secs(15);
 /// How much may be logged of an account in a run.
 const LOG: usize = 32 << 10;
 
@@ -112,7 +114,14 @@ impl Siege {
         let running = Running::start(self.command());
         // Some inputs are never met, and after others the next sign-in is a minute later.
         let least = self.spared + 2;
-        until_within(CEILING, "it is besieged twice", || self.hostile.connections() >= least);
+        let (mut before, mut since) = ((0, 0), Instant::now());
+        until_within(CEILING, "it is besieged twice", || {
+            let now = (self.hostile.connections(), self.hostile.sent());
+            if now != before {
+                (before, since) = (now, Instant::now());
+            }
+            now.0 >= least || now.0 > self.spared && since.elapsed() > QUIET
+        });
         let here = |mailbox: &str| {
             let dir = self.mirror.root().join(mailbox).join("cur");
             fs::read_dir(dir).map_or(0, Iterator::count)
@@ -180,7 +189,8 @@ fn show(input: &Input, mode: &str, cost: &Cost, siege: &Siege) {
     let (name, peak, log, end) = (input.name, cost.peak >> 10, cost.log.len(), &cost.end);
     let protocol = format!("{:?}", input.protocol).to_uppercase();
     let row = format!(
-        "| {name} | {protocol} | {mode} | {peak} MB | {seconds:.1} s | {sent} kB | {log} | {end} |\n"
+        "| {name} | {protocol} | {mode} | {peak} MB | {seconds:.1} s | {sent} kB | {log} | \
+         {end} |\n"
     );
     if std::env::var_os("MAILTIDE_FULL").is_some() {
         let _ = std::io::stderr().write_all(row.as_bytes());
