@@ -108,6 +108,10 @@ impl Hands {
             });
         }
         census.values_mut().for_each(|messages| messages.sort());
+        // A directory that was renamed while it was made is no mailbox.
+        let has = |mailbox: &str, part| tree.contains_key(&self.dir(mailbox).join(part));
+        let is_whole = |mailbox: &str| has(mailbox, "cur") && has(mailbox, "new");
+        census.retain(|mailbox, messages| !messages.is_empty() || is_whole(mailbox));
         census
     }
 
@@ -352,6 +356,15 @@ impl Hands {
         }
         self.fs.make_dirs(Path::new("/gone"));
         self.fs.rename(&self.dir(mailbox), Path::new(&format!("/gone/{}", self.next())));
+    }
+
+    /// Takes a directory out of the Maildir in which nothing is.
+    pub(super) fn put_away_empty(&self, mailbox: &str) {
+        let dir = self.dir(mailbox);
+        if self.fs.tree().keys().all(|path| !path.starts_with(&dir) || *path == dir) {
+            self.fs.make_dirs(Path::new("/gone"));
+            self.fs.rename(&dir, Path::new(&format!("/gone/{}", self.next())));
+        }
     }
 
     /// Takes an empty mailbox out of the Maildir, and nothing of what lies below it.
