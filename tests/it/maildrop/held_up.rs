@@ -168,8 +168,9 @@ fn headers_that_are_all_the_same() {
 #[test]
 fn a_message_that_does_not_fit_on_the_disk() {
     let server = Server::new(messages(1..=3));
-    let list = b"+OK\r\n1 300\r\n2 900000000000000\r\n3 300\r\n.\r\n".to_vec();
-    server.inject(Fault::Say(list), When::verb("LIST"));
+    let size = message(1).len();
+    let list = format!("+OK\r\n1 {size}\r\n2 900000000000000\r\n3 {size}\r\n.\r\n");
+    server.inject(Fault::Say(list.into_bytes()), When::verb("LIST"));
     let mut world = World::of_maildrop(&server, Keep::Forever);
     // A place that the real disk has as well, since it is that one which is measured.
     world.also(|settings| {
