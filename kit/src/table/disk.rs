@@ -50,11 +50,17 @@ impl Model {
 
     /// Whether a file that lost its message, or waits for one here, has this content.
     pub(super) fn waits_for(&self, row: &Row) -> bool {
-        let same = self.store.rows.values().filter(|o| o.id != row.id && o.content == row.content);
-        same.into_iter().any(|other| match class(other) {
+        let same =
+            || self.store.rows.values().filter(|o| o.id != row.id && o.content == row.content);
+        let moved = || same().any(|o| class(o) == Class::LocalNew && o.base.is_none());
+        same().any(|other| match class(other) {
             Class::LocalNew if matches!(other.journal, Journal::Pushing { .. }) => true,
             Class::LocalNew => other.mailbox == row.mailbox && other.set_aside.is_none(),
-            Class::BothGone => other.mailbox == row.mailbox && is_claim(other),
+            Class::BothGone => {
+                // Moved to one place here and to another there, or there and back.
+                let parted = (other.base.is_some() || other.restated) && !other.weak && moved();
+                parted || (other.mailbox == row.mailbox && is_claim(other))
+            }
             Class::RemoteGone => true,
             // It may be the twin of one that was sent twice.
             Class::Paired => {

@@ -53,8 +53,8 @@ fn try_steps(profile: &Profile, steps: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// i, w: moved here to INBOX, to Work; I, W: the same on the server; 1, 2, a: a run over INBOX, over
-/// Work, over all.
+/// i, w: moved here to INBOX, to Work; I, W: the same on the server; 1, 2, a: a run over INBOX,
+/// over Work, over all.
 const STEPS: [&str; 16] = [
     "wWIa", "wWI1", "wWI2", "wW1I", "w1WI", "WwI1", "Ww1I", "WIw2", "WI2w", "W1Iw", "w22W", "Iw2W",
     "w1W2", "w2W1", "W1w2", "w1W2I1",
