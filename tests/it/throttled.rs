@@ -141,6 +141,34 @@ fn hazard_90_a_message_that_breaks_its_session_holds_up_no_other() {
     }
 }
 
+#[test]
+fn hazard_90_a_header_that_breaks_its_session_holds_up_no_other() {
+    for bad in [&[7][..], &[1], &[300], &[3, 160]] {
+        let world = World::new(Profile::qresync());
+        come(&world, 0);
+        world.sync().1.unwrap();
+        world.lose_store();
+        let breaks = Fault::FetchBreaks(bad.to_vec(), "[UNAVAILABLE] later".to_owned());
+        let headers = When::verb("FETCH").says("BODY.PEEK[HEADER]");
+        let broken = world.server.inject(breaks, headers);
+        world.server.reset_counters();
+        let mut pulled = 0;
+        for _ in 0..3 {
+            world.wait();
+            let (report, result) = world.sync();
+            assert!(result.is_ok(), "{bad:?}: {result:?}");
+            pulled += report.pulled;
+        }
+        assert!(broken.hits() > 0);
+        assert_eq!(world.local(), world.remote(), "{bad:?}");
+        assert_eq!(world.remote()["INBOX"].len(), MANY, "{bad:?}");
+        assert_eq!(pulled, 0, "{bad:?}: only those without a header are compared");
+        let opened = world.server.counters().connections;
+        assert!(opened <= 40, "{bad:?}: {opened} connections");
+        assert!(broken.hits() <= 120, "{bad:?}: {} refusals", broken.hits());
+    }
+}
+
 /// What the server says of a mailbox may repeat its name.
 #[test]
 fn hazard_122_a_mailbox_with_such_a_name_stops_no_other() {

@@ -5,25 +5,21 @@
 
 use std::collections::BTreeMap;
 
+use super::headers::headers_of;
 use super::intake::{Intake, Shows, Taken, looking_key};
 use super::reused::Probe;
 use super::{members, modseq, next, unshown};
 use crate::account::record::Writer;
 use crate::account::{AccountError, Run};
-use crate::local::header;
 use crate::reconcile::types::{
     FlagMask, Flags, Gate, HeaderKeys, Mailbox, MailboxId, Reach, Remote, Row, ServerWords,
     SetAside, SetAsideKind, Uid,
 };
-use crate::remote::RemoteError;
 use crate::remote::imap::{
     Command, FetchItems, FetchRow, QresyncSince, Select, Selected, Session, UidCollector, UidSet,
     Untagged,
 };
 use crate::state::StateError;
-
-/// More of a header than this tells nothing more.
-pub(in crate::account) const HEADER_MAX: usize = 256 * 1024;
 
 /// New messages whose headers are asked for at a time.
 const HEADERS: usize = 1000;
@@ -277,41 +273,6 @@ async fn with_headers(
         taken.mute = taken.mute.union(&mute);
     }
     Ok(())
-}
-
-/// Keys of the headers that came as they should. One that is cut off pairs nothing, and one that
-/// does not end where it should is not asked for again in this run (hazard 67).
-async fn headers_of(
-    run: &mut Run,
-    mailbox: MailboxId,
-    set: &UidSet,
-    rows: &BTreeMap<Uid, FetchRow>,
-) -> Result<BTreeMap<Uid, HeaderKeys>, AccountError> {
-    let mut headers = BTreeMap::new();
-    let asked: UidSet = set.iter().filter(|uid| !run.headless.contains(&(mailbox, *uid))).collect();
-    let mut sink = |uid: Uid, bytes: &[u8]| {
-        let size = rows.get(&uid).and_then(|row| row.size);
-        match is_whole_header(bytes, size) {
-            true => drop(headers.insert(uid, header::keys(bytes))),
-            false => drop(headers.remove(&uid)),
-        }
-    };
-    let fetched = run.session.fetch_headers(&asked, HEADER_MAX, &mut sink).await;
-    if let Err(RemoteError::Framing { uid, .. }) = &fetched {
-        match uid {
-            Some(uid) => drop(run.headless.insert((mailbox, *uid))),
-            None => run.headless.extend(asked.iter().map(|uid| (mailbox, uid))),
-        }
-    }
-    fetched?;
-    Ok(headers)
-}
-
-/// A header ends with an empty line, unless it is the whole message.
-pub(in crate::account) fn is_whole_header(header: &[u8], size: Option<u64>) -> bool {
-    let ends = header.ends_with(b"\n\r\n") || header.ends_with(b"\n\n");
-    let is_all = size.is_none_or(|size| size <= header.len() as u64 + 2);
-    ends || !header.is_empty() && (is_all || header == b"\r\n")
 }
 
 fn unshown_words(count: usize) -> String {

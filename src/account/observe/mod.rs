@@ -9,6 +9,7 @@ mod attributes;
 mod edited;
 mod elsewhere;
 mod focus;
+mod headers;
 mod hollow;
 mod intake;
 mod letters;
@@ -36,8 +37,8 @@ use crate::local::Unknown;
 use crate::reconcile::types::{MailboxId, MailboxName, Reach, RowId};
 use crate::remote::imap::ListedMailbox;
 
-pub(super) use attributes::{HEADER_MAX, is_whole_header};
 pub(super) use edited::reexamine;
+pub(super) use headers::{HEADER_MAX, is_whole_header};
 pub(super) use local::{QUIET, TOO_LARGE, clean_tmp, too_large};
 pub(super) use modseq::note_change as note_flags_changed;
 pub(super) use remote::note_gone;

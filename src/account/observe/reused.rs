@@ -7,7 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::attributes::{HEADER_MAX, is_whole_header, merge};
+use super::attributes::merge;
+use super::headers::{HEADER_MAX, is_whole_header};
 use crate::account::{AccountError, Run};
 use crate::local::header;
 use crate::reconcile::types::{Mailbox, Row, ServerWords, Uid};

@@ -16,6 +16,9 @@ use crate::remote::RemoteError;
 use crate::remote::broken::Broken;
 use crate::remote::budget::Budget;
 
+/// Refusals one after the other after which a header is asked for that was not refused.
+const IN_A_ROW: u32 = 3;
+
 /// Takes bodies, one after the other.
 ///
 /// For each: `begin`, any number of `chunk`, then `end` or `discard`.
@@ -171,7 +174,8 @@ impl Session {
     /// passed over. An empty one says that the one before, of the same UID, is not believed.
     ///
     /// # Errors
-    /// As for [`Session::fetch_bodies`].
+    /// As for [`Session::fetch_bodies`]; and the refusal where the session gives nothing more after
+    /// it, also of what was not refused: a fresh connection may (hazard 90).
     pub async fn fetch_headers(
         &mut self,
         set: &UidSet,
@@ -181,10 +185,26 @@ impl Session {
         let mut headers = Headers { held: Vec::new(), sink };
         let (doing, limit) = ("UID FETCH BODY[HEADER]", limit as u64);
         let mut queue = self.in_parts(Command::Headers, set).await?;
-        let (mut refused, mut is_answered) = (None, false);
+        let (mut refused, mut is_answered, mut in_a_row) = (None, false, 0);
         while let Some(part) = queue.pop_front() {
             self.begin_with(Command::Headers, &part)?;
-            match self.deliver_bodies(doing, &part, Section::Header, limit, &mut headers).await {
+            let given =
+                self.deliver_bodies(doing, &part, Section::Header, limit, &mut headers).await;
+            if given.as_ref().is_err_and(|error: &RemoteError| error.is_refusal()) {
+                in_a_row += 1;
+                // The last one that is still to be asked for tells whether any is given.
+                let last = queue.back().and_then(UidSet::last).filter(|_| in_a_row == IN_A_ROW);
+                if let Some(last) = last.map(|last| UidSet::from_range(last, last)) {
+                    let section = Section::Header;
+                    let probe = self.deliver_bodies(doing, &last, section, limit, &mut headers);
+                    if probe.await.is_err_and(|error| error.is_refusal()) {
+                        return given;
+                    }
+                }
+            } else {
+                in_a_row = 0;
+            }
+            match given {
                 Ok(()) => is_answered = true,
                 Err(error) if error.is_refusal() => {
                     self.take_apart(Command::Headers, &part, &error, &mut queue).await?;

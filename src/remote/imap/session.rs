@@ -93,6 +93,12 @@ impl Session {
         &self.talk.capabilities
     }
 
+    /// UIDVALIDITY of the selected mailbox, 0 where the server did not say.
+    #[must_use]
+    pub fn uid_validity(&self) -> u32 {
+        self.uid_validity
+    }
+
     /// The mailbox that is selected.
     #[must_use]
     pub fn selected(&self) -> Option<&MailboxName> {
