@@ -13,7 +13,7 @@ use crate::local::{Layout, LocalError, LocalMailbox, Mailboxes, Root};
 use crate::reconcile::renames::{
     self, Arrived, Gone, Likeness, Rename, Trees, Whereabouts, likeness, one_to_one, same_messages,
 };
-use crate::reconcile::types::{DirStamps, Mailbox, MailboxId, MailboxName, ServerWords, Uid};
+use crate::reconcile::types::{DirStamps, Home, Mailbox, MailboxId, MailboxName, ServerWords, Uid};
 use crate::remote::RemoteError;
 use crate::remote::imap::{
     Existence, FetchItems, FetchRow, ListedMailbox, Select, UidSet, Untagged,
@@ -128,16 +128,23 @@ fn renamed_directories(
         return Ok(BTreeMap::new());
     }
     let mut ids: BTreeMap<&MailboxName, String> = BTreeMap::new();
+    let mut bare: BTreeMap<&MailboxName, DirStamps> = BTreeMap::new();
     for directory in found.iter().filter(|directory| run.looks_at(&directory.name)) {
         match run.root.mailbox_id(&directory.name) {
-            Ok(id) => ids.extend(id.map(|id| (&directory.name, id))),
+            Ok(Some(id)) => drop(ids.insert(&directory.name, id)),
+            Ok(None) => drop(bare.insert(&directory.name, directory.stamps)),
             Err(error) => tracing::debug!(mailbox = %directory.name, %error, "no id"),
         }
     }
     let owned: BTreeSet<&String> = known.iter().filter_map(|m| m.local_id.as_ref()).collect();
-    // At its place is another's directory.
+    // At its place is another's directory, or one that was made anew and has no id (hazard 146).
     let ousted = |m: &Mailbox| {
+        let is_new = |home: Home| {
+            let now = bare.get(&m.name);
+            now.is_some_and(|now| home.new != now.new.ino && home.cur != now.cur.ino)
+        };
         ids.get(&m.name).is_some_and(|id| m.local_id.as_ref() != Some(id) && owned.contains(id))
+            || m.home.is_some_and(is_new)
     };
     let there = |m: &Mailbox| found.iter().any(|directory| directory.name == m.name);
     let mut free: BTreeSet<&MailboxName> =
@@ -163,7 +170,7 @@ fn is_suspect(known: &[Mailbox], found: &[LocalMailbox]) -> bool {
     let found: BTreeMap<&MailboxName, u64> =
         found.iter().map(|directory| (&directory.name, directory.stamps.cur.ino)).collect();
     known.iter().filter(|m| m.local && m.local_id.is_some()).any(|m| {
-        let ino = m.stamps.map(|stamps| stamps.cur.ino);
+        let ino = m.stamps.map(|stamps| stamps.cur.ino).or(m.home.map(|home| home.cur));
         let same = found.get(&m.name).is_some_and(|now| ino.is_none_or(|was| was == *now));
         m.renaming.is_some() || !same
     })

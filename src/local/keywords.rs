@@ -248,13 +248,26 @@ impl Root {
         }
     }
 
-    /// Removes the lock file of a table. Only for who knows that it is a dead process's, as the
-    /// one that it left itself; one of this very moment may be another program's, and stays.
+    /// Removes the lock file of a table, wherever the directory with this id is by now. Only for
+    /// who knows that it is a dead process's, as the one that it left itself; one of this very
+    /// moment may be another program's, and stays.
     ///
     /// # Errors
     /// The lock cannot be removed, or is of this moment.
-    pub fn drop_keywords_lock(&self, mailbox: &MailboxName) -> Result<(), LocalError> {
-        let lock = self.dir_of(mailbox).join(LOCK);
+    pub fn drop_keywords_lock(
+        &self,
+        mailbox: &MailboxName,
+        id: Option<&str>,
+    ) -> Result<(), LocalError> {
+        let mut dir = self.dir_of(mailbox);
+        if let Some(id) = id
+            && self.id_in(&dir)?.as_deref() != Some(id)
+        {
+            // Renamed since; what is in its place now is not ours.
+            let Some(renamed) = self.with_id(id, &BTreeSet::new())? else { return Ok(()) };
+            dir = renamed;
+        }
+        let lock = dir.join(LOCK);
         let Some(meta) = if_there(self.fs.lstat(&lock)).at(Scope::Mailbox, "look at", &lock)?
         else {
             return Ok(());

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::file::named;
 use super::mailbox_of;
 use crate::account::{AccountError, Run};
-use crate::local::{Changed, KeywordTable, Root};
+use crate::local::{Changed, KeywordTable, LocalError, Root};
 use crate::reconcile::MailboxView;
 use crate::reconcile::types::{
     Base, Flags, Journal, Keyword, Local, Mailbox, MailboxName, Row, RowId,
@@ -15,6 +15,8 @@ use crate::state::Store;
 
 /// The mailbox whose table is being changed.
 const LOCKED: &str = "keywords_locked";
+/// The id of its directory, which may have another name by the time the lock is removed.
+const LOCKED_ID: &str = "keywords_locked_id";
 
 /// The keyword table of a mailbox with letters for these keywords, where any are free.
 pub(super) fn table_for(
@@ -31,26 +33,26 @@ pub(super) fn table_for(
         }
     };
     let lacks = !flags.keywords.iter().all(|keyword| table.contains(keyword));
-    if lacks {
-        add(run, mailbox, &mut table, flags)?;
-    }
+    let is_unlocked = !lacks || add(run, mailbox, &mut table, flags)?;
     let keyword_table = table.slots().to_vec();
     if lacks || keyword_table != mailbox.keyword_table {
         run.record(|w| {
             let Some(mailbox) = w.tx().mailbox(mailbox.id)? else { return Ok(()) };
             w.mailbox(&Mailbox { keyword_table, ..mailbox })?;
-            w.tx().delete_meta(LOCKED).map(|_| ())
+            if is_unlocked { w.tx().delete_meta(LOCKED).map(drop) } else { Ok(()) }
         })?;
     }
     Ok(table)
 }
 
+/// Gives letters to keywords. False where our lock of the table may have been left behind: its
+/// directory was renamed meanwhile (hazard 145).
 fn add(
     run: &mut Run,
     mailbox: &Mailbox,
     table: &mut KeywordTable,
     flags: &Flags,
-) -> Result<(), AccountError> {
+) -> Result<bool, AccountError> {
     let others = run.store.mailboxes()?;
     // One keyword, one letter in the whole account where it is free: a moved file then says
     // the same in its new directory.
@@ -61,22 +63,27 @@ fn add(
         known.next().and_then(|letter| u8::try_from(letter).ok())
     };
     // The lock file is that of other programs too: a crash must not leave it for theirs.
-    run.record(|w| w.tx().set_meta(LOCKED, mailbox.name.as_str()))?;
+    run.record(|w| {
+        w.tx().set_meta(LOCKED_ID, mailbox.local_id.as_deref().unwrap_or_default())?;
+        w.tx().set_meta(LOCKED, mailbox.name.as_str())
+    })?;
     let before = table.clone();
     let added = run.root.add_keywords(&mailbox.name, table, &flags.keywords, &hint);
+    let is_unlocked = matches!(added, Ok(()) | Err(LocalError::KeywordsBusy { .. }));
     if let Err(error) = added {
         // A letter that is not in the file means nothing to anybody (hazard 58).
         *table = run.root.keyword_table(&mailbox.name).unwrap_or(before);
         // Files are named without them, and say so: a later plan adds the letters.
         run.report.skip(mailbox.name.to_string(), error.to_string());
     }
-    Ok(())
+    Ok(is_unlocked)
 }
 
 /// Removes the lock file that a crash of ours left behind.
 pub(in crate::account) fn unlock(store: &mut Store, root: &Root) -> Result<(), AccountError> {
     let Some(mailbox) = store.meta(LOCKED)? else { return Ok(()) };
-    match root.drop_keywords_lock(&MailboxName::new(&mailbox)) {
+    let id = store.meta(LOCKED_ID)?.filter(|id| !id.is_empty());
+    match root.drop_keywords_lock(&MailboxName::new(&mailbox), id.as_deref()) {
         Ok(()) => Ok(store.transaction(|tx| tx.delete_meta(LOCKED).map(|_| ()))?),
         Err(error) => {
             tracing::warn!(%mailbox, %error, "the lock of the keywords stays");

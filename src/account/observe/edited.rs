@@ -73,10 +73,13 @@ fn look_in_drafts(run: &mut Run) -> Result<(), AccountError> {
     Ok(())
 }
 
-/// Compares the files that came last. One that is written in place with pauses may have been sent
-/// before its end, and a listing of names does not show that it has grown since (hazard 141).
+/// Compares the files that came last and were written within a day. One that is written in place
+/// with pauses may have been sent before its end, and a listing of names does not show that it has
+/// grown since (hazard 141).
 fn look_at_youngest(run: &mut Run) -> Result<(), AccountError> {
-    let rows = run.store.youngest_files(YOUNGEST_MAX)?;
+    let mut rows = run.store.youngest_files(YOUNGEST_MAX)?;
+    let since_ns = run.outside.clock.now_ns().saturating_sub(EVERY_S * 1_000_000_000);
+    rows.retain(|row| row.local.as_ref().is_some_and(|local| local.stamp.mtime_ns > since_ns));
     if rows.is_empty() {
         return Ok(());
     }

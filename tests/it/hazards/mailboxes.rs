@@ -528,7 +528,7 @@ const ACTIONS: [(&str, Act); 16] = [
 ];
 
 #[test]
-#[ignore = "a directory renamed here while its mailbox is made anew there: still doubled"]
+#[ignore = "mailboxes exchanged in a ring here and swapped there meanwhile: still doubled"]
 fn hazard_56_whatever_happens_to_mailboxes_during_a_run() {
     let mut failed = Vec::new();
     let mut seed = 0;

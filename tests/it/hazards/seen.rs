@@ -1,6 +1,9 @@
 //! What a look at the disk sees: names that are not durable yet, files that are not whole yet,
 //! directories that are not there for a while.
 
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use kit::imap::Profile;
@@ -9,7 +12,7 @@ use kit::world::{ROOT, World};
 use crate::months::keep;
 use crate::scenarios::files;
 
-use super::{agreed, agreed_on, flags, here, make_mailbox, rungs, settle, sync, there, uid};
+use super::{agreed, agreed_on, flags, here, make_mailbox, rungs, sent, settle, sync, there, uid};
 
 /// The names that were given before a crash are seen by the next run, and are gone after a power
 /// cut: they were not durable.
@@ -122,4 +125,59 @@ fn hazard_143_a_directory_that_is_away_for_a_moment_is_not_removed() {
         assert!(took >= Duration::from_secs(30), "{took:?}");
         kept.until("both agree", || kept.agrees()).await;
     });
+}
+
+/// A directory is renamed while its table of keywords is being written, under its lock; the lock is
+/// that of other programs, too.
+#[test]
+fn hazard_145_our_lock_of_a_table_is_not_left_in_a_directory_that_is_renamed() {
+    for killed in [false, true] {
+        let mut world = agreed();
+        let told = uid(&world, "Work", "text 8");
+        assert!(world.server.set_flags("Work", told, &["$label1"], &[]));
+        let (fs, done) = (world.fs.clone(), Arc::new(AtomicBool::new(false)));
+        let was_done = Arc::clone(&done);
+        world.on_call(move |_, path| {
+            let lock = Path::new(ROOT).join("Work/dovecot-keywords.lock");
+            // Whatever comes after it was made.
+            if path.starts_with(format!("{ROOT}/Work"))
+                && fs.tree().contains_key(&lock)
+                && !done.swap(true, Ordering::SeqCst)
+            {
+                fs.move_file(format!("{ROOT}/Work"), format!("{ROOT}/Moved"));
+                if killed {
+                    fs.crash_after(0);
+                }
+            }
+        });
+        world.wait();
+        let _ = world.sync();
+        assert!(was_done.load(Ordering::SeqCst), "the lock was made");
+        world.quiet();
+        world.fs.restart();
+        settle(&world);
+        let tree = world.fs.tree();
+        let locks: Vec<_> =
+            tree.keys().filter(|path| path.ends_with("dovecot-keywords.lock")).collect();
+        assert!(locks.is_empty(), "{locks:?}, killed: {killed}");
+        assert_eq!(flags(&world, "Moved", "text 8"), ["$label1"]);
+    }
+}
+
+/// The directory of a mailbox gets another name, and an empty one is made in its place.
+#[test]
+fn hazard_146_a_mailbox_that_moves_away_from_an_empty_one_is_renamed() {
+    for profile in rungs() {
+        let world = agreed_on(&profile);
+        let before = world.remote();
+        world.fs.move_file(format!("{ROOT}/Work"), format!("{ROOT}/Moved"));
+        make_mailbox(&world, "Work");
+        world.fs.settle();
+        let now = settle(&world);
+        assert_eq!((&now["Moved"], now["Work"].len()), (&before["Work"], 0));
+        assert_eq!(sent(&world, "RENAME").len(), 1, "{profile:?}");
+        for verb in ["UID COPY", "UID MOVE", "APPEND"] {
+            assert_eq!(sent(&world, verb).len(), 0, "{verb} {profile:?}");
+        }
+    }
 }
