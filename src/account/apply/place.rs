@@ -207,13 +207,14 @@ pub(in crate::account) fn waits_for(w: &Writer<'_>, row: &Row) -> Result<bool, S
         Class::BothGone => {
             // Its file may have left before its mailbox was numbered anew.
             let moved = |file: &Row| class(file) == Class::LocalNew && file.base.is_none();
-            let left = || is_left(other) && (is_ending(other) || known.iter().any(moved));
             // Or was moved to one place here and to another there, or there and back (hazards 100
             // and 139).
             let was_there = other.base.is_some() || other.restated;
             let parted = || was_there && !other.weak && known.iter().any(moved);
+            let is_left = || is_left(other) && (is_ending(other) || known.iter().any(moved));
+            let left = || is_left() || parted();
             match other.mailbox == row.mailbox {
-                true => is_claim(other) || left() || parted(),
+                true => is_claim(other) || left(),
                 false => parted(),
             }
         }
