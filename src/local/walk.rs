@@ -265,7 +265,11 @@ impl Root {
                 all.others.push(e);
             }
             Err(_) if self.is_dotted(&place.relative) => {}
-            Err(e) if place.depth > 0 => all.problem(e),
+            Err(e) if place.depth > 0 => {
+                // What it holds, and whether it is a mailbox, is known of none that is new.
+                all.unknown.insert(dir.to_owned());
+                all.problem(e);
+            }
             Err(LocalError::Io { doing, path, source, .. }) => {
                 return Err(LocalError::Io { doing, path, scope: Scope::Root, source });
             }

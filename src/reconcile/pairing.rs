@@ -264,6 +264,7 @@ pub fn pair_in_place(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
             .or_else(|| left::pair_claim(cast, remote))
             .or_else(|| words::pair_by_header(cast, remote))
             .or_else(|| left::pair(cast, remote));
+        let found = found.filter(|(local, ..)| !has_older_file(cast, remote, *local));
         if let Some((local, past, weak)) = found {
             // A message in doubt is its own past: another one that left is that of an equal text.
             let past = past.filter(|_| remote.base.is_none());
@@ -275,6 +276,19 @@ pub fn pair_in_place(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
 }
 
 type Found = (RowId, Option<RowId>, bool);
+
+/// Whether another file of the same bytes lost its message in this very mailbox: what came is that
+/// one's, and the new file is a copy, which goes up (hazard 157).
+fn has_older_file(cast: &Cast<'_>, remote: &Row, local: RowId) -> bool {
+    let content = cast.row(local).and_then(|row| row.content);
+    let mut same = content.into_iter().flat_map(|content| cast.with_content(content));
+    same.any(|row| {
+        row.mailbox == remote.mailbox
+            && class(row) == Class::RemoteGone
+            && is_active(row)
+            && !cast.is_taken(row)
+    })
+}
 
 /// The row that a file left, if moving it is what made the file new here.
 fn past_of(cast: &Cast<'_>, local: &Row) -> Option<RowId> {

@@ -11,6 +11,7 @@ use crate::local::{Changed, Copied, NowNamed};
 use crate::reconcile::Step;
 use crate::reconcile::types::{FileStamp, Flags, Local, Mailbox, Row, RowId};
 
+/// A mailbox that could not be made takes nothing: a later run finishes it first.
 pub(super) fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountError> {
     let moves = grouped(run, steps, |step| match step {
         Step::LocalMove { from, to, past } => Some((*to, (*from, *past))),
@@ -18,6 +19,9 @@ pub(super) fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountError> {
     })?;
     for (id, rows) in moves {
         let mailbox = mailbox_of(run, id)?;
+        if !mailbox.local {
+            continue;
+        }
         // Its letters are those of the mailbox that it left, not of the one where it lies.
         let found = rows.iter().map(|(_, (from, past))| (*from, *past));
         let unread = letters::relabel_found(run, found)?;
@@ -39,7 +43,9 @@ pub(super) fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountError> {
     })?;
     for (id, rows) in copies {
         let mailbox = mailbox_of(run, id)?;
-        copy_files(run, &mailbox, rows)?;
+        if mailbox.local {
+            copy_files(run, &mailbox, rows)?;
+        }
     }
     Ok(())
 }

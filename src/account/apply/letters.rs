@@ -113,9 +113,9 @@ pub(super) fn base_held(
     })
 }
 
-/// The keywords of a moved file: what its letters meant when the file left `source`, else what
-/// the table of the mailbox that it left says (hazard 58). A letter that meant nothing there was
-/// given by a reader since, and means what it means here.
+/// The keywords of a moved file: what its letters meant when the file left `source` (hazard 58). A
+/// letter that it did not have then was given since, by a reader who knows of tables: it means what
+/// it means here, or, where it means nothing, what it means in the mailbox that the file left.
 pub(super) fn keywords_left(
     left: Option<&Mailbox>,
     here: Option<&Mailbox>,
@@ -131,7 +131,7 @@ pub(super) fn keywords_left(
         }
         let at = usize::try_from(u32::from(letter) - u32::from('a')).ok()?;
         let of = |mailbox: &Mailbox| mailbox.keyword_table.get(at).cloned().flatten();
-        of(left).or_else(|| here.and_then(of))
+        here.and_then(of).or_else(|| of(left))
     };
     letters.filter_map(entry).collect()
 }

@@ -207,3 +207,51 @@ fn hazard_154_a_version_that_came_and_moved_on_unseen_is_not_the_former_one() {
         pass(&lists.each_ref().map(String::as_str));
     }
 }
+
+/// Killed before the body came that would have told two of one header apart.
+#[test]
+fn hazard_156_what_left_is_known_until_what_came_is_told() {
+    pass(&[
+        "world 852298\nfilled 1 Trash\nhere add 3 A/C\nhere add 4 D\nquiet\nthere move 1 INBOX\n\
+         here remove 3\nthere remove 4\nthere move 3 INBOX\nrun ; power 55 3",
+    ]);
+}
+
+#[test]
+fn hazard_157_a_copy_made_here_is_not_the_file_of_a_message_numbered_anew() {
+    pass(&["world 852161\nthere add 1 A/C\nquiet\nthere renumber A/C\nhere copy 1 A/C"]);
+}
+
+#[test]
+fn hazard_59_a_mailbox_that_could_not_be_made_takes_no_file_yet() {
+    pass(&[
+        "world 852971\nthere make A\nhere add 1 Trash\nhere add 2 A/C\nquiet\nhere add 3 INBOX\n\
+         there edit 2 4\nhere add 5 A/C\nthere move 1 B\nquiet\nthere move 4 D\n\
+         run ; broken 115\nthere remove 4",
+        "world 852082\nhere make B\nfilled 1 A\nhere add 3 A/C\n\
+         run ; at call 57 here add 4 A/C ; at command 16 there rename A/C A/F\npart B\n\
+         there remove 3\nhere add 5 D\nquiet\nthere move 5 Trash\nrun ; broken 124",
+    ]);
+}
+
+/// The state was lost.
+#[test]
+fn hazard_54_a_directory_that_could_not_be_read_may_be_that_of_a_new_mailbox() {
+    pass(&["world 852375\nfilled 4 A/C\nhere add 5 A\nrun\nlose-state\npart A\nlose-state\n\
+         run ; broken 61"]);
+}
+
+#[test]
+fn hazard_58_a_letter_of_both_tables_that_was_given_after_the_last_look() {
+    pass(&[
+        "world 853095\nthere add 2 Trash\nhere add 4 B\nhere move 4 Trash\nrun\nhere move 4 B\n\
+         here set 2 k2\nhere set 4 k1",
+    ]);
+}
+
+#[test]
+fn hazard_140_a_removal_that_only_the_memory_holds_is_no_agreement() {
+    pass(&["world 830409\nhere make A\nthere make B\nfilled 2 A/C\nhere add 4 Trash\n\
+         there move 2 D\nquiet\nrun ; at command 9 there renumber Trash\nrun\nthere remove 2\n\
+         run ; kill 46\nquiet\nrun ; power 5 2"]);
+}
