@@ -68,7 +68,7 @@ impl Model {
             policy: self.policy_now(),
             run: self.run,
             unseen_arrivals,
-            passed: false,
+            passed: self.store.passed,
             disk_seen: self.fate.blind.iter().all(|(side, _)| *side == Side::Remote),
             unseen_texts,
             unseen_held: BTreeSet::new(),

@@ -80,7 +80,13 @@ impl Event {
         match self {
             Self::None => {}
             Self::Unreadable(name) => drop(fate.blind.insert((Side::Local, name.clone()))),
-            Self::Refused(name) => drop(fate.blind.insert((Side::Remote, name.clone()))),
+            Self::Refused(name) => {
+                fate.blind.insert((Side::Remote, name.clone()));
+                // Without any change it would not be asked for.
+                if let Some(folder) = model.server.get_mut(name) {
+                    folder.uid_next += 1;
+                }
+            }
             Self::Renumbered(name) => model.act(&Act::Renumber(name.clone())),
             Self::StateLost => model.lose_state(),
             Self::Reconfigured => {
@@ -112,7 +118,6 @@ impl Event {
                 let no = Fault::No("not now".to_owned());
                 let when = When::verb("SELECT").mailbox(name.as_str());
                 let refused = engine.world.server.inject(no, when);
-                // Without any change it would not be asked for.
                 engine.world.server.skip_uids(name.as_str(), 1);
                 engine.run();
                 engine.world.server.withdraw(&refused);

@@ -167,6 +167,8 @@ pub struct Store {
     pub pending: Vec<Hold>,
     /// The last row that was known before messages of a mailbox began to leave.
     pub waves: BTreeMap<MailboxId, RowId>,
+    /// Messages came and left again before a look showed them.
+    pub passed: bool,
     next_row: i64,
     next_mailbox: i64,
 }
@@ -414,6 +416,7 @@ impl Model {
     fn finish_change(&mut self) {
         if self.store.mailboxes.keys().all(|mailbox| self.has_seen(*mailbox)) {
             self.policy.brings_back = BringsBack::default();
+            self.store.passed = false;
         }
     }
 

@@ -193,6 +193,13 @@ impl Model {
         if renumbered {
             self.restate_messages(id);
         }
+        if let Some(known) = known.filter(|_| !renumbered) {
+            let given = known.uid_next..gate.uid_next;
+            let rows = self.rows_of(id).into_iter().filter_map(|row| row.remote.map(|r| r.uid.0));
+            let seen: BTreeSet<u32> =
+                rows.chain(folder.mail.keys().copied()).filter(|uid| given.contains(uid)).collect();
+            self.store.passed |= seen.len() < given.len();
+        }
         let (mask, special_use) = (self.mask.clone(), self.uses.get(name).copied());
         let waiting = self.rows_of(id).iter().any(|row| {
             let twins = matches!(row.journal, Journal::Pushed { .. } | Journal::Pushing { .. });
