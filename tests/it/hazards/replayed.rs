@@ -201,6 +201,8 @@ fn hazard_154_a_version_that_came_and_moved_on_unseen_is_not_the_former_one() {
         "there add 5 A\nrun\nthere move 5 B\nthere edit 5 9\nthere move 9 INBOX\nrun ; kill 20",
         "there add 5 A\nrun\nhere move 5 INBOX\nthere edit 5 9\nthere move 9 INBOX",
     ];
+    pass(&["world 832096\nthere add 5 Trash\nthere edit 5 8\nrun\nthere edit 8 9\n\
+            there move 9 INBOX"]);
     // Without QRESYNC, with it, and with the server's own ids.
     for world in [832_096, 2, 7, 9] {
         let lists = lists.map(|list| format!("world {world}\n{list}"));
