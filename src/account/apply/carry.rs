@@ -12,6 +12,7 @@ use crate::reconcile::MailboxView;
 use crate::reconcile::types::{
     Base, FlagDelta, FlagMask, Flags, Journal, Mailbox, MailboxId, Place, Row, RowId, System, Uid,
 };
+use crate::remote::RemoteError;
 use crate::remote::imap::{Select, UidSet, Untagged};
 
 /// Flags of messages of the selected mailbox, by UID.
@@ -70,7 +71,9 @@ pub(super) async fn over(
         let Some(delta) = given.get(uid).map(|given| given.difference(now)) else { continue };
         let Some(row) = run.store.by_uid(mailbox, *uid)? else { continue };
         let Some(copy) = place(&row).cloned().filter(|_| !delta.is_empty()) else { continue };
-        store(run, &copy, &delta).await?;
+        if !store(run, &copy, &delta).await? {
+            continue;
+        }
         run.record(|w| {
             let Some(row) = w.tx().row(row.id)? else { return Ok(()) };
             let base = row.base.map(|base| Base { flags: delta.applied_to(&base.flags) });
@@ -80,12 +83,18 @@ pub(super) async fn over(
     Ok(())
 }
 
-async fn store(run: &mut Run, copy: &Place, delta: &FlagDelta) -> Result<(), AccountError> {
+/// False where the mailbox of the copy is not asked now: then the old message stays, for a run that
+/// can ask.
+async fn store(run: &mut Run, copy: &Place, delta: &FlagDelta) -> Result<bool, AccountError> {
     for place in trashing::places(run, &copy.mailbox, copy.uid_validity) {
         let mut ignore = |_: Untagged| {};
         match run.session.select(&place, Select::ReadWrite, None, &mut ignore).await {
             Ok(selected) if selected.gate.uid_validity == copy.uid_validity => {}
             Err(error) if error.ends_session() => return Err(error.into()),
+            Err(error @ RemoteError::SetAside { .. }) => {
+                run.report.skip(place.to_string(), error.to_string());
+                return Ok(false);
+            }
             // Numbered anew or gone: nothing tells the copy any more.
             Ok(_) | Err(_) => continue,
         }
@@ -101,5 +110,5 @@ async fn store(run: &mut Run, copy: &Place, delta: &FlagDelta) -> Result<(), Acc
             }
         }
     }
-    Ok(())
+    Ok(true)
 }

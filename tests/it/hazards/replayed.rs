@@ -257,3 +257,11 @@ fn hazard_140_a_removal_that_only_the_memory_holds_is_no_agreement() {
          there move 2 D\nquiet\nrun ; at command 9 there renumber Trash\nrun\nthere remove 2\n\
          run ; kill 46\nquiet\nrun ; power 5 2"]);
 }
+
+/// The mailbox of the copy does not answer when the flags are to be stored there.
+#[test]
+fn hazard_92_a_message_stays_until_its_copy_has_its_new_flags() {
+    pass(&["world 860907\nhere make A\nthere make A/C\nhere make D\nthere add 1 INBOX\n\
+         there add 2 Trash\nthere edit 1 3\nquiet\nhere move 3 Trash\nrun ; kill 70\n\
+         there set 3 k2\nrun ; around SELECT 3 silent"]);
+}
