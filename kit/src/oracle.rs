@@ -109,7 +109,7 @@ impl Expected {
         // often as that is forgotten.
         let is_moved = self.moved[0] || self.moved[1];
         let forgotten = if is_moved { self.base.max(1) * doubts } else { 0 };
-        self.base + self.made[0] + self.made[1] + forgotten.max(usize::from(both || apart))
+        self.base + self.made[0] + self.made[1] + forgotten + usize::from(both || apart)
     }
 }
 

@@ -6,7 +6,7 @@ use super::doubt;
 use super::flags::{Merge, agreed_now, merge};
 use super::pairing::{self, Cast, Class, class};
 use super::plan::{Plan, RemoteRemoval, Step};
-use super::types::{Flags, Journal, MailboxId, Reach, Row, RowId, SpecialUse};
+use super::types::{FlagDelta, FlagMask, Flags, Journal, MailboxId, Reach, Row, RowId, SpecialUse};
 use super::world::{MailboxView, OnLocalDelete, OnRemoteDelete, Policy, World};
 
 /// Plans the messages of one round. Removals wait until nothing that could explain them is
@@ -350,9 +350,34 @@ fn remove_local(cast: &mut Cast<'_>, steps: &mut Vec<Step>, there: bool) {
         } else if policy.brings_back.there && !came_down_elsewhere(cast, row) {
             steps.push(Step::BringBack(row));
         } else {
+            steps.extend(carried(cast, row));
             steps.push(Step::RemoveLocal(row));
         }
     }
+}
+
+/// What was changed on a file whose message came down at its new place by itself, for that one:
+/// its move was not seen as one (hazard 159).
+fn carried(cast: &Cast<'_>, gone: RowId) -> Option<Step> {
+    let gone = cast.row(gone)?;
+    let (file, base) = (gone.local.as_ref()?, gone.base.as_ref()?);
+    let changed = FlagDelta::between(&base.flags, &file.flags);
+    let mut same = cast.with_content(gone.content?);
+    let twin = same.find(|row| is_where_it_came(row, gone))?;
+    let view = cast.world.mailboxes.get(&twin.mailbox)?;
+    let delta = |flags: &Flags, mask: &FlagMask| {
+        FlagDelta::between(&mask.apply(flags), &mask.apply(&changed.applied_to(flags)))
+    };
+    let local = delta(&twin.local.as_ref()?.flags, &view.local_mask());
+    let remote = delta(&twin.remote.as_ref()?.flags, &view.remote_mask(twin));
+    let is_same = local.is_empty() && remote.is_empty();
+    (!is_same).then_some(Step::Flags { row: twin.id, local, remote })
+}
+
+/// Whether a message of the same text is younger, and elsewhere.
+fn is_where_it_came(row: &Row, gone: &Row) -> bool {
+    let is_elsewhere = row.mailbox != gone.mailbox && !row.weak;
+    row.id > gone.id && is_elsewhere && class(row) == Class::Paired
 }
 
 /// Files in doubt whose messages were moved there, and came down at their new place while these
@@ -374,10 +399,7 @@ fn leave_superseded(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
 fn came_down_elsewhere(cast: &Cast<'_>, gone: RowId) -> bool {
     let Some(gone) = cast.row(gone) else { return false };
     let mut same = gone.content.into_iter().flat_map(|content| cast.with_content(content));
-    same.any(|row| {
-        let is_elsewhere = row.mailbox != gone.mailbox && !row.weak;
-        row.id > gone.id && is_elsewhere && class(row) == Class::Paired
-    })
+    same.any(|row| is_where_it_came(row, gone))
 }
 
 /// A new file of the same bytes in the same mailbox: cut short after the removal, the next run

@@ -285,17 +285,26 @@ impl Hands {
         self.dir(mailbox).join("cur").join(format!("{unique}:2,{info}"))
     }
 
-    /// The letters of a file that goes to another mailbox: one that means another keyword there
-    /// is exchanged, others are taken along by who knows of no tables.
+    /// The letters of a file that goes to another mailbox: where one means another keyword there
+    /// they are exchanged, else they are taken along as by who knows of no tables.
     fn info_in(&self, path: &Path, mailbox: &str) -> String {
         let to = self.dir(mailbox);
         let from = path.parent().and_then(Path::parent).expect("below the root");
         let table = |dir: &Path| self.fs.read(&dir.join("dovecot-keywords")).unwrap_or_default();
         let (old, new) = (table(from), table(&to));
-        let letters = info_of(path).chars().collect::<Vec<_>>().into_iter().map(|letter| {
-            let (had, has) = (flag(letter, &old), flag(letter, &new));
-            let is_same = had == has || [&had, &has].iter().any(|name| name.starts_with('?'));
-            if is_same { letter } else { self.keyword_letter(&to, &had) }
+        let letters: Vec<char> = info_of(path).chars().collect();
+        let names = |letter: &char| (flag(*letter, &old), flag(*letter, &new));
+        let is_same = |(had, has): (String, String)| {
+            had == has || [had, has].iter().any(|name| name.starts_with('?'))
+        };
+        if letters.iter().map(names).all(is_same) {
+            return letters.into_iter().collect();
+        }
+        let letters = letters.into_iter().map(|letter| match flag(letter, &old) {
+            had if letter.is_ascii_lowercase() && !had.starts_with('?') => {
+                self.keyword_letter(&to, &had)
+            }
+            _ => letter,
         });
         letters.collect::<BTreeSet<_>>().into_iter().collect()
     }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::note::settle_base;
-use super::{grouped, mailbox_of, select, trouble};
+use super::{grouped, is_for_now, keywords, mailbox_of, select, trouble};
 use crate::account::observe::note_flags_changed;
 use crate::account::{AccountError, Run};
 use crate::local::{Changed, KeywordTable};
 use crate::reconcile::Step;
 use crate::reconcile::types::{FlagDelta, Flags, Keyword, Local, Mailbox, Row, RowId, Uid};
+use crate::remote::RemoteError;
 use crate::remote::imap::{Command, FetchItems, FetchRow, UidSet, Untagged};
 
 pub(super) async fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountError> {
@@ -137,12 +138,22 @@ async fn store(
         {
             store_apart(run, &change).await
         }
-        Err(error) if error.is_refusal() && !flags.keywords.is_empty() => {
-            run.report.skip(mailbox.name.to_string(), error.to_string());
-            refuse(run, rows, flags)
-        }
-        Err(error) => trouble(run, mailbox, error),
+        Err(error) => refused(run, &change, error),
     }
+}
+
+/// A keyword that is refused again and again is not asked for any more; anything else is tried by
+/// the next run.
+fn refused(run: &mut Run, change: &Change<'_>, error: RemoteError) -> Result<(), AccountError> {
+    let Change { mailbox, rows, flags, .. } = *change;
+    if let Some(keyword) = flags.keywords.first().filter(|_| error.is_refusal())
+        && !is_for_now(&error)
+        && keywords::note(run, mailbox, keyword)?
+    {
+        run.report.skip(mailbox.name.to_string(), error.to_string());
+        return refuse(run, rows, flags);
+    }
+    trouble(run, mailbox, error)
 }
 
 /// One STORE: flags added to or removed from messages of a mailbox.
@@ -169,7 +180,7 @@ fn flags_count(flags: &Flags) -> usize {
 
 /// Each flag by itself, so that one that is refused takes no other along (hazard 29).
 async fn store_apart(run: &mut Run, change: &Change<'_>) -> Result<(), AccountError> {
-    let Change { mailbox, rows, set, add, flags } = *change;
+    let Change { set, add, flags, .. } = *change;
     let keywords = flags
         .keywords
         .iter()
@@ -181,8 +192,7 @@ async fn store_apart(run: &mut Run, change: &Change<'_>) -> Result<(), AccountEr
         match answer {
             Ok(()) => changed(run, &Change { flags: &flag, ..*change }, shown).await?,
             Err(error) if error.is_refusal() => {
-                run.report.skip(mailbox.name.to_string(), error.to_string());
-                refuse(run, rows, &flag)?;
+                refused(run, &Change { flags: &flag, ..*change }, error)?;
             }
             Err(error) => return Err(error.into()),
         }
@@ -199,6 +209,9 @@ async fn changed(
     mut shown: BTreeMap<Uid, Flags>,
 ) -> Result<(), AccountError> {
     let Change { mailbox, rows, set, add, flags } = *change;
+    if !flags.keywords.is_empty() {
+        keywords::forget(run, mailbox, flags.keywords.iter())?;
+    }
     // Some servers echo a keyword and drop it: only a FETCH afterwards tells (hazard 29).
     let with_keywords = add && !flags.keywords.is_empty();
     let ask: UidSet = set.iter().filter(|uid| with_keywords || !shown.contains_key(uid)).collect();

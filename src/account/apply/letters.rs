@@ -131,7 +131,10 @@ pub(super) fn keywords_left(
         }
         let at = usize::try_from(u32::from(letter) - u32::from('a')).ok()?;
         let of = |mailbox: &Mailbox| mailbox.keyword_table.get(at).cloned().flatten();
-        here.and_then(of).or_else(|| of(left))
+        match source.local.as_ref().is_some_and(|file| file.info.contains(letter)) {
+            true => of(left).or_else(|| here.and_then(of)),
+            false => here.and_then(of).or_else(|| of(left)),
+        }
     };
     letters.filter_map(entry).collect()
 }

@@ -9,6 +9,7 @@ mod compare;
 mod fetch;
 mod file;
 mod flags;
+mod keywords;
 mod lanes;
 mod letters;
 mod mailbox;

@@ -265,3 +265,17 @@ fn hazard_92_a_message_stays_until_its_copy_has_its_new_flags() {
          there add 2 Trash\nthere edit 1 3\nquiet\nhere move 3 Trash\nrun ; kill 70\n\
          there set 3 k2\nrun ; around SELECT 3 silent"]);
 }
+
+#[test]
+fn hazard_158_a_keyword_that_was_refused_once_is_tried_again() {
+    pass(&[
+        "world 865521\nfilled 1 INBOX\nhere set 1 k1\nrun ; around UID_STORE 1 no",
+        "world 2\nfilled 1 INBOX\nquiet\nhere set 1 k1\nrun ; around UID_STORE 1 no",
+    ]);
+}
+
+#[test]
+fn hazard_159_a_flag_follows_a_message_whose_move_was_not_seen() {
+    pass(&["world 853759\nthere add 2 B\nquiet\nthere move 2 INBOX\n\
+            run ; at command 7 here set 2 k2 ; around UID_FETCH 2 no"]);
+}
