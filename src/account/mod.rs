@@ -28,7 +28,7 @@ pub mod verify;
 mod whatif;
 pub mod world;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::local::Root;
@@ -120,8 +120,6 @@ pub struct Run {
     waits_for_next: bool,
     /// The server named what this session does not show: the next run asks over a new one.
     is_view_old: bool,
-    /// Mailboxes whose directory is not there, and since when (nanoseconds).
-    missing_since: BTreeMap<MailboxId, i64>,
 }
 
 /// What a run is asked to do.
@@ -233,7 +231,6 @@ impl Run {
             losses,
             waits_for_next: false,
             is_view_old: false,
-            missing_since: BTreeMap::new(),
         })
     }
 

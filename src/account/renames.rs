@@ -183,13 +183,17 @@ fn is_new(run: &Run, name: &MailboxName) -> Result<bool, AccountError> {
 
 /// What was not settled by renames goes on under the names that are there: each directory at
 /// a recorded place gets its own id, or a later rename would be taken for another's.
+/// One that no mailbox has is the mark of another directory (hazard 160).
 fn repair_ids(run: &Run, known: &[Mailbox], there: &BTreeMap<&MailboxName, &DirStamps>) {
+    let owned: BTreeSet<&String> = known.iter().filter_map(|m| m.local_id.as_ref()).collect();
     for mailbox in known.iter().filter(|m| run.looks_at(&m.name)) {
         let Some((id, stamps)) = mailbox.local_id.as_ref().zip(there.get(&mailbox.name)) else {
             continue;
         };
         let repaired = match run.root.mailbox_id(&mailbox.name) {
-            Ok(Some(found)) if found != *id => run.root.mark_mailbox(&mailbox.name, id, stamps),
+            Ok(Some(found)) if found != *id && owned.contains(&found) => {
+                run.root.mark_mailbox(&mailbox.name, id, stamps)
+            }
             looked => looked.map(drop),
         };
         if let Err(error) = repaired {

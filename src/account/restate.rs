@@ -335,6 +335,8 @@ pub(super) fn renumbered(run: &mut Run, mailbox: Mailbox) -> Result<Mailbox, Acc
 /// A mailbox in whose place another directory lies: what was known of its files is not known of
 /// these (hazard 63).
 pub(super) fn moved_directory(run: &mut Run, mailbox: Mailbox) -> Result<Mailbox, AccountError> {
+    // A mark of its own: should the other one come back, it is another again (hazard 160).
+    let mailbox = Mailbox { local_id: mailbox.local_id.map(|_| Root::new_mailbox_id()), ..mailbox };
     if let Some(id) = mailbox.local_id.as_ref().filter(|_| !run.dry_run) {
         run.root.set_mailbox_id(&mailbox.name, id)?;
     }

@@ -280,7 +280,9 @@ type Found = (RowId, Option<RowId>, bool);
 /// Whether another file of the same bytes lost its message in this very mailbox: what came is that
 /// one's, and the new file is a copy, which goes up (hazard 157).
 fn has_older_file(cast: &Cast<'_>, remote: &Row, local: RowId) -> bool {
-    let content = cast.row(local).and_then(|row| row.content);
+    // What we sent or moved for the new file is its own.
+    let local = cast.row(local).filter(|row| row.journal == Journal::Idle);
+    let content = local.and_then(|row| row.content);
     let mut same = content.into_iter().flat_map(|content| cast.with_content(content));
     same.any(|row| {
         row.mailbox == remote.mailbox

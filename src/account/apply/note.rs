@@ -94,13 +94,9 @@ fn pair(
         _ => base,
     };
     let base = base.or(local.base.clone());
-    // A claim whose file is gone: what was sent is what was agreed on, and the file left since.
-    let base = match local.local {
-        Some(_) => base,
-        None => base.or_else(|| remote.remote.as_ref().map(|r| Base { flags: r.flags.clone() })),
-    };
     // From now on what leaves one side has left it, also before the next step unites their flags:
-    // without a past nothing that is set is lost (hazard 73).
+    // without a past nothing that is set is lost (hazard 73). So it is with a claim whose file is
+    // gone: flags may have been set there since it was sent.
     let base = Some(base.unwrap_or_default());
     // A claim in doubt: its file may be in the root that is not here. What was being removed
     // was removed for certain.

@@ -1,11 +1,7 @@
 //! What may be called gone, and on the ground of which look.
 
-use crate::account::Run;
 use crate::local::Missing;
 use crate::reconcile::types::{Mailbox, MailboxId, Row};
-
-/// A directory that went may come back for so long, in nanoseconds.
-const BACK_NS: i64 = 30_000_000_000;
 
 /// Proof of a look by which messages of one mailbox may be called gone from one side. Nothing
 /// else writes an absence into a row.
@@ -43,18 +39,4 @@ impl Absent {
     pub(super) fn covers(self, row: &Row) -> bool {
         self.0 == row.mailbox
     }
-}
-
-/// Whether a directory went so short a time ago that somebody may be about to put it back. Only
-/// who stays can tell: then the disk is looked at again soon (hazard 143).
-pub(super) fn may_come_back(run: &mut Run, mailbox: &Mailbox) -> bool {
-    if run.waits || run.dry_run {
-        return false;
-    }
-    let now_ns = run.outside.clock.now_ns();
-    let since_ns = *run.missing_since.entry(mailbox.id).or_insert(now_ns);
-    // A clock that was set back puts it off no longer than that.
-    let may = (0..BACK_NS).contains(&(now_ns - since_ns));
-    run.growing |= may;
-    may
 }

@@ -91,6 +91,16 @@ pub(super) fn reread(
     Flags { keywords, ..now }
 }
 
+/// A file that is to get the letters of its keywords got or lost others meanwhile: they belong to
+/// what it is to bear (hazard 58).
+pub(super) fn follow(journal: &mut Journal, before: &Flags, now: &Flags) {
+    if let Journal::Moving { keywords, .. } = journal {
+        let lost = before.keywords.difference(&now.keywords);
+        lost.for_each(|keyword| _ = keywords.remove(keyword));
+        keywords.extend(now.keywords.difference(&before.keywords).cloned());
+    }
+}
+
 fn letters(info: &str) -> BTreeSet<char> {
     info.chars().filter(char::is_ascii_lowercase).collect()
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::absent::{Absent, may_come_back};
+use super::absent::Absent;
 use super::edited::reexamine;
 use super::{hollow, letters, names};
 use crate::account::record::Writer;
@@ -91,8 +91,6 @@ fn name_problems(run: &mut Run, walk: &Mailboxes) {
 fn note_missing_directories(run: &mut Run, walk: &Mailboxes) -> Result<usize, AccountError> {
     let present: BTreeSet<_> = walk.found.iter().map(|directory| &directory.name).collect();
     let known = run.store.mailboxes()?;
-    let is_back = |id: &MailboxId| known.iter().any(|m| m.id == *id && present.contains(&m.name));
-    run.missing_since.retain(|id, _| !is_back(id));
     let mut departed = 0;
     for mailbox in known.into_iter().filter(|m| !present.contains(&m.name)) {
         if !run.looks_at(&mailbox.name) {
@@ -103,10 +101,6 @@ fn note_missing_directories(run: &mut Run, walk: &Mailboxes) -> Result<usize, Ac
         let Some(absent) = absent.filter(|_| mailbox.local && whole) else {
             continue;
         };
-        if may_come_back(run, &mailbox) {
-            doubt(run, &mailbox, None);
-            continue;
-        }
         tracing::info!(mailbox = %mailbox.name, "its directory is gone");
         // Nobody deletes the INBOX: it comes back with what the server has.
         let restated = mailbox.name.is_inbox();
@@ -360,6 +354,7 @@ async fn scan_part(run: &mut Run, mailbox: &Mailbox, absent: Absent) -> Result<P
             if let (Some(now), Some(local)) = (names.remove(&row.id), row.local.as_mut()) {
                 // The file stays the one that was hashed, whatever it is called now.
                 let flags = letters::reread(local, now.flags, &now.info, (&before_table, &table));
+                letters::follow(&mut row.journal, &local.flags, &flags);
                 *local = Local { stamp: local.stamp, flags, ..now };
                 w.update(&row)?;
             }

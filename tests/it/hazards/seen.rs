@@ -1,16 +1,13 @@
 //! What a look at the disk sees: names that are not durable yet, files that are not whole yet,
-//! directories that are not there for a while.
+//! directories that are exchanged.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use kit::imap::Profile;
 use kit::world::{ROOT, World};
 
-use crate::months::keep;
-use crate::scenarios::files;
+use crate::scenarios::write;
 
 use super::{agreed, agreed_on, flags, here, make_mailbox, rungs, sent, settle, sync, there, uid};
 
@@ -96,37 +93,6 @@ fn hazard_142_another_disk_in_the_place_of_cur_is_no_deletion() {
     }
 }
 
-/// Under `mailtide run` a mailbox directory is away for a moment.
-#[test]
-fn hazard_143_a_directory_that_is_away_for_a_moment_is_not_removed() {
-    keep(Profile::qresync(), async |kept| {
-        let (world, away) = (&kept.world, "/elsewhere");
-        world.server.create("Trash");
-        for n in 0..3 {
-            let text = format!("Message-ID: <w{n}>\r\n\r\nnumber {n}\r\n");
-            world.server.append("Work", text.as_bytes(), &[], Some(1000 + n));
-        }
-        kept.until("it came down", || kept.agrees() && files(world, "Work").len() == 3).await;
-        kept.pass(Duration::from_secs(60)).await;
-        let before = world.remote();
-        for seconds in [1, 5, 20] {
-            world.fs.move_file(format!("{ROOT}/Work"), away);
-            kept.files_changed();
-            kept.pass(Duration::from_secs(seconds)).await;
-            world.fs.move_file(away, format!("{ROOT}/Work"));
-            kept.files_changed();
-            kept.pass(Duration::from_secs(60)).await;
-            kept.until("it is back", || kept.agrees()).await;
-            assert_eq!(world.remote(), before, "away for {seconds} s");
-        }
-        world.fs.move_file(format!("{ROOT}/Work"), away);
-        kept.files_changed();
-        let took = kept.until("it is gone", || !world.remote().contains_key("Work")).await;
-        assert!(took >= Duration::from_secs(30), "{took:?}");
-        kept.until("both agree", || kept.agrees()).await;
-    });
-}
-
 /// A directory is renamed while its table of keywords is being written, under its lock; the lock is
 /// that of other programs, too.
 #[test]
@@ -166,7 +132,7 @@ fn hazard_145_our_lock_of_a_table_is_not_left_in_a_directory_that_is_renamed() {
 
 /// The directory of a mailbox gets another name, and an empty one is made in its place.
 #[test]
-fn hazard_146_a_mailbox_that_moves_away_from_an_empty_one_is_renamed() {
+fn hazard_146_a_mailnamethat_moves_away_from_an_empty_one_is_renamed() {
     for profile in rungs() {
         let world = agreed_on(&profile);
         let before = world.remote();
@@ -179,5 +145,32 @@ fn hazard_146_a_mailbox_that_moves_away_from_an_empty_one_is_renamed() {
         for verb in ["UID COPY", "UID MOVE", "APPEND"] {
             assert_eq!(sent(&world, verb).len(), 0, "{verb} {profile:?}");
         }
+    }
+}
+
+/// Another directory took its place and was in step; then the former one comes back, in which the
+/// mail that came meanwhile is not.
+#[test]
+fn hazard_160_a_directory_that_comes_back_is_another_again() {
+    for (name, filled) in [("Work", true), ("INBOX", true), ("INBOX", false)] {
+        let world = agreed();
+        sync(&world);
+        let dir = format!("{ROOT}/{name}");
+        world.fs.move_file(&dir, "/former");
+        if filled {
+            make_mailbox(&world, name);
+            write(&world, &format!("{name}/cur/other:2,S"), "Message-ID: <o>\n\nother\n");
+        }
+        for _ in 0..3 {
+            sync(&world);
+        }
+        world.server.append(name, b"Message-ID: <t>\r\n\r\ntoken\r\n", &["\\Seen"], Some(5));
+        settle(&world);
+        assert_eq!(here(&world, name, "token"), 1, "{name}");
+        world.fs.move_file(&dir, "/other");
+        world.fs.move_file("/former", &dir);
+        settle(&world);
+        let places = (there(&world, name, "token"), here(&world, name, "token"));
+        assert_eq!((places, there(&world, "Trash", "token")), ((1, 1), 0), "{name} {filled}");
     }
 }
