@@ -183,7 +183,7 @@ fn is_new(run: &Run, name: &MailboxName) -> Result<bool, AccountError> {
 
 /// What was not settled by renames goes on under the names that are there: each directory at
 /// a recorded place gets its own id, or a later rename would be taken for another's.
-/// One that no mailbox has is the mark of another directory (hazard 160).
+/// A directory with an id that no mailbox has is another one, and is left as it is (hazard 160).
 fn repair_ids(run: &Run, known: &[Mailbox], there: &BTreeMap<&MailboxName, &DirStamps>) {
     let owned: BTreeSet<&String> = known.iter().filter_map(|m| m.local_id.as_ref()).collect();
     for mailbox in known.iter().filter(|m| run.looks_at(&m.name)) {

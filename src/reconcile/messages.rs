@@ -356,14 +356,15 @@ fn remove_local(cast: &mut Cast<'_>, steps: &mut Vec<Step>, there: bool) {
     }
 }
 
-/// What was changed on a file whose message came down at its new place by itself, for that one:
-/// its move was not seen as one (hazard 159).
+/// The flags that were changed on a file which goes, for the message that came down elsewhere
+/// because its move was not seen as one (hazard 159). That one still has the agreed flags; one with
+/// others is a copy that somebody made.
 fn carried(cast: &Cast<'_>, gone: RowId) -> Option<Step> {
     let gone = cast.row(gone)?;
     let (file, base) = (gone.local.as_ref()?, gone.base.as_ref()?);
     let changed = FlagDelta::between(&base.flags, &file.flags);
     let mut same = cast.with_content(gone.content?);
-    let twin = same.find(|row| is_where_it_came(row, gone))?;
+    let twin = same.find(|row| is_where_it_came(row, gone) && row.base == gone.base)?;
     let view = cast.world.mailboxes.get(&twin.mailbox)?;
     let delta = |flags: &Flags, mask: &FlagMask| {
         FlagDelta::between(&mask.apply(flags), &mask.apply(&changed.applied_to(flags)))

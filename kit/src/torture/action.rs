@@ -158,7 +158,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// Whether mailtide forgets by it what was agreed on: its state is another, or it meets
+    /// Whether this makes mailtide forget what was agreed on: its state changes, or it meets
     /// another Maildir and then the former one again.
     #[must_use]
     pub fn forgets(&self) -> bool {

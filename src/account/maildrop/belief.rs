@@ -1,5 +1,4 @@
-//! Which of the bodies that came are believed: those of which nothing says that they were cut off,
-//! or are parts of other messages.
+//! Rejects bodies that were cut off, or that are parts of other messages.
 
 use std::collections::HashSet;
 
@@ -106,8 +105,8 @@ impl Run {
         result
     }
 
-    /// What came short twice is kept only if it did so in several pulls: a server that is ill for a
-    /// while gives the same each time (hazard 130). Gives those that are kept.
+    /// A body that came short twice in one pull is kept only after several pulls: a server in
+    /// trouble gives the same short text each time (hazard 130). Returns the bodies that are kept.
     pub(super) fn settle_short(
         &mut self,
         bodies: Vec<Body>,

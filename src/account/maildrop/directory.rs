@@ -1,4 +1,4 @@
-//! Whether the directory that mail is delivered into is the one that it was (hazard 144).
+//! Recognises the directory that mail is delivered into (hazard 144).
 //!
 //! The marker in the root says nothing of a mailbox below it: another Maildir may have been put in
 //! its place, or be hidden by one that is mounted over it. What was delivered there is not in this
@@ -49,7 +49,7 @@ impl Run {
         })
     }
 
-    /// Whether it is, at this moment, the directory that was delivered into.
+    /// Checks, just before a deletion, that the directory is still the one delivered into.
     pub(super) fn is_same_directory(&self) -> Result<bool, AccountError> {
         Ok(matches!(self.directory()?, Seen::Same | Seen::First))
     }

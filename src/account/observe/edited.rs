@@ -95,7 +95,7 @@ fn look_at_youngest(run: &mut Run) -> Result<(), AccountError> {
     Ok(())
 }
 
-/// Whether the file of a row was written to a moment ago: it is read once it rests.
+/// Whether somebody is still writing the file of a row; a later run reads it.
 fn is_growing(run: &mut Run, mailbox: &Mailbox, row: &Row) -> bool {
     let Some(local) = &row.local else { return false };
     let name = FileName::of(local, run.settings.info_separator);

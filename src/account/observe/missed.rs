@@ -18,19 +18,15 @@ pub(super) fn wait_for(
     let key = format!("missed {} {}", mailbox.id.0, looked.gate.uid_validity);
     let before = run.store.meta(&key)?;
     let (number, missed) = before.as_deref().and_then(parse).unwrap_or_default();
-    let (mut first, mut again) = (UidSet::default(), UidSet::default());
+    let mut first = UidSet::default();
     let next = looked.gate.uid_next;
     for uid in looked.gone.iter().copied().filter(|uid| next == 0 || uid.0 < next) {
         let Some(row) = run.store.by_uid(mailbox.id, uid)?.filter(|row| row.local.is_some()) else {
             continue;
         };
-        if row.remote.is_some_and(|remote| !remote.confirmed) {
-            let is_again = number != run.number && missed.contains(uid);
-            if is_again {
-                again.insert(uid)
-            } else {
-                first.insert(uid)
-            };
+        let missed_before = number != run.number && missed.contains(uid);
+        if row.remote.is_some_and(|remote| !remote.confirmed) && !missed_before {
+            first.insert(uid);
         }
     }
     if first.is_empty() {

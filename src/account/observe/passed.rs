@@ -12,8 +12,8 @@ use crate::state::{StateError, Store};
 
 const KEY: &str = "passed";
 
-/// Notes it where UIDs were given since the last complete look and no row has them; `more` of
-/// those in the look have no row yet.
+/// Notes whether UIDs were given since the last complete look that no row has. `more` is how many
+/// messages of this look get their row only afterwards.
 pub(super) fn note(
     w: &Writer<'_>,
     mailbox: &Mailbox,
@@ -33,12 +33,12 @@ pub(super) fn note(
     Ok(())
 }
 
-/// Whether messages came and left again, and what they were is not known yet.
+/// Whether such messages were noted, and no run has accounted for all departures since.
 pub(in crate::account) fn is_noted(run: &Run) -> Result<bool, StateError> {
     Ok(run.store.meta(KEY)?.is_some())
 }
 
-/// All that left is accounted for.
+/// Ends the doubt: a complete run has accounted for all departures.
 pub(in crate::account) fn forget(store: &mut Store) -> Result<(), StateError> {
     if store.meta(KEY)?.is_some() {
         store.transaction(|tx| tx.delete_meta(KEY).map(drop))?;

@@ -132,7 +132,7 @@ fn hazard_145_our_lock_of_a_table_is_not_left_in_a_directory_that_is_renamed() {
 
 /// The directory of a mailbox gets another name, and an empty one is made in its place.
 #[test]
-fn hazard_146_a_mailnamethat_moves_away_from_an_empty_one_is_renamed() {
+fn hazard_146_a_mailbox_that_moves_away_from_an_empty_one_is_renamed() {
     for profile in rungs() {
         let world = agreed_on(&profile);
         let before = world.remote();
