@@ -21,6 +21,7 @@ use disk::{Body, Inner, close_backwards, torn};
 
 mod calls;
 mod disk;
+mod print;
 
 #[cfg(test)]
 mod tests;

@@ -28,9 +28,11 @@ use crate::imap::{Action, Profile, Server};
 use crate::memfs::MemFs;
 use crate::pop3;
 
+pub use fingerprint::Fingerprint;
 pub use moment::{Ending, Hand, Moment};
 pub use sides::{Mail, Sides};
 
+mod fingerprint;
 mod moment;
 mod sides;
 

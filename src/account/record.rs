@@ -79,6 +79,18 @@ impl<'a> Writer<'a> {
         Ok(id)
     }
 
+    /// A file was put into a mailbox by the name of its directory, or not found by that name. Which
+    /// directory that was, the next listing tells (hazard 162).
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    pub fn to_be_listed(&self, id: MailboxId) -> Result<(), StateError> {
+        match self.tx.mailbox(id)?.filter(|mailbox| mailbox.stamps.is_some()) {
+            Some(mailbox) => self.mailbox(&Mailbox { stamps: None, ..mailbox }).map(drop),
+            None => Ok(()),
+        }
+    }
+
     /// Counts the removal of a message for the guard.
     ///
     /// # Errors
@@ -96,6 +108,11 @@ impl Run {
     ) -> Result<T, AccountError> {
         let policy = self.policy()?;
         Ok(self.store.transaction(|tx| write(&Writer::new(tx, &policy)))?)
+    }
+
+    /// What was to be done with a file met none: the next look tells what became of it.
+    pub(super) fn met_nothing(&mut self, mailbox: MailboxId) -> Result<(), AccountError> {
+        self.record(|w| w.to_be_listed(mailbox))
     }
 
     /// What the user configured, with the mailbox that is \Trash.

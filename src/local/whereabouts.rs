@@ -98,7 +98,7 @@ impl Root {
                 if same && inodes != Some(true) && holds_files && !self.has_messages(mailbox)? {
                     return Ok(Found::Hollow);
                 }
-                same
+                same && !self.is_copy(mailbox, stamps)?
             }
         };
         Ok(match same {
@@ -106,6 +106,20 @@ impl Root {
             false if holds_files && !self.has_messages(mailbox)? => Found::Hollow,
             false => Found::Another,
         })
+    }
+
+    /// Whether a directory with the right mark is a copy that was put in the place of the one that
+    /// mail was seen in, alone: it lacks what came after it was made (hazard 161). Where the whole
+    /// root is a copy, its marker tells whether that is how it was left.
+    fn is_copy(&self, mailbox: &Mailbox, stamps: &DirStamps) -> Result<bool, LocalError> {
+        let Some(home) = mailbox.home else { return Ok(false) };
+        let is_other = home.new != stamps.new.ino && home.cur != stamps.cur.ino;
+        Ok(is_other && home.root == self.inode()?)
+    }
+
+    /// The inode of the root itself.
+    fn inode(&self) -> Result<u64, LocalError> {
+        Ok(self.fs.stat(&self.path).at(Scope::Root, "look at", &self.path)?.stamp.ino)
     }
 
     /// Whether `new/` or `cur/` lies on another file system than before while the directory around
@@ -196,7 +210,7 @@ impl Root {
     /// It cannot be looked at.
     pub fn home_of(&self, mailbox: &Mailbox, stamps: &DirStamps) -> Result<Home, LocalError> {
         let other_disk = self.is_on_other_disk(&self.dir_of(&mailbox.name).join("cur"))?;
-        Ok(Home { new: stamps.new.ino, cur: stamps.cur.ino, other_disk })
+        Ok(Home { new: stamps.new.ino, cur: stamps.cur.ino, other_disk, root: self.inode()? })
     }
 
     fn has_messages(&self, mailbox: &Mailbox) -> Result<bool, LocalError> {

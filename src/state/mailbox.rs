@@ -70,7 +70,7 @@ impl Tx<'_> {
         let gate = mailbox.cursor;
         let mask = mailbox.mask.as_ref();
         let (stamps, keywords, table) = encode(mailbox).map_err(self.sql(DOING))?;
-        let home = mailbox.home.map(|home| json(&(home.new, home.cur, home.other_disk)));
+        let home = mailbox.home.map(|home| json(&(home.new, home.cur, home.other_disk, home.root)));
         let home = home.transpose().map_err(self.sql(DOING))?;
         let special_use = mailbox.special_use.map(attribute);
         let values = params![
@@ -158,7 +158,7 @@ fn decode(row: &Columns<'_>) -> rusqlite::Result<Mailbox> {
         let [new, cur] = two.map(|(ino, size, mtime_ns)| FileStamp { ino, size, mtime_ns });
         DirStamps { new, cur }
     });
-    let home: Option<Json<(u64, u64, bool)>> = row.get(19)?;
+    let home: Option<Json<(u64, u64, bool, u64)>> = row.get(19)?;
     let Json(table): Json<Vec<Option<String>>> = row.get(13)?;
     Ok(Mailbox {
         id: MailboxId(row.get(0)?),
@@ -168,7 +168,7 @@ fn decode(row: &Columns<'_>) -> rusqlite::Result<Mailbox> {
         base: row.get(4)?,
         cursor,
         stamps,
-        home: home.map(|Json((new, cur, other_disk))| Home { new, cur, other_disk }),
+        home: home.map(|Json((new, cur, other_disk, root))| Home { new, cur, other_disk, root }),
         special_use: row.get::<_, Option<Attribute>>(10)?.map(|Attribute(use_)| use_),
         mask,
         keyword_table: table.into_iter().map(|slot| slot.map(|w| Keyword::new(&w))).collect(),

@@ -29,6 +29,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     MAILDROP_START,
     OBJECT_IDS,
     DIFFERENCES,
+    HOME_ROOT,
 ];
 
 const FORMAT_1: &str = "
@@ -184,7 +185,8 @@ CREATE INDEX maildrop_placing ON maildrop (id) WHERE state = 0;
 
 /// The directory that the files of a mailbox were seen in.
 const FORMAT_4: &str = "
-ALTER TABLE mailbox ADD COLUMN home TEXT; -- [inode of new/, inode of cur/, on another disk]
+ALTER TABLE mailbox ADD COLUMN home TEXT; -- [inode of new/, inode of cur/, on another disk,
+                                      -- inode of the root]
 CREATE INDEX message_restated ON message (mailbox) WHERE restated;
 ";
 
@@ -265,6 +267,11 @@ ALTER TABLE suspect ADD COLUMN message TEXT NOT NULL DEFAULT '';
 const MAILDROP_START: &str = "
 ALTER TABLE maildrop ADD COLUMN start BLOB;
 CREATE INDEX maildrop_start ON maildrop (start) WHERE start IS NOT NULL;
+";
+
+/// The root that a mailbox lay below.
+const HOME_ROOT: &str = "
+UPDATE mailbox SET home = json_insert(home, '$[#]', 0) WHERE home IS NOT NULL;
 ";
 
 /// Rows with nothing to do by the settings, though the sides differ. [`DIFFERING`] says

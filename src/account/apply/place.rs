@@ -1,7 +1,7 @@
 //! Bodies that lie in `tmp/`: made durable as a batch, recorded as *placing*, renamed into
 //! place, recorded as agreed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::compare::{Compared, compare};
 use super::fetch::Pulled;
@@ -61,7 +61,11 @@ pub(super) fn place(run: &mut Run, pulled: Vec<Pulled>) -> Result<(), AccountErr
     for (mailbox, rows) in placing {
         placed.extend(rename_all(run, &mailbox, rows));
     }
-    run.record(|w| placed.iter().try_for_each(|row| w.update(row)))
+    run.record(|w| {
+        let mailboxes: BTreeSet<MailboxId> = placed.iter().map(|row| row.mailbox).collect();
+        mailboxes.into_iter().try_for_each(|mailbox| w.to_be_listed(mailbox))?;
+        placed.iter().try_for_each(|row| w.update(row))
+    })
 }
 
 fn groups(run: &mut Run, pulled: Vec<Pulled>) -> Result<Vec<Group>, AccountError> {

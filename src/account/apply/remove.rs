@@ -374,10 +374,13 @@ fn remove_files(run: &mut Run, steps: &[Step]) -> Result<(), AccountError> {
             }
             let Some(local) = &row.local else { continue };
             match run.root.trash(&mailbox.name, local, run.outside.clock.now()) {
-                Ok(TrashOutcome::Trashed(_) | TrashOutcome::Gone) => gone.push(row.id),
+                Ok(TrashOutcome::Trashed(_)) => gone.push(row.id),
                 Ok(TrashOutcome::Changed) => crate::account::observe::reexamine(run, row.id)?,
-                // Re-flagged by a reader meanwhile: the next look sees its new name.
-                Ok(TrashOutcome::Moved(_)) => {}
+                // Removed or re-flagged by a reader, or in another directory: the next look tells.
+                Ok(TrashOutcome::Gone | TrashOutcome::Moved(_)) => {
+                    run.met_nothing(mailbox.id)?;
+                    run.unseen = true;
+                }
                 Err(error) => {
                     let what = format!("{}: {:?}", mailbox.name, local.stem);
                     run.report.skip(what, error.to_string());

@@ -11,25 +11,27 @@ use crate::local::{Found as Seen, Root};
 use crate::reconcile::types::{DirStamps, Home as Inodes, Mailbox, MailboxName};
 
 /// The directory as it was left: inodes of `new/` and `cur/`, whether it lay on another disk than
-/// the root, its mark or `-`, and the mailbox.
+/// the root, the inode of the root, its mark or `-`, and the mailbox.
 const KEY: &str = "mailbox_directory";
 /// In the place of a mark.
 const NO_MARK: &str = "-";
 
 /// The directory of a mailbox as the store keeps it.
 fn parse(text: &str, name: &MailboxName) -> Option<Mailbox> {
-    let mut parts = text.splitn(5, ' ');
+    let mut parts = text.splitn(6, ' ');
     let (new, cur) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
     let other_disk = parts.next()? == "true";
+    let root = parts.next()?.parse().ok()?;
     let mark = parts.next().filter(|mark| *mark != NO_MARK).map(str::to_owned);
-    let home = Some(Inodes { new, cur, other_disk });
+    let home = Some(Inodes { new, cur, other_disk, root });
     let is_same_mailbox = parts.next()? == name.as_str();
     is_same_mailbox.then(|| Mailbox { home, local_id: mark, ..Mailbox::new(name.clone()) })
 }
 
 fn print(home: Inodes, mark: Option<&str>, mailbox: &Mailbox) -> String {
-    let Inodes { new, cur, other_disk } = home;
-    format!("{new} {cur} {other_disk} {} {}", mark.unwrap_or(NO_MARK), mailbox.name.as_str())
+    let Inodes { new, cur, other_disk, root } = home;
+    let mark = mark.unwrap_or(NO_MARK);
+    format!("{new} {cur} {other_disk} {root} {mark} {}", mailbox.name.as_str())
 }
 
 impl Run {

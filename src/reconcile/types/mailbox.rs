@@ -84,6 +84,8 @@ pub struct Home {
     pub cur: u64,
     /// It lies on another disk than the root: a link leads there, or a mount.
     pub other_disk: bool,
+    /// Inode of the root then; 0: not known.
+    pub root: u64,
 }
 
 /// A mailbox of the account: seen remotely, seen locally, agreed.

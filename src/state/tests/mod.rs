@@ -220,7 +220,12 @@ fn any_mailbox(rng: &mut Rng, name: &str) -> Mailbox {
             messages: rng.u32(..),
             highest_modseq: some(rng, wide),
         }),
-        home: some(rng, |rng| Home { new: wide(rng), cur: wide(rng), other_disk: rng.bool() }),
+        home: some(rng, |rng| Home {
+            new: wide(rng),
+            cur: wide(rng),
+            other_disk: rng.bool(),
+            root: wide(rng),
+        }),
         stamps: some(rng, |rng| DirStamps { new: stamp(rng), cur: stamp(rng) }),
         special_use: some(rng, |rng| rng.choice(&SpecialUse::TABLE).unwrap().0),
         mask: some(rng, |rng| FlagMask {

@@ -8,7 +8,7 @@ use std::time::Instant;
 use kit::world::Ending;
 
 use super::actions::ACTIONS;
-use super::{Case, Start, judged};
+use super::{Case, Start, Verdicts, judged};
 
 /// How often it is said how far it is.
 const REPORTS: usize = 50;
@@ -100,6 +100,7 @@ pub(super) fn every(stride: usize, first: usize) {
     let of = cases.total.saturating_sub(first).div_ceil(stride);
     let next = AtomicUsize::new(0);
     let tally: Mutex<Tally> = Mutex::default();
+    let known = Verdicts::default();
     let work = || {
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
@@ -107,7 +108,7 @@ pub(super) fn every(stride: usize, first: usize) {
                 break;
             }
             let case = cases.get(first + number * stride);
-            let faults = if case.applies() { judged(case, false) } else { None };
+            let faults = if case.applies() { judged(case, &known) } else { None };
             let mut tally = tally.lock().expect("no panic");
             if let Some(faults) = faults {
                 tally.add(case, faults);
@@ -127,9 +128,10 @@ pub(super) fn every(stride: usize, first: usize) {
     let (tried, failed) = tally.tried();
     println!(
         "{points} points x {} actions x {} endings, every {stride}th from {first}: {tried} tried, \
-         {failed} failed, in {:?}",
+         {failed} failed, {} worlds judged, in {:?}",
         ACTIONS.len(),
         Ending::ALL.len(),
+        known.lock().expect("no panic").len(),
         begun.elapsed()
     );
     let mut lines = Vec::new();

@@ -7,7 +7,7 @@
 
 #![expect(clippy::print_stdout, reason = "what was tried, and a case step by step")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -30,6 +30,8 @@ const RUNS_MAX: usize = 4;
 /// time. What was made before the run has others than what the run makes.
 const SEED_BEFORE: u64 = 7;
 const SEED: u64 = 8;
+/// For what is judged.
+const SEED_AFTER: u64 = 9;
 
 /// A world before the run, and who did what until then.
 struct Start {
@@ -131,8 +133,35 @@ struct Left {
     undo: Option<Undo>,
 }
 
-/// Tries one case: none where the action had nothing to act on, else what is wrong.
-fn attempt(case: Case<'_>, tell: bool) -> Option<Vec<String>> {
+/// What is wrong with worlds that were judged. Many cases leave the same world behind: where
+/// nothing was done between two points, what is done at them comes to the same.
+type Verdicts = Mutex<HashMap<[u8; 32], Vec<String>>>;
+
+/// What a verdict depends on; none where that cannot be told.
+fn world_of(case: Case<'_>, world: &World, left: &Left) -> Option<[u8; 32]> {
+    let start = (case.start.profile, &case.start.scenario);
+    let told = format!("{start:?} {:?} {:?}", left.book, left.sides.links);
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&world.fingerprint()?).update(told.as_bytes());
+    Some(*hasher.finalize().as_bytes())
+}
+
+/// As [`settle`], once for each world.
+fn verdict(case: Case<'_>, world: &World, left: &Left, known: &Verdicts) -> Vec<String> {
+    let judge = || settle(world, left, case.start.known, false);
+    let Some(key) = world_of(case, world, left) else { return judge() };
+    if let Some(faults) = known.lock().expect("no panic").get(&key) {
+        return faults.clone();
+    }
+    let faults = judge();
+    known.lock().expect("no panic").insert(key, faults.clone());
+    faults
+}
+
+/// Tries one case: none where the action had nothing to act on, else what is wrong. Without
+/// verdicts that are known, each step is told.
+fn attempt(case: Case<'_>, known: Option<&Verdicts>) -> Option<Vec<String>> {
+    let tell = known.is_none();
     fastrand::seed(SEED);
     let world = case.start.world.fork();
     let left = Left {
@@ -175,7 +204,13 @@ fn attempt(case: Case<'_>, tell: bool) -> Option<Vec<String>> {
         }
     }
     undo(&left.sides);
-    let faults = settle(&world, &left, case.start.known, tell);
+    fastrand::seed(SEED_AFTER);
+    // There the end is looked at as well.
+    let known = known.filter(|_| case.action.0 != "hide-root");
+    let faults = match known {
+        Some(known) => verdict(case, &world, &left, known),
+        None => settle(&world, &left, case.start.known, tell),
+    };
     // Before the first run noted on which disk its root lies, nobody can tell that disk from
     // another one: a person is asked, and nothing is changed meanwhile.
     let asks = faults.iter().any(|fault| fault.starts_with("Stuck: the Maildir /mail is not"));
@@ -250,8 +285,8 @@ fn files(world: &World) -> BTreeSet<PathBuf> {
 }
 
 /// As [`attempt`]; a panic is a fault as well.
-fn judged(case: Case<'_>, tell: bool) -> Option<Vec<String>> {
-    catch_unwind(AssertUnwindSafe(|| attempt(case, tell)))
+fn judged(case: Case<'_>, known: &Verdicts) -> Option<Vec<String>> {
+    catch_unwind(AssertUnwindSafe(|| attempt(case, Some(known))))
         .unwrap_or_else(|_| Some(vec!["Panic".to_owned()]))
 }
 
@@ -300,7 +335,7 @@ fn one() {
     };
     let log = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).without_time();
     let log = log.with_ansi(false).with_writer(std::io::stdout).finish();
-    let faults = tracing::subscriber::with_default(log, || attempt(case, true));
+    let faults = tracing::subscriber::with_default(log, || attempt(case, None));
     let faults = faults.expect("something to act on");
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }

@@ -174,3 +174,57 @@ fn hazard_160_a_directory_that_comes_back_is_another_again() {
         assert_eq!((places, there(&world, "Trash", "token")), ((1, 1), 0), "{name} {filled}");
     }
 }
+
+/// A copy of a mailbox directory, mark and all, is put in its place: it lacks what came later.
+#[test]
+fn hazard_161_a_copy_of_a_directory_is_another() {
+    for name in ["Work", "INBOX"] {
+        let world = agreed();
+        sync(&world);
+        let (dir, copy) = (format!("{ROOT}/{name}"), Path::new("/copy"));
+        for (path, body) in world.fs.tree() {
+            let Ok(below) = path.strip_prefix(&dir) else { continue };
+            match body {
+                Some(body) => world.fs.write_file(copy.join(below), &body),
+                None => world.fs.mkdir_all(copy.join(below)),
+            }
+        }
+        world.server.append(name, b"Message-ID: <t>\r\n\r\ntoken\r\n", &["\\Seen"], Some(5));
+        settle(&world);
+        assert_eq!(here(&world, name, "token"), 1, "{name}");
+        world.fs.move_file(&dir, "/former");
+        world.fs.move_file(copy, &dir);
+        for back in [None, Some("/former")] {
+            if let Some(back) = back {
+                world.fs.move_file(&dir, "/restored");
+                world.fs.move_file(back, &dir);
+            }
+            settle(&world);
+            let places = (there(&world, name, "token"), here(&world, name, "token"));
+            assert_eq!((places, there(&world, "Trash", "token")), ((1, 1), 0), "{name} {back:?}");
+        }
+    }
+}
+
+/// While a body is on its way its directory is moved, and an empty one made in its place.
+#[test]
+fn hazard_162_a_file_in_a_directory_that_took_the_place_of_another_is_seen_there() {
+    for profile in rungs() {
+        let world = agreed_on(&profile);
+        sync(&world);
+        world.server.append("Work", b"Message-ID: <t>\r\n\r\ntoken\r\n", &["\\Seen"], Some(5));
+        let fs = world.fs.clone();
+        let is_done = AtomicBool::new(false);
+        world.on_command(move |line| {
+            if line.contains("BODY.PEEK[]") && !is_done.swap(true, Ordering::SeqCst) {
+                fs.move_file(format!("{ROOT}/Work"), format!("{ROOT}/Moved"));
+                for sub in ["tmp", "new", "cur"] {
+                    fs.mkdir_all(format!("{ROOT}/Work/{sub}"));
+                }
+            }
+        });
+        settle(&world);
+        assert_eq!(world.local(), world.remote(), "{profile:?}");
+        assert!(here(&world, "Work", "token") + here(&world, "Moved", "token") > 0);
+    }
+}

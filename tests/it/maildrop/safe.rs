@@ -1,5 +1,6 @@
 //! What leaves the server is safe here, whatever happened before: each of these once was lost.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -311,6 +312,31 @@ fn hazard_144_another_directory_is_no_ground_to_delete() {
         }
         assert_eq!(inbox(&world), of(messages(1..=3)));
     }
+}
+
+/// A copy of the mailbox, mark and all, is put in its place: what was pulled later is not in it.
+#[test]
+fn hazard_161_a_copy_of_the_directory_is_no_ground_to_delete() {
+    let (server, mut world) = drop_of(Profile::default(), 1, Keep::Forever);
+    brings(&world, 1);
+    let (dir, copy) = (format!("{ROOT}/INBOX"), Path::new("/tmp/copy"));
+    for (path, body) in world.fs.tree() {
+        let Ok(below) = path.strip_prefix(&dir) else { continue };
+        match body {
+            Some(body) => world.fs.write_file(copy.join(below), &body),
+            None => world.fs.mkdir_all(copy.join(below)),
+        }
+    }
+    server.deliver(message(2).as_bytes());
+    brings(&world, 1);
+    world.fs.move_file(&dir, "/tmp/elsewhere");
+    world.fs.move_file(copy, &dir);
+    world.pull(Keep::UntilPulled);
+    for _ in 0..3 {
+        let _ = world.sync();
+        world.wait();
+    }
+    assert_eq!((inbox(&world), server.messages().len()), (of(messages(1..=2)), 0));
 }
 
 /// QUIT is not answered, the server has deleted all the same, and an equal message comes.
