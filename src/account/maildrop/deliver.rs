@@ -320,7 +320,7 @@ fn row_named(entry: &Entry, today: i64) -> DropRow {
         id: entry.tried.map_or(0, |(id, _)| id),
         uidl: entry.name.uidl(),
         header: None,
-        start: entry.start,
+        start: entry.start.as_deref().copied(),
         size: entry.size,
         content: None,
         text: None,
@@ -368,6 +368,6 @@ fn renamed(row: DropRow, body: &Body, pull: Pull) -> DropRow {
 impl Body {
     /// The hash of its beginning as the server tells it when asked for that alone, if it was.
     fn named_start(&self) -> [u8; 32] {
-        self.entry.start.unwrap_or(self.read.top.start)
+        self.entry.start.as_deref().copied().unwrap_or(self.read.top.start)
     }
 }

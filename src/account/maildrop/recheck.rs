@@ -34,12 +34,12 @@ impl Run {
             tracing::info!("message {} is not what was pulled under its id", known.number);
             sorted.new.push(Entry {
                 number: known.number,
-                name: row.uidl.map_or(Name::None, Name::Uidl),
+                name: row.uidl.map_or(Name::None, |uidl| Name::Uidl(uidl.into())),
                 size: session.size_of(known.number),
                 doubtful: true,
                 taken: true,
                 tried: None,
-                start: tops.get(&known.number).map(|top| top.start),
+                start: tops.get(&known.number).map(|top| Box::new(top.start)),
             });
             sorted.gone.push(known.row);
         }

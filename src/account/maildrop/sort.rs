@@ -5,6 +5,7 @@
 //! Names that do not fit are no more than a doubt, which content decides ([`super::alike`]).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 
 use super::read::{KnownTop, Top};
 use crate::remote::pop3::Listed;
@@ -20,10 +21,10 @@ const FEW: usize = 3;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Name {
     /// What the server calls it.
-    Uidl(String),
+    Uidl(Arc<str>),
     /// The hash of its header and the beginning of its text: two messages may have one header
     /// (hazard 112).
-    Start([u8; 32]),
+    Start(Box<[u8; 32]>),
     /// Nothing: it has to be fetched each time.
     None,
 }
@@ -31,7 +32,7 @@ pub(super) enum Name {
 impl Name {
     pub(super) fn uidl(&self) -> Option<String> {
         match self {
-            Self::Uidl(uidl) => Some(uidl.clone()),
+            Self::Uidl(uidl) => Some(uidl.to_string()),
             _ => None,
         }
     }
@@ -52,7 +53,7 @@ pub(super) struct Entry {
     /// The row of a former attempt, and how many there were.
     pub(super) tried: Option<(i64, u32)>,
     /// How it begins as TOP says, where it was asked for.
-    pub(super) start: Option<[u8; 32]>,
+    pub(super) start: Option<Box<[u8; 32]>>,
 }
 
 impl Entry {
@@ -112,7 +113,8 @@ pub(super) enum Trust {
 
 /// Messages whose header has to be asked for.
 pub(super) fn unnamed(listed: &[Listed], trust: Trust) -> Vec<u32> {
-    let is_number = |one: &Listed| one.uidl.as_ref().is_some_and(|u| *u == one.number.to_string());
+    let is_number =
+        |one: &Listed| one.uidl.as_ref().is_some_and(|u| **u == *one.number.to_string());
     // It would be given to another message tomorrow.
     let all = trust == Trust::Headers || listed.iter().all(is_number);
     let unnamed = listed.iter().filter(|one| all || one.uidl.is_none());
@@ -125,18 +127,22 @@ pub(super) fn hash_of(text: &[u8]) -> [u8; 32] {
 }
 
 /// Gives each message its name; `tops` are those of the [unnamed].
-pub(super) fn entries(listed: &[Listed], tops: &BTreeMap<u32, Top>, trust: Trust) -> Vec<Entry> {
+pub(super) fn entries<'a>(
+    listed: &'a [Listed],
+    tops: &'a BTreeMap<u32, Top>,
+    trust: Trust,
+) -> impl ExactSizeIterator<Item = Entry> + 'a {
     let unnamed: HashSet<u32> = unnamed(listed, trust).into_iter().collect();
-    let entry = |one: &Listed| {
+    let entry = move |one: &Listed| {
         let doubtful = unnamed.contains(&one.number);
-        let told = tops.get(&one.number).map(|top| top.start);
-        let start = told.map_or(Name::None, Name::Start);
+        let told = tops.get(&one.number).map(|top| Box::new(top.start));
+        let start = told.clone().map_or(Name::None, Name::Start);
         let uidl = one.uidl.clone().filter(|_| !doubtful);
         let name = uidl.map_or(start, Name::Uidl);
         let (number, size) = (one.number, one.size);
         Entry { number, name, size, doubtful, taken: false, tried: None, start: told }
     };
-    listed.iter().map(entry).collect()
+    listed.iter().map(entry)
 }
 
 /// Finds rows by name, the latest first.
@@ -202,7 +208,7 @@ pub(super) struct Terms<'a> {
 /// Sorts a listing; `before` are the rows of the last one, `deleting` those that we deleted and
 /// had no answer for.
 pub(super) fn sort(
-    entries: Vec<Entry>,
+    entries: impl ExactSizeIterator<Item = Entry>,
     (before, deleting): (&[i64], &[i64]),
     terms: Terms<'_>,
     named: Named<'_>,
@@ -214,7 +220,9 @@ pub(super) fn sort(
         is_due && !rests && entry.size.is_none_or(|size| size <= terms.limit)
     };
     let mut book = Book { named, several: HashMap::new(), taken: HashSet::new() };
-    let mut sorted = Sorted::default();
+    // There may be many: without a copy for each time that it grows.
+    let new = Vec::with_capacity(entries.len());
+    let mut sorted = Sorted { new, ..Sorted::default() };
     for mut entry in entries {
         let (row, taken) = book.take(&entry)?;
         match row {
@@ -290,7 +298,7 @@ mod tests {
     fn listed(all: &[(Option<&str>, u64)]) -> Vec<Listed> {
         let one = |(number, (uidl, size)): (u32, &(Option<&str>, u64))| Listed {
             number,
-            uidl: uidl.map(str::to_owned),
+            uidl: uidl.map(Into::into),
             size: Some(*size),
         };
         (1..).zip(all).map(one).collect()
@@ -314,7 +322,8 @@ mod tests {
     }
 
     fn sorted(all: &[(Option<&str>, u64)], rows: &[DropRow], limit: u64, today: i64) -> Sorted {
-        let entries = entries(&listed(all), &BTreeMap::new(), Trust::Names);
+        let (all, tops) = (listed(all), BTreeMap::new());
+        let entries = entries(&all, &tops, Trust::Names);
         let before: Vec<i64> =
             rows.iter().filter(|row| row.presence == Presence::Listed).map(|row| row.id).collect();
         let named = |name: &Name| {

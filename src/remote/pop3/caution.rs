@@ -107,7 +107,7 @@ impl Listing {
     pub fn name(&self, number: u32) -> String {
         let listed = self.get(number);
         let uidl = listed.and_then(|one| one.uidl.as_ref()).filter(|_| !self.twins);
-        match (uidl.filter(|id| **id != number.to_string()), listed.and_then(|one| one.size)) {
+        match (uidl.filter(|id| ***id != *number.to_string()), listed.and_then(|one| one.size)) {
             (Some(uidl), _) => format!("UIDL {uidl}"),
             (None, Some(size)) => format!("message {number} of {size} octets"),
             (None, None) => format!("message {number}"),

@@ -27,7 +27,7 @@ pub struct Listed {
     pub number: u32,
     /// Its unique id, as the server spells it; none if it has no usable one. Two messages may
     /// have the same: some servers make it of what a message says.
-    pub uidl: Option<String>,
+    pub uidl: Option<Arc<str>>,
     /// Its size in octets, as announced.
     pub size: Option<u64>,
 }
@@ -37,7 +37,7 @@ trait Weight {
     fn weight(&self) -> usize;
 }
 
-impl Weight for String {
+impl Weight for Arc<str> {
     fn weight(&self) -> usize {
         self.len()
     }
@@ -134,9 +134,9 @@ impl Session {
     /// What UIDL said; nothing where there is none.
     fn ids(
         &mut self,
-        answer: Option<Result<Entries<String>, Refusal>>,
+        answer: Option<Result<Entries<Arc<str>>, Refusal>>,
         any: bool,
-    ) -> Result<Entries<String>, RemoteError> {
+    ) -> Result<Entries<Arc<str>>, RemoteError> {
         let refusal = match answer {
             Some(Ok(ids)) => return Ok(ids),
             Some(Err(refusal)) => refusal,
@@ -218,9 +218,9 @@ pub(crate) fn entry<T>(line: &[u8], read: fn(&[u8]) -> Option<T>) -> Option<(u32
     (number > 0).then(|| (number, read(line[end..].trim_ascii())))
 }
 
-pub(crate) fn id(rest: &[u8]) -> Option<String> {
+pub(crate) fn id(rest: &[u8]) -> Option<Arc<str>> {
     let text = std::str::from_utf8(rest).ok()?;
-    (!text.is_empty() && text.len() <= ID).then(|| text.to_owned())
+    (!text.is_empty() && text.len() <= ID).then(|| text.into())
 }
 
 pub(crate) fn size(rest: &[u8]) -> Option<u64> {
@@ -231,7 +231,7 @@ pub(crate) fn size(rest: &[u8]) -> Option<u64> {
 }
 
 /// Puts together what both listings say, each in the order of the numbers.
-fn united(ids: Entries<String>, sizes: Entries<u64>) -> Vec<Listed> {
+fn united(ids: Entries<Arc<str>>, sizes: Entries<u64>) -> Vec<Listed> {
     let mut listed = Vec::with_capacity(ids.len().max(sizes.len()));
     let (mut ids, mut sizes) = (ids.into_iter().peekable(), sizes.into_iter().peekable());
     loop {
@@ -248,11 +248,11 @@ mod tests {
     use super::*;
 
     /// A line, and what it says.
-    type Case<'a> = (&'a [u8], Option<(u32, Option<String>)>);
+    type Case<'a> = (&'a [u8], Option<(u32, Option<Arc<str>>)>);
 
     #[test]
     fn lines_of_every_make() {
-        let text = |text: &str| Some(text.to_owned());
+        let text = |text: &str| Some(text.into());
         let long = "x".repeat(ID);
         let (kept, over) = (format!("3 {long}"), format!("3 {long}y"));
         let table: [Case<'_>; 13] = [
@@ -261,7 +261,7 @@ mod tests {
             (b"2\tb c", Some((2, text("b c")))),
             (b"2", Some((2, None))),
             (b"2 ", Some((2, None))),
-            (kept.as_bytes(), Some((3, Some(long.clone())))),
+            (kept.as_bytes(), Some((3, Some(long.as_str().into())))),
             (over.as_bytes(), Some((3, None))),
             (b"4 \xff", Some((4, None))),
             (b"0 a", None),
@@ -280,13 +280,10 @@ mod tests {
 
     #[test]
     fn both_listings_are_one() {
-        let ids = vec![(1, Some("a".to_owned())), (3, None), (4, Some("d".to_owned()))];
+        let ids = vec![(1, Some("a".into())), (3, None), (4, Some("d".into()))];
         let sizes = vec![(1, Some(10)), (2, Some(20)), (3, Some(30))];
-        let one = |number, uidl: Option<&str>, size| Listed {
-            number,
-            uidl: uidl.map(str::to_owned),
-            size,
-        };
+        let one =
+            |number, uidl: Option<&str>, size| Listed { number, uidl: uidl.map(Into::into), size };
         let expected = [
             one(1, Some("a"), Some(10)),
             one(2, None, Some(20)),

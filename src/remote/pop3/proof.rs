@@ -169,7 +169,7 @@ impl Session {
         let listed = self.listing.get(number)?;
         let is_told = match proof {
             // Only its number says nothing.
-            Proof::Uidl => listed.uidl.as_ref().is_some_and(|id| *id != number.to_string()),
+            Proof::Uidl => listed.uidl.as_ref().is_some_and(|id| **id != *number.to_string()),
             Proof::List => listed.size.is_some(),
             Proof::Stat => true,
         };

@@ -9,7 +9,7 @@ use mailtide::remote::pop3::Listed;
 use super::connect;
 
 fn listed(number: u32, uidl: Option<&str>, size: u64) -> Listed {
-    Listed { number, uidl: uidl.map(str::to_owned), size: Some(size) }
+    Listed { number, uidl: uidl.map(Into::into), size: Some(size) }
 }
 
 /// What it is called, what is done to the server, and what it lists then.
