@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// How long `mailtide run` is let alone.
 const WHILE: Duration = Duration::from_millis(900);
 /// Looks until both sides are at rest while mailtide stands still.
-const RESTS: u32 = 50;
+const RESTS: u32 = 300;
 /// Size of the disk that can be filled.
 const DISK: &str = "24m";
 /// What a Dovecot does not announce, one after the other.
@@ -280,6 +280,23 @@ fn signal(pid: u32, signal: &str) {
     }
 }
 
+/// Stops a process, and waits until none of its threads is at anything: on a busy machine a call
+/// that was begun before ends long after the signal.
+fn stand_still(pid: u32) {
+    signal(pid, "-STOP");
+    for _ in 0..RESTS {
+        let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+        let mut states = threads.filter_map(|thread| {
+            let stat = fs::read_to_string(thread.path().join("stat")).ok()?;
+            stat.rsplit_once(") ")?.1.chars().next()
+        });
+        if states.all(|state| "TtZX".contains(state)) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(3));
+    }
+}
+
 /// A real account under torture.
 pub(super) struct Real<'a> {
     place: &'a mut Place,
@@ -425,7 +442,7 @@ impl<'a> Real<'a> {
             if let Point::Call(n) = point {
                 std::thread::sleep(Duration::from_millis(n.saturating_sub(slept)));
                 slept = *n;
-                act_unseen(&hands, child.id(), *side, deed);
+                act_unseen(&hands, &pid, *side, deed);
             }
         }
         if daemon {
@@ -433,6 +450,7 @@ impl<'a> Real<'a> {
             signal(child.id(), "-TERM");
         }
         let (code, text) = Self::end(child);
+        over(&pid);
         self.note(code, &text);
         undo(self);
     }
@@ -452,7 +470,7 @@ impl<'a> Real<'a> {
             let child = pid.load(Ordering::SeqCst);
             for (point, side, deed) in &at_commands {
                 if *point == Point::Command(n) {
-                    act_unseen(&hands, child, *side, deed);
+                    act_unseen(&hands, &pid, *side, deed);
                 }
             }
             match &trouble {
@@ -619,11 +637,20 @@ fn hollow(said: &str) -> Vec<&str> {
     named.filter(|(_, why)| why.starts_with(HOLLOW)).map(|(name, _)| name.trim()).collect()
 }
 
-/// Acts while mailtide stands still and nobody else acts: the census shows one doing alone.
-fn act_unseen(hands: &Hands, child: u32, side: Side, deed: &Deed) {
-    static ONE: Mutex<()> = Mutex::new(());
-    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    signal(child, "-STOP");
+/// Held by whoever acts.
+static ACTS: Mutex<()> = Mutex::new(());
+/// In the place of a process that has ended.
+const OVER: u32 = u32::MAX;
+
+/// Acts while mailtide stands still and nobody else acts: the census shows one doing alone. Once
+/// the run is over it is too late for that.
+fn act_unseen(hands: &Hands, pid: &AtomicU32, side: Side, deed: &Deed) {
+    let _one = ACTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let child = pid.load(Ordering::SeqCst);
+    if child == OVER {
+        return;
+    }
+    stand_still(child);
     // The server may still be at what it was asked before.
     let census = || (hands.census(Side::Here), hands.census(Side::There));
     let mut before = census();
@@ -637,6 +664,12 @@ fn act_unseen(hands: &Hands, child: u32, side: Side, deed: &Deed) {
     }
     hands.act(side, deed);
     signal(child, "-CONT");
+}
+
+/// A run is over: whoever is acting in it still is waited for.
+fn over(pid: &AtomicU32) {
+    let _one = ACTS.lock().unwrap_or_else(PoisonError::into_inner);
+    pid.store(OVER, Ordering::SeqCst);
 }
 
 /// Leaves so many thousand octets free.

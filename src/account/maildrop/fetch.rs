@@ -19,6 +19,9 @@ use crate::remote::{Code, RemoteError};
 const BATCH: (usize, u64) = (1_000, 8 << 20);
 /// The same where a program takes them one by one.
 const HANDED: (usize, u64) = (50, 64 << 20);
+/// So many that stay on the server are noted in one transaction.
+const AT_ONCE: usize = 1_000;
+
 /// A body in `tmp/`, whole and hashed, not yet durable.
 #[derive(Debug)]
 pub(super) struct Body {
@@ -82,12 +85,12 @@ impl Run {
     async fn in_company(
         &mut self,
         session: &mut Session,
-        new: Vec<Entry>,
+        mut new: Vec<Entry>,
         pulled: &mut Vec<Removable>,
     ) -> Result<Through, AccountError> {
         let suspicious = self.suspicious(Command::Retr);
-        let (suspects, new): (Vec<Entry>, Vec<Entry>) =
-            new.into_iter().partition(|entry| suspicious.contains(&entry.number));
+        let suspects = new.extract_if(.., |entry| suspicious.contains(&entry.number));
+        let suspects: Vec<Entry> = suspects.collect();
         let mut through = self.batches(session, new.into(), pulled).await?;
         for entry in suspects {
             if through != Through::All {
@@ -301,13 +304,19 @@ impl Run {
 
     /// Messages above the limit stay on the server, and for now those that the disk has no room
     /// for. Gives the others.
-    fn leave_large(&mut self, new: Vec<Entry>) -> Result<Vec<Entry>, AccountError> {
+    fn leave_large(&mut self, mut new: Vec<Entry>) -> Result<Vec<Entry>, AccountError> {
         let limit = self.settings.max_message_size;
         let fits = |entry: &Entry, most: u64| entry.size.is_none_or(|size| size <= most);
-        let (mut new, large): (Vec<Entry>, Vec<Entry>) =
-            new.into_iter().partition(|entry| fits(entry, limit));
         let words = self.too_large();
-        self.leave(large.into_iter().map(|entry| (entry, words.clone(), TRIES)).collect())?;
+        let mut large = new.extract_if(.., |entry| !fits(entry, limit));
+        loop {
+            let some: Vec<Entry> = large.by_ref().take(AT_ONCE).collect();
+            if some.is_empty() {
+                break;
+            }
+            self.leave(some.into_iter().map(|entry| (entry, words.clone(), TRIES)).collect())?;
+        }
+        drop(large);
         if let Some(free) = self.root.free_octets() {
             let room = free.saturating_sub(self.settings.min_free);
             let why = self.too_full();

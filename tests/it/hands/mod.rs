@@ -146,6 +146,20 @@ impl Left {
         (case.action.0, case.ending.0, call.as_str()) == ("edit", "crash-after", "rename")
             && self.sides.fs.tree().keys().any(in_trash)
     }
+
+    /// A flag was set again while a STORE took it away whose answer never came: whether it was set
+    /// before or after that, nothing tells.
+    fn is_set_again(&self, case: Case<'_>, fault: &str) -> bool {
+        let Some(Moment::Command(line) | Moment::Answer(line)) = &self.moment else { return false };
+        let line = line.to_lowercase();
+        let taken = line.split_once(" -flags ").map_or("", |(_, flags)| flags);
+        let mut lost = fault.split('"').skip(1).step_by(2);
+        case.ending.1 != Ending::Alone
+            && ["read", "store"].contains(&case.action.0)
+            && fault.starts_with("FlagLost:")
+            && !taken.is_empty()
+            && lost.all(|flag| taken.contains(&flag.replace("\\\\", "\\")))
+    }
 }
 
 /// What is wrong with worlds that were judged. Many cases leave the same world behind: where
@@ -230,6 +244,7 @@ fn attempt(case: Case<'_>, known: Option<&Verdicts>) -> Option<Vec<String>> {
     };
     let is_in_trash = left.is_edit_in_trash(case);
     faults.retain(|fault| !(is_in_trash && fault.starts_with("Lost:")));
+    faults.retain(|fault| !left.is_set_again(case, fault));
     // Before the first run noted on which disk its root lies, nobody can tell that disk from
     // another one: a person is asked, and nothing is changed meanwhile.
     let asks = faults.iter().any(|fault| fault.starts_with("Stuck: the Maildir /mail is not"));
