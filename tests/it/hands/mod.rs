@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use kit::imap::{Logged, Profile};
-use kit::world::{Ending, Moment, ROOT, Sides, World};
+use kit::world::{Ending, Mail, Moment, ROOT, Sides, World};
 
 use crate::scenarios::{SCENARIOS, Scenario, prepared_in};
 
@@ -41,7 +41,34 @@ struct Start {
     book: Book,
     /// The past is known: what somebody wished since then must be done.
     known: bool,
+    /// Flags that somebody took away since.
+    taken: BTreeSet<String>,
     points: u64,
+}
+
+/// The flags that messages of one side have no more.
+fn taken(before: &Mail, after: &Mail) -> BTreeSet<String> {
+    let all =
+        |mail: &Mail| -> Vec<(String, Vec<String>)> { mail.values().flatten().cloned().collect() };
+    let after = all(after);
+    let mut taken = BTreeSet::new();
+    for (content, flags) in all(before) {
+        let mut same = after.iter().filter(|(other, _)| *other == content);
+        if let (Some((_, now)), None) = (same.next(), same.next()) {
+            taken.extend(flags.into_iter().filter(|flag| !now.contains(flag)));
+        }
+    }
+    taken
+}
+
+/// A flag was set again while it was being taken away, and the run ended before it could note that
+/// it had done so: whether it was set before or after that, nothing tells.
+fn is_set_again(case: Case<'_>, fault: &str) -> bool {
+    let mut lost = fault.split('"').skip(1).step_by(2);
+    case.ending.1 != Ending::Alone
+        && ["read", "store"].contains(&case.action.0)
+        && fault.starts_with("FlagLost:")
+        && lost.all(|flag| case.start.taken.contains(&flag.replace("\\\\", "\\")))
 }
 
 /// What a case is: see `Case::name`.
@@ -109,8 +136,11 @@ impl Start {
         world.fs.settle();
         world.wait();
         let known = !["nothing was mirrored yet", "the store was lost"].contains(&scenario.name);
-        let scenario = slug(scenario.name);
-        let mut start = Self { profile: profile.0, scenario, world, book, known, points: 0 };
+        let mut taken_away = taken(&here, &here_now);
+        taken_away.extend(taken(&there, &there_now));
+        let (profile, scenario) = (profile.0, slug(scenario.name));
+        let mut start =
+            Self { profile, scenario, world, book, known, taken: taken_away, points: 0 };
         fastrand::seed(SEED);
         let quiet = start.world.fork();
         start.points = quiet.run_with(0, Ending::Alone, Box::new(|_| {})).1;
@@ -145,20 +175,6 @@ impl Left {
         };
         (case.action.0, case.ending.0, call.as_str()) == ("edit", "crash-after", "rename")
             && self.sides.fs.tree().keys().any(in_trash)
-    }
-
-    /// A flag was set again while a STORE took it away whose answer never came: whether it was set
-    /// before or after that, nothing tells.
-    fn is_set_again(&self, case: Case<'_>, fault: &str) -> bool {
-        let Some(Moment::Command(line) | Moment::Answer(line)) = &self.moment else { return false };
-        let line = line.to_lowercase();
-        let taken = line.split_once(" -flags ").map_or("", |(_, flags)| flags);
-        let mut lost = fault.split('"').skip(1).step_by(2);
-        case.ending.1 != Ending::Alone
-            && ["read", "store"].contains(&case.action.0)
-            && fault.starts_with("FlagLost:")
-            && !taken.is_empty()
-            && lost.all(|flag| taken.contains(&flag.replace("\\\\", "\\")))
     }
 }
 
@@ -244,7 +260,7 @@ fn attempt(case: Case<'_>, known: Option<&Verdicts>) -> Option<Vec<String>> {
     };
     let is_in_trash = left.is_edit_in_trash(case);
     faults.retain(|fault| !(is_in_trash && fault.starts_with("Lost:")));
-    faults.retain(|fault| !left.is_set_again(case, fault));
+    faults.retain(|fault| !is_set_again(case, fault));
     // Before the first run noted on which disk its root lies, nobody can tell that disk from
     // another one: a person is asked, and nothing is changed meanwhile.
     let asks = faults.iter().any(|fault| fault.starts_with("Stuck: the Maildir /mail is not"));
