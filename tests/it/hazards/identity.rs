@@ -500,3 +500,22 @@ fn hazard_58_a_table_that_cannot_be_read_is_not_empty() {
         }
     }
 }
+
+#[test]
+fn hazard_163_a_keyword_whose_table_could_not_be_read_at_first() {
+    for profile in profiles() {
+        let world = agreed_on(&profile);
+        let table = format!("{ROOT}/INBOX/dovecot-keywords");
+        let file = with_text(&world, "INBOX", "text 1");
+        world.fs.write_file(&table, b"0 Later\n");
+        world.fs.deny(&table);
+        rename(&world, &file, &format!("INBOX/cur/{}:2,Sa", stem(&file)));
+        for _ in 0..2 {
+            let report = sync(&world);
+            assert!(!report.skipped.is_empty(), "it is said");
+        }
+        world.fs.allow(&table);
+        settle(&world);
+        assert_eq!(flags(&world, "INBOX", "text 1"), ["Later", "\\Seen"]);
+    }
+}
