@@ -266,7 +266,9 @@ impl Run {
             if is_idle {
                 self.settle_lost_copies()?;
                 self.name_unlisted()?;
-                apply::name_taken(self)?;
+                if apply::end_taken(self)? {
+                    continue;
+                }
                 self.finish_change()?;
                 apply::name_parents(self)?;
                 return self.finish_restated();

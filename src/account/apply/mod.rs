@@ -20,6 +20,7 @@ mod pull;
 mod push;
 mod remove;
 pub(super) mod sizes;
+mod taken;
 mod transfer;
 mod trashing;
 mod upload;
@@ -34,7 +35,8 @@ pub(super) use mailbox::{hold_back, name_parents};
 pub(super) use mark::take_back;
 pub(super) use note::{settle_base, write as note_facts};
 pub(super) use place::{Absence, settle, waits_for};
-pub(super) use push::{claimed, is_for_now, name_taken, revive};
+pub(super) use push::{claimed, is_for_now, revive};
+pub(super) use taken::end_taken;
 
 use super::progress::{Event, Way};
 use super::{AccountError, Run};

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::upload::{Sent, append};
 use super::window::{self, Taken};
-use super::{announce, grouped, mailbox_of, select, trouble};
+use super::{announce, grouped, mailbox_of, select, taken, trouble};
 use crate::account::observe::{reexamine, too_large};
 use crate::account::progress::{Event, Way};
 use crate::account::record::Writer;
@@ -17,9 +17,9 @@ use crate::local::LocalError;
 use crate::reconcile::MailboxView;
 use crate::reconcile::Step;
 use crate::reconcile::messages::base_now;
-use crate::reconcile::pairing::{Class, class};
+
 use crate::reconcile::types::{
-    Base, Flags, Journal, Mailbox, MailboxId, Remote, Row, RowId, SetAside, SetAsideKind, Uid,
+    Base, Flags, Journal, Mailbox, Remote, Row, RowId, SetAside, SetAsideKind, Uid,
 };
 use crate::remote::RemoteError;
 use crate::remote::imap::{AppendError, Code, FetchItems, FetchRow, UidSet};
@@ -29,8 +29,6 @@ use crate::state::StateError;
 const SENDS_MAX: u32 = 3;
 /// Rows that are looked through for refused ones.
 const ASIDE_MAX: usize = 1000;
-/// Rows that are looked through for those that the server took and does not show.
-const TAKEN_MAX: usize = 10_000;
 /// Pushes journalled in one transaction.
 const BATCH: usize = 100;
 
@@ -313,58 +311,9 @@ fn refused(
     Ok(true)
 }
 
-/// A person who names a mailbox has what the server took there and never showed sent once more.
-fn doubt_taken(run: &mut Run) -> Result<(), AccountError> {
-    let Some(focus) = run.focus.clone() else { return Ok(()) };
-    let number = run.number;
-    let taken = run.store.unsettled(None, TAKEN_MAX)?.into_iter();
-    for row in taken.filter(|row| row.journal.is_taken()) {
-        let Journal::Pushing { uid_validity, uid_next, attempts, sent, .. } = row.journal else {
-            continue;
-        };
-        let named = run.store.mailbox(row.mailbox)?.is_some_and(|m| focus.contains(&m.name));
-        if named {
-            let run_before = number.saturating_sub(1);
-            let journal =
-                Journal::Pushing { uid_validity, uid_next, attempts, sent, run: run_before };
-            run.record(|w| w.update(&Row { journal, ..row }))?;
-        }
-    }
-    Ok(())
-}
-
-/// Names what the server said it took and does not show.
-pub(in crate::account) fn name_taken(run: &mut Run) -> Result<(), AccountError> {
-    let rows = run.store.unsettled(None, TAKEN_MAX)?;
-    let is_new = |row: &&Row| class(row) == Class::LocalNew && !row.journal.is_taken();
-    let waiting: BTreeSet<_> = rows.iter().filter(is_new).filter_map(|row| row.content).collect();
-    // Filed elsewhere meanwhile, the file waits for the message.
-    let waits = |row: &Row| row.content.is_some_and(|content| waiting.contains(&content));
-    let mut counts: BTreeMap<MailboxId, u64> = BTreeMap::new();
-    for row in rows.iter().filter(|row| row.journal.is_taken()) {
-        if row.local.is_some() || waits(row) {
-            *counts.entry(row.mailbox).or_default() += 1;
-        }
-    }
-    // Selected again, the mailbox showed what was missed.
-    run.is_view_old &= !counts.is_empty() || run.waits_for_next;
-    for (id, count) in counts {
-        let Some(mailbox) = run.store.mailbox(id)? else { continue };
-        let (account, messages) =
-            (&run.settings.name, if count == 1 { "message" } else { "messages" });
-        let why = format!(
-            "the server said that it took {count} {messages} and does not show them yet; they are \
-             not sent again unless you ask for it: mailtide sync '{account}/{}'",
-            mailbox.name
-        );
-        run.report.skip(mailbox.name.to_string(), why);
-    }
-    Ok(())
-}
-
 /// Uploads that were refused, and that it is time to try again.
 pub(in crate::account) fn revive(run: &mut Run) -> Result<(), AccountError> {
-    doubt_taken(run)?;
+    taken::doubt(run)?;
     let refused = |row: &Row| {
         row.set_aside.as_ref().is_some_and(|aside| aside.kind == SetAsideKind::Push)
             && row.local.is_some()

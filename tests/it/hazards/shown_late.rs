@@ -155,3 +155,33 @@ fn hazard_134_what_another_client_removes_before_it_is_seen_is_removed_here() {
         assert_eq!((there(&world, "INBOX", "freshly"), here(&world, "INBOX", "freshly")), (0, 0));
     }
 }
+
+/// At once, so that no look ever shows it, also where nothing tells under which number it was.
+#[test]
+fn hazard_164_what_another_client_takes_away_before_it_is_seen_comes_to_rest() {
+    for profile in rungs() {
+        for moves in [false, true] {
+            let world = agreed_on(&profile);
+            write(&world, "INBOX/cur/new:2,S", NEW);
+            let server = world.server.clone();
+            world.on_command(move |_| {
+                let list = server.list("INBOX");
+                if let Some(new) = list.iter().find(|m| m.body.ends_with(b"freshly written\r\n")) {
+                    server.expunge("INBOX", &[new.uid]);
+                    if moves {
+                        server.append("Work", &new.body, &["\\Seen"], Some(new.date));
+                    }
+                }
+            });
+            let mut last = sync(&world);
+            for _ in 0..4 {
+                last = sync(&world);
+            }
+            assert!(last.skipped.is_empty() && last.done() == 0, "{last:?} {profile:?}");
+            let count = |name| (there(&world, name, "freshly"), here(&world, name, "freshly"));
+            let expected = if moves { (1, 1) } else { (0, 0) };
+            assert_eq!((count("INBOX"), count("Work")), ((0, 0), expected), "{profile:?}");
+            assert_eq!(sent(&world, "APPEND").len(), 1, "{profile:?}");
+        }
+    }
+}
