@@ -266,7 +266,7 @@ impl Run {
             if is_idle {
                 self.settle_lost_copies()?;
                 self.name_unlisted()?;
-                if apply::end_taken(self)? {
+                if apply::settle_taken(self)? {
                     continue;
                 }
                 self.finish_change()?;

@@ -84,7 +84,7 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// Where the store cannot be written.
-    pub fn to_be_listed(&self, id: MailboxId) -> Result<(), StateError> {
+    pub fn list_again(&self, id: MailboxId) -> Result<(), StateError> {
         match self.tx.mailbox(id)?.filter(|mailbox| mailbox.stamps.is_some()) {
             Some(mailbox) => self.mailbox(&Mailbox { stamps: None, ..mailbox }).map(drop),
             None => Ok(()),
@@ -111,8 +111,8 @@ impl Run {
     }
 
     /// What was to be done with a file met none: the next look tells what became of it.
-    pub(super) fn met_nothing(&mut self, mailbox: MailboxId) -> Result<(), AccountError> {
-        self.record(|w| w.to_be_listed(mailbox))
+    pub(super) fn list_again(&mut self, mailbox: MailboxId) -> Result<(), AccountError> {
+        self.record(|w| w.list_again(mailbox))
     }
 
     /// What the user configured, with the mailbox that is \Trash.

@@ -12,6 +12,7 @@ use crate::reconcile::types::{DirStamps, Home, Mailbox};
 use super::error::{At, LocalError, Scope, if_there};
 use super::fs::Kind;
 use super::layout::Layout;
+use super::root::OWN;
 use super::root::Root;
 use super::scan::is_message;
 
@@ -109,17 +110,23 @@ impl Root {
     }
 
     /// Whether a directory with the right mark is a copy that was put in the place of the one that
-    /// mail was seen in, alone: it lacks what came after it was made (hazard 161). Where the whole
-    /// root is a copy, its marker tells whether that is how it was left.
+    /// mail was seen in, and lacks what came since it was made (hazard 161). Where our own
+    /// directory in the root is another one as well, the whole root was copied, or its file system
+    /// numbers everything anew when it is mounted; the marker tells then how it was left. So it may
+    /// be with the mailbox alone where that lies on another disk.
     fn is_copy(&self, mailbox: &Mailbox, stamps: &DirStamps) -> Result<bool, LocalError> {
-        let Some(home) = mailbox.home else { return Ok(false) };
+        let Some(home) = mailbox.home.filter(|home| home.root != 0 && !home.other_disk) else {
+            return Ok(false);
+        };
         let is_other = home.new != stamps.new.ino && home.cur != stamps.cur.ino;
-        Ok(is_other && home.root == self.inode()?)
+        Ok(is_other && home.root == self.own_inode()?)
     }
 
-    /// The inode of the root itself.
-    fn inode(&self) -> Result<u64, LocalError> {
-        Ok(self.fs.stat(&self.path).at(Scope::Root, "look at", &self.path)?.stamp.ino)
+    /// The inode of our own directory in the root; 0 where there is none.
+    fn own_inode(&self) -> Result<u64, LocalError> {
+        let path = self.path.join(OWN);
+        let found = if_there(self.fs.stat(&path)).at(Scope::Root, "look at", &path)?;
+        Ok(found.map_or(0, |found| found.stamp.ino))
     }
 
     /// Whether `new/` or `cur/` lies on another file system than before while the directory around
@@ -210,7 +217,7 @@ impl Root {
     /// It cannot be looked at.
     pub fn home_of(&self, mailbox: &Mailbox, stamps: &DirStamps) -> Result<Home, LocalError> {
         let other_disk = self.is_on_other_disk(&self.dir_of(&mailbox.name).join("cur"))?;
-        Ok(Home { new: stamps.new.ino, cur: stamps.cur.ino, other_disk, root: self.inode()? })
+        Ok(Home { new: stamps.new.ino, cur: stamps.cur.ino, other_disk, root: self.own_inode()? })
     }
 
     fn has_messages(&self, mailbox: &Mailbox) -> Result<bool, LocalError> {

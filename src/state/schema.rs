@@ -186,7 +186,7 @@ CREATE INDEX maildrop_placing ON maildrop (id) WHERE state = 0;
 /// The directory that the files of a mailbox were seen in.
 const FORMAT_4: &str = "
 ALTER TABLE mailbox ADD COLUMN home TEXT; -- [inode of new/, inode of cur/, on another disk,
-                                      -- inode of the root]
+                                      -- inode of .mailtide in the root]
 CREATE INDEX message_restated ON message (mailbox) WHERE restated;
 ";
 

@@ -79,7 +79,7 @@ fn move_file(
         }
     };
     // Where a reader was quicker, the next look sees what became of the file.
-    let Changed::Changed(now) = moved else { return run.met_nothing(source.id) };
+    let Changed::Changed(now) = moved else { return run.list_again(source.id) };
     // The stamp stays that of the bytes that were hashed: an edit since is still found.
     let local = named(now, letters::held(&mailbox_of(run, mailbox.id)?, &file.flags), file.stamp);
     if let Err(error) = run.root.sync_dirs(&source.name) {
@@ -108,7 +108,7 @@ fn record_move(
         let wanted = from.local.as_ref().map(|file| file.flags.keywords.clone());
         let base = letters::base_held(base, &wanted.unwrap_or_default(), Some(&local));
         w.delete(from.id)?;
-        w.to_be_listed(to.mailbox)?;
+        w.list_again(to.mailbox)?;
         if let Some(past) = past {
             release(w, past, &to)?;
         }
@@ -156,7 +156,7 @@ fn copy_files(
                 reexamine(run, from)?;
             }
             Ok(Copied::Changed) => reexamine(run, from)?,
-            Ok(Copied::Gone) => run.met_nothing(place.id)?,
+            Ok(Copied::Gone) => run.list_again(place.id)?,
             Err(error) => run.report.skip(mailbox.name.to_string(), error.to_string()),
         }
     }

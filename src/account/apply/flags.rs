@@ -79,7 +79,7 @@ fn change_file(
         }
     };
     // Where a reader was quicker, the next look sees what it did.
-    let Changed::Changed(now) = changed else { return run.met_nothing(mailbox.id).map(|()| None) };
+    let Changed::Changed(now) = changed else { return run.list_again(mailbox.id).map(|()| None) };
     run.report.flags_local += 1;
     run.report.touch(&mailbox.name);
     // The stamp stays that of the bytes that were hashed: an edit since is still found.

@@ -164,7 +164,7 @@ pub(super) fn relabelled(
     let durable = changed.and_then(|now| run.root.sync_dirs(&mailbox.name).map(|()| now));
     let now = match durable {
         Ok(Changed::Changed(now)) => now,
-        Ok(_) => return run.met_nothing(mailbox.id).map(|()| false),
+        Ok(_) => return run.list_again(mailbox.id).map(|()| false),
         Err(error) => {
             run.report.skip(mailbox.name.to_string(), error.to_string());
             return Ok(false);

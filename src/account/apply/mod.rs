@@ -36,7 +36,7 @@ pub(super) use mark::take_back;
 pub(super) use note::{settle_base, write as note_facts};
 pub(super) use place::{Absence, settle, waits_for};
 pub(super) use push::{claimed, is_for_now, revive};
-pub(super) use taken::end_taken;
+pub(super) use taken::settle_taken;
 
 use super::progress::{Event, Way};
 use super::{AccountError, Run};

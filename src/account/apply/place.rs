@@ -63,7 +63,7 @@ pub(super) fn place(run: &mut Run, pulled: Vec<Pulled>) -> Result<(), AccountErr
     }
     run.record(|w| {
         let mailboxes: BTreeSet<MailboxId> = placed.iter().map(|row| row.mailbox).collect();
-        mailboxes.into_iter().try_for_each(|mailbox| w.to_be_listed(mailbox))?;
+        mailboxes.into_iter().try_for_each(|mailbox| w.list_again(mailbox))?;
         placed.iter().try_for_each(|row| w.update(row))
     })
 }

@@ -17,7 +17,6 @@ use crate::local::LocalError;
 use crate::reconcile::MailboxView;
 use crate::reconcile::Step;
 use crate::reconcile::messages::base_now;
-
 use crate::reconcile::types::{
     Base, Flags, Journal, Mailbox, Remote, Row, RowId, SetAside, SetAsideKind, Uid,
 };
@@ -313,7 +312,7 @@ fn refused(
 
 /// Uploads that were refused, and that it is time to try again.
 pub(in crate::account) fn revive(run: &mut Run) -> Result<(), AccountError> {
-    taken::doubt(run)?;
+    taken::resend_if_asked(run)?;
     let refused = |row: &Row| {
         row.set_aside.as_ref().is_some_and(|aside| aside.kind == SetAsideKind::Push)
             && row.local.is_some()

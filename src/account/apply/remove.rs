@@ -378,7 +378,7 @@ fn remove_files(run: &mut Run, steps: &[Step]) -> Result<(), AccountError> {
                 Ok(TrashOutcome::Changed) => crate::account::observe::reexamine(run, row.id)?,
                 // Removed or re-flagged by a reader, or in another directory: the next look tells.
                 Ok(TrashOutcome::Gone | TrashOutcome::Moved(_)) => {
-                    run.met_nothing(mailbox.id)?;
+                    run.list_again(mailbox.id)?;
                     run.unseen = true;
                 }
                 Err(error) => {

@@ -1,23 +1,42 @@
 //! Uploads that the server said it took, and does not show (hazards 120, 134 and 164).
 //!
-//! Some servers show a message when its mailbox is selected again, others a moment later. Another
-//! client may have moved or removed it before it was seen; then its number was given out all the
-//! same, and looks of later runs, over other connections, tell. Where no number was given out
-//! nobody knows what became of it, and a person is asked.
+//! Some servers show a message when its mailbox is selected again, others a moment later. Or
+//! another client moved or removed it before it was seen: then a number was given out for it all
+//! the same, and looks of later runs, over other connections, tell. Where none was given out nobody
+//! knows what became of the message, and a person is asked.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::account::{AccountError, Run};
 use crate::reconcile::pairing::{Class, class};
-use crate::reconcile::types::{Base, Journal, Mailbox, MailboxId, Reach, Row};
+use crate::reconcile::types::{Base, Journal, Mailbox, MailboxId, Reach, Row, RowId};
 
 /// Rows that are looked through.
 const ROWS_MAX: usize = 10_000;
 /// So many runs after the one that sent it do not show a message before it counts as gone.
 const MISSES: u32 = 3;
+/// And so many seconds have to pass: some servers are late.
+const LATE: i64 = 60;
+/// What is known of them, one a line.
+const KEY: &str = "taken";
+
+/// What is known of an upload that is not shown.
+#[derive(Debug, Clone, Copy)]
+struct Missed {
+    /// Runs that did not see it.
+    misses: u32,
+    /// The last of them, or the one that sent it.
+    run: i64,
+    /// When it was noted first, in seconds since 1970.
+    since: i64,
+    /// A number was given out for it.
+    numbered: bool,
+}
+
+type All = BTreeMap<RowId, Missed>;
 
 /// A person who names a mailbox has what the server took there and never showed sent once more.
-pub(super) fn doubt(run: &mut Run) -> Result<(), AccountError> {
+pub(super) fn resend_if_asked(run: &mut Run) -> Result<(), AccountError> {
     let Some(focus) = run.focus.clone() else { return Ok(()) };
     let number = run.number;
     let taken = run.store.unsettled(None, ROWS_MAX)?.into_iter();
@@ -36,97 +55,117 @@ pub(super) fn doubt(run: &mut Run) -> Result<(), AccountError> {
     Ok(())
 }
 
-/// Names what the server said it took and does not show, and ends the claims of what it had. Gives
-/// whether there were such: their files are to be dealt with.
-pub(in crate::account) fn end_taken(run: &mut Run) -> Result<bool, AccountError> {
+/// Names uploads that are not shown; those that were missed often enough count as gone from the
+/// server. Gives whether there were such: what follows from that is still to be done.
+pub(in crate::account) fn settle_taken(run: &mut Run) -> Result<bool, AccountError> {
     let rows = run.store.unsettled(None, ROWS_MAX)?;
     let is_new = |row: &&Row| class(row) == Class::LocalNew && !row.journal.is_taken();
     let waiting: BTreeSet<_> = rows.iter().filter(is_new).filter_map(|row| row.content).collect();
     // Filed elsewhere meanwhile, the file waits for the message.
     let waits = |row: &Row| row.content.is_some_and(|content| waiting.contains(&content));
-    let mut taken: BTreeMap<MailboxId, Vec<Row>> = BTreeMap::new();
+    let mut taken: BTreeMap<MailboxId, Vec<&Row>> = BTreeMap::new();
     for row in rows.iter().filter(|row| row.journal.is_taken()) {
-        if row.local.is_some() || waits(row) {
-            taken.entry(row.mailbox).or_default().push(row.clone());
-        }
+        taken.entry(row.mailbox).or_default().push(row);
     }
     // Selected again, the mailbox showed what was missed.
     run.is_view_old &= !taken.is_empty() || run.waits_for_next;
-    let mut ended = false;
+    // Only of what is still missed: whatever was shown or is sent again begins anew.
+    let (before, mut now) = (read(run)?, All::new());
+    let mut gone = Vec::new();
     for (id, rows) in taken {
         let Some(mailbox) = run.store.mailbox(id)? else { continue };
-        let was_given = were_numbered(run, &mailbox, &rows)?;
-        if was_given && is_missed_at_last(run, &mailbox, rows.len())? {
-            count_as_gone(run, rows)?;
-            ended = true;
-            continue;
-        }
-        name(run, &mailbox, rows.len(), was_given);
+        let known = look(run, &mailbox, &rows, &before)?;
+        let is_gone = |row: &Row| known.get(&row.id).is_some_and(|missed| is_over(run, *missed));
+        let (over, open): (Vec<&Row>, Vec<&Row>) = rows.into_iter().partition(|row| is_gone(row));
+        gone.extend(over.into_iter().cloned());
+        now.extend(open.iter().filter_map(|row| Some((row.id, *known.get(&row.id)?))));
+        let named: Vec<&Row> =
+            open.into_iter().filter(|row| row.local.is_some() || waits(row)).collect();
+        name(run, &mailbox, &named, &now);
     }
-    Ok(ended)
+    write(run, &now)?;
+    let any = !gone.is_empty();
+    count_as_gone(run, gone)?;
+    Ok(any)
 }
 
-fn name(run: &mut Run, mailbox: &Mailbox, count: usize, was_given: bool) {
-    let messages = if count == 1 { "message" } else { "messages" };
-    let end = match was_given {
-        true => "what later runs do not see either counts as removed there".to_owned(),
-        false => format!(
-            "they are not sent again unless you ask for it: mailtide sync '{}/{}'",
-            run.settings.name, mailbox.name
-        ),
-    };
-    let why = format!("the server said that it took {count} {messages} and does not show them yet");
-    run.report.skip(mailbox.name.to_string(), format!("{why}; {end}"));
-}
-
-/// Whether the server gave out a number for each of these: a whole look showed fewer messages above
-/// the UIDNEXT from before they were sent than numbers were given out since.
-fn were_numbered(run: &Run, mailbox: &Mailbox, rows: &[Row]) -> Result<bool, AccountError> {
-    let Some(now) = mailbox.cursor.filter(|now| now.uid_next > 0) else { return Ok(false) };
+/// Takes down what this run tells of the uploads into a mailbox that are not shown.
+fn look(
+    run: &mut Run,
+    mailbox: &Mailbox,
+    rows: &[&Row],
+    before: &All,
+) -> Result<All, AccountError> {
+    let mut known: All =
+        rows.iter().filter_map(|row| Some((row.id, *before.get(&row.id)?))).collect();
     if run.seen.remote.get(&mailbox.id) != Some(&Reach::Complete) {
-        return Ok(false);
+        return Ok(known);
     }
-    let before = rows.iter().filter_map(|row| match row.journal {
-        Journal::Pushing { uid_validity, uid_next, .. } => {
-            (uid_validity == now.uid_validity).then_some(uid_next)
+    for missed in known.values_mut().filter(|missed| missed.run != run.number) {
+        (missed.misses, missed.run) = (missed.misses + 1, run.number);
+    }
+    let new: Vec<&&Row> = rows.iter().filter(|row| !known.contains_key(&row.id)).collect();
+    if !new.is_empty() {
+        // By the first whole look: later on others may have come and gone.
+        let numbered = were_numbered(run, mailbox, rows)?;
+        let (number, since) = (run.number, run.outside.clock.now());
+        let missed = Missed { misses: 0, run: number, since, numbered };
+        known.extend(new.into_iter().map(|row| (row.id, missed)));
+    }
+    // Another connection may show more.
+    run.is_view_old |= known.values().any(|missed| missed.numbered);
+    Ok(known)
+}
+
+fn is_over(run: &Run, missed: Missed) -> bool {
+    let is_late = run.outside.clock.now() - missed.since >= LATE;
+    missed.numbered && missed.misses >= MISSES && is_late
+}
+
+/// Whether the server gave out a number for each of these: a whole look shows fewer messages above
+/// the UIDNEXT from before they were sent than numbers were given out since.
+fn were_numbered(run: &Run, mailbox: &Mailbox, rows: &[&Row]) -> Result<bool, AccountError> {
+    let Some(now) = mailbox.cursor.filter(|now| now.uid_next > 0) else { return Ok(false) };
+    let mut first = u32::MAX;
+    for row in rows {
+        match row.journal {
+            Journal::Pushing { uid_validity, uid_next, .. } if uid_validity == now.uid_validity => {
+                first = first.min(uid_next);
+            }
+            _ => return Ok(false),
         }
-        _ => None,
-    });
-    let before: Vec<u32> = before.collect();
-    let Some(first) = before.iter().min().filter(|_| before.len() == rows.len()) else {
-        return Ok(false);
-    };
-    let shown = run.store.numbered(mailbox.id, *first, now.uid_next)?;
-    let given = u64::from(now.uid_next.saturating_sub(*first));
+    }
+    let shown = run.store.numbered(mailbox.id, first, now.uid_next)?;
+    let given = u64::from(now.uid_next.saturating_sub(first));
     Ok(given.saturating_sub(shown) >= rows.len() as u64)
 }
 
-/// Counts the runs that missed as many; true with the last one.
-fn is_missed_at_last(run: &mut Run, mailbox: &Mailbox, count: usize) -> Result<bool, AccountError> {
-    let key = format!("taken {}", mailbox.id.0);
-    let noted = run.store.meta(&key)?;
-    let noted = noted.as_deref().and_then(parse).filter(|(_, _, rows)| *rows >= count);
-    let (misses, by) = noted.map_or((0, run.number), |(misses, by, _)| (misses, by));
-    let misses = misses + u32::from(by != run.number);
-    let is_last = misses >= MISSES;
-    // Another connection may show more.
-    run.is_view_old |= !is_last;
-    let text = format!("{misses} {} {count}", run.number);
-    run.store.transaction(|tx| match is_last {
-        true => tx.delete_meta(&key).map(drop),
-        false => tx.set_meta(&key, &text),
-    })?;
-    Ok(is_last)
-}
-
-/// How many runs missed how many messages, and which was the last of them.
-fn parse(text: &str) -> Option<(u32, i64, usize)> {
-    let mut parts = text.split(' ');
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+fn name(run: &mut Run, mailbox: &Mailbox, rows: &[&Row], known: &All) {
+    if rows.is_empty() {
+        return;
+    }
+    let (messages, them) = if rows.len() == 1 { ("message", "it") } else { ("messages", "them") };
+    let is_numbered = |row: &&Row| known.get(&row.id).is_some_and(|missed| missed.numbered);
+    // Without a number it may be nowhere.
+    let end = match rows.iter().all(is_numbered) {
+        true => "what later runs do not see either counts as removed there; to have it",
+        false => "not sent again unless you ask for it; to have it",
+    };
+    let why = format!(
+        "the server said that it took {} {messages} and does not show {them} yet; {end} sent once \
+         more: mailtide sync '{}/{}'",
+        rows.len(),
+        run.settings.name,
+        mailbox.name
+    );
+    run.report.skip(mailbox.name.to_string(), why);
 }
 
 /// They were there and left again: a departure as any other.
 fn count_as_gone(run: &mut Run, rows: Vec<Row>) -> Result<(), AccountError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
     run.record(|w| {
         for row in rows {
             let base = row.local.as_ref().map(|local| Base { flags: local.flags.clone() });
@@ -134,4 +173,32 @@ fn count_as_gone(run: &mut Run, rows: Vec<Row>) -> Result<(), AccountError> {
         }
         Ok(())
     })
+}
+
+fn read(run: &Run) -> Result<All, AccountError> {
+    let text = run.store.meta(KEY)?.unwrap_or_default();
+    Ok(text.lines().filter_map(parse).collect())
+}
+
+fn parse(line: &str) -> Option<(RowId, Missed)> {
+    let mut parts = line.split(' ');
+    let mut next = || parts.next()?.parse::<i64>().ok();
+    let (id, misses, run) = (RowId(next()?), u32::try_from(next()?).ok()?, next()?);
+    let (since, numbered) = (next()?, next()? == 1);
+    Some((id, Missed { misses, run, since, numbered }))
+}
+
+fn write(run: &mut Run, all: &All) -> Result<(), AccountError> {
+    let line = |(id, missed): (&RowId, &Missed)| {
+        let Missed { misses, run, since, numbered } = missed;
+        format!("{} {misses} {run} {since} {}\n", id.0, u8::from(*numbered))
+    };
+    let text: String = all.iter().map(line).collect();
+    if run.store.meta(KEY)?.unwrap_or_default() != text {
+        run.store.transaction(|tx| match text.is_empty() {
+            true => tx.delete_meta(KEY).map(drop),
+            false => tx.set_meta(KEY, &text),
+        })?;
+    }
+    Ok(())
 }

@@ -11,20 +11,24 @@ use crate::local::{Found as Seen, Root};
 use crate::reconcile::types::{DirStamps, Home as Inodes, Mailbox, MailboxName};
 
 /// The directory as it was left: inodes of `new/` and `cur/`, whether it lay on another disk than
-/// the root, the inode of the root, its mark or `-`, and the mailbox.
+/// the root, the inode of our own directory in the root, its mark or `-`, and the mailbox.
 const KEY: &str = "mailbox_directory";
 /// In the place of a mark.
 const NO_MARK: &str = "-";
 
 /// The directory of a mailbox as the store keeps it.
 fn parse(text: &str, name: &MailboxName) -> Option<Mailbox> {
-    let mut parts = text.splitn(6, ' ');
+    let mut parts = text.splitn(4, ' ');
     let (new, cur) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
     let other_disk = parts.next()? == "true";
-    let root = parts.next()?.parse().ok()?;
-    let mark = parts.next().filter(|mark| *mark != NO_MARK).map(str::to_owned);
+    // There was none at first.
+    let rest = parts.next()?;
+    let with_root = rest.split_once(' ').and_then(|(root, rest)| Some((root.parse().ok()?, rest)));
+    let (root, rest) = with_root.unwrap_or((0, rest));
+    let (mark, name_then) = rest.split_once(' ')?;
+    let mark = Some(mark).filter(|mark| *mark != NO_MARK).map(str::to_owned);
     let home = Some(Inodes { new, cur, other_disk, root });
-    let is_same_mailbox = parts.next()? == name.as_str();
+    let is_same_mailbox = name_then == name.as_str();
     is_same_mailbox.then(|| Mailbox { home, local_id: mark, ..Mailbox::new(name.clone()) })
 }
 

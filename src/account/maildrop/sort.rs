@@ -220,7 +220,7 @@ pub(super) fn sort(
         is_due && !rests && entry.size.is_none_or(|size| size <= terms.limit)
     };
     let mut book = Book { named, several: HashMap::new(), taken: HashSet::new() };
-    // There may be many: without a copy for each time that it grows.
+    // Reserved at once, so that growing copies nothing: there may be many.
     let new = Vec::with_capacity(entries.len());
     let mut sorted = Sorted { new, ..Sorted::default() };
     for mut entry in entries {

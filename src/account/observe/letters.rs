@@ -6,50 +6,31 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::names::Difference;
+use crate::account::Run;
 use crate::account::record::Writer;
-use crate::account::{AccountError, Run};
 use crate::local::{KeywordTable, Listed};
-use crate::reconcile::types::{Flags, Journal, Keyword, Local, Mailbox, Row, RowId};
+use crate::reconcile::types::{Flags, Journal, Keyword, Local, Mailbox, Row};
 use crate::state::StateError;
 
 /// The table of a mailbox. One that cannot be read is not empty: until it can be, letters mean
-/// what they last meant, and none is given. Says whether it was read.
-pub(super) fn read(run: &mut Run, mailbox: &Mailbox) -> (KeywordTable, bool) {
+/// what they last meant, and none is given. A name with one that never meant anything is not seen
+/// yet: later nothing would ask for its meaning again (hazard 163).
+pub(super) fn read(run: &mut Run, mailbox: &Mailbox, seen: &mut Difference) -> KeywordTable {
     match run.root.keyword_table_after(&mailbox.name, &mailbox.keyword_table) {
-        Ok(table) => (table, true),
+        Ok(table) => table,
         Err(error) => {
             run.report.skip(mailbox.name.to_string(), error.to_string());
-            (KeywordTable::from_slots(mailbox.keyword_table.clone()), false)
+            let old = &mailbox.keyword_table;
+            let is_clear = |file: &Listed| {
+                letters(&file.info).into_iter().all(|letter| entry(old, letter).is_some())
+            };
+            let before = seen.new.len() + seen.renamed.len();
+            seen.new.retain(is_clear);
+            seen.renamed.retain(|(_, file)| is_clear(file));
+            seen.open |= seen.new.len() + seen.renamed.len() < before;
+            KeywordTable::from_slots(old.clone())
         }
     }
-}
-
-/// Adds to what was renamed the files whose names have letters that meant nothing when they were
-/// read, and mean something now (hazard 163).
-pub(super) fn understand(
-    run: &Run,
-    mailbox: &Mailbox,
-    table: &KeywordTable,
-    seen: &mut Difference,
-) -> Result<(), AccountError> {
-    let means = |table: &[Option<Keyword>], letter: char| entry(table, letter).is_some();
-    let old = &mailbox.keyword_table;
-    let is_new = |letter: &char| means(table.slots(), *letter) && !means(old, *letter);
-    let gained: BTreeSet<char> = ('a'..='z').filter(is_new).collect();
-    if gained.is_empty() {
-        return Ok(());
-    }
-    let known: BTreeSet<RowId> = seen.renamed.iter().map(|(id, _)| *id).collect();
-    run.store.for_each_row(mailbox.id, |row| {
-        let file = row.local.filter(|file| !letters(&file.info).is_disjoint(&gained));
-        let is_there = |file: &Local| !seen.missing.contains_key(&file.stem);
-        if let Some(file) = file.filter(|file| is_there(file) && !known.contains(&row.id)) {
-            let file = Listed::expected(&file, run.settings.info_separator);
-            seen.renamed.push((row.id, file));
-        }
-        Ok(())
-    })?;
-    Ok(())
 }
 
 /// What the letters of a row's file mean, as far as it is known. One that was about to get other

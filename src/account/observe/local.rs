@@ -315,8 +315,7 @@ async fn scan_part(run: &mut Run, mailbox: &Mailbox, absent: Absent) -> Result<P
     let before = run.root.stamps(&mailbox.name)?;
     let mut difference = names::compare(run, mailbox)?;
     // After the names: whoever gives a new letter writes it into the table first (hazard 58).
-    let (table, is_read) = letters::read(run, mailbox);
-    letters::understand(run, mailbox, &table, &mut difference)?;
+    let table = letters::read(run, mailbox, &mut difference);
     let mut left = difference.missing.len();
     let examined = examine(run, mailbox, std::mem::take(&mut difference.new)).await?;
     let after = run.root.stamps(&mailbox.name)?;
@@ -324,7 +323,7 @@ async fn scan_part(run: &mut Run, mailbox: &Mailbox, absent: Absent) -> Result<P
     let (again, more) = (examined.again || difference.open, difference.more);
     left += examined.vanished;
     let whole = before == after && !again && !more;
-    let stamps = (whole && is_read && is_quiet(&after, now)).then_some(after);
+    let stamps = (whole && is_quiet(&after, now)).then_some(after);
     let id = mailbox.id;
     let missing: Vec<Row> = rows(run, difference.missing.values())?;
     let rewritten = rewritten(run, mailbox, &difference.renamed)?;

@@ -84,7 +84,7 @@ pub struct Home {
     pub cur: u64,
     /// It lies on another disk than the root: a link leads there, or a mount.
     pub other_disk: bool,
-    /// Inode of the root then; 0: not known.
+    /// Inode of our own directory in the root then; 0: not known.
     pub root: u64,
 }
 

@@ -174,7 +174,7 @@ fn hazard_164_what_another_client_takes_away_before_it_is_seen_comes_to_rest() {
                 }
             });
             let mut last = sync(&world);
-            for _ in 0..4 {
+            for _ in 0..8 {
                 last = sync(&world);
             }
             assert!(last.skipped.is_empty() && last.done() == 0, "{last:?} {profile:?}");
@@ -183,5 +183,26 @@ fn hazard_164_what_another_client_takes_away_before_it_is_seen_comes_to_rest() {
             assert_eq!((count("INBOX"), count("Work")), ((0, 0), expected), "{profile:?}");
             assert_eq!(sent(&world, "APPEND").len(), 1, "{profile:?}");
         }
+    }
+}
+
+/// Each of them is shown after one run: none is missed for as long as it takes.
+#[test]
+fn hazard_164_what_is_shown_late_again_and_again_is_never_gone() {
+    for profile in rungs() {
+        let world = agreed_on(&profile);
+        for n in 0..5 {
+            let text = format!("Message-ID: <late{n}>\nSubject: {n}\n\nlate {n}\n");
+            write(&world, &format!("INBOX/cur/late{n}:2,S"), &text);
+            let hidden = hides(&world);
+            sync(&world);
+            assert!(world.server.finish_late() > 0);
+            world.server.withdraw(&hidden);
+            let report = sync(&world);
+            assert_eq!((report.removed_local, report.pulled), (0, 0), "{n} {profile:?}");
+            one(&world, "INBOX", &format!("late {n}"), "shown");
+        }
+        settle(&world);
+        assert_eq!(sent(&world, "APPEND").len(), 5, "{profile:?}");
     }
 }
