@@ -297,9 +297,15 @@ impl Pulling {
         faults
     }
 
+    /// By then the system has written everything down.
+    fn a_day_passes(&self) {
+        self.world.fs.set_clock(self.world.fs.clock() + DAY);
+        self.world.fs.settle();
+    }
+
     fn run_quietly(&mut self) -> Outcome {
         self.counts.runs += 1;
-        self.world.fs.set_clock(self.world.fs.clock() + DAY);
+        self.a_day_passes();
         let outcome = self.world.sync();
         super::note(&outcome);
         outcome
@@ -370,7 +376,7 @@ impl Scene for Pulling {
                 self.world.move_to(&server, &format!("host{}", self.hosts));
                 self.ledger.lock().expect("no panic").forgot();
             }
-            Action::Day => self.world.fs.set_clock(self.world.fs.clock() + DAY),
+            Action::Day => self.a_day_passes(),
             Action::Filled(..) => {}
             Action::Quiet => return self.quiet(),
         }
