@@ -2,7 +2,8 @@
 //! that it is not there (hazard 63).
 //!
 //! Only the same directory tells what is absent. It is known by a mark of ours in it
-//! (`.mailtide-id`); without a mark by its inodes, which another directory may be given again.
+//! (`.mailtide-id`), which a copy bears as well: that has other inodes (hazard 161). Without a mark
+//! it is known by its inodes, which another directory may be given again.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -17,10 +17,10 @@ const ROWS_MAX: usize = 10_000;
 const MISSES: u32 = 3;
 /// And so many seconds have to pass: some servers are late.
 const LATE: i64 = 60;
-/// What is known of them, one a line.
+/// Where these uploads are kept, one a line.
 const KEY: &str = "taken";
 
-/// What is known of an upload that is not shown.
+/// An upload that the server does not show.
 #[derive(Debug, Clone, Copy)]
 struct Missed {
     /// Runs that did not see it.
@@ -104,10 +104,12 @@ fn look(
     for missed in known.values_mut().filter(|missed| missed.run != run.number) {
         (missed.misses, missed.run) = (missed.misses + 1, run.number);
     }
-    let new: Vec<&&Row> = rows.iter().filter(|row| !known.contains_key(&row.id)).collect();
+    let new: Vec<&Row> = rows.iter().copied().filter(|row| !known.contains_key(&row.id)).collect();
     if !new.is_empty() {
-        // By the first whole look: later on others may have come and gone.
-        let numbered = were_numbered(run, mailbox, rows)?;
+        // By the first whole look: later on others may have come and gone. A former upload without
+        // a number may have got one of these.
+        let former = known.values().filter(|missed| !missed.numbered).count();
+        let numbered = were_numbered(run, mailbox, &new, former)?;
         let (number, since) = (run.number, run.outside.clock.now());
         let missed = Missed { misses: 0, run: number, since, numbered };
         known.extend(new.into_iter().map(|row| (row.id, missed)));
@@ -122,9 +124,14 @@ fn is_over(run: &Run, missed: Missed) -> bool {
     missed.numbered && missed.misses >= MISSES && is_late
 }
 
-/// Whether the server gave out a number for each of these: a whole look shows fewer messages above
-/// the UIDNEXT from before they were sent than numbers were given out since.
-fn were_numbered(run: &Run, mailbox: &Mailbox, rows: &[&Row]) -> Result<bool, AccountError> {
+/// Whether the server gave out a number for each of these and for `former` ones: a whole look shows
+/// fewer messages above the UIDNEXT from before they were sent than numbers were given out since.
+fn were_numbered(
+    run: &Run,
+    mailbox: &Mailbox,
+    rows: &[&Row],
+    former: usize,
+) -> Result<bool, AccountError> {
     let Some(now) = mailbox.cursor.filter(|now| now.uid_next > 0) else { return Ok(false) };
     let mut first = u32::MAX;
     for row in rows {
@@ -137,7 +144,7 @@ fn were_numbered(run: &Run, mailbox: &Mailbox, rows: &[&Row]) -> Result<bool, Ac
     }
     let shown = run.store.numbered(mailbox.id, first, now.uid_next)?;
     let given = u64::from(now.uid_next.saturating_sub(first));
-    Ok(given.saturating_sub(shown) >= rows.len() as u64)
+    Ok(given.saturating_sub(shown) >= (rows.len() + former) as u64)
 }
 
 fn name(run: &mut Run, mailbox: &Mailbox, rows: &[&Row], known: &All) {
@@ -148,12 +155,12 @@ fn name(run: &mut Run, mailbox: &Mailbox, rows: &[&Row], known: &All) {
     let is_numbered = |row: &&Row| known.get(&row.id).is_some_and(|missed| missed.numbered);
     // Without a number it may be nowhere.
     let end = match rows.iter().all(is_numbered) {
-        true => "what later runs do not see either counts as removed there; to have it",
-        false => "not sent again unless you ask for it; to have it",
+        true => "what later runs do not see either counts as removed there",
+        false => "not sent again unless you ask for it",
     };
     let why = format!(
-        "the server said that it took {} {messages} and does not show {them} yet; {end} sent once \
-         more: mailtide sync '{}/{}'",
+        "the server said that it took {} {messages} and does not show {them} yet; {end}; to have \
+         {them} sent once more: mailtide sync '{}/{}'",
         rows.len(),
         run.settings.name,
         mailbox.name

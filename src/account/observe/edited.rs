@@ -1,8 +1,8 @@
 //! Looks for files that were edited in place: same name, other bytes (hazard 12).
 //!
-//! A scan of names does not see them, so once a day every file is asked for its size and time. In
-//! every run drafts are, since programs save them in place, and the files that came last, since one
-//! may have been written with pauses; a file that differs is read again. On a
+//! A scan of names does not see them, so once a day every file is asked for its size and time.
+//! Drafts are asked in every run, since programs save them in place, and so are the files that came
+//! last, since one may have been written with pauses; a file that differs is read again. On a
 //! slow disk that takes hours: it is done in slices, and how far it came is kept (hazard 121).
 
 use std::time::Duration;

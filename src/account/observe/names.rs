@@ -28,7 +28,7 @@ pub(super) struct Difference {
     pub(super) missing: BTreeMap<Stem, RowId>,
     /// There is more, for a further comparison after this is dealt with.
     pub(super) more: bool,
-    /// Some of it waits: one unique name is that of two files still, or letters cannot be read.
+    /// Some files wait: two have one unique name still, or letters cannot be read.
     pub(super) open: bool,
 }
 
