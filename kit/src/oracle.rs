@@ -241,13 +241,21 @@ impl Oracle {
             }
             let expected = self.messages.entry(token).or_default();
             expected.made[side] += now.len().saturating_sub(was.len());
-            // What the server still has did not go by a disk that was put back.
-            let there =
-                elsewhere.as_ref().and_then(|server| server.get(&token)).map_or(0, Vec::len);
-            expected.removed += was.len().saturating_sub(now.len().max(there));
             let place = |copies: &[(&str, &Copy)]| -> BTreeSet<String> {
                 copies.iter().map(|(mailbox, _)| (*mailbox).to_owned()).collect()
             };
+            // What the server still has did not go by a disk that was put back; what it has beside
+            // that, where no file was, may be the rest of a move.
+            let kept = elsewhere.as_ref().and_then(|server| server.get(&token));
+            let files = place(was);
+            let beside = |kept: &Vec<(&str, &Copy)>| {
+                kept.iter().filter(|(mailbox, _)| files.contains(*mailbox)).count()
+            };
+            let there = kept.map_or(0, |kept| match beside(kept) {
+                0 => kept.len(),
+                count => count,
+            });
+            expected.removed += was.len().saturating_sub(now.len().max(there));
             if !now.is_empty() && !was.is_empty() && place(was) != place(now) {
                 expected.moved[side] = true;
             }

@@ -22,7 +22,8 @@ fn make(world: &World, view: &MailboxView) -> Option<MailboxStep> {
     let id = mailbox.id;
     // What this run did not look for, on the side that lacks it, may be there (hazard 77).
     let looked_for = match (mailbox.local, mailbox.remote) {
-        (false, true) => view.local_reach != Reach::Partial,
+        // Nor does it get a directory while the server says that it is not there (hazard 69).
+        (false, true) => view.local_reach != Reach::Partial && !view.refused,
         (true, false) => view.remote_reach != Reach::Partial,
         _ => true,
     };

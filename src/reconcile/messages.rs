@@ -212,7 +212,7 @@ pub(super) fn may_be_there(cast: &Cast<'_>, row: &Row) -> bool {
         true => !is_claim_void(cast, other),
         false => pairing::is_left(other) && open(other),
     };
-    if claims.any(may_be) {
+    if claims.any(may_be) || pairing::may_be_in_trash(cast, row) || may_be_unread(cast, row) {
         return true;
     }
     let sent = matches!(row.journal, Journal::Pushing { .. });
@@ -223,6 +223,14 @@ pub(super) fn may_be_there(cast: &Cast<'_>, row: &Row) -> bool {
             .rows
             .iter()
             .any(|other| is_unknown(other) && other.content.is_none() && !cast.is_taken(other)))
+}
+
+/// A message of these bytes left its place on both sides, and new ones are where no plan looks
+/// (hazard 87): it may be one of those.
+fn may_be_unread(cast: &Cast<'_>, row: &Row) -> bool {
+    let mut same = row.content.into_iter().flat_map(|content| cast.with_content(content));
+    cast.world.unseen_arrivals
+        && same.any(|other| class(other) == Class::BothGone && other.base.is_some())
 }
 
 /// The same message may be about to come down in another mailbox: once it is known, this one is
@@ -303,12 +311,15 @@ fn is_under_way(row: &Row) -> bool {
 }
 
 /// A new file that holds this content, or replaced it under the same name (it was edited),
-/// could be where the message went: its removal waits until that file has its place.
+/// could be where the message went: its removal waits until that file has its place. What may be in
+/// the trash already is looked for there first, and removes nothing before.
 fn is_explained_elsewhere(cast: &Cast<'_>, gone: &Row) -> bool {
     let same_content = gone.content.into_iter().flat_map(|content| cast.with_content(content));
     let moved =
         same_content.filter(|row| row.id != gone.id).any(|row| class(row) == Class::LocalNew);
-    moved || cast.edited_file_of(gone).is_some_and(|row| class(row) == Class::LocalNew)
+    let is_sought = is_under_way(gone) && pairing::may_be_in_trash(cast, gone);
+    moved && !is_sought
+        || cast.edited_file_of(gone).is_some_and(|row| class(row) == Class::LocalNew)
 }
 
 fn removal(world: &World, row: &Row) -> RemoteRemoval {

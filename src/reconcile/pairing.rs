@@ -26,7 +26,7 @@ use super::types::{
 use super::world::{MailboxView, World};
 
 use left::may_have_moved_on;
-pub use left::{is_ending, is_left, reclaim};
+pub use left::{is_ending, is_left, may_be_in_trash, reclaim};
 
 /// What a row is, judged by its columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -358,7 +358,8 @@ fn pair_own_append(cast: &Cast<'_>, remote: &Row) -> Option<Found> {
 }
 
 /// Whether nothing but an upload of ours can be meant: another message of that header, ours or
-/// another client's, is told apart by its body (hazard 52).
+/// another client's, is told apart by its body (hazard 52). Where messages came and left unseen,
+/// ours may be one of them, and this one an edited version of it (hazard 166).
 fn is_our_append_alone<'w, I: Iterator<Item = &'w Row>>(
     cast: &Cast<'w>,
     remote: &Row,
@@ -374,7 +375,8 @@ fn is_our_append_alone<'w, I: Iterator<Item = &'w Row>>(
     match remote.content {
         // Each of the same bytes: it is of no matter which is which.
         None => {
-            contents.len() == 1
+            !cast.world.passed
+                && contents.len() == 1
                 && others().count() < sent().count()
                 && !words::may_be_another(cast, remote, &contents)
         }
@@ -383,7 +385,8 @@ fn is_our_append_alone<'w, I: Iterator<Item = &'w Row>>(
         Some(content) => {
             others().all(|row| row.content.is_some() && !contents.contains(&row.content))
                 && (contents.contains(&remote.content)
-                    || cast.with_content(content).all(|row| row.id == remote.id))
+                    || !cast.world.passed
+                        && cast.with_content(content).all(|row| row.id == remote.id))
         }
     }
 }
@@ -565,6 +568,9 @@ pub fn depart(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
         };
         let left = || sources().filter(|row| class(row) == Class::LocalGone && is_active(row));
         let moved = left::source_of(to, sources());
+        if moved.is_none() && left::may_be_in_trash(cast, to) {
+            continue;
+        }
         let moved = moved.or_else(|| best(left(), stem, &flags, date(to)));
         if let Some(from) = moved {
             cast.take([from.id, to.id]);

@@ -14,7 +14,8 @@ use crate::reconcile::MailboxView;
 use crate::reconcile::messages::base_now;
 use crate::reconcile::pairing::{Class, class, is_claim, is_ending, is_in_doubt, is_left};
 use crate::reconcile::types::{
-    Base, FileStamp, Flags, Journal, Local, Mailbox, MailboxId, Row, RowId, SpecialUse, System,
+    Base, FileStamp, Flags, Journal, Local, Mailbox, MailboxId, Reach, Row, RowId, SpecialUse,
+    System,
 };
 use crate::state::StateError;
 
@@ -36,12 +37,14 @@ pub(super) fn place(run: &mut Run, pulled: Vec<Pulled>) -> Result<(), AccountErr
     }
     // Committed before the rename: after a crash the file in tmp/, or its absence, tells how
     // far it got (hazard 19).
+    let files = run.seen.files();
     let (placing, known) = run.record(|w| {
         let (mut placing, mut known) = (Vec::new(), Vec::new());
         for Group { mailbox, table, pulled, compared } in groups {
             let mut rows = Vec::new();
             for pulled in pulled {
-                match identify(w, &mailbox, &pulled, &table, compared.get(&pulled.row.id))? {
+                match identify(w, &mailbox, &pulled, &table, (compared.get(&pulled.row.id), files))?
+                {
                     Some(row) => rows.push(row),
                     None => known.push(pulled.delivered),
                 }
@@ -161,7 +164,7 @@ fn identify(
     mailbox: &Mailbox,
     pulled: &Pulled,
     table: &KeywordTable,
-    compared: Option<&Compared>,
+    (compared, files): (Option<&Compared>, Reach),
 ) -> Result<Option<Row>, StateError> {
     let Some(row) = w.tx().row(pulled.row.id)? else { return Ok(None) };
     let Some(remote) = row.remote.clone() else { return Ok(None) };
@@ -172,7 +175,7 @@ fn identify(
     let row = Row { content, header, set_aside: None, weak: pulled.short, ..row };
     // The second time it is fetched, nothing was found to pair it with.
     let first = pulled.row.content != content;
-    if first && waits_for(w, &row)? {
+    if first && waits_for(w, &row, files)? {
         w.update(&row)?;
         return Ok(None);
     }
@@ -197,8 +200,13 @@ fn identify(
     Ok(Some(row))
 }
 
-/// Whether a file that lost its message, or waits for one here, has this content.
-pub(in crate::account) fn waits_for(w: &Writer<'_>, row: &Row) -> Result<bool, StateError> {
+/// Whether a file that lost its message, or waits for one here, has this content. `files` is how
+/// far all files were seen.
+pub(in crate::account) fn waits_for(
+    w: &Writer<'_>,
+    row: &Row,
+    files: Reach,
+) -> Result<bool, StateError> {
     let Some(content) = row.content else { return Ok(false) };
     let known = w.tx().by_content(&content)?;
     Ok(known.iter().filter(|other| other.id != row.id).any(|other| match class(other) {
@@ -215,7 +223,9 @@ pub(in crate::account) fn waits_for(w: &Writer<'_>, row: &Row) -> Result<bool, S
             // and 139).
             let was_there = other.base.is_some() || other.restated;
             let parted = || was_there && !other.weak && known.iter().any(moved);
-            let is_left = || is_left(other) && (is_ending(other) || known.iter().any(moved));
+            // It may lie where nothing could be looked at (hazard 168).
+            let may_have_moved = || files == Reach::Partial || known.iter().any(moved);
+            let is_left = || is_left(other) && (is_ending(other) || may_have_moved());
             let left = || is_left() || parted();
             match other.mailbox == row.mailbox {
                 true => is_claim(other) || left(),

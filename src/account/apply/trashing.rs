@@ -10,11 +10,21 @@ use crate::local::header;
 use crate::reconcile::types::{Journal, Mailbox, MailboxName, Place, Row, RowId, Uid};
 use crate::remote::imap::{FetchItems, FetchRow, Select, UidSet, Untagged};
 
-/// Rows that may lie in one mailbox, from a UID on.
+/// Rows that may lie in one mailbox, from a UID of one numbering on.
 #[derive(Debug)]
 struct Sent {
+    uid_validity: u32,
     first: u32,
     rows: Vec<Row>,
+}
+
+impl Sent {
+    /// Where the search begins. Under another numbering a copy may have any UID: a number says
+    /// nothing beyond its own (hazard 165).
+    const fn first_in(&self, uid_validity: u32) -> u32 {
+        let is_same = self.uid_validity == 0 || self.uid_validity == uid_validity;
+        if is_same { self.first } else { 1 }
+    }
 }
 
 /// What a look into one mailbox showed.
@@ -41,7 +51,9 @@ pub(super) async fn settle(
             continue;
         };
         let key = (to.clone(), *uid_validity);
-        let sent = sent.entry(key).or_insert(Sent { first: u32::MAX, rows: Vec::new() });
+        let (uid_validity, first) = (*uid_validity, u32::MAX);
+        let none = || Sent { uid_validity, first, rows: Vec::new() };
+        let sent = sent.entry(key).or_insert_with(none);
         sent.first = sent.first.min(*uid_next);
         sent.rows.push(row);
     }
@@ -52,15 +64,13 @@ pub(super) async fn settle(
     for ((to, uid_validity), mut sent) in sent {
         let mut is_known = true;
         for place in places(run, &to, uid_validity) {
-            match look(run, &place, sent).await? {
-                (Found::Looked { there, missing }, first) => {
+            let rows = std::mem::take(&mut sent.rows);
+            match look(run, &place, &sent, rows).await? {
+                Found::Looked { there, missing } => {
                     done.extend(there);
-                    sent = Sent { first, rows: missing };
+                    sent.rows = missing;
                 }
-                (Found::Unknown, first) => {
-                    is_known = false;
-                    sent = Sent { first, rows: Vec::new() };
-                }
+                Found::Unknown => is_known = false,
             }
         }
         // In this run the server said OK to it: what is not there yet waits for the next.
@@ -91,13 +101,13 @@ pub(super) fn places(run: &Run, to: &MailboxName, uid_validity: u32) -> Vec<Mail
     vec![to.clone()]
 }
 
-/// Looks into one mailbox for messages that were sent there; with the UID it looked from.
+/// Looks into one mailbox for messages that were sent there.
 async fn look(
     run: &mut Run,
     place: &MailboxName,
-    sent: Sent,
-) -> Result<(Found, u32), AccountError> {
-    let Sent { first, rows } = sent;
+    sent: &Sent,
+    rows: Vec<Row>,
+) -> Result<Found, AccountError> {
     let mut ignore = |_: Untagged| {};
     let uid_validity = match run.session.select(place, Select::ReadOnly, None, &mut ignore).await {
         Ok(selected) => selected.gate.uid_validity,
@@ -105,9 +115,10 @@ async fn look(
         // There is no such mailbox, and so nothing in it.
         Err(error) => {
             tracing::debug!(mailbox = %place, %error, "cannot be looked into");
-            return Ok((Found::Looked { there: Vec::new(), missing: rows }, first));
+            return Ok(Found::Looked { there: Vec::new(), missing: rows });
         }
     };
+    let first = sent.first_in(uid_validity);
     let items = FetchItems { size: true, date: true, ..FetchItems::default() };
     let mut shown: Vec<FetchRow> = Vec::new();
     let mut sink = |row: FetchRow| shown.push(row);
@@ -118,7 +129,7 @@ async fn look(
     if all.iter().any(|uid| uid.0 >= first && !is_shown(&uid)) {
         let why = "the server names messages that it shows nothing of; moves there wait";
         run.report.skip(place.to_string(), why);
-        return Ok((Found::Unknown, first));
+        return Ok(Found::Unknown);
     }
     shown.retain(|row| row.uid.0 >= first && rows.iter().any(|sent| looks_like(row, sent)));
     let headers = headers_of(run, &shown).await?;
@@ -140,7 +151,7 @@ async fn look(
             None => missing.push(row),
         }
     }
-    Ok((Found::Looked { there, missing }, first))
+    Ok(Found::Looked { there, missing })
 }
 
 /// What the server says of a message there is what it said of the row's.

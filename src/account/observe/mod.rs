@@ -89,6 +89,13 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// How far the files of all mailboxes were seen.
+    pub(super) fn files(&self) -> Reach {
+        let whole = self.walk == Reach::Complete && self.misplaced.is_empty();
+        let partly = self.local.values().any(|reach| *reach == Reach::Partial);
+        if whole && !partly { Reach::Complete } else { Reach::Partial }
+    }
+
     /// Notes that the server did not let us look at a mailbox, though it was asked.
     pub(super) fn shut(&mut self, mailbox: MailboxId) {
         self.remote.insert(mailbox, Reach::Partial);

@@ -7,10 +7,12 @@
 
 use crate::account::Run;
 use crate::account::record::Writer;
-use crate::reconcile::types::{Gate, Mailbox};
+use crate::reconcile::types::{Gate, Journal, Mailbox, Row};
 use crate::state::{StateError, Store};
 
 const KEY: &str = "passed";
+/// Rows that are looked through.
+const ROWS_MAX: usize = 10_000;
 
 /// Notes whether UIDs were given since the last complete look that no row has. `more` is how many
 /// messages of this look get their row only afterwards.
@@ -38,9 +40,15 @@ pub(in crate::account) fn is_noted(run: &Run) -> Result<bool, StateError> {
     Ok(run.store.meta(KEY)?.is_some())
 }
 
-/// Ends the doubt: a complete run has accounted for all departures.
+/// Ends the doubt: a complete run has accounted for all departures, and no upload is missed that
+/// may have been one of them (hazard 166).
 pub(in crate::account) fn forget(store: &mut Store) -> Result<(), StateError> {
-    if store.meta(KEY)?.is_some() {
+    if store.meta(KEY)?.is_none() {
+        return Ok(());
+    }
+    let is_missed =
+        |row: &Row| row.remote.is_none() && matches!(row.journal, Journal::Pushing { .. });
+    if !store.unsettled(None, ROWS_MAX)?.iter().any(is_missed) {
         store.transaction(|tx| tx.delete_meta(KEY).map(drop))?;
     }
     Ok(())

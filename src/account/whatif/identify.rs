@@ -164,12 +164,13 @@ fn is_waited_for(
 ) -> Result<bool, AccountError> {
     let Body { summary, text } = body;
     let compared = files.compare(run, &summary, || Ok(text));
+    let seen = run.seen.files();
     run.record(|w| {
         let Some(row) = w.tx().row(id)? else { return Ok(false) };
         let (content, header) = (Some(summary.content), Some(summary.header));
         let row = Row { content, header, ..row };
         w.update(&row)?;
-        if apply::waits_for(w, &row)? {
+        if apply::waits_for(w, &row, seen)? {
             return Ok(true);
         }
         match compared {

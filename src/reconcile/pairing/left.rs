@@ -127,6 +127,21 @@ pub(super) fn source_of<'w>(
     sources.find(|row| row.id == from && (left(row) || leaves && is_in_doubt(row)))
 }
 
+/// Whether one message of these bytes may be in the trash already, while its copy there or another
+/// one has lost its file as well: a new file may be that of either, and waits until the trash was
+/// looked into (hazard 165).
+#[must_use]
+pub fn may_be_in_trash(cast: &Cast<'_>, row: &Row) -> bool {
+    let same = || row.content.into_iter().flat_map(|content| cast.with_content(content));
+    let is_sent = |row: &Row| matches!(row.journal, Journal::Trashing { .. });
+    let mut left = same().filter(|row| class(row) == Class::LocalGone && is_active(row));
+    let (mut sent, mut others) = (false, false);
+    left.any(|row| {
+        *(if is_sent(row) { &mut sent } else { &mut others }) = true;
+        sent && others
+    })
+}
+
 /// Files of claims that were in doubt with their root: each claim has its file again, and goes on
 /// (hazard 72).
 pub fn reclaim(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {

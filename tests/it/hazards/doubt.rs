@@ -374,3 +374,18 @@ fn hazard_87_what_was_moved_there_to_an_unreadable_mailbox_keeps_its_file() {
         assert!(work.iter().any(|(_, flags)| flags == &["\\flagged", "\\seen"]), "{work:?}");
     }
 }
+
+#[test]
+fn hazard_168_what_was_filed_where_nothing_can_be_read_is_not_put_back() {
+    for profile in rungs() {
+        let world = agreed_on(&profile);
+        make_mailbox(&world, "Filed");
+        let file = with_text(&world, "Trash", "text 7");
+        rename(&world, &file, &format!("Filed/cur/{}:2,S", stem(&file)));
+        world.server.renumber("Trash");
+        sync_without(&world, "Filed");
+        settle(&world);
+        assert_eq!((there(&world, "Filed", "text 7"), here(&world, "Filed", "text 7")), (1, 1));
+        assert_eq!((there(&world, "Trash", "text 7"), here(&world, "Trash", "text 7")), (0, 0));
+    }
+}

@@ -1,7 +1,7 @@
 //! Mailboxes that are numbered anew, made anew or renamed while something is under way, cut off
 //! at any point: what is alike is compared, and what was sent or moved is found again.
 
-use kit::imap::Profile;
+use kit::imap::{Fault, Profile, When};
 use kit::world::{ROOT, World};
 
 use super::{agreed_on, here, rungs, sent, settle, there, uid};
@@ -210,4 +210,86 @@ fn hazard_85_what_was_moved_to_the_trash_is_found_though_the_trash_was_renamed()
         },
         |world, end| assert_eq!(everywhere(world, "text 1"), (1, 1), "cut at {end}"),
     );
+}
+
+/// A message is removed here, and its server has no MOVE and names no copies.
+fn removed_here(world: &World) {
+    world.fs.delete_file(with_text(world, "INBOX", "text 1"));
+}
+
+#[test]
+fn hazard_165_a_copy_in_a_trash_that_was_numbered_anew_is_found_under_any_number() {
+    cut_anywhere(
+        removed_here,
+        |world| {
+            let first = uid(world, "Trash", "text 7");
+            world.server.mv("Trash", first, "INBOX").expect("it is there");
+            world.server.renumber("Trash");
+        },
+        |world, end| assert_eq!(everywhere(world, "text 1"), (1, 1), "cut at {end}"),
+    );
+}
+
+#[test]
+fn hazard_165_a_file_is_that_of_the_copy_and_not_of_what_was_copied() {
+    cut_anywhere(
+        removed_here,
+        |world| {
+            if here(world, "Trash", "text 1") == 0 {
+                return;
+            }
+            let copy = with_text(world, "Trash", "text 1");
+            let name = copy.file_name().expect("a name");
+            world.fs.move_file(world.dir_of("Trash"), world.dir_of("Moved"));
+            let trash = world.dir_of("Trash");
+            ["cur", "new", "tmp"].iter().for_each(|sub| world.fs.mkdir_all(trash.join(sub)));
+            world.fs.move_file(
+                world.dir_of("Moved").join("cur").join(name),
+                trash.join("cur").join(name),
+            );
+        },
+        |world, end| assert_eq!(everywhere(world, "text 1"), (1, 1), "cut at {end}"),
+    );
+}
+
+#[test]
+fn hazard_87_what_moved_on_to_an_unreadable_mailbox_after_a_cut_is_not_sent_again() {
+    fn moves(world: &World, from: &str, to: &str) {
+        world.server.mv(from, uid(world, from, "text 1"), to).expect("it is there");
+    }
+    cut_anywhere(
+        |world| moves(world, "INBOX", "Work"),
+        |world| {
+            moves(world, "Work", "Trash");
+            let dir = world.dir_of("Trash");
+            world.fs.deny(&dir);
+            super::sync(world);
+            world.fs.allow(&dir);
+        },
+        |world, end| assert_eq!(everywhere(world, "text 1"), (1, 1), "cut at {end}"),
+    );
+}
+
+#[test]
+fn hazard_167_a_rename_of_ours_is_done_though_the_question_for_the_former_name_is_lost() {
+    for profile in rungs() {
+        for fault in [Fault::CutBefore, Fault::CutAfter] {
+            let world = agreed_on(&profile);
+            let all = world.remote();
+            world.fs.move_file(world.dir_of("Work"), world.dir_of("Filed"));
+            let server = world.server.clone();
+            world.on_command(move |line| {
+                // Not before: at that time nothing is asked for any other reason.
+                if line.starts_with("RENAME") {
+                    server.inject(fault.clone(), When::verb("STATUS").says("Work").nth(1));
+                }
+            });
+            let file = with_text(&world, "Filed", "text 8");
+            rename(&world, &file, &format!("INBOX/cur/{}:2,S", stem(&file)));
+            settle(&world);
+            assert_eq!(everywhere(&world, "text 8"), (1, 1), "{profile:?}");
+            assert_eq!(there(&world, "INBOX", "text 8"), 1, "{profile:?}");
+            assert_eq!(world.remote().len(), all.len(), "{profile:?}");
+        }
+    }
 }

@@ -186,6 +186,31 @@ fn hazard_164_what_another_client_takes_away_before_it_is_seen_comes_to_rest() {
     }
 }
 
+/// Another client saves another version of it, as long and under the same header.
+#[test]
+fn hazard_166_an_upload_that_is_edited_there_before_it_is_seen_is_not_what_was_sent() {
+    for profile in rungs() {
+        let world = agreed_on(&profile);
+        write(&world, "INBOX/cur/new:2,S", NEW);
+        let server = world.server.clone();
+        world.on_command(move |_| {
+            let list = server.list("INBOX");
+            if let Some(new) = list.iter().find(|m| m.body.ends_with(b"freshly written\r\n")) {
+                let text = String::from_utf8_lossy(&new.body).replace("written", "WRITTEN");
+                server.expunge("INBOX", &[new.uid]);
+                server.append("INBOX", text.as_bytes(), &["\\Seen"], Some(new.date));
+            }
+        });
+        for _ in 0..9 {
+            sync(&world);
+        }
+        let count = |text| (there(&world, "INBOX", text), here(&world, "INBOX", text));
+        let both = (count("freshly written"), count("freshly WRITTEN"));
+        assert_eq!(both, ((0, 0), (1, 1)), "{profile:?}");
+        assert_eq!(sent(&world, "APPEND").len(), 1, "{profile:?}");
+    }
+}
+
 /// Each of them is shown after one run: none is missed for as long as it takes.
 #[test]
 fn hazard_164_what_is_shown_late_again_and_again_is_never_gone() {
