@@ -83,6 +83,11 @@ struct Expected {
     unmet: bool,
     /// It was moved since, on either side.
     moved: [bool; 2],
+    /// How often its file was moved during this run.
+    chased: usize,
+    /// Its file was moved twice during one run: no number of looks is sure to find it, and then
+    /// it counts as deleted, and is copied back from the trash when it is found.
+    escaped: bool,
     /// Where it may lie.
     places: BTreeSet<String>,
     /// Flags that it must have.
@@ -120,11 +125,18 @@ pub struct Oracle {
     mailboxes: BTreeSet<String>,
     /// Names that one mailbox had, one after the other.
     renamed: Vec<(String, String)>,
+    /// A run is under way.
+    is_running: bool,
+    /// The Maildir was put back as it was before, and both sides have not agreed since: a file that
+    /// is copied then may be one whose message was moved before.
+    put_back: bool,
     /// How often what was agreed on was forgotten: a message that was moved since may be taken
     /// for two.
     doubts: usize,
 }
 
+/// How deep mailboxes lie in each other: more deeply, a rename of one into itself leads nowhere.
+const DEEPEST: usize = 5;
 /// Where deleted messages go.
 const TRASH: &str = "Trash";
 /// The mark of what is about to be expunged.
@@ -207,7 +219,19 @@ impl Oracle {
     /// that.
     pub fn restored(&mut self, before: &Census, after: &Census, server: &Census) {
         self.doubts += 1;
+        self.put_back = true;
         self.change(0, before, after, Some(server));
+    }
+
+    /// A run begins.
+    pub fn begin_run(&mut self) {
+        self.is_running = true;
+        self.messages.values_mut().for_each(|expected| expected.chased = 0);
+    }
+
+    /// It ended.
+    pub fn end_run(&mut self) {
+        self.is_running = false;
     }
 
     /// A mailbox has another name from now on.
@@ -240,7 +264,11 @@ impl Oracle {
                 continue;
             }
             let expected = self.messages.entry(token).or_default();
-            expected.made[side] += now.len().saturating_sub(was.len());
+            let new = now.len().saturating_sub(was.len());
+            expected.made[side] += new;
+            if self.put_back && side == 0 && server.is_none() && !was.is_empty() {
+                expected.removed += new;
+            }
             let place = |copies: &[(&str, &Copy)]| -> BTreeSet<String> {
                 copies.iter().map(|(mailbox, _)| (*mailbox).to_owned()).collect()
             };
@@ -258,6 +286,8 @@ impl Oracle {
             expected.removed += was.len().saturating_sub(now.len().max(there));
             if !now.is_empty() && !was.is_empty() && place(was) != place(now) {
                 expected.moved[side] = true;
+                expected.chased += usize::from(side == 0 && self.is_running);
+                expected.escaped |= expected.chased > 1;
             }
             expected.places.extend(place(now));
             if let Some(server) = &elsewhere {
@@ -301,7 +331,7 @@ impl Oracle {
                 }
             }
             let before = known.len();
-            known.extend(more.into_iter().filter(|name| name.len() < 60));
+            known.extend(more.into_iter().filter(|name| name.matches('/').count() < DEEPEST));
             if known.contains(to) || known.len() == before {
                 return known.contains(to);
             }
@@ -365,7 +395,8 @@ impl Oracle {
             // does its copy in the trash. So it is where another device moved the original in the
             // very moment between: one wished it gone, the other wished it there.
             let torn = self.doubts > 0 || expected.moved[1];
-            let thrown = torn && expected.removed > 0 && places.iter().any(|p| is_trash(p));
+            let thrown = torn && expected.removed > 0 || expected.escaped;
+            let thrown = thrown && places.iter().any(|p| is_trash(p));
             if copies.len() > expected.most(self.doubts) + usize::from(thrown) {
                 fault(
                     Kind::Doubled,
@@ -408,6 +439,7 @@ impl Oracle {
         let found = copies(census);
         self.renamed.clear();
         self.doubts = 0;
+        self.put_back = false;
         self.mailboxes = census.keys().cloned().collect();
         for (token, expected) in &mut self.messages {
             let none = Vec::new();

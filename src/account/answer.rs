@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{AccountError, Settings};
+use super::error::AccountError;
+use super::settings::Settings;
 use crate::local::fs::Fs;
 use crate::local::{Root, RootOptions};
 use crate::reconcile::guard::{Direction, Kind};
@@ -70,8 +71,8 @@ pub fn adopt(settings: &Settings, fs: Arc<dyn Fs>) -> Result<(), AccountError> {
     let options = if is_guest { super::maildrop::guest_options(options) } else { options };
     let root = Root::open(fs, &settings.maildir, options)?;
     // Any other trouble with the marker is what this replaces.
-    if let Err(error @ AccountError::Layout { .. }) = super::restate::check_layout(settings, &root)
-    {
+    let fits = super::restate::check_layout(settings, &root);
+    if let Err(error @ (AccountError::Layout { .. } | AccountError::Separator { .. })) = fits {
         return Err(error);
     }
     // A counter that the store does not know: the next run takes the root for restored.

@@ -11,7 +11,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{AccountError, Run};
+use super::error::AccountError;
+use super::run::Run;
 use crate::reconcile::MailboxView;
 use crate::reconcile::pairing::{Class, class};
 use crate::reconcile::types::{Gate, Mailbox, MailboxId, MailboxName, Reach, Row, RowId};
@@ -63,7 +64,7 @@ pub(super) fn release(
     views: &mut BTreeMap<MailboxId, MailboxView>,
     unread: &Unread,
 ) -> Result<(), AccountError> {
-    if run.focus.is_some() {
+    if run.attempt.focus.is_some() {
         // What was not looked at could be: the next whole run does that.
         return Ok(());
     }
@@ -77,10 +78,10 @@ pub(super) fn release(
     let is_new = |row: &Row| class(row) == Class::RemoteNew && !row.is_set_aside();
     let any_new = rows.values().any(|row| blind.contains(&row.mailbox) && is_new(row));
     let there = !blind.is_empty();
-    let is_shut = |id: &MailboxId| run.seen.shut.contains(id) || put_off.contains(id);
+    let is_shut = |id: &MailboxId| run.attempt.seen.shut.contains(id) || put_off.contains(id);
     let shut_only = there && blind.iter().all(is_shut);
-    let here = run.seen.walk != Reach::Complete
-        || !run.seen.misplaced.is_empty()
+    let here = run.attempt.seen.walk != Reach::Complete
+        || !run.attempt.seen.misplaced.is_empty()
         || views.values().any(|view| view.local_reach == Reach::Partial);
     let waits = |row: &&Row| match class(row) {
         Class::RemoteGone => (there || unread.is_any()) && !row.is_set_aside(),
@@ -97,7 +98,7 @@ pub(super) fn release(
     }
     let may_go = |row: &Row| {
         let Some(seen) = since.get(&row.id) else { return false };
-        let again = seen.run < run.number;
+        let again = seen.run < run.attempt.number;
         let a_day_later = again && now >= seen.at.saturating_add(DAY);
         match class(row) {
             Class::RemoteGone => {
@@ -108,8 +109,8 @@ pub(super) fn release(
         }
     };
     let (free, held): (Vec<&Row>, Vec<&Row>) = leaving.into_iter().partition(|row| may_go(row));
-    let new = |row: &&Row| since.get(&row.id).is_some_and(|seen| seen.run == run.number);
-    run.waits_for_next |=
+    let new = |row: &&Row| since.get(&row.id).is_some_and(|seen| seen.run == run.attempt.number);
+    run.attempt.waits_for_next |=
         shut_only && held.iter().any(|row| new(row) && class(row) == Class::RemoteGone);
     mark(views, &free, &blind, shut_only);
     let remote = held.iter().any(|row| class(row) == Class::RemoteGone);
@@ -161,7 +162,7 @@ fn put_off(run: &Run, views: &mut BTreeMap<MailboxId, MailboxView>) -> BTreeSet<
 /// Notes which rows wait. Gives since when.
 fn note(run: &mut Run, leaving: &[&Row]) -> Result<BTreeMap<RowId, Waiting>, AccountError> {
     let before = run.store.waiting()?;
-    let (number, at) = (run.number, run.outside.clock.now());
+    let (number, at) = (run.attempt.number, run.outside.clock.now());
     let new = |row: &Row| Waiting { row: row.id.0, run: number, at };
     let known = |row: &Row| before.iter().find(|one| one.row == row.id.0).copied();
     let now: Vec<Waiting> =
@@ -178,7 +179,7 @@ fn seal(run: &mut Run, shut: &BTreeSet<MailboxId>) -> Result<bool, AccountError>
     let mut sealed = true;
     for id in shut {
         let Some(mailbox) = run.store.mailbox(*id)? else { continue };
-        let listed = run.seen.listed.iter().find(|listed| listed.name == mailbox.name);
+        let listed = run.attempt.seen.listed.iter().find(|listed| listed.name == mailbox.name);
         let Some(gate) = listed.and_then(|listed| listed.gate) else {
             sealed = false;
             continue;
@@ -201,9 +202,9 @@ fn is_sealed(run: &mut Run, mailbox: &Mailbox, gate: Gate) -> Result<bool, Accou
     let mut next = || words.next().and_then(Result::ok).unwrap_or_default();
     let (number, validity, uid_next) = (next(), next(), next());
     if i64::from(gate.uid_validity) == validity && i64::from(gate.uid_next) == uid_next {
-        return Ok(number < run.number && same(gate.uid_validity, gate.uid_next));
+        return Ok(number < run.attempt.number && same(gate.uid_validity, gate.uid_next));
     }
-    let text = format!("{} {} {}", run.number, gate.uid_validity, gate.uid_next);
+    let text = format!("{} {} {}", run.attempt.number, gate.uid_validity, gate.uid_next);
     run.store.transaction(|tx| tx.set_meta(&key, &text))?;
     Ok(false)
 }
@@ -212,7 +213,7 @@ fn is_sealed(run: &mut Run, mailbox: &Mailbox, gate: Gate) -> Result<bool, Accou
 fn tell(run: &mut Run, views: &BTreeMap<MailboxId, MailboxView>, remote: bool, local: bool) {
     // What an earlier round waited for may have been looked at since.
     run.report.unskip(|skip| [REMOTE, LOCAL, HIDDEN, IN_DOUBT].contains(&skip.why.as_str()));
-    run.skips_told = run.skips_told.min(run.report.skipped.len());
+    run.attempt.skips_told = run.attempt.skips_told.min(run.report.skipped.len());
     for view in views.values() {
         let name = view.mailbox.name.to_string();
         if remote && view.remote_reach == Reach::Partial {

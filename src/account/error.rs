@@ -43,6 +43,18 @@ pub enum AccountError {
         /// The name of the account that owns it.
         account: String,
     },
+    /// The names of the files have another separator than the configuration says.
+    #[error(
+        "the files in the Maildir {maildir} are named with info_separator = \"{made}\", which \
+         cannot be changed in place: set that again, or give the account a new directory as its \
+         maildir (its mail is fetched into it once more, nothing is deleted)"
+    )]
+    Separator {
+        /// Its root.
+        maildir: String,
+        /// The separator that its files have.
+        made: char,
+    },
     /// The mailboxes lie in the Maildir in another way than the configuration says.
     #[error(
         "the Maildir {maildir} was made with layout = \"{made}\", which cannot be changed in \
@@ -88,7 +100,10 @@ impl AccountError {
             ) => "unreachable",
             Self::Remote(error) if error.ends_session() => "unreachable",
             Self::Local(LocalError::Locked { .. }) => "locked",
-            Self::Foreign { .. } | Self::Gone { .. } | Self::Layout { .. } => "config",
+            Self::Foreign { .. }
+            | Self::Gone { .. }
+            | Self::Layout { .. }
+            | Self::Separator { .. } => "config",
             _ => "failed",
         }
     }
@@ -102,6 +117,7 @@ impl AccountError {
             | Self::Foreign { .. }
             | Self::Gone { .. }
             | Self::Layout { .. }
+            | Self::Separator { .. }
             | Self::Remote(RemoteError::Busy { .. } | RemoteError::Throttled { .. })
             | Self::Local(LocalError::Locked { .. }) => Trouble::Person,
             Self::Remote(_) | Self::Local(_) | Self::State(_) => Trouble::Lost,

@@ -4,9 +4,13 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{
-    AccountError, Outside, Report, Run, Settings, Wish, apply, observe, restate, say_goodbye,
-};
+use super::attempt::Attempt;
+use super::error::AccountError;
+use super::report::Report;
+use super::rounds::say_goodbye;
+use super::run::{Run, Wish};
+use super::settings::{Outside, Settings};
+use super::{apply, observe, restate};
 
 /// A server that does not answer a NOOP for so long, where it would have done so before, is taken
 /// for gone.
@@ -63,7 +67,7 @@ impl Live {
     /// or not everything was looked at.
     #[must_use]
     pub fn looks_again(&self) -> Option<Duration> {
-        self.run.growing.then_some(observe::QUIET)
+        self.run.attempt.growing.then_some(observe::QUIET)
     }
 
     /// Whether the Maildir is still the one that was opened and locked: another disk may be
@@ -115,7 +119,7 @@ impl Live {
             self.run.reconnect().await?;
         }
         let now = self.run.outside.clock.now();
-        self.run.number = self.run.store.transaction(|tx| tx.begin_run(now, cause))?;
+        self.run.attempt.number = self.run.store.transaction(|tx| tx.begin_run(now, cause))?;
         self.run.begin_cautiously(cause)?;
         let Run { settings, outside, store, root, .. } = &mut self.run;
         if restate::check(settings, outside, store, root)? && !wish.dry_run {
@@ -165,7 +169,7 @@ impl Live {
 
     /// Lets go of memory that only a run needs.
     pub fn rest(&mut self) {
-        self.run.seen = observe::Seen::default();
+        self.run.attempt.seen = observe::Seen::default();
         self.run.hints = Hints::default();
         self.run.store.shrink();
     }
@@ -193,26 +197,10 @@ impl Run {
         Ok(())
     }
 
-    /// Forgets what is of the last run only.
+    /// Begins a new attempt, with nothing of the last one.
     fn reset(&mut self, wish: &Wish) {
         self.report = Report::default();
-        self.seen = observe::Seen::default();
-        self.tried.clear();
-        self.copied.clear();
-        self.asked.clear();
-        self.renamed.clear();
-        self.renames.clear();
-        self.dry_run = wish.dry_run;
-        self.unseen = false;
-        self.absent.clear();
-        self.unread_tables.clear();
-        self.growing = false;
-        self.skips_told = 0;
-        self.marked = false;
-        self.waits_for_next = false;
-        self.focus.clone_from(&wish.focus);
-        self.traffic = self.session.counters();
-        self.headless.clear();
+        self.attempt = Attempt::new(self.attempt.number, wish, self.session.counters());
         self.lanes = apply::Lanes::new(&self.settings, &self.outside, &self.suspects);
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::Skip;
+use super::report::Skip;
 use crate::reconcile::types::MailboxName;
 
 /// Which way bodies travel.

@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use super::{AccountError, Report, Run};
+use super::error::AccountError;
+use super::report::Report;
+use super::run::Run;
 use crate::reconcile::guard::Direction;
 use crate::reconcile::messages::is_settled;
 use crate::reconcile::types::{Mailbox, MailboxId, MailboxName, Reach, Row, RowId, SpecialUse};
@@ -131,7 +133,7 @@ impl Run {
     pub(super) fn trash(&self) -> MailboxName {
         let configured = self.settings.special_use.iter();
         let configured = configured.filter(|(s, _)| *s == SpecialUse::Trash).map(|(_, n)| n);
-        let listed = self.seen.listed.iter();
+        let listed = self.attempt.seen.listed.iter();
         let listed = listed.filter(|m| m.special_use == Some(SpecialUse::Trash)).map(|m| &m.name);
         configured.chain(listed).next().cloned().unwrap_or_else(|| self.usual_trash())
     }
@@ -139,8 +141,8 @@ impl Run {
     /// The usual name, at the top, or below INBOX where all that the server has lies there.
     fn usual_trash(&self) -> MailboxName {
         let (top, below) = (MailboxName::new(TRASH), MailboxName::new(&format!("INBOX/{TRASH}")));
-        let has = |name: &MailboxName| self.seen.listed.iter().any(|m| m.name == *name);
-        let mut others = self.seen.listed.iter().filter(|m| !m.name.is_inbox()).peekable();
+        let has = |name: &MailboxName| self.attempt.seen.listed.iter().any(|m| m.name == *name);
+        let mut others = self.attempt.seen.listed.iter().filter(|m| !m.name.is_inbox()).peekable();
         let inbox = MailboxName::new(MailboxName::INBOX);
         let prefixed = others.peek().is_some() && others.all(|m| m.name.is_inferior_of(&inbox));
         if !has(&top) && (has(&below) || prefixed) { below } else { top }
@@ -149,11 +151,11 @@ impl Run {
     /// Advances the counter that the root's marker and the store share, once a run, before
     /// its first effect: whichever is older next time was restored from somewhere.
     pub(super) fn mark(&mut self) -> Result<(), AccountError> {
-        if self.marked {
+        if self.attempt.marked {
             return Ok(());
         }
         super::restate::advance(&self.settings, &mut self.store, &self.root)?;
-        self.marked = true;
+        self.attempt.marked = true;
         Ok(())
     }
 
@@ -219,7 +221,7 @@ impl Run {
 
     /// Whether both sides of a mailbox were looked at, wholly.
     fn has_seen(&self, mailbox: &Mailbox) -> bool {
-        let sides = [&self.seen.local, &self.seen.remote];
+        let sides = [&self.attempt.seen.local, &self.attempt.seen.remote];
         sides.iter().all(|side| side.get(&mailbox.id) == Some(&Reach::Complete))
     }
 
@@ -346,7 +348,7 @@ pub(super) fn end_failed(
 pub(super) fn end_run(run: &mut Run, result: &Result<(), AccountError>) -> Result<(), StateError> {
     let held = !run.pending_holds()?.is_empty();
     let outcome = outcome(&run.report, result, held);
-    let (number, now) = (run.number, run.outside.clock.now());
+    let (number, now) = (run.attempt.number, run.outside.clock.now());
     run.store.transaction(|tx| {
         tx.prune_departures(now - 2 * super::world::WINDOW_S)?;
         tx.end_run(number, now, &outcome)

@@ -4,9 +4,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::apply;
 use super::apply::Absence;
+use super::error::AccountError;
 use super::record::Writer;
-use super::{AccountError, Outside, Run, Settings, Wish, apply};
+use super::run::{Run, Wish};
+use super::settings::{Outside, Settings};
 use crate::local::fs::Fs;
 use crate::local::{Found, LocalError, Root, RootOptions};
 use crate::reconcile::Policy;

@@ -8,7 +8,8 @@ mod replaced;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{AccountError, Run};
+use super::error::AccountError;
+use super::run::Run;
 use crate::local::{Layout, LocalError, LocalMailbox, Mailboxes, Root};
 use crate::reconcile::renames::{
     self, Arrived, Gone, Likeness, Rename, Trees, Whereabouts, likeness, one_to_one, same_messages,
@@ -39,16 +40,18 @@ pub(super) struct Sighting {
 
 /// Carries out what was renamed on one side, and gives what is there afterwards.
 pub(super) async fn settle(run: &mut Run) -> Result<Sighting, AccountError> {
-    run.renames.clear();
+    run.attempt.dry_run_renames.clear();
     for look in 1..=LOOKS_MAX {
         let sighting = sight(run).await?;
         let trees = compare(run, &sighting).await?;
         let mut steps = renames::plan(&trees);
-        steps.retain(|step| target(step).is_none_or(|to| !run.renamed.contains(to)));
-        if run.dry_run {
-            run.renames = steps.iter().map(describe).collect();
+        steps.retain(|step| {
+            target(step).is_none_or(|to| !run.attempt.rename_targets_tried.contains(to))
+        });
+        if run.attempt.dry_run {
+            run.attempt.dry_run_renames = steps.iter().map(describe).collect();
         }
-        if run.dry_run {
+        if run.attempt.dry_run {
             return Ok(sighting);
         }
         let left = inbox_left(run, &sighting.listed).await?;
@@ -73,7 +76,7 @@ async fn sight(run: &mut Run) -> Result<Sighting, AccountError> {
     let walk = run.root.mailboxes()?;
     // A selected mailbox is blind to what others do: nothing is selected here (hazard 36).
     let listed = super::observe::listing::list(run).await?;
-    run.seen.listed.clone_from(&listed);
+    run.attempt.seen.listed.clone_from(&listed);
     let walk = super::observe::recognise(run, walk)?;
     Ok(Sighting { walk, listed })
 }
@@ -92,7 +95,7 @@ async fn compare(run: &mut Run, sighting: &Sighting) -> Result<Trees, AccountErr
         .iter()
         .map(|m| (m.name.clone(), m.selectable || m.problem.is_some()))
         .collect();
-    run.seen.replaced = replaced::find(run, &sighting.listed).await?;
+    run.attempt.seen.replaced = replaced::find(run, &sighting.listed).await?;
     let local = renamed_directories(run, &known, &sighting.walk.found)?;
     let remote = renamed_on_server(run, &known, &sighting.listed).await?;
     let known = known.iter().filter(|m| m.base).map(|m| Whereabouts {
@@ -214,7 +217,7 @@ async fn renamed_on_server(
         .map(|m| (&m.name, arrived(m)))
         .collect();
     // Not under its name, or there is another one of that name now.
-    let replaced = run.seen.replaced.clone();
+    let replaced = run.attempt.seen.replaced.clone();
     let away = |m: &&Mailbox| {
         let other = shown.get(&m.name).is_none_or(|shown| renames::is_another(&gone(m), shown));
         let other = other || replaced.contains(&m.id);
@@ -402,7 +405,7 @@ fn begin(
     to: &MailboxName,
 ) -> Result<(), AccountError> {
     // Once a run, whatever comes of it.
-    run.renamed.insert(to.clone());
+    run.attempt.rename_targets_tried.insert(to.clone());
     run.mark()?;
     let mut mailboxes = Vec::new();
     for (id, name) in moved {
@@ -503,7 +506,7 @@ fn mark_directories(run: &mut Run, found: &[LocalMailbox]) -> Result<(), Account
                 Err(error) => tracing::debug!(mailbox = %mailbox.name, %error, "not marked"),
             }
         }
-        let stays = run.seen.listed.iter().any(|m| m.selectable && m.name == mailbox.name);
+        let stays = run.attempt.seen.listed.iter().any(|m| m.selectable && m.name == mailbox.name);
         if stays && there.contains_key(&mailbox.name) {
             marked.renaming = None;
         }

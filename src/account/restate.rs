@@ -4,9 +4,12 @@
 //! that cannot be believed any more, and are paired again with what the next looks find. What
 //! has no match on the other side is united, nothing is removed.
 
+use super::error::AccountError;
+use super::observe;
 use super::record::Writer;
-use super::{AccountError, Outside, Run, Settings, observe};
-use crate::local::{Marker, Root};
+use super::run::Run;
+use super::settings::{Outside, Settings};
+use crate::local::{Marker, Root, UNKNOWN_SEPARATOR};
 use crate::reconcile::Policy;
 use crate::reconcile::types::{
     Base, Journal, Mailbox, Row, RowId, SetAside, SetAsideKind, printable,
@@ -146,13 +149,22 @@ fn try_again(tx: &Tx<'_>, settings: &Settings) -> Result<(), StateError> {
 }
 
 /// In another layout every mailbox would seem gone, and all mail would be fetched beside the
-/// old directories.
+/// old directories. With another separator no file would have flags, and they would be taken off
+/// on the server (hazard 173).
 pub(super) fn check_layout(settings: &Settings, root: &Root) -> Result<(), AccountError> {
     match root.marker()? {
         Some(marker) if marker.layout != settings.layout => Err(AccountError::Layout {
             maildir: printable(&settings.maildir.display().to_string()),
             made: marker.layout.as_str(),
         }),
+        Some(Marker { separator, .. })
+            if ![settings.info_separator, UNKNOWN_SEPARATOR].contains(&separator) =>
+        {
+            Err(AccountError::Separator {
+                maildir: printable(&settings.maildir.display().to_string()),
+                made: char::from(separator),
+            })
+        }
         _ => Ok(()),
     }
 }
@@ -171,6 +183,7 @@ pub fn marker(settings: &Settings, store_id: [u8; 16], counter: u64) -> Marker {
         machine: settings.machine.clone(),
         state_dir: settings.store.display().to_string(),
         layout: settings.layout,
+        separator: settings.info_separator,
     }
 }
 
@@ -332,12 +345,23 @@ pub(super) fn renumbered(run: &mut Run, mailbox: Mailbox) -> Result<Mailbox, Acc
     run.record(|w| restate_remote(w, mailbox, doubts_files))
 }
 
+/// A mailbox that a server lacks which is not as it was left: its files stay, and it is made again
+/// (hazard 175).
+pub(super) fn lost_with_server(run: &mut Run, mailbox: Mailbox) -> Result<(), AccountError> {
+    tracing::info!(mailbox = %mailbox.name, "the server is another one: its files stay here");
+    let doubts_files = !run.settings.pull_only;
+    run.record(|w| {
+        let mailbox = restate_remote(w, mailbox, doubts_files)?;
+        w.mailbox(&Mailbox { remote: false, base: false, ..mailbox }).map(drop)
+    })
+}
+
 /// A mailbox in whose place another directory lies: what was known of its files is not known of
 /// these (hazard 63).
 pub(super) fn moved_directory(run: &mut Run, mailbox: Mailbox) -> Result<Mailbox, AccountError> {
     // A mark of its own: should the other one come back, it is another again (hazard 160).
     let mailbox = Mailbox { local_id: mailbox.local_id.map(|_| Root::new_mailbox_id()), ..mailbox };
-    if let Some(id) = mailbox.local_id.as_ref().filter(|_| !run.dry_run) {
+    if let Some(id) = mailbox.local_id.as_ref().filter(|_| !run.attempt.dry_run) {
         run.root.set_mailbox_id(&mailbox.name, id)?;
     }
     run.record(|w| restate_local(w, mailbox, true, EVERY_ROW))

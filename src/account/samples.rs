@@ -5,8 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::error::AccountError;
 use super::observe::HEADER_MAX;
-use super::{AccountError, Run};
+use super::run::Run;
 use crate::local::Listed;
 use crate::reconcile::types::{Mailbox, MailboxId, Row, Uid, printable};
 use crate::remote::imap::{Select, UidSet, Untagged};

@@ -3,20 +3,21 @@
 //! Gmail's are: `[Gmail]/All Mail` holds every message already, so that a file that is moved
 //! there is archived by the removal from where it was.
 
-use super::{AccountError, Run, is_under_way};
+use super::error::AccountError;
+use super::run::Run;
 use crate::local::{FileName, TrashOutcome};
 use crate::reconcile::pairing::{Class, class};
-use crate::reconcile::types::{Mailbox, Reach, Row};
+use crate::reconcile::types::{Journal, Mailbox, Reach, Row};
 
 impl Run {
     /// Settles copies that the server agreed to and no look showed. Where the mailbox holds the
     /// very message, the file is a second one of it and goes to the local trash. The others are
     /// named, and the next run asks again.
     pub(super) fn settle_lost_copies(&mut self) -> Result<(), AccountError> {
-        for row in self.copied.clone() {
+        for row in self.attempt.copied.clone() {
             let Some(row) = self.store.row(row)?.filter(is_under_way) else { continue };
             let Some(mailbox) = self.store.mailbox(row.mailbox)? else { continue };
-            let is_seen = self.seen.remote.get(&mailbox.id) == Some(&Reach::Complete);
+            let is_seen = self.attempt.seen.remote.get(&mailbox.id) == Some(&Reach::Complete);
             let held = if is_seen { self.held(&mailbox, &row)? } else { None };
             if held.is_some() && self.drop_second_file(&mailbox, &row)? {
                 continue;
@@ -60,5 +61,14 @@ impl Run {
         self.report.touch(&mailbox.name);
         self.record(|w| w.delete(row.id).map(drop))?;
         Ok(true)
+    }
+}
+
+/// A copy that the server agreed to is nowhere to be seen yet.
+fn is_under_way(row: &Row) -> bool {
+    match row.journal {
+        Journal::Moving { .. } => row.local.is_some() && row.remote.is_none(),
+        Journal::Trashing { .. } => row.remote.is_some(),
+        _ => false,
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::Progress;
+use super::progress::Progress;
 use crate::config::{self, Account, Direction, Maildrop, Pattern, SecretSource};
 use crate::local::Layout;
 use crate::local::fs::{Fs, RealFs};

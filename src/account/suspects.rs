@@ -17,7 +17,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{AccountError, Outside, Run, Settings};
+use super::error::AccountError;
+use super::run::Run;
+use super::settings::{Outside, Settings};
 use crate::reconcile::types::{Mailbox, MailboxName, Row, RowId, Uid, printable};
 use crate::remote::RemoteError;
 use crate::remote::imap::{Session, UidSet};
@@ -192,8 +194,8 @@ impl Losses {
 impl Run {
     /// Begins a run with what is known from earlier ones; `cause` is why it was asked for.
     pub(super) fn begin_cautiously(&mut self, cause: &str) -> Result<(), AccountError> {
-        let (number, now) = (self.number, self.outside.clock.now());
-        let focus = self.focus.clone().unwrap_or_default();
+        let (number, now) = (self.attempt.number, self.outside.clock.now());
+        let focus = self.attempt.focus.clone().unwrap_or_default();
         load(&self.suspects, &self.store, (number, now), cause, focus)?;
         self.losses = Losses::on(&self.session);
         Ok(())
@@ -251,7 +253,7 @@ impl Run {
     ) -> Result<(), AccountError> {
         let Err(error) = result else { return Ok(()) };
         self.survive(error).await?;
-        self.unseen = true;
+        self.attempt.unseen = true;
         Ok(())
     }
 
@@ -275,7 +277,7 @@ impl Run {
         }
         let Some(thing) = self.session.under_way() else { return };
         if thing.command == Command::Append || !thing.uids.is_empty() {
-            self.unseen |= !thing.is_one();
+            self.attempt.unseen |= !thing.is_one();
             self.suspects.lock().refused(&thing, &error.to_string());
         }
     }
@@ -347,7 +349,7 @@ impl Run {
 
     /// Forgets what a run that came to its end had no need to ask for.
     pub(super) fn forget_unneeded(&self) {
-        let is_whole = self.focus.is_none() && !self.seen.listed.is_empty();
+        let is_whole = self.attempt.focus.is_none() && !self.attempt.seen.listed.is_empty();
         if is_whole && self.losses.connections == 0 && !self.outside.is_stopping() {
             self.suspects.lock().forget_unneeded();
         }
@@ -365,11 +367,11 @@ impl Run {
             }
         }
         self.suspects.lock().forget_uploads(&over.into_iter().collect());
-        if self.seen.listed.is_empty() || self.suspects.lock().list().is_empty() {
+        if self.attempt.seen.listed.is_empty() || self.suspects.lock().list().is_empty() {
             return Ok(());
         }
         let mut known: BTreeMap<MailboxName, Option<u32>> =
-            self.seen.listed.iter().map(|listed| (listed.name.clone(), None)).collect();
+            self.attempt.seen.listed.iter().map(|listed| (listed.name.clone(), None)).collect();
         for mailbox in self.store.mailboxes()? {
             known.insert(mailbox.name, mailbox.cursor.map(|cursor| cursor.uid_validity));
         }

@@ -12,8 +12,10 @@ mod identify;
 use std::collections::{BTreeSet, HashSet};
 use std::mem::{Discriminant, discriminant};
 
+use super::error::AccountError;
 use super::record::Writer;
-use super::{AccountError, Run, apply, world};
+use super::run::Run;
+use super::{apply, preview, world};
 use crate::reconcile::guard::Direction;
 use crate::reconcile::plan::MailboxStep;
 use crate::reconcile::types::{
@@ -32,7 +34,7 @@ const EMPTY: Gate = Gate { uid_validity: 1, uid_next: 1, messages: 0, highest_mo
 /// What is done to the copy of the store, and told of.
 #[derive(Debug, Default)]
 struct WhatIf {
-    lines: world::Lines,
+    lines: preview::Lines,
     /// Steps that were taken: a second time they would come to nothing, too.
     taken: HashSet<(Discriminant<Step>, RowId)>,
     /// UIDs that the server would give.
@@ -44,7 +46,7 @@ pub(super) async fn describe(run: &mut Run) -> Result<(), AccountError> {
     let mut whatif = WhatIf::default();
     let mut last = Plan::default();
     for _ in 0..PLANS_MAX {
-        last = run.plan()?;
+        last = world::plan(run)?;
         let taken = &whatif.taken;
         last.steps.retain(|step| !key(step).is_some_and(|key| taken.contains(&key)));
         let known = identify::identify(run, &last.steps).await?;
@@ -82,14 +84,14 @@ impl WhatIf {
                 MailboxStep::CreateLocal(id) => {
                     let Some(mailbox) = run.store.mailbox(*id)? else { continue };
                     run.record(|w| w.mailbox(&Mailbox { local: true, base: true, ..mailbox }))?;
-                    run.seen.local.insert(*id, Reach::Complete);
+                    run.attempt.seen.local.insert(*id, Reach::Complete);
                 }
                 MailboxStep::CreateRemote(id) => {
                     let Some(mailbox) = run.store.mailbox(*id)? else { continue };
                     let cursor = Some(EMPTY);
                     let made = Mailbox { remote: true, base: true, cursor, ..mailbox };
                     run.record(|w| w.mailbox(&made))?;
-                    run.seen.remote.insert(*id, Reach::Complete);
+                    run.attempt.seen.remote.insert(*id, Reach::Complete);
                 }
                 MailboxStep::Agree(id) => {
                     let Some(mailbox) = run.store.mailbox(*id)? else { continue };
@@ -157,8 +159,8 @@ impl WhatIf {
         let special_use = Some(SpecialUse::Trash);
         let made = Mailbox { remote: true, cursor: Some(EMPTY), special_use, ..mailbox };
         let id = run.record(|w| w.mailbox(&made))?;
-        run.seen.remote.insert(id, Reach::Complete);
-        run.seen.local.insert(id, Reach::Complete);
+        run.attempt.seen.remote.insert(id, Reach::Complete);
+        run.attempt.seen.local.insert(id, Reach::Complete);
         Ok(Some(id))
     }
 

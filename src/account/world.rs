@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::brakes::Unread;
-use super::{AccountError, Run, scope};
+use super::error::AccountError;
+use super::run::Run;
+use super::scope;
 use crate::reconcile::pairing::{Class, class};
-use crate::reconcile::plan::MailboxStep;
 use crate::reconcile::types::{ContentId, Journal, Mailbox, MailboxId, Reach, Row, RowId};
-use crate::reconcile::{self, MailboxView, Plan, Policy, RemoteRemoval, Step, World, guard};
+use crate::reconcile::{self, MailboxView, Plan, Policy, World, guard};
 use crate::state::{Departure, Hold, HoldState, StateError};
 
 /// New server messages that one plan looks at; the next page follows when they are done.
@@ -22,7 +23,7 @@ const TRIED_MAX: usize = 50_000;
 pub(super) const WINDOW_S: i64 = 24 * 60 * 60;
 
 /// Loads one round's world, and notes from which mailboxes messages leave.
-pub(super) fn load(run: &mut Run) -> Result<World, AccountError> {
+fn load(run: &mut Run) -> Result<World, AccountError> {
     let holds = run.store.holds()?;
     let of = |state| holds.iter().filter(move |hold| hold.state == state).map(planned);
     let (pending, approved): (Vec<_>, Vec<_>) =
@@ -40,19 +41,25 @@ pub(super) fn load(run: &mut Run) -> Result<World, AccountError> {
         mailboxes,
         rows: rows.into_values().collect(),
         policy: Policy { brings_back: scope::pending(&run.store)?, ..run.policy()? },
-        run: run.number,
+        run: run.attempt.number,
         unseen_held,
         unseen_texts: unseen.texts,
         unseen_arrivals: unread.is_any(),
         passed: super::observe::passed::is_noted(run)?,
-        disk_seen: run.seen.walk == Reach::Complete && run.seen.misplaced.is_empty(),
-        outside: run.seen.outside.clone(),
-        somewhere: run.seen.somewhere.clone(),
+        disk_seen: run.attempt.seen.walk == Reach::Complete
+            && run.attempt.seen.misplaced.is_empty(),
+        outside: run.attempt.seen.outside.clone(),
+        somewhere: run.attempt.seen.somewhere.clone(),
         departures: run.store.departures(since)?,
         approved,
         pending,
         store: run.store.id(),
     })
+}
+
+/// The next plan.
+pub(super) fn plan(run: &mut Run) -> Result<Plan, AccountError> {
+    Ok(reconcile::plan(&load(run)?))
 }
 
 /// A hold of the store, as the planner takes it.
@@ -123,7 +130,7 @@ fn load_rows<'a>(
 ) -> Result<BTreeMap<RowId, Row>, AccountError> {
     let mut rows: BTreeMap<RowId, Row> = BTreeMap::new();
     let unsettled = run.store.unsettled(None, UNSETTLED_MAX)?;
-    let arrivals = run.store.new_remotes(PAGE + run.tried.len().min(TRIED_MAX))?;
+    let arrivals = run.store.new_remotes(PAGE + run.attempt.tried.len().min(TRIED_MAX))?;
     let asked: Vec<Row> = unsettled.into_iter().chain(arrivals).collect();
     for row in &asked {
         for known in could_match(run, row)? {
@@ -166,7 +173,7 @@ struct Unseen {
 
 /// Leaves out files that are not where they were, and their messages with them (hazard 54).
 fn without_misplaced(run: &Run, rows: &mut BTreeMap<RowId, Row>) -> Unseen {
-    let misplaced = |row: &Row| run.seen.misplaced.contains(&row.mailbox);
+    let misplaced = |row: &Row| run.attempt.seen.misplaced.contains(&row.mailbox);
     let unseen: BTreeMap<RowId, Row> = rows.extract_if(.., |_, row| misplaced(row)).collect();
     let texts: BTreeSet<ContentId> = unseen.values().filter_map(|row| row.content).collect();
     // What is new on either side and has the text of such a message waits, too (hazard 82).
@@ -184,7 +191,7 @@ fn without_misplaced(run: &Run, rows: &mut BTreeMap<RowId, Row>) -> Unseen {
 /// Whether a mailbox is left out of the plan because its directory is not known, or cannot be
 /// looked at.
 fn is_left_out(run: &Run, mailbox: &Mailbox) -> bool {
-    run.seen.misplaced.contains(&mailbox.id) || run.doubtful.contains(&mailbox.name)
+    run.attempt.seen.misplaced.contains(&mailbox.id) || run.attempt.doubtful.contains(&mailbox.name)
 }
 
 /// Where the server has, or may have, new messages that no plan looks at (hazard 87).
@@ -195,7 +202,7 @@ fn unread(run: &Run, waiting: BTreeSet<RowId>) -> Result<Unread, StateError> {
         if !mirrored || !is_left_out(run, &mailbox) {
             continue;
         }
-        let is_seen = run.seen.remote.get(&mailbox.id) == Some(&Reach::Complete);
+        let is_seen = run.attempt.seen.remote.get(&mailbox.id) == Some(&Reach::Complete);
         if !is_seen || run.store.new_remotes_beyond(mailbox.id, 0)? > 0 {
             unread.mailboxes.insert(mailbox.id, (mailbox.name, is_seen));
         }
@@ -245,9 +252,9 @@ fn views(
         let (newest_known, known_departed) = left.of(id);
         let asks = guarded && left.waves.contains_key(&id);
         let view = MailboxView {
-            local_reach: run.seen.local.get(&id).copied().unwrap_or_default(),
-            remote_reach: run.seen.remote.get(&id).copied().unwrap_or_default(),
-            refused: run.seen.refused.contains(&id),
+            local_reach: run.attempt.seen.local.get(&id).copied().unwrap_or_default(),
+            remote_reach: run.attempt.seen.remote.get(&id).copied().unwrap_or_default(),
+            refused: run.attempt.seen.refused.contains(&id),
             agreed: if guarded { run.store.base_count(id)? } else { 0 },
             newest_known,
             keeps_known: !asks || run.store.keeps_agreed(id, newest_known)?,
@@ -266,109 +273,4 @@ fn views(
 /// The rows that `new_remote_count` counts: nothing but a server message.
 fn is_plain_arrival(row: &Row) -> bool {
     class(row) == Class::RemoteNew && row.base.is_none() && row.set_aside.is_none()
-}
-
-/// Plans as a person reads them: a line for each kind of step in each mailbox.
-#[derive(Debug, Default)]
-pub(super) struct Lines {
-    mailboxes: Vec<String>,
-    counts: BTreeMap<String, u64>,
-}
-
-impl Lines {
-    /// A line about a mailbox.
-    pub(super) fn mailbox(&mut self, line: String) {
-        if !self.mailboxes.contains(&line) {
-            self.mailboxes.push(line);
-        }
-    }
-
-    /// What a plan does.
-    pub(super) fn add(&mut self, run: &Run, plan: &Plan) -> Result<(), AccountError> {
-        let names = mailbox_names(run)?;
-        let name = |id: &MailboxId| names.get(id).cloned().unwrap_or_default();
-        plan.mailboxes.iter().for_each(|step| self.mailbox(mailbox_line(step, &name)));
-        let mut mailbox_of = BTreeMap::new();
-        for row in plan.steps.iter().flat_map(Step::rows).collect::<BTreeSet<_>>() {
-            if let Some(row) = run.store.row(row)? {
-                mailbox_of.insert(row.id, name(&row.mailbox));
-            }
-        }
-        let place = |row: &RowId| mailbox_of.get(row).cloned().unwrap_or_default();
-        for step in &plan.steps {
-            *self.counts.entry(step_line(step, &place)).or_default() += 1;
-        }
-        Ok(())
-    }
-
-    /// All lines; what is held has a place of its own in the report.
-    pub(super) fn finish(self) -> Vec<String> {
-        let counts = self.counts.into_iter().map(|(line, n)| format!("{n:>7}  {line}"));
-        self.mailboxes.into_iter().chain(counts).collect()
-    }
-}
-
-fn mailbox_names(run: &Run) -> Result<BTreeMap<MailboxId, String>, AccountError> {
-    Ok(run.store.mailboxes()?.into_iter().map(|m| (m.id, m.name.to_string())).collect())
-}
-
-/// One plan as a person reads it.
-pub(super) fn describe(run: &Run, plan: &Plan) -> Result<Vec<String>, AccountError> {
-    let mut lines = Lines::default();
-    lines.add(run, plan)?;
-    Ok(lines.finish())
-}
-
-fn mailbox_line(step: &MailboxStep, name: &dyn Fn(&MailboxId) -> String) -> String {
-    match step {
-        MailboxStep::CreateLocal(id) => format!("make the directory of {}", name(id)),
-        MailboxStep::CreateRemote(id) => format!("make {} on the server", name(id)),
-        MailboxStep::RemoveLocal(id) => format!("move the directory of {} to the trash", name(id)),
-        MailboxStep::RemoveRemote(id) => format!("delete {} on the server", name(id)),
-        MailboxStep::Forget(id) => format!("forget {}, which is gone on both sides", name(id)),
-        MailboxStep::Agree(id) => format!("note that both sides have {}", name(id)),
-    }
-}
-
-fn step_line(step: &Step, place: &dyn Fn(&RowId) -> String) -> String {
-    match step {
-        Step::Pair { local, .. } => format!("{}: already on both sides, pair", place(local)),
-        Step::Reattach { gone, .. } => format!("{}: renamed file, note", place(gone)),
-        Step::Forget(row) => format!("{}: gone on both sides, forget", place(row)),
-        Step::Keep(row) => format!("{}: removed on one side, keep on the other", place(row)),
-        Step::BringBack(row) => {
-            format!("{}: removed before the settings changed, bring back", place(row))
-        }
-        Step::Flags { row, local, remote } => match (local.is_empty(), remote.is_empty()) {
-            (true, true) => format!("{}: flags agree, note", place(row)),
-            (false, true) => format!("{}: change flags of the file", place(row)),
-            (true, false) => format!("{}: change flags on the server", place(row)),
-            (false, false) => format!("{}: change flags on both sides", place(row)),
-        },
-        Step::Fetch(row) => format!("{}: download", place(row)),
-        Step::LocalCopy { from, to } => {
-            format!("{} → {}: copy the file (no download)", place(from), place(to))
-        }
-        Step::LocalMove { from, to, .. } => {
-            format!("{} → {}: move the file (no download)", place(from), place(to))
-        }
-        Step::Push(row) => format!("{}: upload", place(row)),
-        Step::RemoteCopy { from, to } => {
-            format!("{} → {}: copy on the server (no upload)", place(from), place(to))
-        }
-        Step::RemoteMove { from, to } => {
-            format!("{} → {}: move on the server (no upload)", place(from), place(to))
-        }
-        Step::RemoveRemote { row, how } => match how {
-            RemoteRemoval::Trash(trash) => {
-                format!("{}: deleted here, move to {trash} on the server", place(row))
-            }
-            RemoteRemoval::MoveTo(to) => format!("{}: filed here, move to {to}", place(row)),
-            RemoteRemoval::Expunge => format!("{}: deleted here, expunge", place(row)),
-        },
-        Step::RemoveTwin { twin, .. } => format!("{}: remove a doubled upload", place(twin)),
-        Step::RemoveLocal(row) => {
-            format!("{}: deleted on the server, move the file to the trash", place(row))
-        }
-    }
 }

@@ -57,6 +57,9 @@ pub struct Summary {
     pub header: HeaderKeys,
     /// Length of f of it, in octets: what a push sends.
     pub wire_size: u64,
+    /// Its first line holds control characters, as that of a compressed file or of zeros does: no
+    /// header begins so (RFC 5322 §2.2), and no server takes a NUL (RFC 9051 §4.3).
+    pub is_binary: bool,
 }
 
 /// Takes a body in chunks of any size, in the form of the disk or of the wire.
@@ -66,6 +69,27 @@ pub struct Digest {
     form: WireForm,
     header: HeaderReader,
     wire_size: u64,
+    first_line: FirstLine,
+}
+
+/// Whether the first line holds control characters.
+#[derive(Debug, Default)]
+struct FirstLine {
+    is_over: bool,
+    is_binary: bool,
+}
+
+impl FirstLine {
+    fn update(&mut self, bytes: &[u8]) {
+        if self.is_over {
+            return;
+        }
+        let end = memchr::memchr(b'\n', bytes);
+        let line = &bytes[..end.unwrap_or(bytes.len())];
+        let is_control = |byte: &u8| byte.is_ascii_control() && !matches!(byte, b'\t' | b'\r');
+        self.is_binary |= line.iter().any(is_control);
+        self.is_over = end.is_some() || self.is_binary;
+    }
 }
 
 impl Digest {
@@ -75,6 +99,7 @@ impl Digest {
         self.hasher.update(wire);
         self.wire_size += wire.len() as u64;
         self.header.update(bytes);
+        self.first_line.update(bytes);
     }
 
     /// The end of the body.
@@ -84,6 +109,7 @@ impl Digest {
             content: ContentId(*self.hasher.finalize().as_bytes()),
             header: self.header.finish(),
             wire_size: self.wire_size,
+            is_binary: self.first_line.is_binary,
         }
     }
 }

@@ -28,20 +28,31 @@ pub struct Marker {
     pub state_dir: String,
     /// How mailboxes lie in the root.
     pub layout: Layout,
+    /// What stands before the flags in the names of files.
+    pub separator: u8,
 }
+
+/// Of a marker that does not say.
+pub const UNKNOWN_SEPARATOR: u8 = 0;
+/// So many lengths a marker has, one after the other.
+const LENGTHS: u64 = 509;
 
 impl Marker {
     fn print(&self) -> String {
         // A value is one line, whatever it holds.
         let line = |s: &str| printable(s);
+        let counter = self.counter;
+        // A copy that goes by sizes alone has to see that it is another one (hazard 172).
+        let length = ".".repeat(usize::try_from(counter % LENGTHS).unwrap_or(0));
         format!(
-            "{FIRST_LINE}\nstore {}\ncounter {}\naccount {}\nmachine {}\nstate {}\nlayout {}\n",
+            "{FIRST_LINE}\nstore {}\ncounter {counter}\naccount {}\nmachine {}\nstate {}\n\
+             layout {}\nseparator {}\nlength {length}\n",
             line(&self.store_id),
-            self.counter,
             line(&self.account),
             line(&self.machine),
             line(&self.state_dir),
-            self.layout.as_str()
+            self.layout.as_str(),
+            char::from(self.separator),
         )
     }
 
@@ -66,6 +77,12 @@ impl Marker {
                 "nested" => Layout::Nested,
                 "maildir++" => Layout::MaildirPlusPlus,
                 _ => return None,
+            },
+            // Nor was this always noted: no other one was in use then but by choice.
+            separator: match value("separator").map(str::as_bytes) {
+                Some([separator]) => *separator,
+                Some(_) => return None,
+                None => UNKNOWN_SEPARATOR,
             },
         })
     }
@@ -177,6 +194,7 @@ mod tests {
             machine: "desk".into(),
             state_dir: "/home/me/.local/state/mailtide".into(),
             layout: Layout::MaildirPlusPlus,
+            separator: b':',
         }
     }
 

@@ -53,7 +53,7 @@ pub use deliver::{Delivered, Delivery, Placed};
 pub use error::{LocalError, Scope};
 pub use keywords::KeywordTable;
 pub use layout::Layout;
-pub use marker::Marker;
+pub use marker::{Marker, UNKNOWN_SEPARATOR};
 pub use name::FileName;
 pub use read::{Examined, PushSource, Pushed};
 pub use root::{Root, RootOptions};

@@ -57,6 +57,9 @@ pub struct Entry<'a> {
     pub in_new: bool,
     /// Inode number as the directory shows it.
     pub ino: u64,
+    /// Whether it is a file. A link or a FIFO is no message; of one that was there under its name
+    /// it says nothing.
+    pub is_file: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -117,7 +120,7 @@ impl Listing {
         let name = &self.names[start..start + usize::from(slot.len)];
         let stem = &name[..usize::from(slot.stem_len)];
         let info = name.get(stem.len() + 1..).unwrap_or_default();
-        Entry { name, stem, info, in_new: slot.in_new, ino: slot.ino }
+        Entry { name, stem, info, in_new: slot.in_new, ino: slot.ino, is_file: true }
     }
 
     fn push(&mut self, name: &[u8], stem_len: usize, in_new: bool, ino: u64) -> bool {
@@ -173,7 +176,8 @@ impl Root {
     }
 
     /// Shows every name of a mailbox, `new/` before `cur/`, one at a time and unordered: a
-    /// million need no memory. The reservations of [`Root::list`] hold here as well.
+    /// million need no memory. Links and special files are shown, too. The reservations of
+    /// [`Root::list`] hold here as well.
     ///
     /// # Errors
     /// As [`Root::list`].
@@ -186,10 +190,11 @@ impl Root {
         for (sub, in_new) in [("new", true), ("cur", false)] {
             let path = dir.join(sub);
             let read = self.fs.read_dir(&path, &mut |name, kind, ino| {
-                if is_message(name, kind) {
+                let is_file = kind == Kind::File;
+                if is_message(name, kind) || is_strange(name, kind) {
                     let (stem, _) = split(name, separator);
                     let info = name.get(stem.len() + 1..).unwrap_or_default();
-                    each(&Entry { name, stem, info, in_new, ino });
+                    each(&Entry { name, stem, info, in_new, ino, is_file });
                 }
             });
             read.at(Scope::Mailbox, "read", &path)?;
@@ -285,6 +290,11 @@ impl Root {
 /// Dot files and what is no regular file are no messages.
 pub(super) fn is_message(name: &[u8], kind: Kind) -> bool {
     kind == Kind::File && name.first() != Some(&b'.')
+}
+
+/// What is neither a file nor a directory, under a name that a message may have.
+fn is_strange(name: &[u8], kind: Kind) -> bool {
+    !matches!(kind, Kind::File | Kind::Dir) && name.first() != Some(&b'.')
 }
 
 #[cfg(test)]

@@ -391,6 +391,7 @@ fn the_marker_is_replaced_whole() {
         machine: "desk".into(),
         state_dir: "/state".into(),
         layout: Layout::Nested,
+        separator: b':',
     };
     w.put(".mailtide/marker.next", b"left by a crash");
     for counter in 1..3 {

@@ -168,6 +168,8 @@ fn fetch(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
         })
         .filter(|row| !(doubt && cast.waits_for_doubt(row)))
         .filter(|row| !is_being_moved(cast, row) && !cast.waits_for_refused(row))
+        // A copy of ours comes down once a look has shown it.
+        .filter(|row| row.remote.as_ref().is_some_and(|remote| remote.confirmed))
         .map(|row| row.id)
         .collect();
     steps.extend(wanted.into_iter().map(Step::Fetch));
@@ -215,7 +217,12 @@ pub(super) fn may_be_there(cast: &Cast<'_>, row: &Row) -> bool {
     if claims.any(may_be) || pairing::may_be_in_trash(cast, row) || may_be_unread(cast, row) {
         return true;
     }
-    let sent = matches!(row.journal, Journal::Pushing { .. });
+    let sent = match row.journal {
+        Journal::Pushing { .. } => true,
+        // As a copy that another client moved on before it was seen.
+        Journal::Moving { .. } => cast.world.passed,
+        _ => false,
+    };
     let beyond = || cast.world.mailboxes.values().any(|view| view.remotes_beyond > 0);
     sent && (beyond()
         || cast

@@ -502,7 +502,8 @@ fn arrival(cast: &Cast<'_>, to: &Row) -> Option<Step> {
             // With an equal message elsewhere nothing tells which of them it is.
             && cast.with_content(content).all(|other| other.id == row.id || other.id == to.id)
     });
-    if let Some(from) = best(sent, None, &flags, date(to)) {
+    let copied = of(Class::LocalNew).filter(|row| left::is_copy_gone(cast, row));
+    if let Some(from) = best(sent.chain(copied), None, &flags, date(to)) {
         return Some(Step::LocalMove { from: from.id, to: to.id, past: None });
     }
     // Where the original stays another text may have the same words: only the server's own name
@@ -515,10 +516,12 @@ fn arrival(cast: &Cast<'_>, to: &Row) -> Option<Step> {
 
 /// Rows whose body a new server message has, as far as a trustworthy key tells (hazard 9).
 fn known_elsewhere<'w>(cast: &Cast<'w>, to: &Row) -> Option<Vec<&'w Row>> {
+    let has_moved_on =
+        |row: &Row| may_have_moved_on(cast.world, row) || left::is_copy_gone(cast, row);
     let elsewhere = |row: &&Row| {
         row.id != to.id
             && row.content.is_some()
-            && (has_been_remote(row) || (!row.weak && may_have_moved_on(cast.world, row)))
+            && (has_been_remote(row) || (!row.weak && has_moved_on(row)))
             && (row.mailbox != to.mailbox || row.remote.is_none())
     };
     if let Some(content) = to.content {

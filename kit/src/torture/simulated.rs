@@ -125,6 +125,7 @@ impl Simulated {
         // Nobody reads mail on a disk that is not there.
         let seen = meanwhile.iter().filter(|(_, side, _)| !gone || *side == Side::There);
         let meanwhile: Vec<_> = seen.cloned().collect();
+        self.oracle.lock().expect("no panic").begin_run();
         self.arrange(&meanwhile);
         self.counts.meanwhile += meanwhile.len() as u64;
         self.counts.faults += u64::from(trouble.is_some());
@@ -166,6 +167,7 @@ impl Simulated {
             }
         }
         self.world.quiet();
+        self.oracle.lock().expect("no panic").end_run();
     }
 
     /// Lets others act at their moments of the next run.

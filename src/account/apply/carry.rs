@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 
 use super::trashing;
-use crate::account::{AccountError, Run};
+use crate::account::error::AccountError;
+use crate::account::run::Run;
 use crate::reconcile::MailboxView;
 use crate::reconcile::types::{
     Base, FlagDelta, FlagMask, Flags, Journal, Mailbox, MailboxId, Place, Row, RowId, System, Uid,
@@ -106,7 +107,7 @@ async fn store(run: &mut Run, copy: &Place, delta: &FlagDelta) -> Result<bool, A
             match run.session.store(&set, add, flags, &mut ignore).await {
                 Err(error) if error.ends_session() => return Err(error.into()),
                 Err(error) => run.report.skip(place.to_string(), error.to_string()),
-                Ok(()) => run.unseen = true,
+                Ok(()) => run.attempt.unseen = true,
             }
         }
     }

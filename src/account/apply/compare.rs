@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::fetch::Pulled;
-use crate::account::{AccountError, Run};
+use crate::account::error::AccountError;
+use crate::account::run::Run;
 use crate::local::compare::Likeness;
 use crate::local::{Listed, LocalError, Summary};
 use crate::reconcile::pairing::{Class, class};

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::note::settle_base;
 use super::{grouped, is_for_now, keywords, mailbox_of, select, trouble};
+use crate::account::error::AccountError;
 use crate::account::observe::note_flags_changed;
-use crate::account::{AccountError, Run};
+use crate::account::run::Run;
 use crate::local::{Changed, KeywordTable};
 use crate::reconcile::Step;
 use crate::reconcile::types::{FlagDelta, Flags, Keyword, Local, Mailbox, Row, RowId, Uid};
@@ -59,7 +60,7 @@ fn change_file(
     let Some(local) = row.local.clone() else { return Ok(None) };
     let mut flags = delta.applied_to(&local.flags);
     let mut table = super::letters::table_for(run, mailbox, &flags)?;
-    if run.unread_tables.contains(&mailbox.id) {
+    if run.attempt.unread_tables.contains(&mailbox.id) {
         // The letters that the name has stay; none is added or taken away.
         table = KeywordTable::from_slots(letters_of(&local, &mailbox.keyword_table));
         flags.keywords.clone_from(&local.flags.keywords);

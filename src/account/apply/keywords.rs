@@ -4,7 +4,8 @@
 //! after the other, a keyword is one that the server does not hold there, and is asked for no more
 //! (hazard 158).
 
-use crate::account::{AccountError, Run};
+use crate::account::error::AccountError;
+use crate::account::run::Run;
 use crate::reconcile::types::{Keyword, Mailbox, MailboxId};
 
 /// Where it is kept in which mailboxes which keywords were refused: by which run last, and by how
@@ -33,7 +34,7 @@ pub(super) fn note(
     let mut known = load(run)?;
     let is_it = |refusal: &Refusal| refusal.mailbox == mailbox.id && refusal.keyword == *keyword;
     let before = known.iter().position(is_it).map(|at| known.remove(at));
-    let number = run.number;
+    let number = run.attempt.number;
     let runs = match before {
         Some(before) if before.run == number => before.runs,
         Some(before) => before.runs.saturating_add(1),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use super::fetch::{Fetched, Job, Tools};
-use crate::account::{Outside, Settings};
+use crate::account::settings::{Outside, Settings};
 use crate::remote::imap::{Counters, Endpoint, Names, Session, Shared};
 use crate::remote::{Connector, RemoteError};
 

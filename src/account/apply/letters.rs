@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use super::file::named;
 use super::mailbox_of;
-use crate::account::{AccountError, Run};
+use crate::account::error::AccountError;
+use crate::account::run::Run;
 use crate::local::{Changed, KeywordTable, LocalError, Root};
 use crate::reconcile::MailboxView;
 use crate::reconcile::types::{
@@ -28,7 +29,7 @@ pub(super) fn table_for(
         Ok(table) => table,
         Err(error) => {
             run.report.skip(mailbox.name.to_string(), error.to_string());
-            run.unread_tables.insert(mailbox.id);
+            run.attempt.unread_tables.insert(mailbox.id);
             return Ok(KeywordTable::default());
         }
     };
@@ -155,7 +156,7 @@ pub(super) fn relabelled(
     }
     let flags = Flags { system: local.flags.system, keywords: keywords.clone() };
     let table = table_for(run, mailbox, &flags)?;
-    if run.unread_tables.contains(&mailbox.id) {
+    if run.attempt.unread_tables.contains(&mailbox.id) {
         // Its letters cannot be told yet: the file waits.
         return Ok(false);
     }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{mailbox_of, trouble};
-use crate::account::{AccountError, Run};
+use crate::account::error::AccountError;
+use crate::account::run::Run;
 use crate::local::Root;
 use crate::reconcile::Plan;
 use crate::reconcile::plan::MailboxStep;
@@ -56,7 +57,7 @@ fn create_local(run: &mut Run, mailbox: Mailbox) -> Result<(), AccountError> {
     let home = home.and_then(|home| run.root.check_there().map(|()| home));
     match home {
         Ok(home) => {
-            run.seen.local.insert(marked.id, Reach::Complete);
+            run.attempt.seen.local.insert(marked.id, Reach::Complete);
             run.record(|w| w.mailbox(&Mailbox { home: Some(home), ..marked }))?;
         }
         // The next look finds it, and all that is in it.
@@ -66,7 +67,7 @@ fn create_local(run: &mut Run, mailbox: Mailbox) -> Result<(), AccountError> {
 }
 
 async fn create_remote(run: &mut Run, mailbox: Mailbox) -> Result<(), AccountError> {
-    run.asked.insert(mailbox.id);
+    run.attempt.creations_asked.insert(mailbox.id);
     if let Err(error) = create(run, &mailbox.name).await {
         let problem = Some(error.to_string());
         trouble(run, &mailbox, error)?;
@@ -122,7 +123,7 @@ const PARENT: &str = "its directory was removed here; on the server it stays, em
 pub(in crate::account) fn hold_back(run: &Run, plan: &mut Plan) -> Result<(), AccountError> {
     // There may be no mailbox of that name (hazard 151).
     plan.mailboxes.retain(|step| match step {
-        MailboxStep::CreateLocal(id) => !run.seen.shut.contains(id),
+        MailboxStep::CreateLocal(id) => !run.attempt.seen.shut.contains(id),
         _ => true,
     });
     leave_parents(run, plan)
@@ -160,7 +161,7 @@ pub(in crate::account) fn name_parents(run: &mut Run) -> Result<(), AccountError
 }
 
 fn has_inferiors(run: &Run, name: &MailboxName) -> bool {
-    run.seen.listed.iter().any(|listed| listed.name.is_inferior_of(name))
+    run.attempt.seen.listed.iter().any(|listed| listed.name.is_inferior_of(name))
 }
 
 /// DELETE destroys what arrived since the last look, so a fresh SELECT must show 0 EXISTS.

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use super::carry::{FlagsByUid, Given};
 use super::select;
-use crate::account::{AccountError, Run};
+use crate::account::error::AccountError;
+use crate::account::run::Run;
 use crate::reconcile::types::{Flags, Mailbox, MailboxId, System, Uid};
 use crate::remote::RemoteError;
 use crate::remote::imap::{Command, FetchItems, FetchRow, UidSet, Untagged};

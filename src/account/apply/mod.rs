@@ -38,8 +38,9 @@ pub(super) use place::{Absence, settle, waits_for};
 pub(super) use push::{claimed, is_for_now, revive};
 pub(super) use taken::settle_taken;
 
+use super::error::AccountError;
 use super::progress::{Event, Way};
-use super::{AccountError, Run};
+use super::run::Run;
 use crate::reconcile::types::{Mailbox, MailboxId, Row, RowId};
 use crate::reconcile::{Plan, Step};
 use crate::remote::RemoteError;
@@ -115,7 +116,7 @@ fn mailbox_of(run: &Run, id: MailboxId) -> Result<Mailbox, AccountError> {
         // Forgotten within this round: nothing of it can be addressed any more.
         Mailbox::new(crate::reconcile::types::MailboxName::new(""))
     });
-    if run.unread_tables.contains(&id) {
+    if run.attempt.unread_tables.contains(&id) {
         // New names there get no letters.
         mailbox.keyword_table.clear();
     }
@@ -128,7 +129,7 @@ impl Run {
         let session = self.lanes.replace(self.session.names()).await?;
         self.losses.begin(&session);
         let gone = std::mem::replace(&mut self.session, session).counters();
-        let before = std::mem::take(&mut self.traffic);
+        let before = std::mem::take(&mut self.attempt.traffic);
         self.lanes.add(Counters {
             received: gone.received - before.received,
             sent: gone.sent - before.sent,

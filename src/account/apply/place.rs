@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::compare::{Compared, compare};
 use super::fetch::Pulled;
 use super::mailbox_of;
+use crate::account::error::AccountError;
 use crate::account::record::Writer;
-use crate::account::{AccountError, Run};
+use crate::account::run::Run;
 use crate::local::name::{FileName, with_flags};
 use crate::local::{Delivered, KeywordTable, LocalError, Placed, Root};
 use crate::reconcile::MailboxView;
@@ -37,7 +38,7 @@ pub(super) fn place(run: &mut Run, pulled: Vec<Pulled>) -> Result<(), AccountErr
     }
     // Committed before the rename: after a crash the file in tmp/, or its absence, tells how
     // far it got (hazard 19).
-    let files = run.seen.files();
+    let files = run.attempt.seen.files();
     let (placing, known) = run.record(|w| {
         let (mut placing, mut known) = (Vec::new(), Vec::new());
         for Group { mailbox, table, pulled, compared } in groups {
@@ -54,7 +55,7 @@ pub(super) fn place(run: &mut Run, pulled: Vec<Pulled>) -> Result<(), AccountErr
         Ok((placing, known))
     })?;
     // What a body was fetched to tell is acted upon by the next plan.
-    run.unseen |= !known.is_empty();
+    run.attempt.unseen |= !known.is_empty();
     for Delivered { mailbox, stem, .. } in known {
         if let Err(error) = run.root.discard(&mailbox, &stem) {
             tracing::debug!(%error, "a body that was only looked at stays in tmp");

@@ -11,8 +11,11 @@ use super::lanes::Lanes;
 use super::place::{Absence, place, settle};
 use super::sizes::{self, believe};
 use super::{announce, grouped, mailbox_of};
+use crate::account::error::AccountError;
 use crate::account::progress::{Event, Way};
-use crate::account::{AccountError, Outside, Run, recover};
+use crate::account::recover;
+use crate::account::run::Run;
+use crate::account::settings::Outside;
 use crate::reconcile::Step;
 use crate::reconcile::types::{
     Journal, Mailbox, MailboxId, MailboxName, Row, SetAside, SetAsideKind, Uid,

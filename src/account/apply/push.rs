@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::upload::{Sent, append};
 use super::window::{self, Taken};
 use super::{announce, grouped, mailbox_of, select, taken, trouble};
+use crate::account::error::AccountError;
 use crate::account::observe::{reexamine, too_large};
 use crate::account::progress::{Event, Way};
 use crate::account::record::Writer;
+use crate::account::run::Run;
 use crate::account::suspects::rows_of;
-use crate::account::{AccountError, Run};
 use crate::local::LocalError;
 use crate::reconcile::MailboxView;
 use crate::reconcile::Step;
@@ -169,7 +170,7 @@ fn leave_large(run: &mut Run, rows: &[Row]) -> Result<Vec<Row>, AccountError> {
 /// Writes down that these are about to be sent, and from which UID on they may be found.
 fn note_before(run: &mut Run, mailbox: &Mailbox, rows: Vec<Row>) -> Result<Vec<Row>, AccountError> {
     let Some(cursor) = mailbox.cursor else { return Ok(Vec::new()) };
-    let number = run.number;
+    let number = run.attempt.number;
     run.record(|w| {
         let mut noted = Vec::new();
         for row in rows {

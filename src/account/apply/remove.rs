@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use super::mark::Marked;
 use super::{carry, grouped, mailbox_of, mark, select, trashing, trouble};
-use crate::account::{AccountError, Run, restate};
+use crate::account::error::AccountError;
+use crate::account::restate;
+use crate::account::run::Run;
 use crate::local::TrashOutcome;
 use crate::reconcile::guard::{Direction, Kind};
 use crate::reconcile::types::{
@@ -120,7 +122,7 @@ pub(super) async fn verify(
             run.report.skip(mailbox.name.to_string(), why);
             run.session.unselect().await?;
             restate::renumbered(run, mailbox.clone())?;
-            run.seen.remote.insert(mailbox.id, Reach::Partial);
+            run.attempt.seen.remote.insert(mailbox.id, Reach::Partial);
             return Ok(BTreeMap::new());
         }
         verified.insert(row.id, fetched.uid);
@@ -198,13 +200,17 @@ async fn move_away(
         // What was stated before the refusal was done.
         Err(CopyError { error, copied }) => {
             trouble(run, mailbox, error)?;
+            if copied.is_none() {
+                run.attempt.copies_refused.extend(verified.keys());
+                return Ok(());
+            }
             copied
         }
     };
     // Without COPYUID the journal stays: the next round looks into the target first.
     let Some(facts) = facts else {
-        run.copied.extend(verified.keys());
-        run.unseen = true;
+        run.attempt.copied.extend(verified.keys());
+        run.attempt.unseen = true;
         return Ok(());
     };
     let place = |uid: Uid| Place { mailbox: target.clone(), uid_validity: facts.uid_validity, uid };
@@ -212,6 +218,7 @@ async fn move_away(
     let done: Vec<(RowId, Place)> =
         verified.iter().filter_map(|(row, uid)| Some((*row, place(copy_of(uid)?)))).collect();
     let rows: Vec<RowId> = done.iter().map(|(row, _)| *row).collect();
+    trashing::note_copies(run, &done)?;
     if move_ {
         return forget(run, mailbox, &rows, Direction::FromRemote);
     }
@@ -237,7 +244,7 @@ pub(super) fn release_all(run: &mut Run, rows: Vec<(RowId, Place)>) -> Result<()
 
 /// UIDVALIDITY and UIDNEXT of the mailbox that messages go to; made if it is not there.
 async fn next_uid(run: &mut Run, target: &MailboxName) -> Result<Option<(u32, u32)>, AccountError> {
-    let listed = run.seen.listed.iter().any(|m| m.name == *target && m.selectable);
+    let listed = run.attempt.seen.listed.iter().any(|m| m.name == *target && m.selectable);
     if !listed && !matches!(run.session.exists(target).await, Ok(Existence::Exists(_))) {
         match super::mailbox::create(run, target).await {
             Ok(()) => {}
@@ -379,7 +386,7 @@ fn remove_files(run: &mut Run, steps: &[Step]) -> Result<(), AccountError> {
                 // Removed or re-flagged by a reader, or in another directory: the next look tells.
                 Ok(TrashOutcome::Gone | TrashOutcome::Moved(_)) => {
                     run.list_again(mailbox.id)?;
-                    run.unseen = true;
+                    run.attempt.unseen = true;
                 }
                 Err(error) => {
                     let what = format!("{}: {:?}", mailbox.name, local.stem);

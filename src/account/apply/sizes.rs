@@ -12,7 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use super::fetch::{Kept, Pulled, discard};
-use crate::account::{AccountError, Run};
+use crate::account::error::AccountError;
+use crate::account::run::Run;
 use crate::reconcile::types::{Mailbox, RowId, SetAside};
 
 /// Where it is kept how many bodies were as long as announced, and how many were not.
@@ -124,7 +125,7 @@ impl<K> Short<K> {
 
 /// Rows whose bodies came short and are asked for again in this run.
 pub(in crate::account) fn due(run: &Run) -> Result<BTreeSet<RowId>, AccountError> {
-    let (number, now) = (run.number, run.outside.clock.now());
+    let (number, now) = (run.attempt.number, run.outside.clock.now());
     let asked = run.suspects.lock().is_asked();
     let due = load(run)?.into_iter().filter(|short| short.is_due(number, now, asked));
     Ok(due.map(|short| RowId(short.row)).collect())
@@ -146,7 +147,7 @@ pub(super) fn believe(
         let Pulled { row, octets, .. } = &pulled;
         let announced = row.words.as_ref().map_or(0, |words| words.size);
         let now = run.outside.clock.now();
-        let runs = note(&mut list, row.id.0, *octets, (run.number, now));
+        let runs = note(&mut list, row.id.0, *octets, (run.attempt.number, now));
         let uid = row.remote.as_ref().map_or(0, |remote| remote.uid.0);
         let what = format!("{}: UID {uid}", mailbox.name);
         if *octets > 0 && runs >= RUNS {

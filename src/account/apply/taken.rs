@@ -7,7 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::account::{AccountError, Run};
+use crate::account::error::AccountError;
+use crate::account::run::Run;
 use crate::reconcile::pairing::{Class, class};
 use crate::reconcile::types::{Base, Journal, Mailbox, MailboxId, Reach, Row, RowId};
 
@@ -37,8 +38,8 @@ type All = BTreeMap<RowId, Missed>;
 
 /// A person who names a mailbox has what the server took there and never showed sent once more.
 pub(super) fn resend_if_asked(run: &mut Run) -> Result<(), AccountError> {
-    let Some(focus) = run.focus.clone() else { return Ok(()) };
-    let number = run.number;
+    let Some(focus) = run.attempt.focus.clone() else { return Ok(()) };
+    let number = run.attempt.number;
     let taken = run.store.unsettled(None, ROWS_MAX)?.into_iter();
     for row in taken.filter(|row| row.journal.is_taken()) {
         let Journal::Pushing { uid_validity, uid_next, attempts, sent, .. } = row.journal else {
@@ -68,7 +69,7 @@ pub(in crate::account) fn settle_taken(run: &mut Run) -> Result<bool, AccountErr
         taken.entry(row.mailbox).or_default().push(row);
     }
     // Selected again, the mailbox showed what was missed.
-    run.is_view_old &= !taken.is_empty() || run.waits_for_next;
+    run.is_view_old &= !taken.is_empty() || run.attempt.waits_for_next;
     // Only of what is still missed: whatever was shown or is sent again begins anew.
     let (before, mut now) = (read(run)?, All::new());
     let mut gone = Vec::new();
@@ -98,11 +99,11 @@ fn look(
 ) -> Result<All, AccountError> {
     let mut known: All =
         rows.iter().filter_map(|row| Some((row.id, *before.get(&row.id)?))).collect();
-    if run.seen.remote.get(&mailbox.id) != Some(&Reach::Complete) {
+    if run.attempt.seen.remote.get(&mailbox.id) != Some(&Reach::Complete) {
         return Ok(known);
     }
-    for missed in known.values_mut().filter(|missed| missed.run != run.number) {
-        (missed.misses, missed.run) = (missed.misses + 1, run.number);
+    for missed in known.values_mut().filter(|missed| missed.run != run.attempt.number) {
+        (missed.misses, missed.run) = (missed.misses + 1, run.attempt.number);
     }
     let new: Vec<&Row> = rows.iter().copied().filter(|row| !known.contains_key(&row.id)).collect();
     if !new.is_empty() {
@@ -110,7 +111,7 @@ fn look(
         // a number may have got one of these.
         let former = known.values().filter(|missed| !missed.numbered).count();
         let numbered = were_numbered(run, mailbox, &new, former)?;
-        let (number, since) = (run.number, run.outside.clock.now());
+        let (number, since) = (run.attempt.number, run.outside.clock.now());
         let missed = Missed { misses: 0, run: number, since, numbered };
         known.extend(new.into_iter().map(|row| (row.id, missed)));
     }

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::letters::{self, base_held, keywords_left};
 use super::note::{release, settle_base};
 use super::{mailbox_of, remove, select, trouble};
-use crate::account::{AccountError, Run};
+use crate::account::error::AccountError;
+use crate::account::run::Run;
 use crate::local::FileName;
 use crate::reconcile::Step;
 use crate::reconcile::types::{Journal, Mailbox, MailboxId, Remote, Row, RowId, Uid};
@@ -106,7 +107,7 @@ async fn transfer(
     let (facts, refused) = match answer {
         Ok(facts) => {
             run.report.moved_remote += by_uid.len() as u64;
-            run.copied.extend(by_uid.values().map(|(_, target)| *target));
+            run.attempt.copied.extend(by_uid.values().map(|(_, target)| *target));
             (facts, None)
         }
         // What was stated before the refusal was done.
@@ -148,7 +149,7 @@ pub(super) fn equals_are_there(run: &mut Run, row: &Row) -> Result<bool, Account
         let name = FileName::of(&file, run.settings.info_separator);
         // What cannot be looked at is not known to be gone.
         if let Ok(None) = run.root.stat(&mailbox.name, &name) {
-            run.unseen = true;
+            run.attempt.unseen = true;
             return Ok(false);
         }
     }

@@ -4,10 +4,13 @@
 use std::collections::BTreeMap;
 
 use super::remove::{expunge, release_all};
+use crate::account::error::AccountError;
 use crate::account::observe::HEADER_MAX;
-use crate::account::{AccountError, Run};
+use crate::account::run::Run;
 use crate::local::header;
-use crate::reconcile::types::{Journal, Mailbox, MailboxName, Place, Row, RowId, Uid};
+use crate::reconcile::types::{
+    Flags, Gate, Journal, Mailbox, MailboxName, Place, Remote, Row, RowId, Uid,
+};
 use crate::remote::imap::{FetchItems, FetchRow, Select, UidSet, Untagged};
 
 /// Rows that may lie in one mailbox, from a UID of one numbering on.
@@ -73,8 +76,11 @@ pub(super) async fn settle(
                 Found::Unknown => is_known = false,
             }
         }
-        // In this run the server said OK to it: what is not there yet waits for the next.
-        let again = sent.rows.into_iter().filter(|row| !run.copied.contains(&row.id));
+        // In this run the server said OK to it, or refused it: what is not there yet waits for the
+        // next.
+        let (copied, refused) = (&run.attempt.copied, &run.attempt.copies_refused);
+        let is_asked = |row: &Row| copied.contains(&row.id) || refused.contains(&row.id);
+        let again = sent.rows.into_iter().filter(|row| !is_asked(row));
         open.extend(again.filter(|_| is_known).map(|row| row.id));
     }
     let found: Vec<RowId> = done.iter().map(|(row, _)| *row).collect();
@@ -83,10 +89,34 @@ pub(super) async fn settle(
     Ok(open)
 }
 
+/// Notes copies under the numbers that the server gave them: what is known of a message is known of
+/// its copy, and neither is taken for another one that is alike (hazard 169). A look that does not
+/// show them forgets them.
+pub(super) fn note_copies(run: &mut Run, copies: &[(RowId, Place)]) -> Result<(), AccountError> {
+    run.record(|w| {
+        for (id, Place { mailbox, uid_validity, uid }) in copies {
+            let (row, to) = (w.tx().row(*id)?, w.tx().mailbox_by_name(mailbox)?);
+            let (Some(row), Some(to)) = (row, to) else { continue };
+            let is_numbered_so = |now: Gate| now.uid_validity == *uid_validity;
+            if row.content.is_none()
+                || !to.cursor.is_some_and(is_numbered_so)
+                || w.tx().by_uid(to.id, *uid)?.is_some()
+            {
+                continue;
+            }
+            let remote = Remote { uid: *uid, flags: Flags::default(), confirmed: false };
+            let Row { content, header, words, weak, .. } = row;
+            let (remote, new) = (Some(remote), Row::new(to.id));
+            w.insert(&Row { remote, content, header, words, weak, ..new })?;
+        }
+        Ok(())
+    })
+}
+
 /// Where messages are now that were sent to a mailbox: it keeps its UIDVALIDITY when it is renamed
 /// (hazard 85).
 pub(super) fn places(run: &Run, to: &MailboxName, uid_validity: u32) -> Vec<MailboxName> {
-    let listed = || run.seen.listed.iter().filter(|listed| listed.selectable);
+    let listed = || run.attempt.seen.listed.iter().filter(|listed| listed.selectable);
     let validity = |name: &MailboxName| {
         let gate = listed().find(|listed| listed.name == *name).and_then(|listed| listed.gate);
         gate.map(|gate| gate.uid_validity)

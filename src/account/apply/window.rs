@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 
 use super::push::{Answer, flags_up, is_for_now, mark_sent, not_sent, pushed, unreadable};
 use super::upload::{Ready, open};
+use crate::account::error::AccountError;
 use crate::account::progress::{Event, Way};
+use crate::account::run::Run;
 use crate::account::suspects::rows_of;
-use crate::account::{AccountError, Run};
 use crate::reconcile::types::{Flags, Mailbox, Row, Uid};
 use crate::remote::RemoteError;
 use crate::remote::imap::{Appending, Upload};

@@ -6,7 +6,7 @@
 
 use super::Run;
 use super::home::{Found, Home, gone};
-use crate::account::AccountError;
+use crate::account::error::AccountError;
 use crate::local::{Found as Seen, Root};
 use crate::reconcile::types::{DirStamps, Home as Inodes, Mailbox, MailboxName};
 

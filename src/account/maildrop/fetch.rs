@@ -8,7 +8,7 @@ use super::shelf::{Behind, Shelf};
 use super::sink::{Sink, Taken};
 use super::sort::{Entry, TRIES};
 use super::{Run, Through, totals};
-use crate::account::AccountError;
+use crate::account::error::AccountError;
 use crate::account::progress::{Event, Way};
 use crate::local::LocalError;
 use crate::remote::pop3::Session;

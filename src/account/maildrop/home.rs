@@ -10,8 +10,12 @@ use std::sync::Arc;
 
 use super::Run;
 use super::alike::{Alike, Files};
+use crate::account::error::AccountError;
+use crate::account::report::Report;
+use crate::account::run::Wish;
+use crate::account::settings::{Outside, Settings};
 use crate::account::suspects::Losses;
-use crate::account::{AccountError, Outside, Report, Settings, Wish, record, recover, restate};
+use crate::account::{record, recover, restate};
 use crate::config::Maildrop;
 use crate::local::name::FileName;
 use crate::local::{Examined, Listed, LocalError, Placed, Root, RootOptions};

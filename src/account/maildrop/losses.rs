@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use super::sort::{Entry, Name, Sorted};
 use super::{Run, Through};
-use crate::account::AccountError;
+use crate::account::error::AccountError;
 use crate::account::samples::Sample;
 use crate::account::suspects::{self, At, Loss};
 use crate::remote::pop3::{Header, Lost, Session};

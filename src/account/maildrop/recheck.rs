@@ -6,7 +6,7 @@
 
 use super::Run;
 use super::sort::{Entry, Known, Name, Sorted};
-use crate::account::AccountError;
+use crate::account::error::AccountError;
 use crate::remote::pop3::Session;
 
 /// So many messages are compared in one pull.

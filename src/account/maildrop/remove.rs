@@ -3,7 +3,8 @@
 use super::read::KnownTop;
 use super::sort::Known;
 use super::{Headers, Run};
-use crate::account::{AccountError, restate};
+use crate::account::error::AccountError;
+use crate::account::restate;
 use crate::config::Keep;
 use crate::remote::pop3::Session;
 use crate::remote::suspects::Command;

@@ -4,9 +4,10 @@ use std::collections::HashSet;
 
 use super::sort::{Known, Sorted};
 use super::{Event, Run};
+use crate::account::error::AccountError;
 use crate::account::progress::Way;
+use crate::account::report::Verified;
 use crate::account::verify::{Comparison, Depth, Expected};
-use crate::account::{AccountError, report::Verified};
 use crate::remote::pop3::Session;
 use crate::state::Pull;
 

@@ -9,8 +9,9 @@ use super::headers::headers_of;
 use super::intake::{Intake, Shows, Taken, looking_key};
 use super::reused::Probe;
 use super::{members, modseq, next, unshown};
+use crate::account::error::AccountError;
 use crate::account::record::Writer;
-use crate::account::{AccountError, Run};
+use crate::account::run::Run;
 use crate::reconcile::types::{
     FlagMask, Flags, Gate, HeaderKeys, Mailbox, MailboxId, Reach, Remote, Row, ServerWords,
     SetAside, SetAsideKind, Uid,
@@ -141,7 +142,7 @@ async fn open(run: &mut Run, mailbox: &Mailbox) -> Result<Opened, AccountError> 
         _ => {}
     };
     let mut selected = run.session.select(&mailbox.name, how, parameter, &mut sink).await?;
-    if run.seen.no_modseq {
+    if run.attempt.seen.no_modseq {
         modseq::take_out(&mut selected.gate);
     }
     Ok(Opened { selected, changed, vanished: vanished.finish() })
@@ -164,7 +165,7 @@ fn is_renumbered(run: &Run, mailbox: &Mailbox, now: &Gate) -> Result<bool, Accou
 
 fn cursor_with_modseq(run: &Run, mailbox: &Mailbox) -> Option<(u32, u64)> {
     let cursor = mailbox.cursor?;
-    let believed = |modseq: &u64| *modseq > 0 && !run.seen.no_modseq;
+    let believed = |modseq: &u64| *modseq > 0 && !run.attempt.seen.no_modseq;
     Some((cursor.uid_validity, cursor.highest_modseq.filter(believed)?))
 }
 

@@ -7,8 +7,10 @@
 
 use std::time::Duration;
 
-use super::local::{QUIET, too_large, too_large_now};
-use crate::account::{AccountError, Run};
+use super::local::QUIET;
+use super::unsent::{is_no_message, too_large, too_large_now};
+use crate::account::error::AccountError;
+use crate::account::run::Run;
 use crate::local::{Examined, FileName, Listed};
 use crate::reconcile::types::{
     Journal, Local, Mailbox, MailboxId, Row, RowId, ServerWords, SetAsideKind, SpecialUse,
@@ -104,7 +106,7 @@ fn is_growing(run: &mut Run, mailbox: &Mailbox, row: &Row) -> bool {
     let quiet_ns = i64::try_from(QUIET.as_nanos()).unwrap_or(i64::MAX);
     let is_young = (now_ns - quiet_ns..=now_ns).contains(&now.mtime_ns);
     let grows = now != local.stamp && is_young;
-    run.growing |= grows && !run.waits;
+    run.attempt.growing |= grows && !run.waits;
     grows
 }
 
@@ -208,6 +210,7 @@ pub(in crate::account) fn reexamine(run: &mut Run, id: RowId) -> Result<(), Acco
             content: Some(summary.content),
             header: Some(summary.header),
             words: Some(ServerWords { size, date: mtime_s, object_id: None }),
+            set_aside: summary.is_binary.then(is_no_message),
             ..Row::new(row.mailbox)
         };
         // What was said of the former text is not said of this one.
@@ -244,7 +247,7 @@ impl Slice {
         run.store.transaction(|tx| tx.set_meta(REACHED, &reached))?;
         run.keep_awake().await?;
         self.begun_ns = now_ns;
-        run.growing |= !run.waits;
+        run.attempt.growing |= !run.waits;
         Ok(run.waits && !run.outside.is_stopping())
     }
 }

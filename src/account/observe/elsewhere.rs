@@ -5,7 +5,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::account::{AccountError, Run};
+use crate::account::error::AccountError;
+use crate::account::run::Run;
 use crate::reconcile::pairing::{Class, class};
 use crate::reconcile::types::{ContentId, Row, RowId};
 
@@ -14,9 +15,9 @@ use crate::reconcile::types::{ContentId, Row, RowId};
 const DEPARTURES_MAX: usize = 10_000;
 
 pub(super) fn look(run: &mut Run) -> Result<(), AccountError> {
-    run.seen.outside.clear();
-    run.seen.somewhere.clear();
-    let nowhere = run.seen.excluded.is_empty() && run.seen.unmirrored.is_empty();
+    run.attempt.seen.outside.clear();
+    run.attempt.seen.somewhere.clear();
+    let nowhere = run.attempt.seen.excluded.is_empty() && run.attempt.seen.unmirrored.is_empty();
     if nowhere || run.settings.pull_only {
         return Ok(());
     }
@@ -26,13 +27,13 @@ pub(super) fn look(run: &mut Run) -> Result<(), AccountError> {
     if left.is_empty() {
         return Ok(());
     }
-    for name in run.seen.excluded.clone() {
+    for name in run.attempt.seen.excluded.clone() {
         let dir = run.root.dir_of(&name);
         if let Some(found) = find(run, &dir, &name.to_string(), &left) {
-            run.seen.outside.extend(found.into_iter().map(|row| (row, name.clone())));
+            run.attempt.seen.outside.extend(found.into_iter().map(|row| (row, name.clone())));
         }
     }
-    for dir in run.seen.unmirrored.clone() {
+    for dir in run.attempt.seen.unmirrored.clone() {
         let shown = dir.display().to_string();
         let Some(found) = find(run, &dir, &shown, &left).filter(|found| !found.is_empty()) else {
             continue;
@@ -46,7 +47,7 @@ pub(super) fn look(run: &mut Run) -> Result<(), AccountError> {
             }
         );
         run.report.skip(shown, why);
-        run.seen.somewhere.extend(found);
+        run.attempt.seen.somewhere.extend(found);
     }
     Ok(())
 }
@@ -62,7 +63,7 @@ fn find(run: &mut Run, dir: &Path, shown: &str, left: &[Row]) -> Option<BTreeSet
         }
         Err(error) => {
             run.report.skip(shown, error.to_string());
-            run.seen.walk = crate::reconcile::types::Reach::Partial;
+            run.attempt.seen.walk = crate::reconcile::types::Reach::Partial;
             None
         }
     }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::account::{AccountError, Run};
+use crate::account::error::AccountError;
+use crate::account::run::Run;
 use crate::reconcile::pairing::{Class, class};
 use crate::reconcile::types::{MailboxId, Row};
 
@@ -13,19 +14,25 @@ const FILES_MAX: usize = 1_000;
 /// mailbox it comes from tells whether it was moved or copied. Gives whether there are any more to
 /// look at.
 pub(super) fn widen(run: &mut Run) -> Result<bool, AccountError> {
-    if run.focus.is_none() {
+    if run.attempt.focus.is_none() {
         return Ok(false);
     }
     let unsettled = run.store.unsettled(None, FILES_MAX)?;
     if unsettled.len() == FILES_MAX {
-        run.focus = None;
+        run.attempt.focus = None;
         return Ok(true);
     }
     let mut sources: BTreeSet<MailboxId> = BTreeSet::new();
     let is_new = |row: &&Row| class(row) == Class::LocalNew && row.base.is_none();
     for row in unsettled.iter().filter(is_new) {
         let Some(content) = row.content else { continue };
-        sources.extend(run.store.by_content(&content)?.iter().map(|known| known.mailbox));
+        let known = run.store.by_content(&content)?;
+        // Its message left the place that it had: it may be in any mailbox (hazard 174).
+        if known.iter().any(|known| known.remote.is_none() && known.base.is_some()) {
+            run.attempt.focus = None;
+            return Ok(true);
+        }
+        sources.extend(known.iter().map(|known| known.mailbox));
     }
     // Where a message has its new place, what is left of it at the former one goes.
     sources.extend(unsettled.iter().filter(|row| row.journal.is_moved()).map(|row| row.mailbox));
@@ -37,7 +44,7 @@ pub(super) fn widen(run: &mut Run) -> Result<bool, AccountError> {
             let same = known.iter().filter(|known| known.header == row.header);
             // Its file may have been moved to any mailbox (hazard 139).
             if same.clone().any(|known| known.local.is_none() && known.base.is_some()) {
-                run.focus = None;
+                run.attempt.focus = None;
                 return Ok(true);
             }
             sources.extend(same.map(|known| known.mailbox));
@@ -49,7 +56,7 @@ pub(super) fn widen(run: &mut Run) -> Result<bool, AccountError> {
     let mut wider = false;
     for mailbox in run.store.mailboxes()?.into_iter().filter(|m| sources.contains(&m.id)) {
         if !run.looks_at(&mailbox.name) && (run.settings.selects)(&mailbox.name) {
-            wider |= run.focus.as_mut().is_some_and(|focus| focus.insert(mailbox.name));
+            wider |= run.attempt.focus.as_mut().is_some_and(|focus| focus.insert(mailbox.name));
         }
     }
     Ok(wider)

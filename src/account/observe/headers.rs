@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::account::{AccountError, Run};
+use crate::account::error::AccountError;
+use crate::account::run::Run;
 use crate::local::header;
 use crate::reconcile::types::{HeaderKeys, MailboxId, Uid};
 use crate::remote::RemoteError;
@@ -27,7 +28,8 @@ pub(super) async fn headers_of(
     rows: &BTreeMap<Uid, FetchRow>,
 ) -> Result<Headers, AccountError> {
     let mut headers = Headers::new();
-    let asked: UidSet = set.iter().filter(|uid| !run.headless.contains(&(mailbox, *uid))).collect();
+    let asked: UidSet =
+        set.iter().filter(|uid| !run.attempt.headless.contains(&(mailbox, *uid))).collect();
     let mut queue = VecDeque::from([asked]);
     while let Some(part) = queue.pop_front() {
         let Err(error) = fetch(run, mailbox, &part, rows, &mut headers).await else { continue };
@@ -83,8 +85,8 @@ async fn fetch(
     let fetched = run.session.fetch_headers(set, HEADER_MAX, &mut sink).await;
     if let Err(RemoteError::Framing { uid, .. }) = &fetched {
         match uid {
-            Some(uid) => drop(run.headless.insert((mailbox, *uid))),
-            None => run.headless.extend(set.iter().map(|uid| (mailbox, uid))),
+            Some(uid) => drop(run.attempt.headless.insert((mailbox, *uid))),
+            None => run.attempt.headless.extend(set.iter().map(|uid| (mailbox, uid))),
         }
     }
     fetched
@@ -114,7 +116,7 @@ fn set_aside(
     uids: UidSet,
     error: &RemoteError,
 ) -> Result<(), AccountError> {
-    run.headless.extend(uids.iter().map(|uid| (mailbox, uid)));
+    run.attempt.headless.extend(uids.iter().map(|uid| (mailbox, uid)));
     let Some(mailbox) = run.store.mailbox(mailbox)? else { return Ok(()) };
     let uid_validity = run.session.uid_validity();
     let thing = Thing { uid_validity, uids, ..Thing::whole(Command::Headers, Some(&mailbox.name)) };

@@ -6,7 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::account::{AccountError, Run};
+use crate::account::error::AccountError;
+use crate::account::run::Run;
 use crate::reconcile::pairing::{Class, class};
 use crate::reconcile::types::{ContentId, Mailbox, MailboxId, Reach, RowId};
 
@@ -44,7 +45,7 @@ fn content(run: &Run, row: RowId) -> Result<Option<ContentId>, AccountError> {
 /// New files with this content in other mailboxes that were wholly looked at.
 fn new_files(run: &Run, except: MailboxId, content: &ContentId) -> Result<usize, AccountError> {
     let same = run.store.by_content(content)?.into_iter();
-    let seen = |id: MailboxId| run.seen.local.get(&id) == Some(&Reach::Complete);
+    let seen = |id: MailboxId| run.attempt.seen.local.get(&id) == Some(&Reach::Complete);
     let new = same.filter(|row| class(row) == Class::LocalNew && row.base.is_none());
     Ok(new.filter(|row| row.mailbox != except && seen(row.mailbox)).count())
 }

@@ -4,7 +4,8 @@
 //! other mailbox that is listed and refused may be in trouble: nothing is concluded from that.
 
 use super::modseq;
-use crate::account::{AccountError, Run};
+use crate::account::error::AccountError;
+use crate::account::run::Run;
 use crate::reconcile::types::{Mailbox, MailboxName};
 use crate::remote::imap::{Existence, ListedMailbox, Select, Untagged};
 
@@ -78,7 +79,8 @@ async fn check_ids(run: &mut Run, listed: &mut [ListedMailbox]) -> Result<(), Ac
 /// After a look at a listed mailbox was refused: whether it cannot be selected at all, now and
 /// in the run before. Notes that.
 pub(super) async fn is_shut(run: &mut Run, mailbox: &Mailbox) -> Result<bool, AccountError> {
-    let above = run.seen.listed.iter().any(|other| other.name.is_inferior_of(&mailbox.name));
+    let above =
+        run.attempt.seen.listed.iter().any(|other| other.name.is_inferior_of(&mailbox.name));
     if mailbox.name.is_inbox() || !above {
         return Ok(false);
     }

@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use super::absent::Absent;
 use super::edited::reexamine;
+use super::unsent::{is_no_message, is_too_large, too_large_now};
 use super::{hollow, letters, names};
+use crate::account::error::AccountError;
 use crate::account::record::Writer;
-use crate::account::{AccountError, Run, restate};
+use crate::account::restate;
+use crate::account::run::Run;
 use crate::local::{Examined, Found, Listed, LocalError, LocalMailbox, Mailboxes, Missing};
 use crate::reconcile::types::{
     DirStamps, FileStamp, Journal, Local, Mailbox, MailboxId, Reach, Row, RowId, ServerWords,
@@ -24,16 +27,16 @@ pub(super) async fn look(run: &mut Run, walk: Option<Mailboxes>) -> Result<usize
         Some(walk) => walk,
         None => super::walk(run)?,
     };
-    run.seen.unknown.clone_from(&found.unknown);
-    run.seen.unmirrored.clone_from(&found.unmirrored);
+    run.attempt.seen.unknown.clone_from(&found.unknown);
+    run.attempt.seen.unmirrored.clone_from(&found.unmirrored);
     name_problems(run, &found);
     let mut departed = note_missing_directories(run, &found)?;
-    run.seen.excluded.clear();
-    run.seen.walk = found.reach;
+    run.attempt.seen.excluded.clear();
+    run.attempt.seen.walk = found.reach;
     let mut last = Vec::new();
     for directory in &found.found {
         if !(run.settings.selects)(&directory.name) {
-            run.seen.excluded.insert(directory.name.clone());
+            run.attempt.seen.excluded.insert(directory.name.clone());
         } else if run.looks_at(&directory.name) {
             departed += look_at(run, directory, &found, Some(&mut last)).await?;
         }
@@ -62,12 +65,12 @@ async fn look_at<'f>(
         }
         Err(AccountError::Local(error)) => {
             run.report.skip(directory.name.to_string(), error.to_string());
-            run.seen.misplaced.insert(id);
+            run.attempt.seen.misplaced.insert(id);
             (0, Reach::Partial)
         }
         Err(error) => return Err(error),
     };
-    run.seen.local.insert(id, reach);
+    run.attempt.seen.local.insert(id, reach);
     Ok(left)
 }
 
@@ -133,7 +136,7 @@ fn look_for(
 ) -> Result<Option<Absent>, AccountError> {
     let dir = run.root.dir_of(&mailbox.name);
     // A second look that has more luck says nothing of what the walk did not see.
-    if run.seen.unknown.covers(&dir) {
+    if run.attempt.seen.unknown.covers(&dir) {
         let is_problem =
             |walk: &Mailboxes| walk.problems.iter().any(|problem| dir.starts_with(problem.path()));
         let is_named = walk.is_none_or(is_problem);
@@ -157,13 +160,13 @@ fn look_for(
         doubt(run, mailbox, Some(why));
         return Ok(None);
     }
-    run.seen.local.insert(mailbox.id, Reach::Complete);
+    run.attempt.seen.local.insert(mailbox.id, Reach::Complete);
     Ok(Absent::with_directory(mailbox, missing))
 }
 
 /// Looks for a directory of a mailbox that is new on the server.
 pub(super) fn look_for_new(run: &mut Run, mailbox: &Mailbox) -> Result<(), AccountError> {
-    if !mailbox.local && !run.seen.local.contains_key(&mailbox.id) {
+    if !mailbox.local && !run.attempt.seen.local.contains_key(&mailbox.id) {
         look_for(run, mailbox, None)?;
     }
     Ok(())
@@ -203,8 +206,8 @@ fn doubt(run: &mut Run, mailbox: &Mailbox, why: Option<&str>) {
     if let Some(why) = why.filter(|_| (run.settings.selects)(&mailbox.name)) {
         run.report.skip(mailbox.name.to_string(), format!("{why}; nothing is changed meanwhile"));
     }
-    run.seen.local.insert(mailbox.id, Reach::Partial);
-    run.seen.misplaced.insert(mailbox.id);
+    run.attempt.seen.local.insert(mailbox.id, Reach::Partial);
+    run.attempt.seen.misplaced.insert(mailbox.id);
 }
 
 /// The mailbox row of a directory, made if it is new.
@@ -271,7 +274,7 @@ async fn look_in(
 
 /// A store that is lost may have left files in a directory that this one sees for the first time.
 pub(in crate::account) fn clean_tmp(run: &Run, mailbox: &Mailbox) -> Result<(), AccountError> {
-    if run.dry_run {
+    if run.attempt.dry_run {
         return Ok(());
     }
     let placing = run.store.placing(mailbox.id)?.into_iter();
@@ -375,7 +378,7 @@ async fn scan_part(run: &mut Run, mailbox: &Mailbox, absent: Absent) -> Result<P
 /// or a reader's, is taken back by a power cut, which would look like a change made here
 /// (hazard 140).
 fn make_durable(run: &Run, mailbox: &Mailbox, found: usize) -> Result<(), AccountError> {
-    if run.dry_run || found == 0 {
+    if run.attempt.dry_run || found == 0 {
         return Ok(());
     }
     Ok(run.root.sync_dirs(&mailbox.name)?)
@@ -457,7 +460,7 @@ async fn examine(
         return Ok(out);
     }
     if !run.waits {
-        run.growing = true;
+        run.attempt.growing = true;
         out.again = true;
         return Ok(out);
     }
@@ -479,25 +482,6 @@ async fn examine(
         }
     }
     Ok(out)
-}
-
-/// Why a file stays here that is larger than what we send.
-pub(in crate::account) fn too_large(limit: u64) -> String {
-    format!("{TOO_LARGE} ({limit} bytes)")
-}
-
-/// What such words begin with.
-pub(in crate::account) const TOO_LARGE: &str = "larger than max_message_size";
-
-/// The stamp of a file that is larger than what we send: it is not even read. On the wire it is no
-/// smaller than here.
-pub(super) fn too_large_now(
-    run: &Run,
-    mailbox: &Mailbox,
-    listed: &Listed,
-) -> Result<Option<FileStamp>, LocalError> {
-    let stamp = run.root.stat(&mailbox.name, &listed.name)?;
-    Ok(stamp.filter(|stamp| stamp.size > run.settings.max_message_size))
 }
 
 pub(super) fn examine_one(
@@ -567,6 +551,7 @@ fn insert(
             row.header = Some(summary.header);
             let size = summary.wire_size;
             row.words = Some(ServerWords { size, date: mtime_s, object_id: None });
+            row.set_aside = summary.is_binary.then(is_no_message);
         }
         Examined::Empty => {
             row.set_aside = Some(SetAside {
@@ -584,8 +569,4 @@ fn insert(
     row.local = Some(local);
     w.insert(&row)?;
     Ok(())
-}
-
-fn is_too_large(limit: u64) -> SetAside {
-    SetAside { kind: SetAsideKind::Read, words: too_large(limit), times: 1 }
 }

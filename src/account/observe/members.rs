@@ -1,6 +1,7 @@
 //! Which messages a mailbox holds, as UID SEARCH, EXISTS and FETCH agree on.
 
-use crate::account::{AccountError, Run};
+use crate::account::error::AccountError;
+use crate::account::run::Run;
 use crate::reconcile::types::{MailboxId, Uid};
 use crate::remote::imap::{FetchItems, FetchRow, UidSet};
 

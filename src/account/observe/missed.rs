@@ -4,7 +4,8 @@
 //! later: to another session, or after a moment. A look of a later run tells.
 
 use super::attributes::Looked;
-use crate::account::{AccountError, Run};
+use crate::account::error::AccountError;
+use crate::account::run::Run;
 use crate::reconcile::types::{Mailbox, Reach, Uid};
 use crate::remote::imap::UidSet;
 
@@ -24,13 +25,13 @@ pub(super) fn wait_for(
         let Some(row) = run.store.by_uid(mailbox.id, uid)?.filter(|row| row.local.is_some()) else {
             continue;
         };
-        let missed_before = number != run.number && missed.contains(uid);
+        let missed_before = number != run.attempt.number && missed.contains(uid);
         if row.remote.is_some_and(|remote| !remote.confirmed) && !missed_before {
             first.insert(uid);
         }
     }
     if first.is_empty() {
-        if before.is_some() && number != run.number {
+        if before.is_some() && number != run.attempt.number {
             run.store.transaction(|tx| tx.delete_meta(&key))?;
         }
         return Ok(());
@@ -46,10 +47,10 @@ pub(super) fn wait_for(
         },
         if first.len() == 1 { "it" } else { "them" }
     ));
-    run.waits_for_next = true;
+    run.attempt.waits_for_next = true;
     run.is_view_old = true;
     let uids: Vec<String> = first.iter().map(|uid| uid.0.to_string()).collect();
-    let text = format!("{} {}", run.number, uids.join(","));
+    let text = format!("{} {}", run.attempt.number, uids.join(","));
     run.store.transaction(|tx| tx.set_meta(&key, &text))?;
     Ok(())
 }

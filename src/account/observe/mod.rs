@@ -25,6 +25,7 @@ mod remade;
 mod remote;
 mod reused;
 mod twins;
+mod unsent;
 mod unshown;
 mod walk;
 
@@ -32,16 +33,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{AccountError, Run, recover, renames};
+use super::error::AccountError;
+use super::run::Run;
+use super::{recover, renames};
 use crate::local::Unknown;
 use crate::reconcile::types::{MailboxId, MailboxName, Reach, RowId};
 use crate::remote::imap::ListedMailbox;
 
 pub(super) use edited::reexamine;
 pub(super) use headers::{HEADER_MAX, is_whole_header};
-pub(super) use local::{QUIET, TOO_LARGE, clean_tmp, too_large};
+pub(super) use local::{QUIET, clean_tmp};
 pub(super) use modseq::note_change as note_flags_changed;
 pub(super) use remote::note_gone;
+pub(super) use unsent::{TOO_LARGE, too_large};
 pub(super) use walk::{recognise, walk};
 
 /// Looks at the same side after which departures are not believed in this run.
@@ -66,6 +70,9 @@ pub struct Seen {
     pub misplaced: BTreeSet<MailboxId>,
     /// How far the look at each mailbox on the server reached.
     pub remote: BTreeMap<MailboxId, Reach>,
+    /// The server is not as it was left: restored from a backup, or another one under its name.
+    /// What it lacks was deleted by nobody (hazard 175).
+    pub is_server_another: bool,
     /// Mailboxes that the server says, for the first time, it has not.
     pub refused: BTreeSet<MailboxId>,
     /// Mailboxes that the server does not let us look at.
@@ -144,7 +151,7 @@ async fn come_to_rest(left: usize) {
 /// What ends the run: the connection, the root as a whole, the store.
 pub async fn observe(run: &mut Run) -> Result<(), AccountError> {
     let mut first = Some(renames::settle(run).await?);
-    if !run.dry_run {
+    if !run.attempt.dry_run {
         recover::settle_renamed(run)?;
     }
     let mut wave = 0;
@@ -162,8 +169,8 @@ pub async fn observe(run: &mut Run) -> Result<(), AccountError> {
         come_to_rest(wave).await;
         if look == WAVE_LOOKS_MAX || (look >= LOOKS_MAX && wave < WAVE) {
             tracing::info!("mail leaves while it is looked at; removals wait for the next run");
-            run.seen.local.values_mut().for_each(|reach| *reach = Reach::Partial);
-            run.seen.remote.values_mut().for_each(|reach| *reach = Reach::Partial);
+            run.attempt.seen.local.values_mut().for_each(|reach| *reach = Reach::Partial);
+            run.attempt.seen.remote.values_mut().for_each(|reach| *reach = Reach::Partial);
             break;
         }
     }

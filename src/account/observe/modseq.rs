@@ -6,7 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::account::{AccountError, Run};
+use crate::account::error::AccountError;
+use crate::account::run::Run;
 use crate::reconcile::types::{Gate, Mailbox, MailboxId};
 use crate::remote::imap::ListedMailbox;
 
@@ -25,8 +26,8 @@ pub(super) fn judge(run: &mut Run, listed: &mut [ListedMailbox]) -> Result<(), A
     } else if let Some((mailbox, still)) = unmoved(run, listed)? {
         distrust(run, mailbox, still)?;
     }
-    run.seen.no_modseq = run.store.meta(STILL)?.is_some();
-    if run.seen.no_modseq {
+    run.attempt.seen.no_modseq = run.store.meta(STILL)?.is_some();
+    if run.attempt.seen.no_modseq {
         listed.iter_mut().filter_map(|mailbox| mailbox.gate.as_mut()).for_each(take_out);
     }
     Ok(())
@@ -42,7 +43,7 @@ pub(super) fn distrust(run: &mut Run, mailbox: MailboxId, still: u64) -> Result<
     tracing::warn!(
         "HIGHESTMODSEQ does not move with what happens: all flags are compared by each look"
     );
-    run.seen.no_modseq = true;
+    run.attempt.seen.no_modseq = true;
     let mailboxes = run.store.mailboxes()?;
     run.record(|w| {
         for mailbox in mailboxes {
@@ -61,11 +62,11 @@ pub(in crate::account) fn note_change(
     mailbox: &Mailbox,
 ) -> Result<(), AccountError> {
     let before = mailbox.cursor.and_then(|cursor| cursor.highest_modseq);
-    let Some(before) = before.filter(|modseq| *modseq > 0 && !run.seen.no_modseq) else {
+    let Some(before) = before.filter(|modseq| *modseq > 0 && !run.attempt.seen.no_modseq) else {
         return Ok(());
     };
     let mut noted = noted(run)?;
-    noted.insert(mailbox.id, (before, run.number));
+    noted.insert(mailbox.id, (before, run.attempt.number));
     keep(run, &noted)
 }
 
@@ -82,7 +83,9 @@ fn unmoved(
     let before = noted.clone();
     for (mailbox, (still, by)) in &before {
         match told(run, listed, *mailbox)? {
-            Some(now) if now == *still && *by == run.number => run.waits_for_next = true,
+            Some(now) if now == *still && *by == run.attempt.number => {
+                run.attempt.waits_for_next = true
+            }
             Some(now) if now == *still => return Ok(Some((*mailbox, *still))),
             _ => drop(noted.remove(mailbox)),
         }

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, RandomState};
 
 use super::twins;
-use crate::account::{AccountError, Run};
+use crate::account::error::AccountError;
+use crate::account::run::Run;
 use crate::local::{Entry, Listed};
 use crate::reconcile::types::{Local, Mailbox, RowId, Stem};
 
@@ -118,7 +119,9 @@ impl Register {
 pub(super) fn compare(run: &mut Run, mailbox: &Mailbox) -> Result<Difference, AccountError> {
     let mut register = Register::load(run, mailbox)?;
     let mut odd = Odd::default();
+    let mut strange = Strange::default();
     run.root.each_name(&mailbox.name, &mut |entry| match register.tick(entry) {
+        _ if !entry.is_file => strange.add(entry.name),
         Tick::AsKnown => {}
         _ if odd.once.len() + odd.doubled.len() >= SOME => odd.more = true,
         Tick::Other => odd.add(entry.to_listed()),
@@ -126,10 +129,39 @@ pub(super) fn compare(run: &mut Run, mailbox: &Mailbox) -> Result<Difference, Ac
     })?;
     let mut out = register.missing(run, mailbox)?;
     out.more |= odd.more;
+    out.open |= strange.name_all(run, mailbox);
     let doubled = settled(run, mailbox, &odd.doubled, &mut out)?;
     sort_out(run, mailbox, odd.once.into_values().chain(doubled), &mut out)?;
     find_missing(run, mailbox, &mut out)?;
     Ok(out)
+}
+
+/// Links and special files (hazard 170). What had the name of one of them is unknown, not gone.
+#[derive(Debug, Default)]
+struct Strange {
+    count: usize,
+    first: Option<String>,
+}
+
+impl Strange {
+    fn add(&mut self, name: &[u8]) {
+        self.count += 1;
+        self.first.get_or_insert_with(|| String::from_utf8_lossy(name).into_owned());
+    }
+
+    /// Names them, and gives whether there are any.
+    fn name_all(&self, run: &mut Run, mailbox: &Mailbox) -> bool {
+        let Some(first) = &self.first else { return false };
+        let what = format!("{}: {first}", mailbox.name);
+        let more = match self.count {
+            1 => String::new(),
+            count => format!(" (and {} more here)", count - 1),
+        };
+        let why = "a link or a special file, and no message: it is not uploaded, and a message that \
+                   had this name is not deleted; put a file in its place";
+        run.report.skip(what, format!("{why}{more}"));
+        true
+    }
 }
 
 /// Names that are not as the store has them.
@@ -168,8 +200,8 @@ fn settled(
     }
     let settled = twins::settle(run, mailbox, doubled)?;
     out.new.extend(settled.apart);
-    out.open = !settled.open.is_empty();
-    if run.dry_run {
+    out.open |= !settled.open.is_empty();
+    if run.attempt.dry_run {
         return Ok(settled.kept);
     }
     let mut found = run.root.find(&mailbox.name, doubled)?;

@@ -1,7 +1,8 @@
 //! UIDNEXT, as far as the messages of the mailbox bear it out (hazard 128).
 
 use super::attributes::merge;
-use crate::account::{AccountError, Run};
+use crate::account::error::AccountError;
+use crate::account::run::Run;
 use crate::reconcile::types::{Gate, Mailbox, Uid};
 use crate::remote::imap::{FetchItems, FetchRow, UidSet};
 use std::collections::BTreeMap;

@@ -14,8 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::absent::Absent;
 use super::intake::looking_key;
 use super::remote::forget_message;
+use crate::account::error::AccountError;
 use crate::account::record::Writer;
-use crate::account::{AccountError, Run};
+use crate::account::run::Run;
 use crate::reconcile::pairing::{Class, class, is_in_doubt};
 use crate::reconcile::types::{Mailbox, MailboxId, Row};
 use crate::remote::imap::ListedMailbox;
@@ -33,6 +34,8 @@ fn numbers_key(mailbox: MailboxId) -> String {
 /// is cut off would leave some with their new numbers, as if they had always had them.
 pub(super) fn compare(run: &mut Run, listed: &[ListedMailbox]) -> Result<(), AccountError> {
     let (mut stayed, mut remade, mut renumbered) = (0_usize, Vec::new(), Vec::new());
+    // Another mailbox that took the name of a deleted one looks as if its numbers had fallen.
+    let (mut fell, mut inbox_fell) = (0_usize, false);
     let mut replacements = Vec::new();
     for shown in listed.iter().filter(|m| m.selectable && m.problem.is_none()) {
         let Some(known) = run.store.mailbox_by_name(&shown.name)?.filter(|m| m.remote) else {
@@ -42,24 +45,32 @@ pub(super) fn compare(run: &mut Run, listed: &[ListedMailbox]) -> Result<(), Acc
         let numbers = known.cursor.zip(shown.gate).map(|(a, b)| (a.uid_validity, b.uid_validity));
         let numbers = numbers.filter(|(was, is)| *was != 0 && *is != 0);
         let differ = numbers.is_some_and(|(was, is)| was != is);
+        let next = known.cursor.zip(shown.gate).map(|(a, b)| (a.uid_next, b.uid_next));
+        let falls = next.is_some_and(|(was, is)| 0 < is && is < was);
         let looked_at = run.looks_at(&known.name);
-        let replaced = run.seen.replaced.contains(&known.id);
+        let replaced = run.attempt.seen.replaced.contains(&known.id);
         match objects {
             _ if replaced => replacements.push(known),
             Some((was, is)) if was != is && !known.name.is_inbox() => {
                 remade.extend(looked_at.then(|| (known, is.clone())));
             }
             _ if differ => renumbered.extend(looked_at.then_some(known)),
-            _ => stayed += usize::from(numbers.is_some()),
+            _ => {
+                stayed += usize::from(numbers.is_some());
+                fell += usize::from(falls);
+                inbox_fell |= falls && known.name.is_inbox();
+            }
         }
     }
+    let moved = stayed == 0 && !renumbered.is_empty();
+    run.attempt.seen.is_server_another |= inbox_fell || fell > 1 || moved;
     if remade.is_empty() && renumbered.is_empty() && replacements.is_empty() {
         return Ok(());
     }
     if stayed == 0 {
         renumbered.extend(remade.drain(..).map(|(known, _)| known));
     }
-    run.seen.replaced.clear();
+    run.attempt.seen.replaced.clear();
     run.record(|w| {
         for known in replacements {
             forget_all(w, &known)?;

@@ -9,9 +9,11 @@ use super::intake::looking_key;
 use super::unshown::{self, Due};
 use super::{listing, local, missed, passed, remade};
 use crate::account::apply::claimed;
+use crate::account::error::AccountError;
 use crate::account::progress::Event;
 use crate::account::record::Writer;
-use crate::account::{AccountError, Run, restate};
+use crate::account::restate;
+use crate::account::run::Run;
 use crate::reconcile::types::{Gate, Mailbox, MailboxName, Reach, Row, SetAsideKind};
 use crate::remote::RemoteError;
 use crate::remote::imap::{Command, Existence, ListedMailbox, UidSet};
@@ -26,11 +28,11 @@ pub(super) async fn look(
     listed: Option<Vec<ListedMailbox>>,
 ) -> Result<bool, AccountError> {
     // A selected mailbox is blind to what others do: nothing is selected here (hazard 36).
-    run.seen.listed = match listed {
+    run.attempt.seen.listed = match listed {
         Some(listed) => listed,
         None => listing::list(run).await?,
     };
-    let listed = run.seen.listed.clone();
+    let listed = run.attempt.seen.listed.clone();
     remade::compare(run, &listed)?;
     let mut departed = note_missing(run, &listed).await?;
     let due = unshown::due(run)?;
@@ -54,7 +56,7 @@ pub(super) async fn look(
                     continue;
                 }
                 if let Some(known) = run.store.mailbox_by_name(&mailbox.name)? {
-                    run.seen.shut(known.id);
+                    run.attempt.seen.shut(known.id);
                 }
                 run.report.skip(mailbox.name.to_string(), words);
             }
@@ -84,16 +86,16 @@ async fn look_listed(
     let due = due.get(&id).cloned().unwrap_or_default();
     match look_inside(run, mailbox.clone(), listed.gate, &due).await {
         Ok((reach, departed)) => {
-            run.seen.remote.insert(id, reach);
+            run.attempt.seen.remote.insert(id, reach);
             Ok(departed)
         }
         // One bad mailbox never stops the others.
         Err(AccountError::Remote(error)) if !error.ends_session() => {
             if listing::is_shut(run, &mailbox).await? {
-                run.seen.remote.insert(id, Reach::Complete);
+                run.attempt.seen.remote.insert(id, Reach::Complete);
                 return note_gone(run, mailbox);
             }
-            run.seen.shut(id);
+            run.attempt.seen.shut(id);
             // What connections were lost at is named as such.
             if !matches!(error, RemoteError::SetAside { .. }) {
                 run.report.skip(name, error.to_string());
@@ -138,16 +140,21 @@ async fn note_missing(run: &mut Run, listed: &[ListedMailbox]) -> Result<bool, A
     let present: BTreeSet<&MailboxName> = selectable.map(|m| &m.name).collect();
     let known = run.store.mailboxes()?;
     let mut departed = false;
-    run.seen.refused.clear();
+    run.attempt.seen.refused.clear();
     for mailbox in known.into_iter().filter(|m| !present.contains(&m.name)) {
         if !run.looks_at(&mailbox.name) {
             continue;
         }
         if !mailbox.remote {
-            run.seen.remote.insert(mailbox.id, Reach::Complete);
+            run.attempt.seen.remote.insert(mailbox.id, Reach::Complete);
             continue;
         }
+        let is_server_another = run.attempt.seen.is_server_another;
         let reach = match run.session.exists(&mailbox.name).await {
+            Ok(Existence::Gone | Existence::Refused(_)) if is_server_another => {
+                restate::lost_with_server(run, mailbox.clone())?;
+                Reach::Complete
+            }
             Ok(Existence::Gone) => {
                 departed |= note_gone(run, mailbox.clone())?;
                 Reach::Complete
@@ -159,8 +166,8 @@ async fn note_missing(run: &mut Run, listed: &[ListedMailbox]) -> Result<bool, A
                 } else {
                     let why = format!("{words}; believed when the next run hears it again");
                     run.report.skip(mailbox.name.to_string(), why);
-                    run.seen.refused.insert(mailbox.id);
-                    run.waits_for_next = true;
+                    run.attempt.seen.refused.insert(mailbox.id);
+                    run.attempt.waits_for_next = true;
                     Reach::Partial
                 }
             }
@@ -177,7 +184,7 @@ async fn note_missing(run: &mut Run, listed: &[ListedMailbox]) -> Result<bool, A
                 Reach::Partial
             }
         };
-        run.seen.remote.insert(mailbox.id, reach);
+        run.attempt.seen.remote.insert(mailbox.id, reach);
     }
     Ok(departed)
 }
@@ -186,7 +193,7 @@ async fn note_missing(run: &mut Run, listed: &[ListedMailbox]) -> Result<bool, A
 /// well, so it is believed only when it is said twice, a run apart. Notes this refusal.
 pub(super) fn refused_before(run: &mut Run, mailbox: &Mailbox) -> Result<bool, AccountError> {
     let key = format!("refused {}", mailbox.id.0);
-    let number = run.number;
+    let number = run.attempt.number;
     let before = run.store.meta(&key)?.and_then(|text| text.parse::<i64>().ok());
     // Only the run just before counts: in between it may have been there.
     let refused = before == Some(number - 1);
@@ -270,7 +277,7 @@ async fn look_inside(
     }
     let mut looked = attributes::look(run, &mailbox, due).await?;
     let mut mailbox = mailbox;
-    if looked.renumbered && is_stale(&mailbox, gate) && run.seen.stale.insert(mailbox.id) {
+    if looked.renumbered && is_stale(&mailbox, gate) && run.attempt.seen.stale.insert(mailbox.id) {
         tracing::info!(mailbox = %mailbox.name, "renumbered or exchanged since it was listed");
         return Ok((Reach::Partial, true));
     }

@@ -9,7 +9,8 @@
 use std::collections::BTreeSet;
 
 use super::local::examine_one;
-use crate::account::{AccountError, Run};
+use crate::account::error::AccountError;
+use crate::account::run::Run;
 use crate::local::{Changed, Examined, Listed, LocalError, TrashOutcome, name};
 use crate::reconcile::types::{ContentId, Local, Mailbox, Stem};
 
@@ -85,7 +86,7 @@ fn settle_one(
         // An empty file may still be written to by whoever has it open: it is moved apart.
         twins.into_iter().partition(|twin| content.is_some() && twin.content == content)
     };
-    if let Some(first) = same.iter().chain(&others).next().filter(|_| run.dry_run) {
+    if let Some(first) = same.iter().chain(&others).next().filter(|_| run.attempt.dry_run) {
         let also = same.iter().skip(1).map(|twin| twin.listed.name.clone()).collect();
         out.kept.push(Listed { also, ..first.listed.clone() });
     }
@@ -110,7 +111,7 @@ fn look(run: &mut Run, mailbox: &Mailbox, stem: &Stem) -> Result<Option<Vec<Twin
                 Read::Twin(twin) => twins.push(*twin),
                 Read::Gone => {}
                 Read::Changing => {
-                    run.growing = true;
+                    run.attempt.growing = true;
                     return Ok(None);
                 }
             }
@@ -160,9 +161,9 @@ fn set_apart(
     let stem = run.root.new_stem();
     let mut listed = twin.listed.clone();
     listed.stem = stem.clone();
-    if run.dry_run {
+    if run.attempt.dry_run {
         let line = "give a file a unique name of its own: another message has the same";
-        run.twins.push(format!("{}: {line}", mailbox.name));
+        run.attempt.twins.push(format!("{}: {line}", mailbox.name));
         out.apart.push(listed);
         return Ok(true);
     }
@@ -178,9 +179,9 @@ fn set_apart(
 
 /// Leaves one of several equal files, with the flags of all.
 fn unite(run: &mut Run, mailbox: &Mailbox, same: &[Twin]) -> Result<bool, AccountError> {
-    if run.dry_run {
+    if run.attempt.dry_run {
         let line = "unite two files of one message, move the spare to the trash";
-        run.twins.extend(same[1..].iter().map(|_| format!("{}: {line}", mailbox.name)));
+        run.attempt.twins.extend(same[1..].iter().map(|_| format!("{}: {line}", mailbox.name)));
         return Ok(true);
     }
     let infos: Vec<&str> = same.iter().map(|twin| twin.local.info.as_str()).collect();

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use crate::account::apply::sizes;
-use crate::account::{AccountError, Run};
+use crate::account::error::AccountError;
+use crate::account::run::Run;
 use crate::reconcile::types::{MailboxId, Row, SetAside, SetAsideKind, Uid};
 use crate::remote::imap::{Command, UidSet};
 
@@ -47,7 +48,7 @@ pub(super) fn due(run: &mut Run) -> Result<Due, AccountError> {
         before.map(|_| run.store.transaction(|tx| tx.delete_meta(KEY))).transpose()?;
         return Ok(Due::new());
     }
-    let (number, now) = (run.number, run.outside.clock.now());
+    let (number, now) = (run.attempt.number, run.outside.clock.now());
     let (asked, next, wait) = before.as_deref().and_then(parse).unwrap_or((0, i64::MAX, 0));
     if asked == number {
         return Ok(Due::new());

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::account::{AccountError, Run};
+use crate::account::error::AccountError;
+use crate::account::run::Run;
 use crate::local::{Known, Mailboxes};
 
 /// Walks that may each show more that is recognised.
@@ -20,7 +21,7 @@ pub(in crate::account) fn recognise(
     run: &mut Run,
     mut walk: Mailboxes,
 ) -> Result<Mailboxes, AccountError> {
-    if run.seen.listed.is_empty() {
+    if run.attempt.seen.listed.is_empty() {
         // Not asked yet: nobody can tell.
         return Ok(walk);
     }
@@ -28,14 +29,15 @@ pub(in crate::account) fn recognise(
     let ids = mailboxes.iter().filter(|m| m.local);
     let ids = ids.filter_map(|m| Some((m.local_id.clone()?, m.name.clone()))).collect();
     let kept = mailboxes.into_iter().filter(|m| m.base || m.remote).map(|m| m.name);
-    let listed = run.seen.listed.iter().filter(|m| m.problem.is_none()).map(|m| m.name.clone());
+    let listed =
+        run.attempt.seen.listed.iter().filter(|m| m.problem.is_none()).map(|m| m.name.clone());
     let excluded = walk.found.iter().map(|m| m.name.clone());
     let excluded = excluded.filter(|name| !(run.settings.selects)(name));
     let (listed, kept, excluded) = (listed.collect(), kept.collect(), excluded.collect());
     let known = Known { listed, kept, ids, excluded };
     for _ in 0..WALKS_MAX {
-        let claimed = run.root.claim(&mut walk, &known, !run.dry_run)?;
-        run.doubtful = claimed.doubtful;
+        let claimed = run.root.claim(&mut walk, &known, !run.attempt.dry_run)?;
+        run.attempt.doubtful = claimed.doubtful;
         if !claimed.any {
             return Ok(walk);
         }
@@ -43,6 +45,6 @@ pub(in crate::account) fn recognise(
     }
     // Directories are made as fast as they are read: the next look goes on.
     walk.reach = crate::reconcile::types::Reach::Partial;
-    run.doubtful = BTreeSet::new();
+    run.attempt.doubtful = BTreeSet::new();
     Ok(walk)
 }

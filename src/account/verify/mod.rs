@@ -11,9 +11,11 @@ mod compare;
 
 use self::altered::{Essences, Relation, of_file};
 pub(super) use self::compare::{Comparison, Expected};
+use super::error::AccountError;
 use super::progress::{Event, Way};
 use super::report::Verified;
-use super::{AccountError, Run, observe};
+use super::run::Run;
+use super::{observe, world};
 use crate::local::{Examined, Listed};
 use crate::reconcile::types::{Gate, Mailbox, Row, RowId, Uid};
 use crate::remote::imap::{Select, UidSet};
@@ -38,7 +40,7 @@ impl Run {
         observe::observe(self).await?;
         self.read_files(depth).await?;
         self.tell_skips();
-        let plan = self.plan()?;
+        let plan = world::plan(self)?;
         self.describe(&plan)?;
         if depth == Depth::Bodies && !self.outside.is_stopping() {
             self.compare_bodies().await?;

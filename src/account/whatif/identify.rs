@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use crate::account::apply::{self, Compared, WaitingFiles};
+use crate::account::error::AccountError;
 use crate::account::observe::HEADER_MAX;
-use crate::account::{AccountError, Run, world};
+use crate::account::run::Run;
+use crate::account::world;
 use crate::local::compare::TEXT_MAX;
 use crate::local::{Digest, Summary, header};
 use crate::reconcile::Step;
@@ -164,7 +166,7 @@ fn is_waited_for(
 ) -> Result<bool, AccountError> {
     let Body { summary, text } = body;
     let compared = files.compare(run, &summary, || Ok(text));
-    let seen = run.seen.files();
+    let seen = run.attempt.seen.files();
     run.record(|w| {
         let Some(row) = w.tx().row(id)? else { return Ok(false) };
         let (content, header) = (Some(summary.content), Some(summary.header));

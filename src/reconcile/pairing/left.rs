@@ -127,6 +127,14 @@ pub(super) fn source_of<'w>(
     sources.find(|row| row.id == from && (left(row) || leaves && is_in_doubt(row)))
 }
 
+/// Whether a copy that the server made for this file has moved on before it was seen: its mailbox
+/// was looked at wholly, and numbers were given out that no message has (hazard 176).
+pub(super) fn is_copy_gone(cast: &Cast<'_>, row: &Row) -> bool {
+    let view = cast.world.mailboxes.get(&row.mailbox);
+    let seen = view.is_some_and(|v| v.remote_reach != Reach::Partial && v.remotes_beyond == 0);
+    cast.world.passed && seen && matches!(row.journal, Journal::Moving { leaves: false, .. })
+}
+
 /// Whether one message of these bytes may be in the trash already, while its copy there or another
 /// one has lost its file as well: a new file may be that of either, and waits until the trash was
 /// looked into (hazard 165).

@@ -342,6 +342,7 @@ fn hazard_59_a_lost_store_leaves_nothing_in_tmp() {
         machine: "desk".to_owned(),
         state_dir: "/s".to_owned(),
         layout: Layout::Nested,
+        separator: b':',
     };
     let root = open(&fs, "a1");
     root.create_mailbox(&name).expect("made");
@@ -363,4 +364,29 @@ fn hazard_59_a_lost_store_leaves_nothing_in_tmp() {
     })
     .expect("read");
     assert_eq!(left, ["mailtide-c3-guest"]);
+}
+
+#[test]
+fn hazard_172_the_marker_of_each_run_has_another_length() {
+    let world = agreed();
+    let marker = || world.fs.read_file("/mail/.mailtide/marker").expect("a marker").len();
+    let mut lengths = BTreeSet::from([marker()]);
+    for n in 0..5 {
+        write(&world, &format!("INBOX/cur/n{n}:2,S"), &format!("Message-ID: <n{n}>\n\nn{n}\n"));
+        settle(&world);
+        assert!(lengths.insert(marker()), "a copy by sizes alone would leave it");
+    }
+}
+
+#[test]
+fn hazard_173_with_another_separator_nothing_is_done() {
+    let mut world = agreed();
+    let before = world.remote();
+    world.configure(|settings| settings.info_separator = b';');
+    world.wait();
+    let error = world.sync().1.expect_err("it is refused").to_string();
+    assert!(error.contains("info_separator = \":\""), "{error}");
+    world.configure(|settings| settings.info_separator = b':');
+    settle(&world);
+    assert_eq!(world.remote(), before);
 }

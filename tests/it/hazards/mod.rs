@@ -18,6 +18,7 @@ mod loss;
 mod mailboxes;
 mod needless;
 mod object_ids;
+mod odd_files;
 mod partial;
 mod pull;
 mod renumbered;

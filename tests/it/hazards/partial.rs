@@ -3,7 +3,7 @@
 use kit::imap::Profile;
 use kit::world::World;
 
-use super::{agreed_on, here, sync, there};
+use super::{agreed_on, here, make_mailbox, rungs, settle, sync, there, uid};
 use crate::scenarios::{rename, stem, with_text};
 
 const TEXT: &str = "text 1";
@@ -66,5 +66,50 @@ fn hazard_139_moved_here_and_there_between_runs_over_some_mailboxes() {
         let failed: Vec<String> =
             STEPS.iter().filter_map(|steps| try_steps(&profile, steps).err()).collect();
         assert!(failed.is_empty(), "{:?}: {failed:#?}", profile.modseq);
+    }
+}
+
+/// Files and messages of this text, in all mailboxes.
+fn everywhere(world: &World, text: &str) -> (usize, usize) {
+    let names = world.server.mailboxes();
+    let remote = names.iter().map(|name| there(world, name, text)).sum();
+    (remote, names.iter().map(|name| here(world, name, text)).sum())
+}
+
+#[test]
+fn hazard_174_a_run_over_one_mailbox_uploads_nothing_that_was_moved_there() {
+    let only = |world: &World, mailbox: &str| {
+        world.wait();
+        drop(world.sync_only(&[mailbox]));
+    };
+    for profile in rungs() {
+        // Moved there to one mailbox, and here to another.
+        let world = agreed_on(&profile);
+        let file = with_text(&world, "INBOX", TEXT);
+        world.server.mv("INBOX", uid(&world, "INBOX", TEXT), "Work");
+        make_mailbox(&world, "New");
+        rename(&world, &file, "New/cur/moved:2,S");
+        only(&world, "New");
+        settle(&world);
+        assert_eq!(everywhere(&world, TEXT), (1, 1), "moved {profile:?}");
+        // Its mailbox got another name there.
+        let world = agreed_on(&profile);
+        let file = with_text(&world, "Work", "text 8");
+        world.server.rename_mailbox("Work", "Renamed");
+        rename(&world, &file, "INBOX/cur/moved:2,S");
+        only(&world, "INBOX");
+        only(&world, "INBOX");
+        settle(&world);
+        assert_eq!(everywhere(&world, "text 8"), (1, 1), "renamed there {profile:?}");
+        // Its mailbox got another name on both sides.
+        let world = agreed_on(&profile);
+        world.server.rename_mailbox("Work", "There");
+        world.fs.move_file(world.dir_of("Work"), world.dir_of("Here"));
+        only(&world, "Here");
+        only(&world, "Here");
+        settle(&world);
+        for text in ["text 8", "text 9"] {
+            assert_eq!(everywhere(&world, text), (1, 1), "renamed here and there {profile:?}");
+        }
     }
 }

@@ -77,3 +77,31 @@ fn hazard_136_what_is_done_here_meanwhile_touches_no_other_message() {
         }
     }
 }
+
+/// Mail in mailboxes that the backup of the server, or another server, does not have.
+#[test]
+fn hazard_175_what_a_server_lacks_that_is_not_as_it_was_left_stays() {
+    for profile in rungs() {
+        for renumbered in [false, true] {
+            let world = agreed_on(&profile);
+            let backup = world.server.snapshot();
+            append(&world, 0, "former");
+            world.server.create("New");
+            let text = "Message-ID: <new>\r\nSubject: new\r\n\r\nmade later\r\n";
+            world.server.append("New", text.as_bytes(), &["\\Seen"], Some(6000));
+            settle(&world);
+            world.server.restore(&backup);
+            if renumbered {
+                ["INBOX", "Work", "Trash"].iter().for_each(|name| world.server.renumber(name));
+            }
+            settle(&world);
+            assert_eq!(
+                (there(&world, "New", "made later"), here(&world, "New", "made later")),
+                (1, 1)
+            );
+            let count = (there(&world, "INBOX", "former 0."), here(&world, "INBOX", "former 0."));
+            assert_eq!(count, (1, 1), "{profile:?}");
+            assert_eq!(world.local(), world.remote());
+        }
+    }
+}

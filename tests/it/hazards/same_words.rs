@@ -139,3 +139,30 @@ fn hazard_100_moved_to_a_place_on_each_side_it_stays_one() {
         }
     }
 }
+
+#[test]
+fn hazard_169_a_copy_in_the_trash_is_not_another_that_is_edited_meanwhile() {
+    for profile in rungs() {
+        let world = agreed_on(&profile);
+        arrive(&world, "Work", ONE);
+        arrive(&world, "INBOX", TWO);
+        settle(&world);
+        world.fs.delete_file(crate::scenarios::with_text(&world, "INBOX", "text of TWO"));
+        let server = world.server.clone();
+        world.on_command(move |line| {
+            let one = server.list("Work").into_iter().find(|m| m.body.ends_with(b"ONE\r\n"));
+            if let Some(one) =
+                one.filter(|_| line.starts_with("UID MOVE") || line.starts_with("UID COPY"))
+            {
+                let text = ONE.replace("text of ONE", "text of ONE, longer");
+                server.expunge("Work", &[one.uid]);
+                server.append("Work", text.as_bytes(), &["\\Seen"], Some(78));
+            }
+        });
+        settle(&world);
+        let count = |mailbox, text| (there(&world, mailbox, text), here(&world, mailbox, text));
+        assert_eq!(count("Trash", "text of TWO"), (1, 1), "{profile:?}");
+        assert_eq!(count("Trash", "text of ONE"), (0, 0), "{profile:?}");
+        assert_eq!(count("Work", "ONE, longer"), (1, 1), "{profile:?}");
+    }
+}

@@ -3,7 +3,8 @@
 
 use super::Pull;
 use crate::account::apply::fetch::{Barren, Job, gives};
-use crate::account::{AccountError, Run};
+use crate::account::error::AccountError;
+use crate::account::run::Run;
 use crate::reconcile::types::{Mailbox, Row, Uid};
 use crate::remote::imap::{Command, Thing};
 
@@ -61,7 +62,7 @@ impl Pull {
         if let Some(uid) = self.witness(run, mailbox) {
             return Ok(run.renew().await? && self.gives(run, mailbox, uid).await?);
         }
-        let start = usize::try_from(run.number).unwrap_or(0);
+        let start = usize::try_from(run.attempt.number).unwrap_or(0);
         let mut tried = Vec::new();
         for probe in 0..PROBES.min(left.len()) {
             let at = (left.len() - 1 + start + probe * left.len() / PROBES) % left.len();

@@ -1,0 +1,279 @@
+//! One run: open the Maildir and the store, settle what a crash left open, then rounds of
+//! *observe → reconcile → apply → record* until both sides agree.
+
+use std::sync::Arc;
+
+use super::attempt::Attempt;
+use super::error::AccountError;
+use super::live::Hints;
+use super::report::Report;
+use super::run::{Run, Wish};
+use super::settings::{Outside, Settings};
+use super::{
+    apply, maildrop, observe, progress, record, recover, samples, scope, suspects, whatif, world,
+};
+use crate::reconcile::plan::MailboxStep;
+use crate::reconcile::types::{Mailbox, RowId};
+use crate::reconcile::{Plan, Step};
+use crate::remote::imap::{Counters, Session, Shared};
+
+/// Rounds after which a run gives up: something changes as fast as it is mirrored.
+const ROUNDS_MAX: u32 = 8;
+
+/// Brings both sides of an account in step, once; or only looks, as it is wished.
+///
+/// The report is given even where the run failed, since what was done is done.
+pub async fn sync(
+    settings: Settings,
+    outside: Outside,
+    wish: Wish,
+) -> (Report, Result<(), AccountError>) {
+    const CAUSE: &str = "command";
+    if let Some(terms) = settings.maildrop.clone() {
+        return Box::pin(maildrop::pull(settings, terms, outside, &wish, CAUSE)).await;
+    }
+    let mut run = match Run::open(settings, outside, &wish, CAUSE).await {
+        Ok(run) => run,
+        Err(error) => return (Report::default(), Err(error)),
+    };
+    let result = run.rounds(&wish).await;
+    run.close(result).await
+}
+
+impl Run {
+    /// Opens an account for its first run, which `cause` is the reason of.
+    pub(super) async fn open(
+        settings: Settings,
+        outside: Outside,
+        wish: &Wish,
+        cause: &str,
+    ) -> Result<Self, AccountError> {
+        let mut store = recover::open_store(&settings, &outside, wish)?;
+        let number = store.transaction(|tx| tx.begin_run(outside.clock.now(), cause))?;
+        let root = match recover::open_place(&settings, &outside, &mut store, wish) {
+            Ok(root) => root,
+            Err(error) => {
+                record::end_failed(&mut store, number, outside.clock.now(), &error)?;
+                return Err(error);
+            }
+        };
+        outside.progress.tell(progress::Event::Connecting);
+        let suspects = Shared::default();
+        let (now, focus) = (outside.clock.now(), wish.focus.clone().unwrap_or_default());
+        suspects::load(&suspects, &store, (number, now), cause, focus)?;
+        let (endpoint, connector) = (&settings.endpoint, &*outside.connector);
+        let session = match Session::connect_cautiously(endpoint, connector, &suspects).await {
+            Ok(session) => session,
+            Err(error) => {
+                let error = AccountError::from(error);
+                record::end_failed(&mut store, number, outside.clock.now(), &error)?;
+                return Err(error);
+            }
+        };
+        let losses = suspects::Losses::on(&session);
+        Ok(Self {
+            lanes: apply::Lanes::new(&settings, &outside, &suspects),
+            settings,
+            outside,
+            store,
+            root: Arc::new(root),
+            session,
+            report: Report::default(),
+            attempt: Attempt::new(number, wish, Counters::default()),
+            hints: Hints::default(),
+            waits: true,
+            suspects,
+            losses,
+            is_view_old: false,
+        })
+    }
+
+    pub(super) async fn rounds(&mut self, wish: &Wish) -> Result<(), AccountError> {
+        if let Some(depth) = wish.verify {
+            return self.verify(depth).await;
+        }
+        self.look_at_all_in_doubt()?;
+        if !wish.dry_run {
+            while let Err(error) = apply::take_back(self).await {
+                self.survive(error).await?;
+            }
+            apply::revive(self)?;
+        }
+        let mut rounds = 0;
+        while rounds < ROUNDS_MAX {
+            self.report.rounds += 1;
+            self.attempt.tried.clear();
+            let before = self.losses.count();
+            while let Err(error) = observe::observe(self).await {
+                self.survive(error).await?;
+            }
+            self.tell_skips();
+            if wish.dry_run {
+                return whatif::describe(self).await;
+            }
+            let is_idle = !self.apply_all().await?;
+            // A round that lost a connection is no sign that mail changes too fast.
+            rounds += u32::from(self.losses.count() == before);
+            if is_idle && self.suspects.lock().come_last() {
+                continue;
+            }
+            if is_idle {
+                self.settle_lost_copies()?;
+                self.name_unlisted()?;
+                if apply::settle_taken(self)? {
+                    continue;
+                }
+                self.finish_change()?;
+                apply::name_parents(self)?;
+                return self.finish_restated();
+            }
+            if self.outside.is_stopping() {
+                self.report.interrupted = true;
+                return Ok(());
+            }
+        }
+        let name = self.settings.name.clone();
+        self.report.skip(name, "mail changes as fast as it is mirrored; the next run goes on");
+        Ok(())
+    }
+
+    /// Where rows are in doubt, a look at some mailboxes is a look at all: what one of them lacks
+    /// may be in another (hazard 54).
+    fn look_at_all_in_doubt(&mut self) -> Result<(), AccountError> {
+        if self.attempt.focus.is_some() && self.store.has_restated()? {
+            tracing::info!("not all is known of what was there: all mailboxes are looked at");
+            self.attempt.focus = None;
+        }
+        Ok(())
+    }
+
+    /// Plans and applies until the store shows nothing that was not tried since the last
+    /// look. Gives whether anything was done.
+    async fn apply_all(&mut self) -> Result<bool, AccountError> {
+        let (mut worked, mut passes) = (false, 0);
+        loop {
+            let mut plan = world::plan(self)?;
+            let (tried, copied) = (&self.attempt.tried, &self.attempt.copied);
+            plan.steps.retain(|step| !step.rows().iter().any(|row| tried.contains(row)));
+            plan.steps.retain(|step| !copies_onto(step).is_some_and(|row| copied.contains(&row)));
+            if passes > 0 {
+                plan.mailboxes.clear();
+            }
+            let asked = &self.attempt.creations_asked;
+            plan.mailboxes.retain(|step| {
+                !matches!(step, MailboxStep::CreateRemote(mailbox) if asked.contains(mailbox))
+            });
+            apply::hold_back(self, &mut plan)?;
+            plan.mailboxes.iter().for_each(|step| tracing::trace!(?step, "planned"));
+            plan.steps.iter().for_each(|step| tracing::trace!(?step, "planned"));
+            self.record_holds(&plan)?;
+            while let Err(error) = samples::look(self).await {
+                self.survive(error).await?;
+            }
+            if plan.is_idle() || self.outside.is_stopping() {
+                return Ok(worked);
+            }
+            self.attempt.tried.extend(plan.steps.iter().flat_map(tried_rows));
+            self.mark()?;
+            let before = self.report.done();
+            apply::apply(self, &plan).await?;
+            self.tell_skips();
+            self.forget_fetched(&plan)?;
+            // Steps that were all refused are no reason to look again at once.
+            worked |= self.report.done() > before || std::mem::take(&mut self.attempt.unseen);
+            passes += 1;
+        }
+    }
+
+    /// A message that came down is done with: only what was tried in vain is remembered.
+    fn forget_fetched(&mut self, plan: &Plan) -> Result<(), AccountError> {
+        for step in &plan.steps {
+            if let Step::Fetch(row) = step
+                && self.store.is_settled(*row)?
+            {
+                self.attempt.tried.remove(row);
+            }
+        }
+        Ok(())
+    }
+
+    /// After how many seconds another run is of use though nothing is told.
+    pub(super) fn wants_again(&self) -> Option<u64> {
+        let suspects = self.suspects.lock();
+        if self.attempt.waits_for_next || suspects.are_postponed() {
+            return Some(0);
+        }
+        suspects.next_due(self.outside.clock.now()).and_then(|s| u64::try_from(s).ok())
+    }
+
+    /// Mailboxes that the server agreed to make and does not list under that name.
+    fn name_unlisted(&mut self) -> Result<(), AccountError> {
+        for mailbox in &self.attempt.creations_asked {
+            let unlisted = |m: &Mailbox| m.local && !m.remote && m.problem.is_none();
+            if let Some(mailbox) = self.store.mailbox(*mailbox)?.filter(unlisted) {
+                let why = "the server made it, and does not list it under this name; \
+                           rename it, its mail stays here meanwhile";
+                self.report.skip(mailbox.name.to_string(), why);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes down how the run ended. Further connections end with it.
+    pub(super) async fn end(
+        &mut self,
+        result: Result<(), AccountError>,
+    ) -> Result<(), AccountError> {
+        let (counters, beside) = (self.session.counters(), self.lanes.close().await);
+        self.report.received = counters.received - self.attempt.traffic.received + beside.received;
+        self.report.sent = counters.sent - self.attempt.traffic.sent + beside.sent;
+        if result.is_ok() {
+            self.forget_unneeded();
+        }
+        let named = self.name_suspects();
+        self.report.again = self.wants_again();
+        if self.settings.pull_only {
+            self.report.unsent = scope::unsent(&self.store)?;
+        }
+        self.tell_skips();
+        let recorded = record::end_run(self, &result);
+        result.and(named).and(recorded.map_err(AccountError::from))
+    }
+
+    /// Says goodbye after a run that ended.
+    pub(super) async fn close(
+        mut self,
+        result: Result<(), AccountError>,
+    ) -> (Report, Result<(), AccountError>) {
+        let lost = result.as_ref().is_err_and(AccountError::ends_session);
+        let result = self.end(result).await;
+        recover::tidy_up(&self.settings, &self.outside, &self.root);
+        if !lost {
+            say_goodbye(self.session).await;
+        }
+        (self.report, result)
+    }
+}
+
+/// The mail is in step; a server that cannot say goodbye changes nothing of that.
+pub(super) async fn say_goodbye(session: Session) {
+    if let Err(error) = session.logout().await {
+        tracing::debug!(%error, "logout");
+    }
+}
+
+/// The row of the copy that a step asks the server for.
+fn copies_onto(step: &Step) -> Option<RowId> {
+    match step {
+        Step::RemoteCopy { to, .. } | Step::RemoteMove { to, .. } => Some(*to),
+        _ => None,
+    }
+}
+
+/// Rows that one attempt uses up; the source of a copy may serve others.
+fn tried_rows(step: &Step) -> Vec<RowId> {
+    match step {
+        Step::LocalCopy { to, .. } | Step::RemoteCopy { to, .. } => vec![*to],
+        step => step.rows(),
+    }
+}
