@@ -1,9 +1,7 @@
-//! One account: the page to read first.
+//! One account: its runs, and what they are made of. [`sync`] is the page to read first.
 //!
-//! A run is: open the Maildir and the store, settle what a crash left open, then rounds of
-//! *observe → reconcile → apply → record* until both sides agree. [`observe`] writes what was
-//! seen, [`crate::reconcile`] decides, [`apply`] performs steps and gives facts, and
-//! [`record`] is the only writer of the store.
+//! [`observe`] writes what was seen, [`crate::reconcile`] decides, [`apply`] performs steps and
+//! gives facts, and [`record`] is the only writer of the store.
 
 pub mod answer;
 pub mod apply;

@@ -80,7 +80,10 @@ impl Marker {
             },
             // Nor was this always noted: no other one was in use then but by choice.
             separator: match value("separator").map(str::as_bytes) {
-                Some([separator]) => *separator,
+                Some([separator]) => {
+                    value("length")?;
+                    *separator
+                }
                 Some(_) => return None,
                 None => UNKNOWN_SEPARATOR,
             },
@@ -208,12 +211,17 @@ mod tests {
         let odd = Marker { account: "a\ncounter 9".into(), ..marker() };
         assert_eq!(Marker::parse(&odd.print()).unwrap().counter, 7);
         let text = marker().print();
-        let before_layout = text.find("layout ").unwrap();
-        for cut in (0..text.len()).filter(|cut| *cut != before_layout) {
+        // As older versions wrote it.
+        let [before_layout, before_separator] =
+            ["layout ", "separator "].map(|line| text.find(line).unwrap());
+        let older = [before_layout, before_separator];
+        for cut in (0..text.len()).filter(|cut| !older.contains(cut)) {
             assert_eq!(Marker::parse(&text[..cut]), None, "cut at {cut}");
         }
-        let older = Marker::parse(&text[..before_layout]).unwrap();
-        assert_eq!(older, Marker { layout: Layout::Nested, ..marker() });
+        let unknown = Marker { separator: UNKNOWN_SEPARATOR, ..marker() };
+        assert_eq!(Marker::parse(&text[..before_separator]), Some(unknown.clone()));
+        let nested = Marker { layout: Layout::Nested, ..unknown };
+        assert_eq!(Marker::parse(&text[..before_layout]), Some(nested));
         assert_eq!(Marker::parse(&text.replace("mailtide 1", "mailtide 2")), None);
         assert_eq!(Marker::parse(&text.replace("0a1f", "xyz")), None);
     }

@@ -170,7 +170,9 @@ pub(super) const ACTIONS: [(&str, Act); 27] = [
             let mut text = first.body.to_vec();
             *text.iter_mut().rev().nth(2)? ^= 1;
             s.book.made_alike(&name, &first.body, &text);
-            let flags: Vec<&str> = first.flags.iter().map(String::as_str).collect();
+            // The mark is ours, of this moment: nobody makes a message that is marked.
+            let flags = first.flags.iter().map(String::as_str);
+            let flags: Vec<&str> = flags.filter(|flag| *flag != "\\Deleted").collect();
             s.sides.server.append(&name, &text, &flags, Some(first.date));
             Some(())
         })
