@@ -4,7 +4,7 @@
 use kit::imap::{Fault, Profile, When};
 use kit::world::{ROOT, World};
 
-use super::{agreed_on, here, rungs, sent, settle, there, uid};
+use super::{agreed_on, here, make_mailbox, rungs, sent, settle, there, uid};
 use crate::scenarios::{files, rename, stem, with_text, write};
 
 /// A message of the scenarios with another text of the same length.
@@ -273,7 +273,7 @@ fn hazard_87_what_moved_on_to_an_unreadable_mailbox_after_a_cut_is_not_sent_agai
 #[test]
 fn hazard_167_a_rename_of_ours_is_done_though_the_question_for_the_former_name_is_lost() {
     for profile in rungs() {
-        for fault in [Fault::CutBefore, Fault::CutAfter] {
+        for fault in [Fault::CutBefore, Fault::CutAfter, Fault::Hang] {
             let world = agreed_on(&profile);
             let all = world.remote();
             world.fs.move_file(world.dir_of("Work"), world.dir_of("Filed"));
@@ -285,11 +285,12 @@ fn hazard_167_a_rename_of_ours_is_done_though_the_question_for_the_former_name_i
                 }
             });
             let file = with_text(&world, "Filed", "text 8");
-            rename(&world, &file, &format!("INBOX/cur/{}:2,S", stem(&file)));
+            make_mailbox(&world, "New");
+            rename(&world, &file, &format!("New/cur/{}:2,S", stem(&file)));
             settle(&world);
             assert_eq!(everywhere(&world, "text 8"), (1, 1), "{profile:?}");
-            assert_eq!(there(&world, "INBOX", "text 8"), 1, "{profile:?}");
-            assert_eq!(world.remote().len(), all.len(), "{profile:?}");
+            assert_eq!(there(&world, "New", "text 8"), 1, "{profile:?}");
+            assert_eq!(world.remote().len(), all.len() + 1, "{profile:?}");
         }
     }
 }
