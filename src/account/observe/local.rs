@@ -326,7 +326,7 @@ async fn scan_part(run: &mut Run, mailbox: &Mailbox, absent: Absent) -> Result<P
     let (again, more) = (examined.again || difference.open, difference.more);
     left += examined.vanished;
     let whole = before == after && !again && !more;
-    let stamps = (whole && is_quiet(&after, now)).then_some(after);
+    let stamps = (whole && !difference.strange && is_quiet(&after, now)).then_some(after);
     let id = mailbox.id;
     let missing: Vec<Row> = rows(run, difference.missing.values())?;
     let rewritten = rewritten(run, mailbox, &difference.renamed)?;

@@ -31,6 +31,8 @@ pub(super) struct Difference {
     pub(super) more: bool,
     /// Some files wait: two have one unique name still, or letters cannot be read.
     pub(super) open: bool,
+    /// There are links or special files, to be named again by the next run.
+    pub(super) strange: bool,
 }
 
 /// What a known file is called, in 16 bytes.
@@ -129,7 +131,7 @@ pub(super) fn compare(run: &mut Run, mailbox: &Mailbox) -> Result<Difference, Ac
     })?;
     let mut out = register.missing(run, mailbox)?;
     out.more |= odd.more;
-    out.open |= strange.name_all(run, mailbox);
+    out.strange = strange.name_all(run, mailbox);
     let doubled = settled(run, mailbox, &odd.doubled, &mut out)?;
     sort_out(run, mailbox, odd.once.into_values().chain(doubled), &mut out)?;
     find_missing(run, mailbox, &mut out)?;

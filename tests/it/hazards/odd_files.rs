@@ -28,6 +28,11 @@ fn hazard_170_a_link_in_the_place_of_a_file_deletes_nothing() {
             assert_eq!(named(&world, "a link or a special file"), 2, "INBOX and Work");
         }
         assert_eq!(world.remote(), before, "nothing is deleted, nothing uploaded");
+        // They keep nothing else waiting.
+        world.fs.delete_file(with_text(&world, "Work", "text 8"));
+        world.wait();
+        sync(&world);
+        assert_eq!((there(&world, "Work", "text 8"), there(&world, "Trash", "text 8")), (0, 1));
     }
 }
 
