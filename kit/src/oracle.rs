@@ -83,10 +83,10 @@ struct Expected {
     unmet: bool,
     /// It was moved since, on either side.
     moved: [bool; 2],
-    /// How often its file was moved during this run.
+    /// Number of moves of its file during the current run.
     chased: usize,
-    /// Its file was moved twice during one run: no number of looks is sure to find it, and then
-    /// it counts as deleted, and is copied back from the trash when it is found.
+    /// Its file was moved twice during one run. Every look may miss such a file; it then counts as
+    /// deleted, and is copied back from the trash once it is found.
     escaped: bool,
     /// Where it may lie.
     places: BTreeSet<String>,
@@ -135,7 +135,7 @@ pub struct Oracle {
     doubts: usize,
 }
 
-/// How deep mailboxes lie in each other: more deeply, a rename of one into itself leads nowhere.
+/// Depth of nested mailboxes at which the search for former names ends.
 const DEEPEST: usize = 5;
 /// Where deleted messages go.
 const TRASH: &str = "Trash";

@@ -8,10 +8,10 @@ use super::run::Wish;
 use crate::reconcile::types::{MailboxId, MailboxName, RowId, Uid};
 use crate::remote::imap::Counters;
 
-/// What one attempt saw, tried, and was told.
+/// State of one attempt.
 #[derive(Debug, Default)]
 pub struct Attempt {
-    /// Its number: the runs of an account are counted.
+    /// Number of this run, counted per account from 1.
     pub number: i64,
     /// Nothing is changed on either side.
     pub(super) dry_run: bool,
@@ -19,7 +19,7 @@ pub struct Attempt {
     pub(super) focus: Option<BTreeSet<MailboxName>>,
     /// Octets and commands that had gone over the connection when the attempt began.
     pub(super) traffic: Counters,
-    /// What the last look saw.
+    /// Results of the last look at both sides.
     pub seen: observe::Seen,
     /// Rows whose step was tried since the last look: not tried again before the next one.
     pub(super) tried: BTreeSet<RowId>,
@@ -35,9 +35,9 @@ pub struct Attempt {
     pub(super) rename_targets_tried: BTreeSet<MailboxName>,
     /// Mailboxes of which it is not known which directory is theirs.
     pub(super) doubtful: BTreeSet<MailboxName>,
-    /// What a dry run would do with files that share a unique name.
+    /// Lines of a dry run about files that share a unique name.
     pub(super) twins: Vec<String>,
-    /// What a dry run would rename.
+    /// Lines of a dry run about mailboxes that it would rename.
     pub(super) dry_run_renames: Vec<String>,
     /// Something was done whose fact only the next look can see.
     pub(super) unseen: bool,
@@ -48,7 +48,7 @@ pub struct Attempt {
     pub(super) unread_tables: BTreeSet<MailboxId>,
     /// Messages whose headers do not come as announced: nothing is paired by them.
     pub(super) headless: BTreeSet<(MailboxId, Uid)>,
-    /// How many of the report's skips whoever watches knows of.
+    /// Number of skips in the report that the progress sink has been told of.
     pub(super) skips_told: usize,
     /// The marker in the Maildir was advanced.
     pub(super) marked: bool,

@@ -50,9 +50,9 @@ pub enum AccountError {
          maildir (its mail is fetched into it once more, nothing is deleted)"
     )]
     Separator {
-        /// Its root.
+        /// Root of the Maildir.
         maildir: String,
-        /// The separator that its files have.
+        /// Separator in the names of its files.
         made: char,
     },
     /// The mailboxes lie in the Maildir in another way than the configuration says.

@@ -201,8 +201,8 @@ fn identify(
     Ok(Some(row))
 }
 
-/// Whether a file that lost its message, or waits for one here, has this content. `files` is how
-/// far all files were seen.
+/// Returns whether a file that lost its message, or waits for one here, has the content of `row`.
+/// `files`: how far the last look at the disk reached.
 pub(in crate::account) fn waits_for(
     w: &Writer<'_>,
     row: &Row,

@@ -9,7 +9,7 @@ use crate::account::observe::HEADER_MAX;
 use crate::account::run::Run;
 use crate::local::header;
 use crate::reconcile::types::{
-    Flags, Gate, Journal, Mailbox, MailboxName, Place, Remote, Row, RowId, Uid,
+    ContentId, Flags, Gate, Journal, Mailbox, MailboxName, Place, Remote, Row, RowId, Uid,
 };
 use crate::remote::imap::{FetchItems, FetchRow, Select, UidSet, Untagged};
 
@@ -22,11 +22,9 @@ struct Sent {
 }
 
 impl Sent {
-    /// Where the search begins. Under another numbering a copy may have any UID: a number says
-    /// nothing beyond its own (hazard 165).
-    const fn first_in(&self, uid_validity: u32) -> u32 {
-        let is_same = self.uid_validity == 0 || self.uid_validity == uid_validity;
-        if is_same { self.first } else { 1 }
+    /// Whether the UID to search from was given under this UIDVALIDITY.
+    const fn is_numbered_by(&self, uid_validity: u32) -> bool {
+        self.uid_validity == 0 || self.uid_validity == uid_validity
     }
 }
 
@@ -148,7 +146,10 @@ async fn look(
             return Ok(Found::Looked { there: Vec::new(), missing: rows });
         }
     };
-    let first = sent.first_in(uid_validity);
+    // Under another numbering a copy may have any UID, and so may an older message that is alike:
+    // only its text tells (hazard 165).
+    let is_same = sent.is_numbered_by(uid_validity);
+    let first = if is_same { sent.first } else { 1 };
     let items = FetchItems { size: true, date: true, ..FetchItems::default() };
     let mut shown: Vec<FetchRow> = Vec::new();
     let mut sink = |row: FetchRow| shown.push(row);
@@ -162,6 +163,11 @@ async fn look(
         return Ok(Found::Unknown);
     }
     shown.retain(|row| row.uid.0 >= first && rows.iter().any(|sent| looks_like(row, sent)));
+    let texts = if is_same { None } else { Some(known_texts(run, place, &shown)?) };
+    let texts = match texts {
+        Some(None) => return Ok(Found::Unknown),
+        texts => texts.flatten(),
+    };
     let headers = headers_of(run, &shown).await?;
     let (mut there, mut missing) = (Vec::new(), Vec::new());
     for row in rows {
@@ -171,7 +177,12 @@ async fn look(
             (Some(known), Some(there)) => known == *there,
             _ => true,
         };
-        let found = shown.iter().position(|t| looks_like(t, &row) && same_header(&t.uid));
+        let same_text = |uid: &Uid| match &texts {
+            Some(texts) => row.content.is_some() && texts.get(uid) == row.content.as_ref(),
+            None => true,
+        };
+        let is_it = |t: &FetchRow| looks_like(t, &row) && same_header(&t.uid) && same_text(&t.uid);
+        let found = shown.iter().position(is_it);
         match found {
             Some(at) => {
                 // Counted: one copy there answers for one row.
@@ -182,6 +193,24 @@ async fn look(
         }
     }
     Ok(Found::Looked { there, missing })
+}
+
+/// The texts of messages in a mailbox, as far as the store knows them: none of those that were set
+/// aside, or in a mailbox that is not mirrored. `None` where one is still to be downloaded.
+fn known_texts(
+    run: &Run,
+    place: &MailboxName,
+    shown: &[FetchRow],
+) -> Result<Option<BTreeMap<Uid, ContentId>>, AccountError> {
+    let mut texts = BTreeMap::new();
+    let Some(mailbox) = run.store.mailbox_by_name(place)? else { return Ok(Some(texts)) };
+    for there in shown {
+        let known = run.store.by_uid(mailbox.id, there.uid)?;
+        let Some(known) = known.filter(|known| !known.is_set_aside()) else { continue };
+        let Some(text) = known.content else { return Ok(None) };
+        texts.insert(there.uid, text);
+    }
+    Ok(Some(texts))
 }
 
 /// What the server says of a message there is what it said of the row's.

@@ -294,3 +294,29 @@ fn hazard_167_a_rename_of_ours_is_done_though_the_question_for_the_former_name_i
         }
     }
 }
+
+/// The trash holds another text of the same header, length and second, and is numbered anew when
+/// the connection is lost before the COPY.
+#[test]
+fn hazard_165_an_older_message_that_is_alike_is_no_copy() {
+    let world = agreed_on(&Profile::plain());
+    for (mailbox, what) in [("Trash", "ONE"), ("INBOX", "TWO")] {
+        let text = format!("Message-ID: <twin>\r\n\r\nthe text of {what}\r\n");
+        world.server.append(mailbox, text.as_bytes(), &["\\Seen"], Some(77));
+    }
+    settle(&world);
+    world.fs.delete_file(with_text(&world, "INBOX", "text of TWO"));
+    let lost = world.server.inject(Fault::CutBefore, When::verb("UID COPY").nth(1));
+    let server = world.server.clone();
+    let mut first = true;
+    world.on_command(move |line| {
+        if line.starts_with("UID COPY") && std::mem::take(&mut first) {
+            server.renumber("Trash");
+        }
+    });
+    settle(&world);
+    assert_eq!(lost.hits(), 1);
+    for what in ["text of ONE", "text of TWO"] {
+        assert_eq!(everywhere(&world, what), (1, 1), "{what}");
+    }
+}
