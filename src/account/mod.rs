@@ -4,6 +4,7 @@
 //! gives facts, and [`record`] is the only writer of the store.
 
 pub mod answer;
+mod apart;
 pub mod apply;
 pub mod attempt;
 mod brakes;

@@ -6,7 +6,8 @@
 //! keywords; [`content`] and [`header`] say what a body amounts to. On these stand the calls
 //! of [`Root`]: opening, locking and walking it (`root`, `walk`, `whereabouts`), its marker
 //! (`marker`), listing a mailbox (`scan`), reading a message (`read`), delivering one
-//! (`deliver`, `copy`), changing its name or place (`change`), putting it aside (`trash`).
+//! (`deliver`, `copy`), changing its name or place (`change`), putting it aside (`trash`),
+//! removing a mailbox (`removal`).
 //!
 //! What holds: **no call overwrites or unlinks a message**, a body is durable before it can be
 //! seen, a directory that cannot be read is an error and never an empty one, and no state of
@@ -34,6 +35,7 @@ mod id;
 mod maildirpp;
 mod marker;
 mod read;
+mod removal;
 mod root;
 mod scan;
 mod search;
@@ -56,6 +58,7 @@ pub use layout::Layout;
 pub use marker::{Marker, UNKNOWN_SEPARATOR};
 pub use name::FileName;
 pub use read::{Examined, PushSource, Pushed};
+pub use removal::Removal;
 pub use root::{Root, RootOptions};
 pub use scan::{Entry, Listed, Listing};
 pub use trash::TrashOutcome;

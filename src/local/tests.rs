@@ -250,10 +250,14 @@ fn moves_and_trash_are_renames() {
     assert_eq!(names(&trash), ["t:2,S", "t:2,S~1"]);
 
     w.root.create_mailbox(&MailboxName::new("Work")).unwrap();
-    assert!(w.root.trash_mailbox(&MailboxName::new("Work"), 0).unwrap().is_some());
-    assert!(w.root.trash_mailbox(&MailboxName::new("Work"), 0).unwrap().is_none());
-    let kept = w.root.trash_mailbox(&work, 0).unwrap().unwrap();
-    assert_eq!(names(&kept), ["was-cur", "was-new", "was-tmp"]);
+    assert_eq!(w.root.remove_mailbox(&MailboxName::new("Work"), 0).unwrap(), Removal::Removed);
+    assert_eq!(w.root.remove_mailbox(&MailboxName::new("Work"), 0).unwrap(), Removal::Absent);
+    assert_eq!(w.root.remove_mailbox(&work, 0).unwrap(), Removal::Occupied);
+    assert_eq!(names(&w.path("Work/Alpha/new")), ["c"]);
+    fs::remove_file(w.path("Work/Alpha/new/c")).unwrap();
+    w.put("Work/Alpha/cur/.editor", b"left");
+    assert_eq!(w.root.remove_mailbox(&work, 0).unwrap(), Removal::Removed);
+    assert_eq!(names(&w.path(".mailtide/trash/1970-01-01/Work%2FAlpha")), [".editor"]);
     assert!(!w.path("Work/Alpha").exists());
     let left = w.root.mailboxes().unwrap();
     assert_eq!(left.found.iter().map(|m| m.name.as_str()).collect::<Vec<_>>(), ["INBOX"]);

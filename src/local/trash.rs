@@ -3,9 +3,6 @@
 //! There is no `cur` or `new` in it, so that no reader takes it for mailboxes. The day (UTC)
 //! comes first, so that what is old can go as a whole. A mailbox on another disk than the root,
 //! behind a link or a mount, has a trash of its own: `.mailtide/trash/…` in its directory.
-//!
-//! A mailbox goes part by part, so it is noted first: what a crash left of it is finished by
-//! the next run, or undone where mail came meanwhile (hazard 59).
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -15,17 +12,11 @@ use std::path::{Path, PathBuf};
 use crate::reconcile::types::{Local, MailboxName};
 
 use super::error::{At, LocalError, Scope, if_there};
-use super::id::ID_FILE;
-use super::layout::{Layout, RESERVED, flat};
-use super::maildirpp::FOLDER_MARK;
+use super::layout::flat;
 use super::name::FileName;
 use super::root::{OWN, Root, make_dirs};
 use super::scan::Listed;
 
-/// The mailbox that is being put into the trash, in a file of ours.
-const REMOVING: &str = "removing";
-/// Longer than any mailbox name that a path has room for.
-const NOTE_MAX: u64 = 64 * 1024;
 /// A name that is taken gets a number behind it, up to this one.
 const TWINS_MAX: u32 = 10_000;
 
@@ -107,116 +98,9 @@ impl Root {
         Ok(TrashOutcome::Gone)
     }
 
-    /// Renames the message directories and the keyword table of a mailbox into the trash.
-    /// Mailboxes below it and files of other programs stay; what is left empty goes.
-    /// `None` when there was nothing. May be repeated after a crash.
-    ///
-    /// # Errors
-    /// As the system says.
-    pub fn trash_mailbox(
-        &self,
-        mailbox: &MailboxName,
-        now_s: i64,
-    ) -> Result<Option<PathBuf>, LocalError> {
-        let dir = self.dir_of(mailbox);
-        let mut there = Vec::new();
-        for part in ["new", "cur", "tmp", "dovecot-keywords", FOLDER_MARK] {
-            let path = dir.join(part);
-            if if_there(self.fs.lstat(&path)).at(Scope::Mailbox, "look at", &path)?.is_some() {
-                there.push((part, path));
-            }
-        }
-        if there.is_empty() {
-            return Ok(None);
-        }
-        self.write_own(REMOVING, mailbox.as_str().as_bytes())?;
-        let mut target = None;
-        for (part, path) in there {
-            // Never `cur` or `new`: no reader shall take the trash for a mailbox.
-            let reserved = RESERVED.contains(&part);
-            let aside = if reserved { format!("was-{part}") } else { part.to_owned() };
-            let kept = self.put_aside(mailbox, &path, OsStr::new(&aside), now_s)?;
-            if let Some(trash) = kept.as_deref().and_then(Path::parent) {
-                self.fs.sync_dir(trash).at(Scope::Mailbox, "sync", trash)?;
-                target = Some(trash.to_owned());
-            }
-        }
-        self.remove_shell(mailbox, now_s)?;
-        self.remove_own(REMOVING)?;
-        Ok(target)
-    }
-
-    /// Removes what is left of a mailbox without its message directories. Until that is durable
-    /// the note of the removal stays: the shell alone would look like a disk that is not mounted
-    /// (hazard 59).
-    fn remove_shell(&self, mailbox: &MailboxName, now_s: i64) -> Result<(), LocalError> {
-        let dir = self.dir_of(mailbox);
-        // Ours, and of no use without the mailbox.
-        let id = dir.join(ID_FILE);
-        if_there(self.fs.remove_file(&id)).at(Scope::Mailbox, "remove", &id)?;
-        if_there(self.fs.sync_dir(&dir)).at(Scope::Mailbox, "sync", &dir)?;
-        if dir == self.path {
-            // The INBOX of Maildir++: the root stays.
-            return Ok(());
-        }
-        match self.fs.remove_dir(&dir) {
-            Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => {
-                self.trash_rest(mailbox, &dir, now_s)?;
-            }
-            // A link to a directory, or a mount point: whoever made it removes it.
-            Err(e)
-                if matches!(
-                    e.kind(),
-                    io::ErrorKind::NotADirectory | io::ErrorKind::ResourceBusy
-                ) => {}
-            other => if_there(other).map(|_| ()).at(Scope::Mailbox, "remove", &dir)?,
-        }
-        let above = dir.parent().unwrap_or(&self.path);
-        if_there(self.fs.sync_dir(above)).map(|_| ()).at(Scope::Mailbox, "sync", above)
-    }
-
-    /// Finishes [`Self::trash_mailbox`] where it was interrupted; where messages lie in what is
-    /// left, the mailbox is made whole again instead.
-    pub(super) fn settle_removal(&self) -> Result<(), LocalError> {
-        let note = self.path.join(OWN).join(REMOVING);
-        let Some(text) = self.read_small(&note, NOTE_MAX, Scope::Root)? else { return Ok(()) };
-        let Ok(name) = String::from_utf8(text) else { return self.remove_own(REMOVING) };
-        let mailbox = MailboxName::new(&name);
-        let dir = self.dir_of(&mailbox);
-        let (mut subs, mut messages) = (0, 0);
-        for sub in ["new", "cur"] {
-            let path = dir.join(sub);
-            let mut count = 0;
-            let read = self.fs.read_dir(&path, &mut |_, _, _| count += 1);
-            subs += u32::from(if_there(read).at(Scope::Mailbox, "read", &path)?.is_some());
-            messages += count;
-        }
-        if subs == 1 && messages > 0 {
-            for sub in RESERVED {
-                make_dirs(self.fs.as_ref(), &dir.join(sub), Scope::Mailbox)?;
-            }
-        } else if subs < 2 {
-            let now_s = self.fs.now_s();
-            if self.trash_mailbox(&mailbox, now_s)?.is_none() {
-                self.remove_shell(&mailbox, now_s)?;
-            }
-        }
-        self.remove_own(REMOVING)
-    }
-
-    /// Mailboxes below it, or files of others: it stays, and is no mailbox. In Maildir++ nothing
-    /// lies below, and other programs would go on to show what is left, so it goes as a whole.
-    fn trash_rest(&self, mailbox: &MailboxName, dir: &Path, now_s: i64) -> Result<(), LocalError> {
-        if self.options.layout == Layout::MaildirPlusPlus && !mailbox.is_inbox() {
-            let trash = self.trash_dir(&self.path, mailbox, now_s)?;
-            self.rename_aside(dir, &trash, OsStr::new("rest"))?;
-        }
-        Ok(())
-    }
-
     /// Renames something of a mailbox into its trash, which is on the same disk; `None` when it
     /// is not there.
-    fn put_aside(
+    pub(super) fn put_aside(
         &self,
         mailbox: &MailboxName,
         path: &Path,
@@ -238,7 +122,7 @@ impl Root {
     }
 
     /// The trash of a mailbox for a day, in the root or in its own directory; made if need be.
-    fn trash_dir(
+    pub(super) fn trash_dir(
         &self,
         top: &Path,
         mailbox: &MailboxName,
@@ -259,7 +143,7 @@ impl Root {
     }
 
     /// Renames under a free name in `dir`; `None` when there is nothing to rename.
-    fn rename_aside(
+    pub(super) fn rename_aside(
         &self,
         path: &Path,
         dir: &Path,

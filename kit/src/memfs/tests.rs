@@ -346,6 +346,6 @@ fn churn(root: &Root, from: &MailboxName, to: &MailboxName) -> Option<()> {
     let trashed = root.trash(from, &local("one")?, 0).ok()?;
     assert!(matches!(trashed, TrashOutcome::Trashed(_)), "{trashed:?}");
     root.sync_dirs(from).ok()?;
-    root.trash_mailbox(from, 0).ok()?;
+    root.remove_mailbox(from, 0).ok()?;
     Some(())
 }

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::{mailbox_of, trouble};
+use crate::account::apart;
 use crate::account::error::AccountError;
 use crate::account::run::Run;
-use crate::local::Root;
+use crate::local::{Removal, Root};
 use crate::reconcile::Plan;
 use crate::reconcile::plan::MailboxStep;
 use crate::reconcile::types::{Mailbox, MailboxId, MailboxName, Reach};
-use crate::remote::imap::{Select, Untagged};
 
 pub(super) async fn apply(run: &mut Run, steps: &[MailboxStep]) -> Result<(), AccountError> {
     for step in steps {
@@ -92,27 +92,26 @@ pub(super) async fn create(
     }
 }
 
-/// Renames the directory into the trash, if no message is left in it.
+/// Removes the directory, if no message is left in it.
 fn remove_local(run: &mut Run, mailbox: Mailbox) -> Result<(), AccountError> {
-    let left = match run.root.list(&mailbox.name) {
-        Ok(listing) => listing.len(),
+    let now_s = run.outside.clock.now();
+    // What cannot be read is not empty.
+    let looked = run.root.list(&mailbox.name);
+    match looked.and_then(|_| run.root.remove_mailbox(&mailbox.name, now_s)) {
+        Ok(Removal::Removed | Removal::Absent) => {
+            run.report.mailboxes += 1;
+            run.record(|w| w.tx().delete_mailbox(mailbox.id).map(|_| ()))
+        }
+        Ok(Removal::Occupied) => {
+            let why = "gone on the server; files here are not in step yet";
+            run.report.skip(mailbox.name.to_string(), why);
+            run.record(|w| w.mailbox(&Mailbox { stamps: None, ..mailbox }).map(|_| ()))
+        }
         Err(error) => {
             run.report.skip(mailbox.name.to_string(), error.to_string());
-            return Ok(());
+            Ok(())
         }
-    };
-    if left > 0 {
-        let why = format!("gone on the server; {left} files here are not in step yet");
-        run.report.skip(mailbox.name.to_string(), why);
-        run.record(|w| w.mailbox(&Mailbox { stamps: None, ..mailbox }))?;
-        return Ok(());
     }
-    if let Err(error) = run.root.trash_mailbox(&mailbox.name, run.outside.clock.now()) {
-        run.report.skip(mailbox.name.to_string(), error.to_string());
-        return Ok(());
-    }
-    run.report.mailboxes += 1;
-    run.record(|w| w.tx().delete_mailbox(mailbox.id).map(|_| ()))
 }
 
 /// Why a mailbox that was removed here stays on the server.
@@ -164,24 +163,18 @@ fn has_inferiors(run: &Run, name: &MailboxName) -> bool {
     run.attempt.seen.listed.iter().any(|listed| listed.name.is_inferior_of(name))
 }
 
-/// DELETE destroys what arrived since the last look, so a fresh SELECT must show 0 EXISTS.
 async fn remove_remote(run: &mut Run, mailbox: Mailbox) -> Result<(), AccountError> {
-    let mut ignore = |_: Untagged| {};
-    let selected = run.session.select(&mailbox.name, Select::ReadOnly, None, &mut ignore).await;
-    let exists = match selected {
-        Ok(selected) => selected.gate.messages,
-        Err(error) => return trouble(run, &mailbox, error),
-    };
-    // Deleting the selected mailbox drops the connection on some servers (hazard 8).
-    run.session.unselect().await?;
-    if exists > 0 {
-        let why = format!("its directory is gone; {exists} messages on the server stay for now");
-        run.report.skip(mailbox.name.to_string(), why);
-        return Ok(());
+    match apart::remove(&mut run.session, &mailbox.name).await {
+        Ok(apart::Removal::Removed) => {
+            run.report.mailboxes += 1;
+            run.record(|w| w.tx().delete_mailbox(mailbox.id).map(|_| ()))
+        }
+        Ok(apart::Removal::Occupied(exists)) => {
+            let why =
+                format!("its directory is gone; {exists} messages on the server stay for now");
+            run.report.skip(mailbox.name.to_string(), why);
+            Ok(())
+        }
+        Err(error) => trouble(run, &mailbox, error),
     }
-    if let Err(error) = run.session.delete(&mailbox.name).await {
-        return trouble(run, &mailbox, error);
-    }
-    run.report.mailboxes += 1;
-    run.record(|w| w.tx().delete_mailbox(mailbox.id).map(|_| ()))
 }

@@ -4,6 +4,7 @@
 //! other mailbox that is listed and refused may be in trouble: nothing is concluded from that.
 
 use super::modseq;
+use crate::account::apart;
 use crate::account::error::AccountError;
 use crate::account::run::Run;
 use crate::reconcile::types::{Mailbox, MailboxName};
@@ -16,17 +17,10 @@ fn shut_key(name: &MailboxName) -> String {
 
 /// Asks for all mailboxes, with none selected.
 pub(in crate::account) async fn list(run: &mut Run) -> Result<Vec<ListedMailbox>, AccountError> {
-    let selects = run.settings.selects.clone();
-    // A mailbox that is not mirrored is asked nothing.
-    let asks = |name: &MailboxName| selects(name);
-    let mut answer = run.session.list_status_of(&asks).await;
-    if let Err(error) = &answer
-        && error.is_refusal()
-        && run.refuses_another_way(error)
-    {
-        answer = run.session.list_status_of(&asks).await;
+    let mut listed = ask(run).await?;
+    if apart::settle(run, &mut listed).await? {
+        listed = ask(run).await?;
     }
-    let mut listed = answer?;
     check_ids(run, &mut listed).await?;
     for mailbox in listed.iter_mut().filter(|m| m.selectable && m.gate.is_none()) {
         let key = shut_key(&mailbox.name);
@@ -44,6 +38,20 @@ pub(in crate::account) async fn list(run: &mut Run) -> Result<Vec<ListedMailbox>
     listed.extend(unlisted_inbox(run, &listed).await?);
     modseq::judge(run, &mut listed)?;
     Ok(listed)
+}
+
+async fn ask(run: &mut Run) -> Result<Vec<ListedMailbox>, AccountError> {
+    let selects = run.settings.selects.clone();
+    // A mailbox that is not mirrored is asked nothing.
+    let asks = |name: &MailboxName| selects(name);
+    let mut answer = run.session.list_status_of(&asks).await;
+    if let Err(error) = &answer
+        && error.is_refusal()
+        && run.refuses_another_way(error)
+    {
+        answer = run.session.list_status_of(&asks).await;
+    }
+    Ok(answer?)
 }
 
 /// Asks mailboxes whose MAILBOXID is another one in STATUS for it once more, by EXAMINE: a change

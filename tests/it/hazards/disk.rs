@@ -240,7 +240,7 @@ fn hazard_59_a_mailbox_on_its_way_to_the_trash_is_gone_or_whole_after_any_cut() 
                 root.create_mailbox(&name).expect("made");
                 fs.settle();
                 fs.crash_after(cut);
-                let _ = root.trash_mailbox(&name, 0);
+                let _ = root.remove_mailbox(&name, 0);
                 restart(&fs, root, power);
                 if arrives && fs.lstat(Path::new("/mail/A/cur")).is_ok() {
                     fs.write_file("/mail/A/cur/new mail:2,", b"kept\n");

@@ -21,6 +21,7 @@ mod object_ids;
 mod odd_files;
 mod partial;
 mod pull;
+mod removed;
 mod renumbered;
 mod replaced;
 mod replayed;
