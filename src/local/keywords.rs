@@ -4,10 +4,10 @@
 //! programs: entries are only ever added, under the lock file that Dovecot uses, and what we
 //! do not understand stays in it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::reconcile::types::{Flags, Keyword, KeywordMask, MailboxName, System};
+use crate::reconcile::types::{Flags, Keyword, KeywordMask, MailboxName, Stem, System};
 
 use super::error::{At, LocalError, Scope, if_there};
 use super::name::keyword_letters;
@@ -32,6 +32,18 @@ pub struct KeywordTable {
     /// Lines beyond the 26 letters or not understood, kept when the file is written.
     foreign: Vec<Vec<u8>>,
 }
+
+/// What letters for new keywords are chosen by.
+pub struct Choice<'a> {
+    /// The letter (0 = `a`) that a keyword has elsewhere in the account.
+    pub hint: &'a dyn Fn(&Keyword) -> Option<u8>,
+    /// Keywords of the files whose names are about to get the letters of this mailbox.
+    pub relabelled: BTreeMap<Stem, BTreeSet<Keyword>>,
+}
+
+/// Letters in the names of files, each with the keywords that all files with it are to bear
+/// anyway: only those can be given the letter and change the meaning of no name.
+type Borne = BTreeMap<usize, BTreeSet<Keyword>>;
 
 impl KeywordTable {
     /// A table from its stored form; positions beyond `z` are dropped.
@@ -153,10 +165,14 @@ impl KeywordTable {
         (0..LETTERS).filter(move |at| empty(*at) && !named(*at))
     }
 
-    /// Gives `keyword` the hinted letter if that is free, else the first that is.
-    pub(super) fn add(&mut self, keyword: &Keyword, hint: Option<u8>) -> bool {
+    /// Gives `keyword` the hinted letter if that is free, else the first that is. One that names
+    /// of files bear without a meaning is the last choice: it would give them one (hazard 177).
+    pub(super) fn add(&mut self, keyword: &Keyword, hint: Option<u8>, borne: &Borne) -> bool {
+        let fits = |at: &usize| borne.get(at).is_none_or(|all| all.contains(keyword));
         let hinted = hint.and_then(|hint| self.free().find(|at| *at == usize::from(hint)));
-        let Some(at) = hinted.or_else(|| self.free().next()) else { return false };
+        let hinted = hinted.filter(fits);
+        let first = || self.free().find(fits).or_else(|| self.free().next());
+        let Some(at) = hinted.or_else(first) else { return false };
         if self.slots.len() <= at {
             self.slots.resize(at + 1, None);
         }
@@ -203,8 +219,8 @@ impl Root {
     }
 
     /// Gives a letter to each wanted keyword that has none, as long as letters are free; the
-    /// letter that `account_hint` names (0 = `a`) where free, so that one keyword has one
-    /// letter in the whole account. `table` becomes what the file then holds.
+    /// hinted one where free, so that one keyword has one letter in the whole account. `table`
+    /// becomes what the file then holds.
     ///
     /// # Errors
     /// [`LocalError::KeywordsBusy`] while another program writes the table.
@@ -213,7 +229,7 @@ impl Root {
         mailbox: &MailboxName,
         table: &mut KeywordTable,
         wanted: &BTreeSet<Keyword>,
-        account_hint: &dyn Fn(&Keyword) -> Option<u8>,
+        choice: &Choice<'_>,
     ) -> Result<(), LocalError> {
         let missing = |t: &KeywordTable| {
             let new = wanted.iter().filter(|k| fits(k) && !t.contains(k));
@@ -227,8 +243,8 @@ impl Root {
         let mut file = self.keywords_lock(&lock)?;
         // Read again under the lock: another program may have added its own since.
         let added = self.keyword_table(mailbox).and_then(|mut fresh| {
-            let new = missing(&fresh);
-            let added = new.iter().filter(|k| fresh.add(k, account_hint(k))).count();
+            let (new, borne) = (missing(&fresh), self.borne(mailbox, choice)?);
+            let added = new.iter().filter(|k| fresh.add(k, (choice.hint)(k), &borne)).count();
             *table = fresh;
             if added == 0 {
                 return Ok(false);
@@ -246,6 +262,26 @@ impl Root {
                 other.and(removed)
             }
         }
+    }
+
+    /// The letters that names of a mailbox have now.
+    fn borne(&self, mailbox: &MailboxName, choice: &Choice<'_>) -> Result<Borne, LocalError> {
+        let mut borne = Borne::new();
+        self.each_name(mailbox, &mut |entry| {
+            let info = String::from_utf8_lossy(entry.info);
+            let mut letters = keyword_letters(&info).peekable();
+            if letters.peek().is_none() {
+                return;
+            }
+            let keywords = choice.relabelled.get(&Stem(entry.stem.to_vec()));
+            let keywords = keywords.cloned().unwrap_or_default();
+            for letter in letters {
+                let all = borne.entry(usize::from(letter as u8 - b'a'));
+                all.and_modify(|all| all.retain(|keyword| keywords.contains(keyword)))
+                    .or_insert_with(|| keywords.clone());
+            }
+        })?;
+        Ok(borne)
     }
 
     /// Removes the lock file of a table, wherever the directory with this id is by now. Only for
@@ -325,7 +361,7 @@ mod tests {
             let mut table = KeywordTable::parse(format!("0 {name}\n1 Work\n").as_bytes());
             assert_eq!(table.flags_of("2,ab"), (flags(&["Work"]), "a".to_owned()), "{name}");
             // The line stays, and its letter is given to nothing else.
-            assert!(table.add(&Keyword::new("x"), Some(0)));
+            assert!(table.add(&Keyword::new("x"), Some(0), &Borne::new()));
             assert_eq!(table.letters_for(&flags(&["x"])).0, "c");
             assert!(table.print().starts_with(b"1 Work\n"), "{name}");
             assert!(String::from_utf8(table.print()).unwrap().contains(&format!("0 {name}\n")));
@@ -346,15 +382,33 @@ mod tests {
 
     #[test]
     fn hints_are_taken_where_free_and_the_27th_has_no_letter() {
-        let mut table = KeywordTable::default();
-        assert!(table.add(&Keyword::new("x"), Some(3)));
-        assert!(table.add(&Keyword::new("y"), Some(3)));
-        assert!(table.add(&Keyword::new("w"), Some(200)));
+        let (mut table, none) = (KeywordTable::default(), Borne::new());
+        assert!(table.add(&Keyword::new("x"), Some(3), &none));
+        assert!(table.add(&Keyword::new("y"), Some(3), &none));
+        assert!(table.add(&Keyword::new("w"), Some(200), &none));
         assert_eq!(table.letters_for(&flags(&["x", "y", "w"])).0, "abd");
         for n in 0..23 {
-            assert!(table.add(&Keyword::new(&format!("k{n}")), None));
+            assert!(table.add(&Keyword::new(&format!("k{n}")), None, &none));
         }
-        assert!(!table.add(&Keyword::new("late"), None));
+        assert!(!table.add(&Keyword::new("late"), None, &none));
         assert!(matches!(table.mask(), KeywordMask::Only(set) if set.len() == 26));
+    }
+
+    #[test]
+    fn hazard_177_a_letter_of_names_is_given_to_none_but_their_keyword() {
+        let (x, y) = (Keyword::new("x"), Keyword::new("y"));
+        let borne = Borne::from([(0, BTreeSet::new()), (2, BTreeSet::from([x.clone()]))]);
+        let letter = |keyword, hint, borne: &Borne| {
+            let mut table = KeywordTable::default();
+            assert!(table.add(keyword, hint, borne));
+            table.letter(keyword).unwrap()
+        };
+        assert_eq!(letter(&x, Some(0), &borne), 'b');
+        assert_eq!(letter(&x, Some(2), &borne), 'c');
+        assert_eq!(letter(&y, Some(2), &borne), 'b');
+        assert_eq!(letter(&y, None, &borne), 'b');
+        // A keyword is not lost for want of another letter.
+        let all: Borne = (0..LETTERS).map(|at| (at, BTreeSet::new())).collect();
+        assert_eq!(letter(&y, Some(2), &all), 'a');
     }
 }

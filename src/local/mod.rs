@@ -53,7 +53,7 @@ pub use content::{Digest, Summary};
 pub use copy::Copied;
 pub use deliver::{Delivered, Delivery, Placed};
 pub use error::{LocalError, Scope};
-pub use keywords::KeywordTable;
+pub use keywords::{Choice, KeywordTable};
 pub use layout::Layout;
 pub use marker::{Marker, UNKNOWN_SEPARATOR};
 pub use name::FileName;

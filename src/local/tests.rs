@@ -1,6 +1,6 @@
 //! The local side on a real disk. What needs a crash or a power loss is in the test kit.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -434,17 +434,17 @@ fn keywords_get_letters_under_the_lock_of_other_programs() {
     let wanted = BTreeSet::from([Keyword::new("New"), Keyword::new("two words")]);
     // Another program was faster.
     w.put("INBOX/dovecot-keywords", b"0 Theirs\n44 later\n");
-    let hint = |_: &Keyword| Some(4);
+    let choice = Choice { hint: &|_: &Keyword| Some(4), relabelled: BTreeMap::new() };
     w.put("INBOX/dovecot-keywords.lock", b"");
-    let busy = w.root.add_keywords(&w.inbox, &mut table, &wanted, &hint).unwrap_err();
+    let busy = w.root.add_keywords(&w.inbox, &mut table, &wanted, &choice).unwrap_err();
     assert!(matches!(busy, LocalError::KeywordsBusy { .. }));
     fs::remove_file(w.path("INBOX/dovecot-keywords.lock")).unwrap();
-    w.root.add_keywords(&w.inbox, &mut table, &wanted, &hint).unwrap();
+    w.root.add_keywords(&w.inbox, &mut table, &wanted, &choice).unwrap();
     let text = fs::read_to_string(w.path("INBOX/dovecot-keywords")).unwrap();
     assert_eq!(text, "0 Theirs\n4 New\n44 later\n");
     assert_eq!(table, w.root.keyword_table(&w.inbox).unwrap());
     let stamp = w.root.stamps(&w.inbox).unwrap();
-    w.root.add_keywords(&w.inbox, &mut table, &wanted, &hint).unwrap();
+    w.root.add_keywords(&w.inbox, &mut table, &wanted, &choice).unwrap();
     assert_eq!(w.root.stamps(&w.inbox).unwrap(), stamp);
     assert!(!w.path("INBOX/dovecot-keywords.lock").exists());
 }

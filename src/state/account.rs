@@ -37,6 +37,16 @@ impl View {
         self.rows(tail, [mailbox.0])
     }
 
+    /// Rows whose file was moved or copied to a mailbox, and may have the letters of another one.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn moving(&self, mailbox: MailboxId) -> Result<Vec<Row>> {
+        let tail = "INDEXED BY message_unsettled \
+                    WHERE class = 1 AND mailbox = ?1 AND journal IN (4, 8) ORDER BY id";
+        self.rows(tail, [mailbox.0])
+    }
+
     /// How many files of a mailbox have no message on the server yet.
     ///
     /// # Errors

@@ -1,16 +1,16 @@
 //! The letters of keywords in file names. Each mailbox has a table of its own, so the letters of
 //! a file that was moved mean what the table of the mailbox that it left says (hazard 30).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::file::named;
 use super::mailbox_of;
 use crate::account::error::AccountError;
 use crate::account::run::Run;
-use crate::local::{Changed, KeywordTable, LocalError, Root};
+use crate::local::{Changed, Choice, KeywordTable, LocalError, Root};
 use crate::reconcile::MailboxView;
 use crate::reconcile::types::{
-    Base, Flags, Journal, Keyword, Local, Mailbox, MailboxName, Row, RowId,
+    Base, Flags, Journal, Keyword, Local, Mailbox, MailboxName, Row, RowId, Stem,
 };
 use crate::state::Store;
 
@@ -69,7 +69,8 @@ fn add(
         w.tx().set_meta(LOCKED, mailbox.name.as_str())
     })?;
     let before = table.clone();
-    let added = run.root.add_keywords(&mailbox.name, table, &flags.keywords, &hint);
+    let choice = Choice { hint: &hint, relabelled: relabelled_soon(run, mailbox)? };
+    let added = run.root.add_keywords(&mailbox.name, table, &flags.keywords, &choice);
     let is_unlocked = matches!(added, Ok(()) | Err(LocalError::KeywordsBusy { .. }));
     if let Err(error) = added {
         // A letter that is not in the file means nothing to anybody (hazard 58).
@@ -78,6 +79,20 @@ fn add(
         run.report.skip(mailbox.name.to_string(), error.to_string());
     }
     Ok(is_unlocked)
+}
+
+/// Keywords of the files of a mailbox that are to get its letters, by stem.
+fn relabelled_soon(
+    run: &Run,
+    mailbox: &Mailbox,
+) -> Result<BTreeMap<Stem, BTreeSet<Keyword>>, AccountError> {
+    let rows = run.store.moving(mailbox.id)?.into_iter();
+    Ok(rows
+        .filter_map(|row| match (row.local, row.journal) {
+            (Some(local), Journal::Moving { keywords, .. }) => Some((local.stem, keywords)),
+            _ => None,
+        })
+        .collect())
 }
 
 /// Removes the lock file that a crash of ours left behind.
@@ -184,8 +199,12 @@ pub(super) fn relabel_found(
     moved: impl Iterator<Item = (RowId, Option<RowId>)>,
 ) -> Result<BTreeSet<RowId>, AccountError> {
     let mut unread = BTreeSet::new();
+    let mut found = Vec::new();
     for (id, past) in moved {
         note_letters(run, id, past)?;
+        found.push(id);
+    }
+    for id in found {
         let Some(row) = run.store.row(id)? else { continue };
         if row.local.is_none() || !matches!(row.journal, Journal::Moving { .. }) {
             continue;
@@ -206,13 +225,17 @@ pub(super) fn before_push(
     mailbox: &Mailbox,
     rows: Vec<Row>,
 ) -> Result<Vec<Row>, AccountError> {
+    for row in &rows {
+        let past = match past_with_letters(run, row)? {
+            Some(past) => Some(past),
+            None => copied_with_letters(run, mailbox, row)?,
+        };
+        if let Some(past) = past {
+            note_letters(run, row.id, Some(past.id))?;
+        }
+    }
     let mut ready = Vec::new();
     for row in rows {
-        let Some(past) = past_with_letters(run, &row)? else {
-            ready.push(row);
-            continue;
-        };
-        note_letters(run, row.id, Some(past.id))?;
         let moving = |row: &Row| matches!(row.journal, Journal::Moving { .. });
         if run.store.row(row.id)?.is_some_and(|row| moving(&row))
             && !relabelled(run, mailbox, row.id)?
@@ -236,6 +259,35 @@ fn past_with_letters(run: &Run, row: &Row) -> Result<Option<Row>, AccountError> 
         known.mailbox != row.mailbox && known.local.is_none() && !known.letters.is_empty()
     });
     Ok(left.next())
+}
+
+/// The row of the file that this one is a copy of, where letters of it that mean nothing here mean
+/// something there (hazard 177). None where several files with these letters differ.
+fn copied_with_letters(
+    run: &Run,
+    mailbox: &Mailbox,
+    row: &Row,
+) -> Result<Option<Row>, AccountError> {
+    let (Some(content), Some(local)) = (&row.content, &row.local) else { return Ok(None) };
+    let here = KeywordTable::from_slots(mailbox.keyword_table.clone());
+    let (_, unknown) = here.flags_of(&local.info);
+    if unknown.is_empty() {
+        return Ok(None);
+    }
+    let mut meant: BTreeMap<BTreeSet<Keyword>, Row> = BTreeMap::new();
+    for other in run.store.by_content(content)? {
+        let Some(file) = other.local.as_ref().filter(|_| other.mailbox != row.mailbox) else {
+            continue;
+        };
+        let table = run.store.mailbox(other.mailbox)?.map(|other| other.keyword_table);
+        let there = KeywordTable::from_slots(table.unwrap_or_default());
+        let keywords = there.flags_of(&format!("2,{unknown}")).0.keywords;
+        let bears = unknown.chars().all(|letter| file.info.contains(letter));
+        if bears && keywords.len() == unknown.len() && keywords.is_subset(&file.flags.keywords) {
+            meant.insert(keywords, other);
+        }
+    }
+    Ok(meant.pop_first().filter(|_| meant.is_empty()).map(|(_, other)| other))
 }
 
 /// The row that the letters of a file were written for: `past`, unless it knows nothing of them and

@@ -13,6 +13,7 @@ mod held;
 mod holds;
 mod identity;
 mod large;
+mod letters;
 mod lists;
 mod loss;
 mod mailboxes;
