@@ -28,14 +28,16 @@ pub fn plan(world: &World, plan: &mut Plan) {
         twins(&mut cast, steps);
     }
     fetch(&mut cast, steps);
+    let mut superseded = Vec::new();
     if !world.policy.pull_only {
         if there {
-            leave_superseded(&mut cast, steps);
+            superseded = find_superseded(&mut cast);
         }
         pairing::depart(&mut cast, steps);
         push(&mut cast, steps);
     }
     flags(&mut cast, steps);
+    superseded.into_iter().for_each(|row| let_go(&cast, steps, row));
     remove_remote(&mut cast, steps, here);
     remove_local(&mut cast, steps, there);
     // What left may be what came to a place that was not looked at: of that it is the past.
@@ -368,28 +370,43 @@ fn remove_local(cast: &mut Cast<'_>, steps: &mut Vec<Step>, there: bool) {
         } else if policy.brings_back.there && !came_down_elsewhere(cast, row) {
             steps.push(Step::BringBack(row));
         } else {
-            steps.extend(carried(cast, row));
-            steps.push(Step::RemoveLocal(row));
+            let_go(cast, steps, row);
         }
     }
 }
 
-/// The flags that were changed on a file which goes, for the message that came down elsewhere
-/// because its move was not seen as one (hazard 159). That one still has the agreed flags; one with
-/// others is a copy that somebody made.
+/// Removes a file, once what was changed on it is carried to the message that came down elsewhere
+/// because its move was not seen as one (hazards 159 and 178).
+fn let_go(cast: &Cast<'_>, steps: &mut Vec<Step>, gone: RowId) {
+    let Some(step) = carried(cast, gone) else { return steps.push(Step::RemoveLocal(gone)) };
+    let rows = step.rows();
+    steps.retain(|other| !matches!(other, Step::Flags { .. }) || other.rows() != rows);
+    steps.push(step);
+}
+
+/// The flags that were changed on a file which goes, for the message that came down elsewhere. That
+/// one still has the agreed flags; one with others is a copy that somebody made. Of a file that was
+/// in another root nothing is agreed: what it has is set there, too.
 fn carried(cast: &Cast<'_>, gone: RowId) -> Option<Step> {
     let gone = cast.row(gone)?;
     let (file, base) = (gone.local.as_ref()?, gone.base.as_ref()?);
     let changed = FlagDelta::between(&base.flags, &file.flags);
-    let mut same = cast.with_content(gone.content?);
-    let twin = same.find(|row| is_where_it_came(row, gone) && row.base == gone.base)?;
+    let same = cast.with_content(gone.content?).filter(|row| is_where_it_came(row, gone));
+    let same: Vec<&Row> = same.collect();
+    let alone = same.first().filter(|_| same.len() == 1 && gone.restated && base.flags.is_empty());
+    let twin = same.iter().find(|row| row.base == gone.base).or(alone)?;
     let view = cast.world.mailboxes.get(&twin.mailbox)?;
+    let merged = merge_row(twin, view, &cast.world.policy)?;
+    let agreed = changed.applied_to(&merged.agreed);
     let delta = |flags: &Flags, mask: &FlagMask| {
-        FlagDelta::between(&mask.apply(flags), &mask.apply(&changed.applied_to(flags)))
+        FlagDelta::between(&mask.apply(flags), &mask.apply(&agreed))
     };
     let local = delta(&twin.local.as_ref()?.flags, &view.local_mask());
-    let remote = delta(&twin.remote.as_ref()?.flags, &view.remote_mask(twin));
-    let is_same = local.is_empty() && remote.is_empty();
+    let mut remote = delta(&twin.remote.as_ref()?.flags, &view.remote_mask(twin));
+    if cast.world.policy.pull_only {
+        remote = FlagDelta::default();
+    }
+    let is_same = local == merged.local && remote == merged.remote;
     (!is_same).then_some(Step::Flags { row: twin.id, local, remote })
 }
 
@@ -401,16 +418,16 @@ fn is_where_it_came(row: &Row, gone: &Row) -> bool {
 
 /// Files in doubt whose messages were moved there, and came down at their new place while these
 /// files could not be seen: they go to the local trash, and are not sent once more (hazard 75).
-fn leave_superseded(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
+fn find_superseded(cast: &mut Cast<'_>) -> Vec<RowId> {
     if cast.world.policy.on_remote_delete == OnRemoteDelete::Keep || !is_searched(cast) {
-        return;
+        return Vec::new();
     }
     let doubtful = cast.open(Class::LocalNew).filter(|row| cast.is_lost(row));
     let left = doubtful.filter(|row| row.journal == Journal::Idle && !row.weak);
     let left: Vec<RowId> =
         left.map(|row| row.id).filter(|row| came_down_elsewhere(cast, *row)).collect();
     cast.take(left.iter().copied());
-    steps.extend(left.into_iter().map(Step::RemoveLocal));
+    left
 }
 
 /// The message was moved there and came down at its new place, as a row that is younger: brought

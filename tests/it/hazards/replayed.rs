@@ -279,3 +279,17 @@ fn hazard_159_a_flag_follows_a_message_whose_move_was_not_seen() {
     pass(&["world 853759\nthere add 2 B\nquiet\nthere move 2 INBOX\n\
             run ; at command 7 here set 2 k2 ; around UID_FETCH 2 no"]);
 }
+
+/// In doubt, since its root was away, and its mailbox renamed there while it could not be read.
+#[test]
+fn hazard_178_a_flag_of_a_file_in_doubt_follows_its_message() {
+    pass(&[
+        "world 2034471\nthere add 1 D\nrun\nrun ; away\nhere set 1 k2\n\
+         run ; at call 47 there rename D A/F ; unreadable D",
+        "world 2034471\nthere add 1 D\nthere set 1 \\Flagged\nrun\nrun ; away\n\
+         here set 1 \\Seen\nrun ; at call 47 there rename D A/F ; unreadable D",
+        "world 2027285\nthere add 2 A/C\nquiet\nhere set 2 k2\n\
+         run ; at call 60 there add 4 B ; unmounted\n\
+         run ; at call 119 there rename A/C A/F ; unreadable A/C",
+    ]);
+}
