@@ -214,7 +214,7 @@ pub(super) fn advance(
     let known = counter(store, "marker")?.max(counter(store, "marker_next")?);
     // A store that was restored is older than the root; what `adopt` writes is no number of a run.
     let found = root.marker()?.map(|marker| marker.counter).filter(|found| *found < u64::MAX);
-    let counter = known.max(found.unwrap_or(0)) + 1;
+    let counter = Marker::after(known.max(found.unwrap_or(0)));
     store.transaction(|tx| tx.set_meta("marker_next", &counter.to_string()))?;
     root.write_marker(&marker(settings, store.id(), counter))?;
     store.transaction(|tx| tx.set_meta("marker", &counter.to_string()))?;

@@ -18,7 +18,7 @@ const MARKER_MAX: u64 = 16 * 1024;
 pub struct Marker {
     /// The store's random id, in hexadecimal digits.
     pub store_id: String,
-    /// Advances together with the store's in every run that changed something.
+    /// Advances together with the store's in every run that changed something, by no fixed step.
     pub counter: u64,
     /// The account: host and user.
     pub account: String,
@@ -38,6 +38,14 @@ pub const UNKNOWN_SEPARATOR: u8 = 0;
 const LENGTHS: u64 = 509;
 
 impl Marker {
+    /// The number of a run after the one with this number. Each history of a store has numbers of
+    /// its own: one that was restored goes on with others than those it had given before (hazard
+    /// 179).
+    #[must_use]
+    pub fn after(counter: u64) -> u64 {
+        counter + 1 + LENGTHS * fastrand::u64(0..1 << 24)
+    }
+
     fn print(&self) -> String {
         // A value is one line, whatever it holds.
         let line = |s: &str| printable(s);
@@ -199,6 +207,19 @@ mod tests {
             layout: Layout::MaildirPlusPlus,
             separator: b':',
         }
+    }
+
+    #[test]
+    fn hazard_179_two_histories_of_a_store_have_no_number_in_common() {
+        let (mut one, mut other) = (vec![Marker::after(7)], vec![Marker::after(7)]);
+        for _ in 0..5 {
+            one.push(Marker::after(one[one.len() - 1]));
+            other.push(Marker::after(other[other.len() - 1]));
+        }
+        assert!(one.is_sorted() && one.iter().all(|number| !other.contains(number)));
+        // Hazard 172: the next one has another length.
+        let length = |counter| Marker { counter, ..marker() }.print().len();
+        assert!(one.windows(2).all(|pair| length(pair[0]) != length(pair[1])));
     }
 
     #[test]

@@ -293,3 +293,14 @@ fn hazard_178_a_flag_of_a_file_in_doubt_follows_its_message() {
          run ; at call 119 there rename A/C A/F ; unreadable A/C",
     ]);
 }
+
+/// The Maildir has seen later runs than the store that was put back, which meanwhile counts on with
+/// another Maildir.
+#[test]
+fn hazard_179_numbers_of_runs_that_a_restored_store_gives_again() {
+    pass(&[
+        "world 2207652\nhere add 1 INBOX\nhere add 3 A/C\nquiet\nhere add 4 Trash\nsave-state\n\
+         quiet\nrun ; at command 4 there remove 3\nrestore-state\nthere set 1 \\Draft\n\
+         run ; away\nhere move 1 Trash",
+    ]);
+}
