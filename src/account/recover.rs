@@ -155,7 +155,7 @@ fn settle(
     store: &mut Store,
     root: &Root,
 ) -> Result<(), AccountError> {
-    apply::unlock(store, root)?;
+    apply::unlock(store, root, outside.clock.now())?;
     let fresh = is_fresh(store, outside)?;
     let mailboxes = store.mailboxes()?;
     for mailbox in &mailboxes {

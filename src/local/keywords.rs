@@ -286,7 +286,8 @@ impl Root {
 
     /// Removes the lock file of a table, wherever the directory with this id is by now. Only for
     /// who knows that it is a dead process's, as the one that it left itself; one of this very
-    /// moment may be another program's, and stays.
+    /// moment may be another program's, and stays. False where neither the lock nor the directory
+    /// with this id is in this root.
     ///
     /// # Errors
     /// The lock cannot be removed, or is of this moment.
@@ -294,24 +295,24 @@ impl Root {
         &self,
         mailbox: &MailboxName,
         id: Option<&str>,
-    ) -> Result<(), LocalError> {
+    ) -> Result<bool, LocalError> {
         let mut dir = self.dir_of(mailbox);
         if let Some(id) = id
             && self.id_in(&dir)?.as_deref() != Some(id)
         {
             // Renamed since; what is in its place now is not ours.
-            let Some(renamed) = self.with_id(id, &BTreeSet::new())? else { return Ok(()) };
+            let Some(renamed) = self.with_id(id, &BTreeSet::new())? else { return Ok(false) };
             dir = renamed;
         }
         let lock = dir.join(LOCK);
         let Some(meta) = if_there(self.fs.lstat(&lock)).at(Scope::Mailbox, "look at", &lock)?
         else {
-            return Ok(());
+            return Ok(id.is_some());
         };
         if self.fs.now_s() - meta.stamp.mtime_ns / 1_000_000_000 <= LOCK_HELD_S {
             return Err(LocalError::KeywordsBusy { path: lock });
         }
-        if_there(self.fs.remove_file(&lock)).at(Scope::Mailbox, "remove", &lock).map(|_| ())
+        if_there(self.fs.remove_file(&lock)).at(Scope::Mailbox, "remove", &lock).map(|_| true)
     }
 
     fn keywords_lock(&self, lock: &Path) -> Result<Box<dyn super::fs::FsFile>, LocalError> {

@@ -4,20 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::file::named;
+use super::lock::{self, Lock};
 use super::mailbox_of;
 use crate::account::error::AccountError;
 use crate::account::run::Run;
-use crate::local::{Changed, Choice, KeywordTable, LocalError, Root};
+use crate::local::{Changed, Choice, KeywordTable, LocalError};
 use crate::reconcile::MailboxView;
-use crate::reconcile::types::{
-    Base, Flags, Journal, Keyword, Local, Mailbox, MailboxName, Row, RowId, Stem,
-};
-use crate::state::Store;
-
-/// The mailbox whose table is being changed.
-const LOCKED: &str = "keywords_locked";
-/// The id of its directory, which may have another name by the time the lock is removed.
-const LOCKED_ID: &str = "keywords_locked_id";
+use crate::reconcile::types::{Base, Flags, Journal, Keyword, Local, Mailbox, Row, RowId, Stem};
 
 /// The keyword table of a mailbox with letters for these keywords, where any are free.
 pub(super) fn table_for(
@@ -34,26 +27,26 @@ pub(super) fn table_for(
         }
     };
     let lacks = !flags.keywords.iter().all(|keyword| table.contains(keyword));
-    let is_unlocked = !lacks || add(run, mailbox, &mut table, flags)?;
+    let unlocked = if lacks { add(run, mailbox, &mut table, flags)? } else { None };
     let keyword_table = table.slots().to_vec();
     if lacks || keyword_table != mailbox.keyword_table {
         run.record(|w| {
             let Some(mailbox) = w.tx().mailbox(mailbox.id)? else { return Ok(()) };
             w.mailbox(&Mailbox { keyword_table, ..mailbox })?;
-            if is_unlocked { w.tx().delete_meta(LOCKED).map(drop) } else { Ok(()) }
+            unlocked.map_or(Ok(()), |lock| lock::forget(w.tx(), &lock))
         })?;
     }
     Ok(table)
 }
 
-/// Gives letters to keywords. False where our lock of the table may have been left behind: its
-/// directory was renamed meanwhile (hazard 145).
+/// Gives letters to keywords. Gives the note of the lock that is gone again; none where our lock of
+/// the table may have been left behind: its directory was renamed meanwhile (hazard 145).
 fn add(
     run: &mut Run,
     mailbox: &Mailbox,
     table: &mut KeywordTable,
     flags: &Flags,
-) -> Result<bool, AccountError> {
+) -> Result<Option<Lock>, AccountError> {
     let others = run.store.mailboxes()?;
     // One keyword, one letter in the whole account where it is free: a moved file then says
     // the same in its new directory.
@@ -64,10 +57,7 @@ fn add(
         known.next().and_then(|letter| u8::try_from(letter).ok())
     };
     // The lock file is that of other programs too: a crash must not leave it for theirs.
-    run.record(|w| {
-        w.tx().set_meta(LOCKED_ID, mailbox.local_id.as_deref().unwrap_or_default())?;
-        w.tx().set_meta(LOCKED, mailbox.name.as_str())
-    })?;
+    let lock = lock::note(run, mailbox)?;
     let before = table.clone();
     let choice = Choice { hint: &hint, relabelled: relabelled_soon(run, mailbox)? };
     let added = run.root.add_keywords(&mailbox.name, table, &flags.keywords, &choice);
@@ -78,7 +68,7 @@ fn add(
         // Files are named without them, and say so: a later plan adds the letters.
         run.report.skip(mailbox.name.to_string(), error.to_string());
     }
-    Ok(is_unlocked)
+    Ok(is_unlocked.then_some(lock))
 }
 
 /// Keywords of the files of a mailbox that are to get its letters, by stem.
@@ -93,19 +83,6 @@ fn relabelled_soon(
             _ => None,
         })
         .collect())
-}
-
-/// Removes the lock file that a crash of ours left behind.
-pub(in crate::account) fn unlock(store: &mut Store, root: &Root) -> Result<(), AccountError> {
-    let Some(mailbox) = store.meta(LOCKED)? else { return Ok(()) };
-    let id = store.meta(LOCKED_ID)?.filter(|id| !id.is_empty());
-    match root.drop_keywords_lock(&MailboxName::new(&mailbox), id.as_deref()) {
-        Ok(()) => Ok(store.transaction(|tx| tx.delete_meta(LOCKED).map(|_| ()))?),
-        Err(error) => {
-            tracing::warn!(%mailbox, %error, "the lock of the keywords stays");
-            Ok(())
-        }
-    }
 }
 
 /// What the name of a file can say of these flags: not the keywords that have no letter.

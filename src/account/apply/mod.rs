@@ -12,6 +12,7 @@ mod flags;
 mod keywords;
 mod lanes;
 mod letters;
+mod lock;
 mod mailbox;
 mod mark;
 mod note;
@@ -30,7 +31,7 @@ use std::collections::BTreeMap;
 
 pub(super) use compare::{Compared, WaitingFiles};
 pub(super) use lanes::Lanes;
-pub(super) use letters::unlock;
+pub(super) use lock::unlock;
 pub(super) use mailbox::{hold_back, name_parents};
 pub(super) use mark::take_back;
 pub(super) use note::{settle_base, write as note_facts};

@@ -130,6 +130,34 @@ fn hazard_145_our_lock_of_a_table_is_not_left_in_a_directory_that_is_renamed() {
     }
 }
 
+/// Killed while the table is locked; in the next run another root is in the place of this one.
+#[test]
+fn hazard_180_our_lock_is_not_left_in_a_root_that_was_away() {
+    let mut away = 0;
+    for point in 1.. {
+        let world = agreed();
+        let told = uid(&world, "Work", "text 8");
+        assert!(world.server.set_flags("Work", told, &["$label1"], &[]));
+        let ended = world.run_until(point).0.1.is_ok();
+        world.fs.restart();
+        let lock = Path::new(ROOT).join("Work/dovecot-keywords.lock");
+        if world.fs.tree().contains_key(&lock) {
+            away += 1;
+            world.fs.move_file(ROOT, "/aside");
+            world.wait();
+            let _ = world.sync();
+            world.fs.move_file(ROOT, "/gone");
+            world.fs.move_file("/aside", ROOT);
+            settle(&world);
+            assert!(!world.fs.tree().contains_key(&lock), "killed at {point}");
+        }
+        if ended {
+            break;
+        }
+    }
+    assert!(away > 0, "the lock was left");
+}
+
 /// The directory of a mailbox gets another name, and an empty one is made in its place.
 #[test]
 fn hazard_146_a_mailbox_that_moves_away_from_an_empty_one_is_renamed() {
