@@ -10,7 +10,8 @@ use crate::account::run::Run;
 use crate::local::TrashOutcome;
 use crate::reconcile::guard::{Direction, Kind};
 use crate::reconcile::types::{
-    Flags, Journal, Mailbox, MailboxName, Place, Reach, Row, RowId, SetAside, SetAsideKind, Uid,
+    Flags, Gate, Journal, Mailbox, MailboxName, Place, Reach, Row, RowId, SetAside, SetAsideKind,
+    Uid,
 };
 use crate::reconcile::{RemoteRemoval, Step};
 use crate::remote::imap::{
@@ -168,7 +169,8 @@ async fn move_away(
     if rows.is_empty() {
         return Ok(());
     }
-    let Some((uid_validity, uid_next)) = next_uid(run, target).await? else { return Ok(()) };
+    let Some(before) = gate_of(run, target).await? else { return Ok(()) };
+    let Gate { uid_validity, uid_next, .. } = before;
     if !select(run, mailbox).await? {
         return Ok(());
     }
@@ -218,7 +220,7 @@ async fn move_away(
     let done: Vec<(RowId, Place)> =
         verified.iter().filter_map(|(row, uid)| Some((*row, place(copy_of(uid)?)))).collect();
     let rows: Vec<RowId> = done.iter().map(|(row, _)| *row).collect();
-    trashing::note_copies(run, &done)?;
+    trashing::note_copies(run, target, before, &done)?;
     if move_ {
         return forget(run, mailbox, &rows, Direction::FromRemote);
     }
@@ -242,8 +244,8 @@ pub(super) fn release_all(run: &mut Run, rows: Vec<(RowId, Place)>) -> Result<()
     })
 }
 
-/// UIDVALIDITY and UIDNEXT of the mailbox that messages go to; made if it is not there.
-async fn next_uid(run: &mut Run, target: &MailboxName) -> Result<Option<(u32, u32)>, AccountError> {
+/// How the mailbox stands that messages go to; made if it is not there.
+async fn gate_of(run: &mut Run, target: &MailboxName) -> Result<Option<Gate>, AccountError> {
     let listed = run.attempt.seen.listed.iter().any(|m| m.name == *target && m.selectable);
     if !listed && !matches!(run.session.exists(target).await, Ok(Existence::Exists(_))) {
         match super::mailbox::create(run, target).await {
@@ -257,7 +259,7 @@ async fn next_uid(run: &mut Run, target: &MailboxName) -> Result<Option<(u32, u3
     }
     let mut ignore = |_: Untagged| {};
     match run.session.select(target, Select::ReadOnly, None, &mut ignore).await {
-        Ok(selected) => Ok(Some((selected.gate.uid_validity, selected.gate.uid_next))),
+        Ok(selected) => Ok(Some(selected.gate)),
         Err(error) if error.ends_session() => Err(error.into()),
         Err(error) => {
             run.report.skip(target.to_string(), error.to_string());

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 
 use super::remove::{expunge, release_all};
 use crate::account::error::AccountError;
-use crate::account::observe::HEADER_MAX;
+use crate::account::observe::{HEADER_MAX, passed};
+use crate::account::record::Writer;
 use crate::account::run::Run;
 use crate::local::header;
 use crate::reconcile::types::{
     ContentId, Flags, Gate, Journal, Mailbox, MailboxName, Place, Remote, Row, RowId, Uid,
 };
 use crate::remote::imap::{FetchItems, FetchRow, Select, UidSet, Untagged};
+use crate::state::StateError;
 
 /// Rows that may lie in one mailbox, from a UID of one numbering on.
 #[derive(Debug)]
@@ -89,17 +91,27 @@ pub(super) async fn settle(
 
 /// Notes copies under the numbers that the server gave them: what is known of a message is known of
 /// its copy, and neither is taken for another one that is alike (hazard 169). A look that does not
-/// show them forgets them.
-pub(super) fn note_copies(run: &mut Run, copies: &[(RowId, Place)]) -> Result<(), AccountError> {
+/// show them forgets them. `before` is how the mailbox stood when they were sent there; what is not
+/// noted is in doubt, until bodies were compared (hazard 181).
+pub(super) fn note_copies(
+    run: &mut Run,
+    to: &MailboxName,
+    before: Gate,
+    copies: &[(RowId, Place)],
+) -> Result<(), AccountError> {
+    if !(run.settings.selects)(to) {
+        return Ok(());
+    }
     run.record(|w| {
-        for (id, Place { mailbox, uid_validity, uid }) in copies {
-            let (row, to) = (w.tx().row(*id)?, w.tx().mailbox_by_name(mailbox)?);
-            let (Some(row), Some(to)) = (row, to) else { continue };
+        let to = numbered(w, to, before)?;
+        for (id, Place { uid_validity, uid, .. }) in copies {
+            let Some(row) = w.tx().row(*id)?.filter(|row| row.content.is_some()) else { continue };
             let is_numbered_so = |now: Gate| now.uid_validity == *uid_validity;
-            if row.content.is_none()
-                || !to.cursor.is_some_and(is_numbered_so)
-                || w.tx().by_uid(to.id, *uid)?.is_some()
-            {
+            let Some(to) = to.as_ref().filter(|to| to.cursor.is_some_and(is_numbered_so)) else {
+                passed::doubt(w)?;
+                continue;
+            };
+            if w.tx().by_uid(to.id, *uid)?.is_some() {
                 continue;
             }
             let remote = Remote { uid: *uid, flags: Flags::default(), confirmed: false };
@@ -109,6 +121,24 @@ pub(super) fn note_copies(run: &mut Run, copies: &[(RowId, Place)]) -> Result<()
         }
         Ok(())
     })
+}
+
+/// The mailbox of this name in the store. One that no look showed yet was empty when messages were
+/// sent there, or nothing is known of its numbers (hazard 181).
+fn numbered(
+    w: &Writer<'_>,
+    name: &MailboxName,
+    before: Gate,
+) -> Result<Option<Mailbox>, StateError> {
+    let known = w.tx().mailbox_by_name(name)?;
+    let is_known = known.as_ref().is_some_and(|known| known.cursor.is_some());
+    if is_known || before.messages > 0 || before.uid_validity == 0 || before.uid_next == 0 {
+        return Ok(known);
+    }
+    let made = || Mailbox { restated: true, ..Mailbox::new(name.clone()) };
+    let mailbox = Mailbox { remote: true, cursor: Some(before), ..known.unwrap_or_else(made) };
+    let id = w.mailbox(&mailbox)?;
+    Ok(Some(Mailbox { id, ..mailbox }))
 }
 
 /// Where messages are now that were sent to a mailbox: it keeps its UIDVALIDITY when it is renamed

@@ -35,6 +35,11 @@ pub(super) fn note(
     Ok(())
 }
 
+/// Notes that messages of ours came to a mailbox under numbers that no row has (hazard 181).
+pub(in crate::account) fn doubt(w: &Writer<'_>) -> Result<(), StateError> {
+    w.tx().set_meta(KEY, "1")
+}
+
 /// Whether such messages were noted, and no run has accounted for all departures since.
 pub(in crate::account) fn is_noted(run: &Run) -> Result<bool, StateError> {
     Ok(run.store.meta(KEY)?.is_some())

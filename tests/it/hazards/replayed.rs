@@ -220,6 +220,12 @@ fn hazard_156_what_left_is_known_until_what_came_is_told() {
 }
 
 #[test]
+fn hazard_181_a_copy_of_ours_in_a_trash_that_was_made_for_it() {
+    pass(&["world 2205385\nhere add 3 D\nhere add 4 A\nhere move 4 B\nquiet\nhere remove 3\n\
+            run ; at call 109 there remove 4"]);
+}
+
+#[test]
 fn hazard_157_a_copy_made_here_is_not_the_file_of_a_message_numbered_anew() {
     pass(&["world 852161\nthere add 1 A/C\nquiet\nthere renumber A/C\nhere copy 1 A/C"]);
 }

@@ -140,6 +140,28 @@ fn hazard_100_moved_to_a_place_on_each_side_it_stays_one() {
     }
 }
 
+/// TWO is removed in the INBOX here, and, when it goes to the trash, ONE in Work gives way to a
+/// longer version.
+fn trash_two_while_one_is_edited(world: &World) {
+    world.fs.delete_file(crate::scenarios::with_text(world, "INBOX", "text of TWO"));
+    let server = world.server.clone();
+    world.on_command(move |line| {
+        let one = server.list("Work").into_iter().find(|m| m.body.ends_with(b"ONE\r\n"));
+        if let Some(one) =
+            one.filter(|_| line.starts_with("UID MOVE") || line.starts_with("UID COPY"))
+        {
+            let text = ONE.replace("text of ONE", "text of ONE, longer");
+            server.expunge("Work", &[one.uid]);
+            server.append("Work", text.as_bytes(), &["\\Seen"], Some(78));
+        }
+    });
+    settle(world);
+    let count = |mailbox, text| (there(world, mailbox, text), here(world, mailbox, text));
+    assert_eq!(count("Trash", "text of TWO"), (1, 1));
+    assert_eq!(count("Trash", "text of ONE"), (0, 0));
+    assert_eq!(count("Work", "ONE, longer"), (1, 1));
+}
+
 #[test]
 fn hazard_169_a_copy_in_the_trash_is_not_another_that_is_edited_meanwhile() {
     for profile in rungs() {
@@ -147,22 +169,25 @@ fn hazard_169_a_copy_in_the_trash_is_not_another_that_is_edited_meanwhile() {
         arrive(&world, "Work", ONE);
         arrive(&world, "INBOX", TWO);
         settle(&world);
-        world.fs.delete_file(crate::scenarios::with_text(&world, "INBOX", "text of TWO"));
-        let server = world.server.clone();
-        world.on_command(move |line| {
-            let one = server.list("Work").into_iter().find(|m| m.body.ends_with(b"ONE\r\n"));
-            if let Some(one) =
-                one.filter(|_| line.starts_with("UID MOVE") || line.starts_with("UID COPY"))
-            {
-                let text = ONE.replace("text of ONE", "text of ONE, longer");
-                server.expunge("Work", &[one.uid]);
-                server.append("Work", text.as_bytes(), &["\\Seen"], Some(78));
+        trash_two_while_one_is_edited(&world);
+    }
+}
+
+#[test]
+fn hazard_181_a_copy_in_a_trash_that_is_made_for_it_is_not_another_one() {
+    for profile in rungs() {
+        for is_dir_here in [false, true] {
+            let world = agreed_on(&profile);
+            world.server.delete_mailbox("Trash");
+            arrive(&world, "Work", ONE);
+            arrive(&world, "INBOX", TWO);
+            settle(&world);
+            assert!(!world.server.mailboxes().contains(&"Trash".to_owned()));
+            if is_dir_here {
+                let make = |sub: &str| world.fs.mkdir_all(world.dir_of("Trash").join(sub));
+                ["new", "cur", "tmp"].into_iter().for_each(make);
             }
-        });
-        settle(&world);
-        let count = |mailbox, text| (there(&world, mailbox, text), here(&world, mailbox, text));
-        assert_eq!(count("Trash", "text of TWO"), (1, 1), "{profile:?}");
-        assert_eq!(count("Trash", "text of ONE"), (0, 0), "{profile:?}");
-        assert_eq!(count("Work", "ONE, longer"), (1, 1), "{profile:?}");
+            trash_two_while_one_is_edited(&world);
+        }
     }
 }
