@@ -458,13 +458,15 @@ fn forget(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
     // What is not told yet may be one of those that left: as long as both are known, its body
     // tells (hazard 156).
     let facts = |row: &Row| row.words.as_ref().map(|words| (words.size, words.date));
-    let untold = cast.open(Class::RemoteNew).filter(|row| row.content.is_none());
-    let untold: BTreeSet<_> = untold.filter_map(facts).collect();
+    let untold = || cast.open(Class::RemoteNew).filter(|row| row.content.is_none());
+    let waits: BTreeSet<_> = untold().map(|row| row.mailbox).collect();
+    let untold: BTreeSet<_> = untold().filter_map(facts).collect();
     // A file that goes up in this round still needs its past for the letters of its name.
     let files = cast.world.rows.iter().filter(|row| class(row) == Class::LocalNew);
     let pushed: BTreeSet<_> =
         files.filter(|row| !row.is_set_aside()).filter_map(|row| row.content).collect();
-    let gone = cast.open(Class::BothGone);
+    // Or a new version of one that left its mailbox (hazard 182).
+    let gone = cast.open(Class::BothGone).filter(|row| !waits.contains(&row.mailbox));
     let gone = gone.filter(|row| facts(row).is_none_or(|facts| !untold.contains(&facts)));
     let gone = gone.filter(|row| match row.content {
         Some(content) => {

@@ -8,6 +8,7 @@
 
 mod evidence;
 mod left;
+mod versions;
 mod waits;
 mod words;
 
@@ -94,6 +95,8 @@ pub struct Cast<'w> {
     taken: BTreeSet<RowId>,
     /// Mailboxes numbered anew in which only bodies tell messages apart.
     unproved: BTreeSet<MailboxId>,
+    /// Mailboxes in which a new message may be a new version of one that left.
+    replaced: BTreeSet<MailboxId>,
 }
 
 impl<'w> Cast<'w> {
@@ -110,11 +113,13 @@ impl<'w> Cast<'w> {
             moving: Vec::new(),
             taken: BTreeSet::new(),
             unproved: BTreeSet::new(),
+            replaced: BTreeSet::new(),
         };
         for row in &world.rows {
             cast.index(row);
         }
         cast.unproved = evidence::unproved(&cast);
+        cast.replaced = versions::replaced(&cast);
         cast
     }
 
@@ -375,7 +380,7 @@ fn is_our_append_alone<'w, I: Iterator<Item = &'w Row>>(
     match remote.content {
         // Each of the same bytes: it is of no matter which is which.
         None => {
-            !cast.world.passed
+            !cast.may_be_unknown(remote)
                 && contents.len() == 1
                 && others().count() < sent().count()
                 && !words::may_be_another(cast, remote, &contents)
@@ -385,7 +390,7 @@ fn is_our_append_alone<'w, I: Iterator<Item = &'w Row>>(
         Some(content) => {
             others().all(|row| row.content.is_some() && !contents.contains(&row.content))
                 && (contents.contains(&remote.content)
-                    || !cast.world.passed
+                    || !cast.may_be_unknown(remote)
                         && cast.with_content(content).all(|row| row.id == remote.id))
         }
     }

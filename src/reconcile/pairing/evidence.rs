@@ -14,9 +14,9 @@ use crate::reconcile::types::{Journal, MailboxId, Row};
 const FOUND_LEAST: usize = 2;
 
 /// What the server says of a message, without its own name for it.
-type Facts = (u64, i64, [u8; 16]);
+pub(super) type Facts = (u64, i64, [u8; 16]);
 
-fn facts(row: &Row) -> Option<Facts> {
+pub(super) fn facts(row: &Row) -> Option<Facts> {
     let header = row.header.filter(|header| header.has_message_id)?;
     row.words.as_ref().map(|words| (words.size, words.date, header.hash))
 }

@@ -20,7 +20,7 @@ pub(super) fn text(cast: &Cast<'_>, remote: &Row) -> Option<ContentId> {
     // Where the server names one of them by its object id, a row that it never named is no rival.
     let named = others().filter(|row| have_one_object_id(row, remote));
     let named = only(named.filter_map(|row| row.content));
-    if named.is_some() || cast.world.passed {
+    if named.is_some() || cast.may_be_unknown(remote) {
         return named;
     }
     let alike: Vec<&Row> = others().filter(|row| may_have_same_words(row, remote)).collect();
@@ -81,7 +81,7 @@ pub(super) fn pair_by_header(cast: &Cast<'_>, remote: &Row) -> Option<Found> {
     // Where some came and left unseen, only the server's own name of it says that it is this one.
     let is_trusted = |row: &Row| {
         evidence::is_trusted(cast, row, remote)
-            && (!cast.world.passed || have_one_object_id(row, remote))
+            && (!cast.may_be_unknown(remote) || have_one_object_id(row, remote))
     };
     let files = || cast.with_header(Class::LocalNew, remote.mailbox, header);
     let others = || cast.with_header(Class::RemoteNew, remote.mailbox, header);

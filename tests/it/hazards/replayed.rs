@@ -219,6 +219,22 @@ fn hazard_156_what_left_is_known_until_what_came_is_told() {
     ]);
 }
 
+/// One is removed, and another one is edited into a message that has all of its facts.
+#[test]
+fn hazard_182_a_new_version_is_told_from_what_left_elsewhere_by_its_body() {
+    let lists = [
+        "there add 1 A\nthere add 2 Trash\nthere edit 1 3\nrun\nthere remove 3\nthere edit 2 4",
+        "there add 1 A\nthere add 2 D\nthere edit 1 3\nrun\nthere edit 2 4\nhere move 3 D\n\
+         there remove 3",
+        "there add 1 A\nthere add 2 D\nthere edit 1 3\nrun\nthere edit 2 4\nhere remove 2\n\
+         there remove 3\nrun ; kill 60",
+    ];
+    for world in [2_206_171, 2, 7, 9] {
+        let lists = lists.map(|list| format!("world {world}\n{list}"));
+        pass(&lists.each_ref().map(String::as_str));
+    }
+}
+
 #[test]
 fn hazard_181_a_copy_of_ours_in_a_trash_that_was_made_for_it() {
     pass(&["world 2205385\nhere add 3 D\nhere add 4 A\nhere move 4 B\nquiet\nhere remove 3\n\

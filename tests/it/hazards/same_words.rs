@@ -191,3 +191,67 @@ fn hazard_181_a_copy_in_a_trash_that_is_made_for_it_is_not_another_one() {
         }
     }
 }
+
+const OTHER: &str = "Message-ID: <other>\r\nSubject: other\r\n\r\nto be edited\r\n";
+
+/// In `mailbox`, OTHER becomes TWO.
+fn edit_other(world: &World, mailbox: &str) {
+    let other = uid(world, mailbox, "to be edited");
+    arrive(world, mailbox, TWO);
+    world.server.expunge(mailbox, &[other]);
+}
+
+#[test]
+fn hazard_182_a_new_version_is_not_the_message_that_left_another_mailbox() {
+    for profile in rungs() {
+        for is_moved_here in [false, true] {
+            let world = agreed_on(&profile);
+            arrive(&world, "Work", ONE);
+            arrive(&world, "INBOX", OTHER);
+            settle(&world);
+            world.server.expunge("Work", &[uid(&world, "Work", "text of ONE")]);
+            edit_other(&world, "INBOX");
+            if is_moved_here {
+                move_here(&world, "Work", "ONE", "INBOX");
+            }
+            hold(&world, is_moved_here.then_some("INBOX"), Some("INBOX"));
+        }
+    }
+}
+
+#[test]
+fn hazard_182_a_new_version_of_what_was_removed_here_is_told_after_a_cut() {
+    use kit::imap::{Fault, When};
+    for profile in rungs() {
+        let world = agreed_on(&profile);
+        arrive(&world, "Work", ONE);
+        arrive(&world, "INBOX", OTHER);
+        settle(&world);
+        world.server.expunge("Work", &[uid(&world, "Work", "text of ONE")]);
+        edit_other(&world, "INBOX");
+        world.fs.delete_file(crate::scenarios::with_text(&world, "INBOX", "to be edited"));
+        world.wait();
+        world.server.inject(Fault::CutBefore, When::verb("UID FETCH").says("BODY.PEEK[])"));
+        let _ = world.sync();
+        world.server.heal();
+        hold(&world, None, Some("INBOX"));
+    }
+}
+
+#[test]
+fn hazard_182_a_new_version_is_not_our_upload_that_was_lost() {
+    use kit::imap::{Fault, When};
+    for profile in rungs() {
+        let world = agreed_on(&profile);
+        arrive(&world, "Work", OTHER);
+        settle(&world);
+        let file = world.dir_of("Work").join("cur").join("new.one:2,S");
+        world.fs.write_file(&file, ONE.replace('\r', "").as_bytes());
+        world.wait();
+        world.server.inject(Fault::CutBefore, When::verb("APPEND").nth(1));
+        let _ = world.sync();
+        world.server.heal();
+        edit_other(&world, "Work");
+        hold(&world, Some("Work"), Some("Work"));
+    }
+}
