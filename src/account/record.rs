@@ -215,6 +215,7 @@ impl Run {
         if whole {
             super::scope::finish(&mut self.store)?;
             super::observe::passed::forget(&mut self.store)?;
+            super::restate::end_uniting(&mut self.store)?;
         }
         Ok(())
     }

@@ -5,8 +5,11 @@
 //! written down by the next look, which also is what finds one that a crash cut off.
 
 mod replaced;
+mod reunited;
 
 use std::collections::{BTreeMap, BTreeSet};
+
+pub(super) use reunited::reunite;
 
 use super::error::AccountError;
 use super::run::Run;

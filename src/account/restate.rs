@@ -59,6 +59,9 @@ pub(super) fn check(
             tracing::info!("the Maildir is not as it was left: both sides are united");
             restate_root(tx, known.unwrap_or(EVERY_ROW))?;
         }
+        if !root_is_ours {
+            tx.set_meta(UNITING, "1")?;
+        }
         if let Some(old) = &old_scope {
             tracing::info!("the configuration changed: nothing is removed for that");
             drop_excluded(tx, settings)?;
@@ -77,6 +80,23 @@ pub(super) fn check(
         tx.set_meta("scope", &settings.scope)
     })?;
     Ok(!root_is_ours)
+}
+
+/// The Maildir is not as it was left, and no run has seen all of both sides since.
+const UNITING: &str = "uniting";
+
+/// Whether both sides are still being united: mailboxes may have other names than before
+/// (hazard 183).
+pub(super) fn is_uniting(store: &Store) -> Result<bool, StateError> {
+    Ok(store.meta(UNITING)?.is_some())
+}
+
+/// Both sides were seen wholly, and nothing is left to be done.
+pub(super) fn end_uniting(store: &mut Store) -> Result<(), StateError> {
+    if is_uniting(store)? {
+        store.transaction(|tx| tx.delete_meta(UNITING).map(drop))?;
+    }
+    Ok(())
 }
 
 /// The last row that there was when the counter of marker and store last stood at a value: a root

@@ -10,7 +10,8 @@ use super::report::Report;
 use super::run::{Run, Wish};
 use super::settings::{Outside, Settings};
 use super::{
-    apply, maildrop, observe, progress, record, recover, samples, scope, suspects, whatif, world,
+    apply, maildrop, observe, progress, record, recover, renames, restate, samples, scope,
+    suspects, whatif, world,
 };
 use crate::reconcile::plan::MailboxStep;
 use crate::reconcile::types::{Mailbox, RowId};
@@ -108,6 +109,9 @@ impl Run {
                 self.survive(error).await?;
             }
             self.tell_skips();
+            if renames::reunite(self)? {
+                continue;
+            }
             if wish.dry_run {
                 return whatif::describe(self).await;
             }
@@ -140,7 +144,8 @@ impl Run {
     /// Where rows are in doubt, a look at some mailboxes is a look at all: what one of them lacks
     /// may be in another (hazard 54).
     fn look_at_all_in_doubt(&mut self) -> Result<(), AccountError> {
-        if self.attempt.focus.is_some() && self.store.has_restated()? {
+        let in_doubt = restate::is_uniting(&self.store)? || self.store.has_restated()?;
+        if self.attempt.focus.is_some() && in_doubt {
             tracing::info!("not all is known of what was there: all mailboxes are looked at");
             self.attempt.focus = None;
         }

@@ -26,6 +26,7 @@ mod removed;
 mod renumbered;
 mod replaced;
 mod replayed;
+mod reunited;
 mod reused;
 mod same_words;
 mod scope;

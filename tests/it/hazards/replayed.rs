@@ -241,6 +241,17 @@ fn hazard_181_a_copy_of_ours_in_a_trash_that_was_made_for_it() {
             run ; at call 109 there remove 4"]);
 }
 
+/// The state was lost, and one of the two sides has a mailbox under another name.
+#[test]
+fn hazard_183_copies_in_a_mailbox_that_was_renamed_before_the_state_was_lost() {
+    pass(&[
+        "world 2202744\nthere add 1 A\nhere add 3 A/C\nrun ; at call 1 here copy 3 A/C\nrun\n\
+         lose-state\nhere rename A A/F",
+        "world 2301910\nthere add 1 B\nquiet\nhere copy 1 B\nrun\nthere add 5 D\n\
+         run ; at call 64 there rename B E ; kill 68\nlose-state",
+    ]);
+}
+
 #[test]
 fn hazard_157_a_copy_made_here_is_not_the_file_of_a_message_numbered_anew() {
     pass(&["world 852161\nthere add 1 A/C\nquiet\nthere renumber A/C\nhere copy 1 A/C"]);

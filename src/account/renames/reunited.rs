@@ -1,0 +1,131 @@
+//! Mailboxes that were renamed on one side before the state was lost (hazard 183).
+//!
+//! The store knows nothing of them: one is only here and bears a mark of ours that no mailbox has,
+//! and one with the same messages is only there. Made on the other side, both would hold each
+//! message twice. They are one mailbox, and the server's name stands. No message is paired by that:
+//! were they two in truth, none would be lost, since each side held all of them once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::describe;
+use crate::account::error::AccountError;
+use crate::account::restate;
+use crate::account::run::Run;
+use crate::reconcile::renames::Rename;
+use crate::reconcile::types::{Mailbox, MailboxId, MailboxName, Reach, Row};
+
+/// Rows that are read at once.
+const PAGE: usize = 1000;
+
+/// Sizes and headers of the messages of a mailbox, and how many have them. The header of one on the
+/// server whose size no file has was not asked for.
+type Contents = BTreeMap<(u64, Option<[u8; 16]>), usize>;
+
+/// Gives directories the names under which the server has their messages. Gives whether there were
+/// any: another look is to follow.
+pub(in crate::account) fn reunite(run: &mut Run) -> Result<bool, AccountError> {
+    let mut is_any = false;
+    for (mailbox, to) in pairs(run)? {
+        let from = mailbox.name.clone();
+        if run.attempt.dry_run {
+            let moved = vec![(mailbox.id, to.clone())];
+            let step = Rename::Local { moved, from, to };
+            run.attempt.dry_run_renames.push(describe(&step));
+            continue;
+        }
+        run.attempt.rename_targets_tried.insert(to.clone());
+        run.mark()?;
+        // What the store knows of its files the next look finds again, under either name.
+        run.record(|w| w.tx().delete_mailbox(mailbox.id).map(drop))?;
+        is_any = true;
+        match run.root.rename_mailbox(&from, &to) {
+            Ok(()) => super::done(run, &[(mailbox.id, to.clone())], &from, &to),
+            Err(error) => tracing::info!(%from, %to, %error, "not renamed"),
+        }
+    }
+    Ok(is_any)
+}
+
+/// Mailboxes that are only here, and what those that are only there with the same messages are
+/// called.
+fn pairs(run: &Run) -> Result<Vec<(Mailbox, MailboxName)>, AccountError> {
+    if !restate::is_uniting(&run.store)? {
+        return Ok(Vec::new());
+    }
+    let known = run.store.mailboxes()?;
+    let owned: BTreeSet<&String> = known.iter().filter_map(|m| m.local_id.as_ref()).collect();
+    let is_seen = |m: &Mailbox| {
+        let seen = [run.attempt.seen.local.get(&m.id), run.attempt.seen.remote.get(&m.id)];
+        seen == [Some(&Reach::Complete); 2] && !run.attempt.seen.refused.contains(&m.id)
+    };
+    let mut open: Vec<&Mailbox> = known.iter().filter(|m| !m.base && !m.name.is_inbox()).collect();
+    open.retain(|m| run.looks_at(&m.name) && is_seen(m));
+    let tried = &run.attempt.rename_targets_tried;
+    let is_there = |m: &&&Mailbox| m.remote && !m.local && !tried.contains(&m.name);
+    let there: Vec<&Mailbox> = open.iter().filter(is_there).copied().collect();
+    let mut here = Vec::new();
+    for mailbox in open.into_iter().filter(|m| m.local && !m.remote && !there.is_empty()) {
+        let mark = run.root.mailbox_id(&mailbox.name).ok().flatten();
+        if mark.is_some_and(|mark| !owned.contains(&mark)) {
+            here.push(mailbox);
+        }
+    }
+    if here.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut shown: Vec<(&Mailbox, Contents)> = Vec::new();
+    for mailbox in there {
+        let contents = contents(run, mailbox.id, |row| row.remote.is_some() && row.local.is_none());
+        shown.extend(contents?.map(|contents| (mailbox, contents)));
+    }
+    let mut pairs = Vec::new();
+    for mailbox in here {
+        let is_file = |row: &Row| row.local.is_some() && row.remote.is_none();
+        let Some(contents) = contents(run, mailbox.id, is_file)? else { continue };
+        if let Some(at) = best(&contents, &shown) {
+            pairs.push((mailbox.clone(), shown.swap_remove(at).0.name.clone()));
+        }
+    }
+    Ok(pairs)
+}
+
+/// The messages of a mailbox that was never agreed on. None where it has none, where one is not
+/// only on the side that is meant, or where too little is known of one.
+fn contents(
+    run: &Run,
+    mailbox: MailboxId,
+    is_meant: impl Fn(&Row) -> bool,
+) -> Result<Option<Contents>, AccountError> {
+    let (mut contents, mut after) = (Contents::new(), None);
+    loop {
+        let rows = run.store.rows_in(mailbox, after, PAGE)?;
+        let Some(last) = rows.last() else { break };
+        after = Some(last.id);
+        for row in rows {
+            let words = row.words.as_ref().filter(|_| row.base.is_none() && is_meant(&row));
+            let header = row.header.map(|header| header.loose);
+            match words.filter(|_| row.local.is_none() || header.is_some()) {
+                Some(words) => *contents.entry((words.size, header)).or_default() += 1,
+                None => return Ok(None),
+            }
+        }
+    }
+    Ok(Some(contents).filter(|contents| !contents.is_empty()))
+}
+
+/// Which of them holds the same messages: the very same ones, how often each is there counted, else
+/// the only one of which most are the same and where one side lacks nothing.
+fn best(contents: &Contents, shown: &[(&Mailbox, Contents)]) -> Option<usize> {
+    if let Some(at) = shown.iter().position(|(_, there)| there == contents) {
+        return Some(at);
+    }
+    let total = |contents: &Contents| contents.values().sum::<usize>();
+    let is_like = |there: &Contents| {
+        let common = contents.iter().map(|(key, n)| there.get(key).map_or(0, |m| *n.min(m)));
+        let (common, here, there) = (common.sum::<usize>(), total(contents), total(there));
+        common == here.min(there) && common * 2 >= here.max(there)
+    };
+    let mut like = shown.iter().enumerate().filter(|(_, (_, there))| is_like(there));
+    let first = like.next().map(|(at, _)| at);
+    first.filter(|_| like.next().is_none())
+}
