@@ -60,7 +60,7 @@ fn with_flags(row: Row, direction: Direction) -> Row {
 /// Where the store or the root cannot be opened, or another process holds the root.
 pub fn adopt(settings: &Settings, fs: Arc<dyn Fs>) -> Result<(), AccountError> {
     let store = Store::open(&settings.store)?;
-    let id = super::restate::hex(store.id());
+    let id = super::ownership::hex(store.id());
     let options = RootOptions {
         create: true,
         separator: settings.info_separator,
@@ -71,11 +71,11 @@ pub fn adopt(settings: &Settings, fs: Arc<dyn Fs>) -> Result<(), AccountError> {
     let options = if is_guest { super::maildrop::guest_options(options) } else { options };
     let root = Root::open(fs, &settings.maildir, options)?;
     // Any other trouble with the marker is what this replaces.
-    let fits = super::restate::check_layout(settings, &root);
+    let fits = super::ownership::check_layout(settings, &root);
     if let Err(error @ (AccountError::Layout { .. } | AccountError::Separator { .. })) = fits {
         return Err(error);
     }
     // A counter that the store does not know: the next run takes the root for restored.
-    root.write_marker(&super::restate::marker(settings, store.id(), u64::MAX))?;
+    root.write_marker(&super::ownership::marker(settings, store.id(), u64::MAX))?;
     Ok(())
 }

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use super::observe;
-use super::run::Wish;
+use super::seen;
+use super::wish::Wish;
 use crate::reconcile::types::{MailboxId, MailboxName, RowId, Uid};
 use crate::remote::imap::Counters;
 
@@ -20,7 +20,7 @@ pub struct Attempt {
     /// Octets and commands that had gone over the connection when the attempt began.
     pub(super) traffic: Counters,
     /// Results of the last look at both sides.
-    pub seen: observe::Seen,
+    pub seen: seen::Seen,
     /// Rows whose step was tried since the last look: not tried again before the next one.
     pub(super) tried: BTreeSet<RowId>,
     /// Rows that the server said it copied, or copied onto: not asked for again, since neither

@@ -45,7 +45,7 @@ impl Listener {
         let mut session = Session::connect(&endpoint, &*outside.connector).await?;
         let watch = session.begin_watch(mailbox).await?;
         let Some(watch) = watch else {
-            super::rounds::say_goodbye(session).await;
+            super::run::say_goodbye(session).await;
             return Ok(None);
         };
         Ok(Some(Self { session, watch }))
@@ -83,7 +83,7 @@ impl Listener {
     /// Says goodbye, also in the middle of [`Self::listen`].
     pub async fn close(mut self) {
         match self.session.end_watch(&self.watch).await {
-            Ok(()) => super::rounds::say_goodbye(self.session).await,
+            Ok(()) => super::run::say_goodbye(self.session).await,
             Err(error) => tracing::debug!(%error, "logout"),
         }
     }

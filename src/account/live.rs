@@ -6,29 +6,18 @@ use std::time::Duration;
 
 use super::attempt::Attempt;
 use super::error::AccountError;
+use super::fetch::lanes::Lanes;
+use super::hints::Hints;
 use super::report::Report;
-use super::rounds::say_goodbye;
-use super::run::{Run, Wish};
+use super::run::Run;
+use super::run::say_goodbye;
 use super::settings::{Outside, Settings};
-use super::{apply, observe, restate};
+use super::wish::Wish;
+use super::{observe, ownership, restate, seen};
 
 /// A server that does not answer a NOOP for so long, where it would have done so before, is taken
 /// for gone.
 const PROOF: Duration = Duration::from_secs(5);
-
-/// Servers and routers forget a silent connection after 10 minutes at the earliest that is seen
-/// in the field (RFC 2177 allows 29).
-pub const RENEWAL: Duration = Duration::from_secs(9 * 60);
-
-/// What events of the file system told beyond that something happened. Without them the same
-/// is found, later.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Hints {
-    /// Files that were renamed to where they are: whoever did that had written them.
-    pub arrived: BTreeSet<PathBuf>,
-    /// Files that were written to where they are.
-    pub written: BTreeSet<PathBuf>,
-}
 
 /// An account between two runs. After an error it is dropped and opened anew, which settles
 /// what was left open.
@@ -123,7 +112,7 @@ impl Live {
         self.run.begin_cautiously(cause)?;
         let Run { settings, outside, store, root, .. } = &mut self.run;
         if restate::check(settings, outside, store, root)? && !wish.dry_run {
-            restate::advance(settings, store, root)?;
+            ownership::advance(settings, store, root)?;
         }
         Ok(())
     }
@@ -169,7 +158,7 @@ impl Live {
 
     /// Lets go of memory that only a run needs.
     pub fn rest(&mut self) {
-        self.run.attempt.seen = observe::Seen::default();
+        self.run.attempt.seen = seen::Seen::default();
         self.run.hints = Hints::default();
         self.run.store.shrink();
     }
@@ -186,21 +175,10 @@ fn place(run: &Run) -> Option<(u64, u64)> {
 }
 
 impl Run {
-    /// Says something to the server where the disk has kept us silent for long.
-    ///
-    /// # Errors
-    /// What ends the session.
-    pub(super) async fn keep_awake(&mut self) -> Result<(), AccountError> {
-        if self.session.silence() >= RENEWAL {
-            self.session.noop(&mut |_| {}).await?;
-        }
-        Ok(())
-    }
-
     /// Begins a new attempt, with nothing of the last one.
     fn reset(&mut self, wish: &Wish) {
         self.report = Report::default();
         self.attempt = Attempt::new(self.attempt.number, wish, self.session.counters());
-        self.lanes = apply::Lanes::new(&self.settings, &self.outside, &self.suspects);
+        self.lanes = Lanes::new(&self.settings, &self.outside, &self.suspects);
     }
 }

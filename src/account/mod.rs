@@ -1,7 +1,7 @@
 //! One account: its runs, and what they are made of. [`sync`] is the page to read first.
 //!
 //! [`observe`] writes what was seen, [`crate::reconcile`] decides, [`apply`] performs steps and
-//! gives facts, and [`record`] is the only writer of the store.
+//! gives facts, and [`Run`] records them: rows and cursors are written by its `Writer` alone.
 
 pub mod answer;
 mod apart;
@@ -9,13 +9,19 @@ pub mod apply;
 pub mod attempt;
 mod brakes;
 pub mod error;
+mod fetch;
+pub mod hints;
+pub mod holds;
 pub mod listen;
 pub mod live;
+mod losses;
 pub mod maildrop;
 pub mod observe;
+mod opening;
+mod outcome;
+pub mod ownership;
 mod preview;
 pub mod progress;
-pub mod record;
 pub mod recover;
 mod renames;
 pub mod report;
@@ -24,20 +30,28 @@ mod rounds;
 pub mod run;
 pub mod samples;
 pub mod scope;
+pub mod seen;
+mod select;
 mod sets;
 pub mod settings;
+mod short;
 pub mod suspects;
 pub mod verify;
 mod whatif;
+pub mod wish;
 pub mod world;
+mod writer;
 
+pub use crate::account::hints::Hints;
+pub use crate::account::run::RENEWAL;
+pub use crate::account::wish::Depth;
+pub use crate::account::wish::Wish;
 pub use answer::{adopt, bring_back};
 pub use error::{AccountError, Trouble};
 pub use listen::{Listener, Listens};
-pub use live::{Hints, Live, RENEWAL};
+pub use live::Live;
 pub use progress::Progress;
 pub use report::{Report, Skip, Verified};
 pub use rounds::sync;
-pub use run::{Run, Wish};
+pub use run::Run;
 pub use settings::{Clock, Outside, Settings};
-pub use verify::Depth;

@@ -2,19 +2,19 @@
 //! guessing.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use super::apply;
 use super::apply::Absence;
 use super::error::AccountError;
-use super::record::Writer;
-use super::run::{Run, Wish};
+use super::opening::{check_disk, disk_of, note_disk, open_root, options};
+use super::run::Run;
 use super::settings::{Outside, Settings};
-use crate::local::fs::Fs;
-use crate::local::{Found, LocalError, Root, RootOptions};
+use super::wish::Wish;
+use super::writer::Writer;
+use crate::local::{Found, Root};
 use crate::reconcile::Policy;
-use crate::reconcile::types::{Journal, Mailbox, Row, printable};
-use crate::state::{StateError, Store};
+use crate::reconcile::types::{Journal, Mailbox, Row};
+use crate::state::Store;
 
 /// Opens the Maildir of an account, locked, and settles what a crash left open in it. A dry run
 /// works on a copy of the store and makes no Maildir.
@@ -31,116 +31,12 @@ pub(super) fn open_place(
     let restated = super::restate::check(settings, outside, store, &root)?;
     if !wish.dry_run {
         if restated {
-            super::restate::advance(settings, store, &root)?;
+            super::ownership::advance(settings, store, &root)?;
         }
         note_disk(settings, outside, store, disk)?;
         settle(settings, outside, store, &root)?;
     }
     Ok(root)
-}
-
-/// Opens the store.
-pub(super) fn open_store(
-    settings: &Settings,
-    outside: &Outside,
-    wish: &Wish,
-) -> Result<Store, AccountError> {
-    let mut store = if wish.dry_run {
-        Store::open_scratch(&settings.store)?
-    } else {
-        Store::open(&settings.store)?
-    };
-    if let Some(commits) = outside.commits.clone() {
-        store.set_commit_hook(Some(Box::new(move || match commits() {
-            true => Ok(()),
-            false => Err(StateError::Stopped("stopped before a commit".to_owned())),
-        })));
-    }
-    Ok(store)
-}
-
-/// The device that the root lay on when it was last seen.
-const DISK: &str = "root_disk";
-
-/// A root that lay on another disk than what is found in its place now is not mounted: nothing is
-/// put there, and nothing is taken for removed (hazard 64). One that was a directory of the same
-/// disk was removed, and is filled anew.
-pub(super) fn check_disk(
-    settings: &Settings,
-    outside: &Outside,
-    store: &Store,
-) -> Result<(), AccountError> {
-    let known = store.meta(DISK)?.and_then(|text| text.parse::<u64>().ok());
-    let is_another = known.is_some_and(|known| Some(known) != disk_of(settings, outside));
-    let is_marked = || Root::has_marker(&*outside.fs, &settings.maildir);
-    if is_another && !is_marked()? {
-        let maildir = printable(&settings.maildir.display().to_string());
-        return Err(AccountError::Gone { maildir, account: settings.name.clone() });
-    }
-    Ok(())
-}
-
-/// The device of the root, or of what is left of the way to it.
-fn disk_of(settings: &Settings, outside: &Outside) -> Option<u64> {
-    let metas = settings.maildir.ancestors().map(|path| outside.fs.stat(path));
-    metas.flatten().map(|meta| meta.dev).next()
-}
-
-/// Notes the device that the root lies on: the same before and after it was found to be the right
-/// one.
-fn note_disk(
-    settings: &Settings,
-    outside: &Outside,
-    store: &mut Store,
-    before: Option<u64>,
-) -> Result<(), AccountError> {
-    let now = disk_of(settings, outside).filter(|now| before == Some(*now));
-    let now = now.map(|disk| disk.to_string());
-    if now.is_some() && now != store.meta(DISK)? {
-        store.transaction(|tx| tx.set_meta(DISK, now.as_deref().unwrap_or_default()))?;
-    }
-    Ok(())
-}
-
-/// How the account's own root is opened.
-pub(super) fn options(settings: &Settings, store: &Store, wish: &Wish) -> RootOptions {
-    let usual = RootOptions::new(&super::restate::hex(store.id()), &settings.machine);
-    RootOptions {
-        create: !wish.dry_run,
-        lock: usual.lock.filter(|_| !wish.dry_run),
-        separator: settings.info_separator,
-        layout: settings.layout,
-        ..usual
-    }
-}
-
-/// Opens the root.
-pub(super) fn open_root(
-    settings: &Settings,
-    outside: &Outside,
-    wish: &Wish,
-    options: RootOptions,
-) -> Result<Root, AccountError> {
-    Ok(match Root::open(outside.fs.clone(), &settings.maildir, options.clone()) {
-        Err(LocalError::NoRoot { .. }) if wish.dry_run => empty_root(outside.fs.clone(), options)?,
-        root => root?,
-    })
-}
-
-/// What a dry run looks at in place of a Maildir that is not there yet.
-fn empty_root(fs: Arc<dyn Fs>, options: RootOptions) -> Result<Root, LocalError> {
-    // Accounts run side by side: each has its own.
-    let name = format!("mailtide-dry-run-{}-{:016x}", std::process::id(), fastrand::u64(..));
-    let path = std::env::temp_dir().join(name);
-    Root::open(fs, &path, RootOptions { create: true, ..options })
-}
-
-/// Removes the stand-in of a dry run; a real root is none, and one that holds anything stays.
-pub(super) fn tidy_up(settings: &Settings, outside: &Outside, root: &Root) {
-    if root.path() != settings.maildir {
-        // Left behind, it is an empty directory among temporary files.
-        let _ = outside.fs.remove_dir(root.path());
-    }
 }
 
 /// After so long other programs clean `tmp/` (36 hours by the Maildir specification), in seconds.

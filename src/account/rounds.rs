@@ -5,15 +5,18 @@ use std::sync::Arc;
 
 use super::attempt::Attempt;
 use super::error::AccountError;
-use super::live::Hints;
+use super::fetch::lanes::Lanes;
+use super::hints::Hints;
 use super::report::Report;
-use super::run::{Run, Wish};
+use super::run::{Run, say_goodbye};
 use super::settings::{Outside, Settings};
+use super::wish::Wish;
 use super::{
-    apply, maildrop, observe, progress, record, recover, renames, restate, samples, scope,
-    suspects, whatif, world,
+    apply, losses, maildrop, observe, opening, outcome, progress, recover, renames, restate,
+    samples, scope, suspects, whatif, world,
 };
 use crate::reconcile::plan::MailboxStep;
+use crate::reconcile::types::Reach;
 use crate::reconcile::types::{Mailbox, RowId};
 use crate::reconcile::{Plan, Step};
 use crate::remote::imap::{Counters, Session, Shared};
@@ -49,12 +52,12 @@ impl Run {
         wish: &Wish,
         cause: &str,
     ) -> Result<Self, AccountError> {
-        let mut store = recover::open_store(&settings, &outside, wish)?;
+        let mut store = opening::open_store(&settings, &outside, wish)?;
         let number = store.transaction(|tx| tx.begin_run(outside.clock.now(), cause))?;
         let root = match recover::open_place(&settings, &outside, &mut store, wish) {
             Ok(root) => root,
             Err(error) => {
-                record::end_failed(&mut store, number, outside.clock.now(), &error)?;
+                outcome::end_failed(&mut store, number, outside.clock.now(), &error)?;
                 return Err(error);
             }
         };
@@ -67,13 +70,13 @@ impl Run {
             Ok(session) => session,
             Err(error) => {
                 let error = AccountError::from(error);
-                record::end_failed(&mut store, number, outside.clock.now(), &error)?;
+                outcome::end_failed(&mut store, number, outside.clock.now(), &error)?;
                 return Err(error);
             }
         };
-        let losses = suspects::Losses::on(&session);
+        let losses = losses::Losses::on(&session);
         Ok(Self {
-            lanes: apply::Lanes::new(&settings, &outside, &suspects),
+            lanes: Lanes::new(&settings, &outside, &suspects),
             settings,
             outside,
             store,
@@ -241,7 +244,7 @@ impl Run {
             self.report.unsent = scope::unsent(&self.store)?;
         }
         self.tell_skips();
-        let recorded = record::end_run(self, &result);
+        let recorded = outcome::end_run(self, &result);
         result.and(named).and(recorded.map_err(AccountError::from))
     }
 
@@ -252,18 +255,11 @@ impl Run {
     ) -> (Report, Result<(), AccountError>) {
         let lost = result.as_ref().is_err_and(AccountError::ends_session);
         let result = self.end(result).await;
-        recover::tidy_up(&self.settings, &self.outside, &self.root);
+        opening::tidy_up(&self.settings, &self.outside, &self.root);
         if !lost {
             say_goodbye(self.session).await;
         }
         (self.report, result)
-    }
-}
-
-/// The mail is in step; a server that cannot say goodbye changes nothing of that.
-pub(super) async fn say_goodbye(session: Session) {
-    if let Err(error) = session.logout().await {
-        tracing::debug!(%error, "logout");
     }
 }
 
@@ -280,5 +276,40 @@ fn tried_rows(step: &Step) -> Vec<RowId> {
     match step {
         Step::LocalCopy { to, .. } | Step::RemoteCopy { to, .. } => vec![*to],
         step => step.rows(),
+    }
+}
+
+impl Run {
+    /// A look at everything, after a change of the settings, has shown what departed before it.
+    pub(super) fn finish_change(&mut self) -> Result<(), AccountError> {
+        let mailboxes = self.store.mailboxes()?;
+        let selects = &self.settings.selects;
+        let whole = mailboxes.iter().filter(|m| selects(&m.name)).all(|m| self.has_seen(m));
+        if whole {
+            super::scope::finish(&mut self.store)?;
+            super::observe::passed::forget(&mut self.store)?;
+            restate::end_uniting(&mut self.store)?;
+        }
+        Ok(())
+    }
+
+    /// Whether both sides of a mailbox were looked at, wholly.
+    fn has_seen(&self, mailbox: &Mailbox) -> bool {
+        let sides = [&self.attempt.seen.local, &self.attempt.seen.remote];
+        sides.iter().all(|side| side.get(&mailbox.id) == Some(&Reach::Complete))
+    }
+
+    /// A run that identified everything in its restated mailboxes ends their state.
+    pub(super) fn finish_restated(&mut self) -> Result<(), AccountError> {
+        // Of what was not looked at nothing was identified.
+        let mut restated = self.store.mailboxes()?;
+        restated.retain(|mailbox| mailbox.restated && self.has_seen(mailbox));
+        for mailbox in restated {
+            let unknown = self.store.new_remotes_beyond(mailbox.id, 0)?;
+            if unknown == 0 && self.store.restated_count(mailbox.id)? == 0 {
+                self.record(|w| w.mailbox(&Mailbox { restated: false, ..mailbox.clone() }))?;
+            }
+        }
+        Ok(())
     }
 }

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::record::Writer;
 use super::settings::Settings;
+use super::writer::Writer;
 use crate::reconcile::messages::merge_row;
 use crate::reconcile::pairing::{Class, class};
 use crate::reconcile::types::{Mailbox, Row, RowId, SetAsideKind};

@@ -9,187 +9,22 @@
 //! - when nothing was answered and what was under way is no suspect: that is a server in trouble,
 //!   and says nothing of what was asked;
 //! - when no new connection can be had;
-//! - after [`AT_ONE`] losses at one thing, [`BARREN`] + 1 connections in a row without an answer,
-//!   more than [`SILENCES`] timeouts of silence, or [`CONNECTIONS`] + 1 losses in all.
+//! - after 3 losses at one thing, 4 connections in a row without an answer,
+//!   more than 5 timeouts of silence, or 40 losses in all.
 //!
 //! [`Suspects`]: crate::remote::suspects::Suspects
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use super::error::AccountError;
+use super::losses::title;
+use super::losses::{At, Loss, Losses};
 use super::run::Run;
-use super::settings::{Outside, Settings};
-use crate::reconcile::types::{Mailbox, MailboxName, Row, RowId, Uid, printable};
+use crate::reconcile::types::{Mailbox, MailboxName, Row, RowId, Uid};
 use crate::remote::RemoteError;
-use crate::remote::imap::{Session, UidSet};
+use crate::remote::imap::UidSet;
 use crate::remote::suspects::{Command, Shared, Suspect, Thing};
 use crate::state::{StateError, Store, SuspectRow};
-
-/// Connections that are opened anew in a run.
-const CONNECTIONS: u32 = 40;
-/// Silence in a run, in timeouts.
-const SILENCES: i64 = 5;
-/// Losses at one thing in a run.
-const AT_ONE: u32 = 3;
-/// Uploads refused for the moment, one after the other, after which it is the mailbox.
-const REFUSED: u32 = 3;
-/// Connections in a row that are of no use but for the sign-in.
-const BARREN: u32 = 3;
-
-/// Connections that were lost in a run.
-#[derive(Debug, Default)]
-pub(super) struct Losses {
-    connections: u32,
-    /// Seconds of silence.
-    silent: i64,
-    silences: u32,
-    /// Connections that ended before anything was answered on them.
-    unanswered: u32,
-    barren: u32,
-    /// What was answered on the connection when the run, or the connection, began.
-    answers: u64,
-    at: Vec<(Thing, u32)>,
-    /// No further connection is opened.
-    over: bool,
-    /// How often the server let nobody in after that.
-    busy: u32,
-    /// Uploads refused for the moment since the last one that was taken.
-    refused: u32,
-}
-
-/// A connection that was lost.
-#[derive(Debug)]
-pub(super) struct Loss<'e> {
-    pub(super) error: &'e RemoteError,
-    /// What was under way.
-    pub(super) thing: Option<Thing>,
-    /// Nothing was ever answered on it.
-    pub(super) is_fresh: bool,
-    /// Something was answered on it in this run.
-    pub(super) has_answered: bool,
-    pub(super) at: At,
-}
-
-/// When a connection was lost, and how long the server may be silent, in seconds.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct At {
-    pub(super) now: i64,
-    pub(super) timeout: i64,
-}
-
-impl At {
-    pub(super) fn of(settings: &Settings, outside: &Outside) -> Self {
-        let timeout = settings.endpoint.timeout.as_secs().cast_signed();
-        Self { now: outside.clock.now(), timeout }
-    }
-}
-
-impl Losses {
-    /// None yet, on this connection.
-    pub(super) fn on(session: &Session) -> Self {
-        Self { answers: session.answers(), ..Self::default() }
-    }
-
-    /// Counts a loss, and makes a suspect of what was under way. Gives whether a new connection
-    /// may take its place.
-    pub(super) fn note(&mut self, loss: Loss<'_>, suspects: &Shared) -> bool {
-        let Loss { error, thing, is_fresh, has_answered, at } = loss;
-        let known = thing.as_ref().is_some_and(|thing| {
-            // What can be had in another way may as well be.
-            is_fresh && thing.command.has_another_way() || suspects.lock().knows(thing)
-        });
-        self.barren = if has_answered { 0 } else { self.barren + 1 };
-        let mut enough = false;
-        // What is larger than we take is no fault of the server.
-        let is_ours = matches!(error, RemoteError::Limit { uid: Some(_), .. });
-        match thing.filter(|_| has_answered || known) {
-            _ if is_ours => {}
-            Some(thing) => enough = self.at(&thing, error, suspects, at),
-            None => self.unanswered += 1,
-        }
-        self.connections += 1;
-        self.silent = self.silent.saturating_add(error.silence());
-        self.silences += u32::from(error.silence() > 0);
-        enough |= self.connections > CONNECTIONS
-            || self.silent > SILENCES * at.timeout
-            || self.unanswered > 0
-            || self.barren > BARREN;
-        self.over |= enough;
-        !self.over
-    }
-
-    /// Makes a suspect of what a connection was lost at. Gives whether it was lost at that often
-    /// enough.
-    pub(super) fn at(
-        &mut self,
-        thing: &Thing,
-        error: &RemoteError,
-        suspects: &Shared,
-        at: At,
-    ) -> bool {
-        tracing::warn!("{}: {error}", title(thing, None));
-        suspects.lock().lost(thing, &error.to_string(), (at.now, error.silence()));
-        let at = match self.at.iter().position(|(known, _)| known == thing) {
-            Some(at) => at,
-            None => {
-                self.at.push((thing.clone(), 0));
-                self.at.len() - 1
-            }
-        };
-        let times = &mut self.at[at].1;
-        *times += 1;
-        *times >= AT_ONE
-    }
-
-    /// How long the next connection may be silent where the first one may be for so long: each
-    /// silence costs, and what is only slow has the whole time again in the next run.
-    pub(super) fn patience(&self, timeout: Duration) -> Duration {
-        const LEAST: Duration = Duration::from_secs(15);
-        let shorter = timeout / (1 << self.silences.min(8));
-        shorter.max(LEAST).min(timeout)
-    }
-
-    /// Whether a server that lets nobody in is asked once more: it may not have noticed yet that
-    /// the connection before was lost.
-    pub(super) fn may_be_released(&mut self) -> bool {
-        const MOST: u32 = 6;
-        self.busy += 1;
-        self.connections > 0 && self.busy <= MOST && !self.over
-    }
-
-    /// Whether no further connection is opened.
-    pub(super) fn is_over(&self) -> bool {
-        self.over
-    }
-
-    /// A connection is given up for another one, and nothing is known of what is to blame.
-    pub(super) fn begin_anew(&mut self) {
-        self.connections += 1;
-        self.over |= self.connections > CONNECTIONS;
-    }
-
-    /// How many there were.
-    pub(super) fn count(&self) -> u32 {
-        self.connections
-    }
-
-    /// A message was taken.
-    pub(super) fn is_taken(&mut self) {
-        self.refused = 0;
-    }
-
-    /// A message was refused for the moment. Gives whether it may have been for its own sake.
-    pub(super) fn is_refused_for_now(&mut self, error: &RemoteError) -> bool {
-        self.refused += 1;
-        self.refused < REFUSED && !matches!(error, RemoteError::SetAside { .. })
-    }
-
-    /// A new connection takes the place of the one that was lost.
-    pub(super) fn begin(&mut self, session: &Session) {
-        self.answers = session.answers();
-    }
-}
 
 impl Run {
     /// Begins a run with what is known from earlier ones; `cause` is why it was asked for.
@@ -212,23 +47,25 @@ impl Run {
     /// a new connection from being had.
     pub(super) async fn survive(&mut self, error: AccountError) -> Result<(), AccountError> {
         let error = match error {
-            AccountError::Remote(error) if error.is_loss() && !self.losses.over => error,
+            AccountError::Remote(error) if error.is_loss() && !self.losses.is_over() => error,
             error => return Err(error),
         };
         let is_fresh = self.session.answers() == 0;
-        let has_answered = self.session.answers() > self.losses.answers;
+        let has_answered = self.losses.is_answered_since(&self.session);
         let thing = self.session.under_way();
         let at = self.now();
         let loss = Loss { error: &error, thing, is_fresh, has_answered, at };
         let goes_on = self.losses.note(loss, &self.suspects);
         self.keep_suspects()?;
         if !goes_on || self.outside.is_stopping() {
-            self.losses.over = true;
+            self.losses.end();
             return Err(error.into());
         }
         tracing::info!(%error, "going on over a new connection");
         let connected = self.reconnect().await;
-        self.losses.over |= connected.is_err();
+        if connected.is_err() {
+            self.losses.end();
+        }
         connected
     }
 
@@ -237,12 +74,14 @@ impl Run {
     /// # Errors
     /// Whatever keeps it from being had.
     pub(super) async fn renew(&mut self) -> Result<bool, AccountError> {
-        if self.losses.over || self.is_weary() || self.outside.is_stopping() {
+        if self.losses.is_over() || self.is_weary() || self.outside.is_stopping() {
             return Ok(false);
         }
-        self.losses.connections += 1;
+        self.losses.begin_anew();
         let connected = self.reconnect().await;
-        self.losses.over |= connected.is_err();
+        if connected.is_err() {
+            self.losses.end();
+        }
         connected.map(|()| true)
     }
 
@@ -259,8 +98,7 @@ impl Run {
 
     /// Whether so much was lost already that what would be one more try waits for the next run.
     pub(super) fn is_weary(&self) -> bool {
-        self.losses.silent > (SILENCES - 2) * self.settings.endpoint.timeout.as_secs().cast_signed()
-            || self.losses.connections + 4 > CONNECTIONS
+        self.losses.are_many(self.settings.endpoint.timeout)
     }
 
     /// Notes what a connection was lost at. Gives whether it was lost at that often enough.
@@ -350,7 +188,7 @@ impl Run {
     /// Forgets what a run that came to its end had no need to ask for.
     pub(super) fn forget_unneeded(&self) {
         let is_whole = self.attempt.focus.is_none() && !self.attempt.seen.listed.is_empty();
-        if is_whole && self.losses.connections == 0 && !self.outside.is_stopping() {
+        if is_whole && self.losses.count() == 0 && !self.outside.is_stopping() {
             self.suspects.lock().forget_unneeded();
         }
     }
@@ -467,31 +305,6 @@ fn stand_in(row: RowId) -> Option<Uid> {
 /// What stands for rows among the suspects.
 pub(super) fn rows_of(rows: impl Iterator<Item = RowId>) -> UidSet {
     rows.filter_map(stand_in).collect()
-}
-
-/// What a thing is called in the report.
-pub(super) fn title(thing: &Thing, subject: Option<&str>) -> String {
-    let mut title = match (&thing.mailbox, &thing.message) {
-        (Some(mailbox), _) => mailbox.to_string(),
-        (None, Some(message)) => printable(message),
-        (None, None) => "the server".to_owned(),
-    };
-    if thing.command == Command::Append && !thing.uids.is_empty() {
-        let files = if thing.is_one() { "a file to be uploaded" } else { "files to be uploaded" };
-        title = format!("{title}: {files}");
-    } else if !thing.uids.is_empty() {
-        let uids = if thing.is_one() { "UID" } else { "UIDs" };
-        let set = thing.uids.to_string().replace(&u32::MAX.to_string(), "*");
-        title = format!("{title}: {uids} {set}");
-    }
-    match subject {
-        Some(words) if thing.message.is_some() => match words {
-            "" => title,
-            words => format!("{title}, {}", printable(words)),
-        },
-        Some(subject) => format!("{title} \"{}\"", printable(subject)),
-        None => title,
-    }
 }
 
 /// What happened to a suspect, and what becomes of it.

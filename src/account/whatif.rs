@@ -13,8 +13,8 @@ use std::collections::{BTreeSet, HashSet};
 use std::mem::{Discriminant, discriminant};
 
 use super::error::AccountError;
-use super::record::Writer;
 use super::run::Run;
+use super::writer::Writer;
 use super::{apply, preview, world};
 use crate::reconcile::guard::Direction;
 use crate::reconcile::plan::MailboxStep;

@@ -26,9 +26,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use crate::reconcile::types::{Uid, printable};
 pub use endpoint::{Endpoint, Tls};
 pub use imap::Code;
+
+use crate::reconcile::types::{Uid, printable};
 
 mod sasl;
 
@@ -309,6 +310,26 @@ impl RemoteError {
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::No { .. } | Self::Bad { .. })
+    }
+
+    /// Whether a refusal says nothing of the message: quota, load, a mailbox that is missing.
+    #[must_use]
+    pub fn is_for_now(&self) -> bool {
+        if matches!(self, Self::SetAside { .. }) {
+            return true;
+        }
+        let Some(code) = self.code() else { return false };
+        matches!(
+            code,
+            Code::OverQuota
+                | Code::Unavailable
+                | Code::InUse
+                | Code::Limit
+                | Code::TryCreate
+                | Code::NonExistent
+                | Code::NoPerm
+                | Code::ServerBug
+        )
     }
 
     /// Seconds of silence that it cost.

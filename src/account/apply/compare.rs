@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::fetch::Pulled;
 use crate::account::error::AccountError;
+use crate::account::fetch::Pulled;
 use crate::account::run::Run;
 use crate::local::compare::Likeness;
 use crate::local::{Listed, LocalError, Summary};

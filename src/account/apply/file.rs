@@ -1,11 +1,11 @@
 //! Moves and copies on disk: no body on the wire.
 
-use super::fetch::Pulled;
 use super::letters;
 use super::note::{release, settle_base};
 use super::place::{info, place};
-use super::{grouped, mailbox_of};
+use super::steps::{grouped, mailbox_of};
 use crate::account::error::AccountError;
+use crate::account::fetch::Pulled;
 use crate::account::observe::reexamine;
 use crate::account::run::Run;
 use crate::local::{Changed, Copied, NowNamed};

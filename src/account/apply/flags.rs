@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::keywords;
 use super::note::settle_base;
-use super::{grouped, is_for_now, keywords, mailbox_of, select, trouble};
+use super::steps::{grouped, mailbox_of, select, trouble};
 use crate::account::error::AccountError;
 use crate::account::observe::note_flags_changed;
 use crate::account::run::Run;
@@ -148,7 +149,7 @@ async fn store(
 fn refused(run: &mut Run, change: &Change<'_>, error: RemoteError) -> Result<(), AccountError> {
     let Change { mailbox, rows, flags, .. } = *change;
     if let Some(keyword) = flags.keywords.first().filter(|_| error.is_refusal())
-        && !is_for_now(&error)
+        && !error.is_for_now()
         && keywords::note(run, mailbox, keyword)?
     {
         run.report.skip(mailbox.name.to_string(), error.to_string());

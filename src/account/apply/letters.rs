@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::file::named;
 use super::lock::{self, Lock};
-use super::mailbox_of;
+use super::steps::mailbox_of;
 use crate::account::error::AccountError;
 use crate::account::run::Run;
 use crate::local::{Changed, Choice, KeywordTable, LocalError};

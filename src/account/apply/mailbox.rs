@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{mailbox_of, trouble};
+use super::steps::{mailbox_of, trouble};
 use crate::account::apart;
 use crate::account::error::AccountError;
 use crate::account::run::Run;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::carry::{FlagsByUid, Given};
-use super::select;
+use super::steps::select;
 use crate::account::error::AccountError;
 use crate::account::run::Run;
 use crate::reconcile::types::{Flags, Mailbox, MailboxId, System, Uid};

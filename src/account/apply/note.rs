@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::letters;
 use crate::account::error::AccountError;
-use crate::account::record::Writer;
 use crate::account::run::Run;
+use crate::account::writer::Writer;
 use crate::reconcile::messages::base_now;
 use crate::reconcile::pairing::{is_claim, is_ending};
 use crate::reconcile::types::{Base, Journal, Place, Row, RowId, SetAside, SetAsideKind};

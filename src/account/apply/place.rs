@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::compare::{Compared, compare};
-use super::fetch::Pulled;
-use super::mailbox_of;
+use super::steps::mailbox_of;
 use crate::account::error::AccountError;
-use crate::account::record::Writer;
+use crate::account::fetch::Pulled;
 use crate::account::run::Run;
+use crate::account::writer::Writer;
 use crate::local::name::{FileName, with_flags};
 use crate::local::{Delivered, KeywordTable, LocalError, Placed, Root};
 use crate::reconcile::MailboxView;

@@ -6,16 +6,17 @@ mod revive;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::fetch::{Fetched, Job, Kept, Pulled, Tools};
-use super::lanes::Lanes;
 use super::place::{Absence, place, settle};
-use super::sizes::{self, believe};
-use super::{announce, grouped, mailbox_of};
+use super::steps::{announce, grouped, mailbox_of};
 use crate::account::error::AccountError;
+use crate::account::fetch::lanes::Lanes;
+use crate::account::fetch::sizes;
+use crate::account::fetch::{Fetched, Job, Kept, Pulled, Tools};
 use crate::account::progress::{Event, Way};
 use crate::account::recover;
 use crate::account::run::Run;
 use crate::account::settings::Outside;
+use crate::account::short::believe;
 use crate::reconcile::Step;
 use crate::reconcile::types::{
     Journal, Mailbox, MailboxId, MailboxName, Row, SetAside, SetAsideKind, Uid,
@@ -201,7 +202,7 @@ impl Pull {
         let root = Arc::clone(&run.root);
         let (progress, limit) = (run.outside.progress.clone(), run.settings.max_message_size);
         Self {
-            tools: Tools { root, progress, limit, sizes: sizes::Shared::load(run) },
+            tools: Tools { root, progress, limit, sizes: sizes::Shared::load(&run.store) },
             outside: run.outside.clone(),
             min_free: run.settings.min_free,
             share: if run.settings.connections > 1 { SHARE } else { BATCH },
@@ -415,7 +416,7 @@ impl Pull {
     ) -> Result<Option<(RemoteError, Job)>, AccountError> {
         let Fetched { mailbox, octets, done, kept, trouble, lost, .. } = fetched;
         self.under_way = self.under_way.saturating_sub(octets);
-        self.tools.sizes.keep(run)?;
+        self.tools.sizes.keep(&mut run.store)?;
         let (done, doubtful) = believe(run, &mailbox, done)?;
         for kept in kept.into_iter().chain(doubtful) {
             self.note_refusal(run, &mailbox, &kept)?;

@@ -5,15 +5,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::steps::{announce, grouped, mailbox_of, select, trouble};
+use super::taken;
 use super::upload::{Sent, append};
 use super::window::{self, Taken};
-use super::{announce, grouped, mailbox_of, select, taken, trouble};
 use crate::account::error::AccountError;
 use crate::account::observe::{reexamine, too_large};
 use crate::account::progress::{Event, Way};
-use crate::account::record::Writer;
 use crate::account::run::Run;
 use crate::account::suspects::rows_of;
+use crate::account::writer::Writer;
 use crate::local::LocalError;
 use crate::reconcile::MailboxView;
 use crate::reconcile::Step;
@@ -21,8 +22,7 @@ use crate::reconcile::messages::base_now;
 use crate::reconcile::types::{
     Base, Flags, Journal, Mailbox, Remote, Row, RowId, SetAside, SetAsideKind, Uid,
 };
-use crate::remote::RemoteError;
-use crate::remote::imap::{AppendError, Code, FetchItems, FetchRow, UidSet};
+use crate::remote::imap::{AppendError, FetchItems, FetchRow, UidSet};
 use crate::state::StateError;
 
 /// Answers that no look confirmed after which a message is not sent again.
@@ -299,7 +299,7 @@ fn refused(
         return Err(error.into());
     }
     run.record(|w| not_sent(w, &row))?;
-    if is_for_now(&error) {
+    if error.is_for_now() {
         run.note_refusal(&error);
         let goes_on = run.losses.is_refused_for_now(&error);
         run.report.skip(mailbox.name.to_string(), error.to_string());
@@ -360,25 +360,6 @@ pub(super) fn mark_sent(w: &Writer<'_>, row: Row, answer: Answer) -> Result<(), 
     let words = "the server refused it several times and shows something else".to_owned();
     let set_aside = Some(SetAside { kind: SetAsideKind::Undecided, words, times: attempts });
     w.update(&Row { journal, set_aside, ..row })
-}
-
-/// Refusals that say nothing of the message: quota, load, a mailbox that is missing.
-pub(in crate::account) fn is_for_now(error: &RemoteError) -> bool {
-    if matches!(error, RemoteError::SetAside { .. }) {
-        return true;
-    }
-    let Some(code) = error.code() else { return false };
-    matches!(
-        code,
-        Code::OverQuota
-            | Code::Unavailable
-            | Code::InUse
-            | Code::Limit
-            | Code::TryCreate
-            | Code::NonExistent
-            | Code::NoPerm
-            | Code::ServerBug
-    )
 }
 
 /// A tagged refusal is an answer: this attempt left nothing behind.

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::mark::Marked;
-use super::{carry, grouped, mailbox_of, mark, select, trashing, trouble};
+use super::steps::{grouped, mailbox_of, select, trouble};
+use super::{carry, mark, trashing};
 use crate::account::error::AccountError;
 use crate::account::restate;
 use crate::account::run::Run;

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::letters::{self, base_held, keywords_left};
 use super::note::{release, settle_base};
-use super::{mailbox_of, remove, select, trouble};
+use super::remove;
+use super::steps::{mailbox_of, select, trouble};
 use crate::account::error::AccountError;
 use crate::account::run::Run;
 use crate::local::FileName;

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use super::remove::{expunge, release_all};
 use crate::account::error::AccountError;
 use crate::account::observe::{HEADER_MAX, passed};
-use crate::account::record::Writer;
 use crate::account::run::Run;
+use crate::account::writer::Writer;
 use crate::local::header;
 use crate::reconcile::types::{
     ContentId, Flags, Gate, Journal, Mailbox, MailboxName, Place, Remote, Row, RowId, Uid,

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::push::{Answer, flags_up, is_for_now, mark_sent, not_sent, pushed, unreadable};
+use super::push::{Answer, flags_up, mark_sent, not_sent, pushed, unreadable};
 use super::upload::{Ready, open};
 use crate::account::error::AccountError;
 use crate::account::progress::{Event, Way};
@@ -192,7 +192,7 @@ impl Window {
         rows: Vec<Row>,
         error: &RemoteError,
     ) -> Result<(), AccountError> {
-        if is_for_now(error) && rows.len() == 1 {
+        if error.is_for_now() && rows.len() == 1 {
             // It may be for this message alone, until its neighbours were refused, too.
             run.note_refusal(error);
             match run.losses.is_refused_for_now(error) {

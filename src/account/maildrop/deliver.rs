@@ -14,7 +14,7 @@ use super::shelf::{Behind, Naming, Shelf};
 use super::sort::{Entry, Name};
 use super::{Run, Through};
 use crate::account::error::AccountError;
-use crate::account::restate;
+use crate::account::ownership;
 use crate::config::child;
 use crate::local::name::FileName;
 use crate::local::{Delivered, Placed};
@@ -93,7 +93,7 @@ impl Run {
     /// Advances the counter of marker and store, once a pull, before its first effect.
     pub(super) fn mark(&mut self) -> Result<(), AccountError> {
         if !std::mem::replace(&mut self.marked, true) && self.has_marker() {
-            restate::advance(&self.settings, &mut self.store, &self.root)?;
+            ownership::advance(&self.settings, &mut self.store, &self.root)?;
         }
         Ok(())
     }

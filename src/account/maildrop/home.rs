@@ -11,11 +11,11 @@ use std::sync::Arc;
 use super::Run;
 use super::alike::{Alike, Files};
 use crate::account::error::AccountError;
+use crate::account::losses::Losses;
 use crate::account::report::Report;
-use crate::account::run::Wish;
 use crate::account::settings::{Outside, Settings};
-use crate::account::suspects::Losses;
-use crate::account::{record, recover, restate};
+use crate::account::wish::Wish;
+use crate::account::{opening, outcome, ownership};
 use crate::config::Maildrop;
 use crate::local::name::FileName;
 use crate::local::{Examined, Listed, LocalError, Placed, Root, RootOptions};
@@ -63,7 +63,7 @@ impl Run {
         wish: &Wish,
         cause: &str,
     ) -> Result<Self, AccountError> {
-        let mut store = recover::open_store(&settings, &outside, wish)?;
+        let mut store = opening::open_store(&settings, &outside, wish)?;
         let now = outside.clock.now();
         let number = store.transaction(|tx| tx.begin_run(now, cause))?;
         let home = match (&terms.owner, terms.deliver_command.is_empty()) {
@@ -74,7 +74,7 @@ impl Run {
         let root = match open_root(&settings, &outside, &store, home, wish) {
             Ok(root) => Arc::new(root),
             Err(error) => {
-                record::end_failed(&mut store, number, outside.clock.now(), &error)?;
+                outcome::end_failed(&mut store, number, outside.clock.now(), &error)?;
                 return Err(error);
             }
         };
@@ -102,7 +102,7 @@ impl Run {
             Ok(()) => Ok(run),
             Err(error) => {
                 let now = run.outside.clock.now();
-                record::end_failed(&mut run.store, number, now, &error)?;
+                outcome::end_failed(&mut run.store, number, now, &error)?;
                 Err(error)
             }
         }
@@ -156,15 +156,15 @@ impl Run {
         if !self.has_marker() {
             return Ok(Found::AsLeft);
         }
-        restate::check_layout(&self.settings, &self.root)?;
-        let ours = restate::is_our_root(&self.settings, &self.store, &self.root)?;
+        ownership::check_layout(&self.settings, &self.root)?;
+        let ours = ownership::is_our_root(&self.settings, &self.store, &self.root)?;
         let is_marked = self.root.marker()?.is_some();
         match (ours, is_marked) {
             (true, true) => Ok(Found::AsLeft),
             (true, false) => Ok(Found::First),
             (false, true) => Ok(Found::Changed),
             // It was to be written for the first time.
-            (false, false) if restate::counter(&self.store, "marker")? == 0 => Ok(Found::First),
+            (false, false) if ownership::counter(&self.store, "marker")? == 0 => Ok(Found::First),
             // Most likely its disk is not mounted. What is pulled into its place would be hidden
             // by it, and gone from the server.
             (false, false) => Err(gone(&self.settings)),
@@ -174,7 +174,7 @@ impl Run {
     /// Writes down whose mail is pulled, to where and by which limits, and what follows from
     /// another answer than last time.
     fn remember(&mut self, found: Found) -> Result<(), AccountError> {
-        let identity = restate::identity(&self.settings);
+        let identity = ownership::identity(&self.settings);
         let limits = self.settings.max_message_size.to_string();
         let is_new = self.store.meta(PULLS)?.is_none();
         let unites = self.has_marker() && (found == Found::Changed || is_new);
@@ -292,7 +292,7 @@ impl Run {
     /// Whether a store of this account that is lost was a guest here: then its mail may have been
     /// filed anywhere.
     fn was_here(&self) -> Result<bool, AccountError> {
-        let account = restate::identity(&self.settings);
+        let account = ownership::identity(&self.settings);
         Ok(self.root.guest_markers()?.iter().any(|marker| marker.account == account))
     }
 
@@ -444,11 +444,11 @@ fn open_root(
     home: Home,
     wish: &Wish,
 ) -> Result<Root, AccountError> {
-    let usual = recover::options(settings, store, wish);
-    let was_there = home != Home::Spool && restate::counter(store, "marker")? > 0;
+    let usual = opening::options(settings, store, wish);
+    let was_there = home != Home::Spool && ownership::counter(store, "marker")? > 0;
     let options = if home == Home::Guest { guest_options(usual) } else { usual };
     let options = RootOptions { create: options.create && !was_there, ..options };
-    recover::open_root(settings, outside, wish, options).map_err(|error| match error {
+    opening::open_root(settings, outside, wish, options).map_err(|error| match error {
         AccountError::Local(LocalError::NoRoot { .. }) => gone(settings),
         error => error,
     })

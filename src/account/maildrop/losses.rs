@@ -9,8 +9,9 @@ use std::collections::{BTreeSet, HashSet};
 use super::sort::{Entry, Name, Sorted};
 use super::{Run, Through};
 use crate::account::error::AccountError;
+use crate::account::losses::{At, Loss, title};
 use crate::account::samples::Sample;
-use crate::account::suspects::{self, At, Loss};
+use crate::account::suspects;
 use crate::remote::pop3::{Header, Lost, Session};
 use crate::remote::suspects::{Command, Suspect, Suspects};
 use crate::remote::{Code, RemoteError};
@@ -202,7 +203,7 @@ impl Run {
             let said = !suspect.is_set_aside() && self.report.skipped.iter().any(said);
             let is_message = suspect.thing.message.is_some();
             if !suspect.thing.command.has_another_way() && (tried || !is_message) && !said {
-                let what = suspects::title(&suspect.thing, suspect.title.as_deref());
+                let what = title(&suspect.thing, suspect.title.as_deref());
                 self.report.skip(what, suspects::why(&suspect));
             }
         }

@@ -29,19 +29,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(super) use self::home::{PULLS, guest_options};
+
 use self::alike::Alike;
 use self::home::Home;
-pub(super) use self::home::{PULLS, guest_options};
 use self::read::{ASKED, Top};
 use self::remove::Removable;
 use self::sort::{Entry, Name, Sorted, Terms, Trust};
 use super::error::AccountError;
+use super::losses::Losses;
 use super::progress::Event;
 use super::report::Report;
-use super::run::Wish;
 use super::settings::{Outside, Settings};
-use super::suspects::Losses;
-use super::{error, record};
+use super::wish::Wish;
+use super::{error, outcome};
 use crate::config::{Keep, Maildrop};
 use crate::local::Root;
 use crate::remote::RemoteError;
@@ -410,10 +411,10 @@ impl Run {
         // A backup of the middle of this pull is not what it left.
         let marked = if std::mem::take(&mut self.marked) { self.mark() } else { Ok(()) };
         let result = result.and(marked);
-        let outcome = record::outcome(&self.report, &result, false);
+        let outcome = outcome::outcome(&self.report, &result, false);
         let (number, now) = (self.number, self.outside.clock.now());
         let recorded = self.store.transaction(|tx| tx.end_run(number, now, &outcome));
-        super::recover::tidy_up(&self.settings, &self.outside, &self.root);
+        super::opening::tidy_up(&self.settings, &self.outside, &self.root);
         (self.report, result.and(recorded.map_err(AccountError::from)))
     }
 }

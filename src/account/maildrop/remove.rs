@@ -4,7 +4,7 @@ use super::read::KnownTop;
 use super::sort::Known;
 use super::{Headers, Run};
 use crate::account::error::AccountError;
-use crate::account::restate;
+use crate::account::ownership;
 use crate::config::Keep;
 use crate::remote::pop3::Session;
 use crate::remote::suspects::Command;
@@ -170,7 +170,7 @@ impl Run {
     fn may_remove(&mut self) -> Result<bool, AccountError> {
         let is_there = !self.has_marker()
             || self.all_read
-                && restate::is_our_root(&self.settings, &self.store, &self.root)?
+                && ownership::is_our_root(&self.settings, &self.store, &self.root)?
                 && self.root.marker()?.is_some()
                 && self.root.owner_marker()?.is_some()
                 && self.is_same_directory()?;

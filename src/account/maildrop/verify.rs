@@ -7,7 +7,8 @@ use super::{Event, Run};
 use crate::account::error::AccountError;
 use crate::account::progress::Way;
 use crate::account::report::Verified;
-use crate::account::verify::{Comparison, Depth, Expected};
+use crate::account::verify::{Comparison, Expected};
+use crate::account::wish::Depth;
 use crate::remote::pop3::Session;
 use crate::state::Pull;
 

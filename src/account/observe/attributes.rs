@@ -10,8 +10,8 @@ use super::intake::{Intake, Shows, Taken, looking_key};
 use super::reused::Probe;
 use super::{members, modseq, next, unshown};
 use crate::account::error::AccountError;
-use crate::account::record::Writer;
 use crate::account::run::Run;
+use crate::account::writer::Writer;
 use crate::reconcile::types::{
     FlagMask, Flags, Gate, HeaderKeys, Mailbox, MailboxId, Reach, Remote, Row, ServerWords,
     SetAside, SetAsideKind, Uid,

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::attributes;
 use super::unshown::is_unshown;
-use crate::account::record::Writer;
+use crate::account::writer::Writer;
 use crate::reconcile::Policy;
 use crate::reconcile::types::{HeaderKeys, Mailbox, MailboxId, Uid};
 use crate::remote::imap::{FetchRow, UidSet};

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::names::Difference;
-use crate::account::record::Writer;
 use crate::account::run::Run;
+use crate::account::writer::Writer;
 use crate::local::{KeywordTable, Listed};
 use crate::reconcile::types::{Flags, Journal, Keyword, Local, Mailbox, Row};
 use crate::state::StateError;

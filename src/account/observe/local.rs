@@ -8,9 +8,9 @@ use super::edited::reexamine;
 use super::unsent::{is_no_message, is_too_large, too_large_now};
 use super::{hollow, letters, names};
 use crate::account::error::AccountError;
-use crate::account::record::Writer;
 use crate::account::restate;
 use crate::account::run::Run;
+use crate::account::writer::Writer;
 use crate::local::{Examined, Found, Listed, LocalError, LocalMailbox, Mailboxes, Missing};
 use crate::reconcile::types::{
     DirStamps, FileStamp, Journal, Local, Mailbox, MailboxId, Reach, Row, RowId, ServerWords,

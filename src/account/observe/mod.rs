@@ -29,16 +29,8 @@ mod unsent;
 mod unshown;
 mod walk;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::collections::BTreeSet;
 use std::time::Duration;
-
-use super::error::AccountError;
-use super::run::Run;
-use super::{recover, renames};
-use crate::local::Unknown;
-use crate::reconcile::types::{MailboxId, MailboxName, Reach, RowId};
-use crate::remote::imap::ListedMailbox;
 
 pub(super) use edited::reexamine;
 pub(super) use headers::{HEADER_MAX, is_whole_header};
@@ -48,6 +40,11 @@ pub(super) use remote::note_gone;
 pub(super) use unsent::{TOO_LARGE, too_large};
 pub(super) use walk::{recognise, walk};
 
+use super::error::AccountError;
+use super::run::Run;
+use super::{recover, renames};
+use crate::reconcile::types::{MailboxName, Reach};
+
 /// Looks at the same side after which departures are not believed in this run.
 const LOOKS_MAX: u32 = 3;
 /// The same where much leaves: a wave of departures is waited out for a few seconds.
@@ -56,59 +53,6 @@ const WAVE_LOOKS_MAX: u32 = 16;
 const WAVE: usize = 5;
 /// How long much is let come to rest before the next look.
 const REST: Duration = Duration::from_millis(250);
-
-/// What the last look saw, beside the columns in the store.
-#[derive(Debug, Default)]
-pub struct Seen {
-    /// How far the walk over the root reached.
-    pub walk: Reach,
-    /// Paths of which the last walk could not tell what is there.
-    pub unknown: Unknown,
-    /// How far the look at each directory reached.
-    pub local: BTreeMap<MailboxId, Reach>,
-    /// Mailboxes whose files are not where they were: nothing of them is planned.
-    pub misplaced: BTreeSet<MailboxId>,
-    /// How far the look at each mailbox on the server reached.
-    pub remote: BTreeMap<MailboxId, Reach>,
-    /// The server is not as it was left: restored from a backup, or another one under its name.
-    /// What it lacks was deleted by nobody (hazard 175).
-    pub is_server_another: bool,
-    /// Mailboxes that the server says, for the first time, it has not.
-    pub refused: BTreeSet<MailboxId>,
-    /// Mailboxes that the server does not let us look at.
-    pub shut: BTreeSet<MailboxId>,
-    /// Mailboxes in whose place the server has another one, under the same numbers.
-    pub replaced: BTreeSet<MailboxId>,
-    /// HIGHESTMODSEQ is not believed.
-    pub no_modseq: bool,
-    /// Mailboxes that SELECT once showed with other numbers than LIST, just before.
-    pub stale: BTreeSet<MailboxId>,
-    /// What LIST said, mirrored or not.
-    pub listed: Vec<ListedMailbox>,
-    /// Directories that are not mirrored.
-    pub excluded: BTreeSet<MailboxName>,
-    /// Rows whose file was found in a directory that is not mirrored.
-    pub outside: BTreeMap<RowId, MailboxName>,
-    /// Directories with messages that are no mailboxes.
-    pub unmirrored: BTreeSet<PathBuf>,
-    /// Rows whose file was found in one of those.
-    pub somewhere: BTreeSet<RowId>,
-}
-
-impl Seen {
-    /// How far the files of all mailboxes were seen.
-    pub(super) fn files(&self) -> Reach {
-        let whole = self.walk == Reach::Complete && self.misplaced.is_empty();
-        let partly = self.local.values().any(|reach| *reach == Reach::Partial);
-        if whole && !partly { Reach::Complete } else { Reach::Partial }
-    }
-
-    /// Notes that the server did not let us look at a mailbox, though it was asked.
-    pub(super) fn shut(&mut self, mailbox: MailboxId) {
-        self.remote.insert(mailbox, Reach::Partial);
-        self.shut.insert(mailbox);
-    }
-}
 
 /// Looks at the disk alone, at what changed there. Gives whether a run has something to do: a
 /// mailbox that came or went, a departure, anything that is not agreed on.

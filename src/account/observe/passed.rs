@@ -5,8 +5,8 @@
 //! that it takes the place of. Until all that left is accounted for, no message is told by what
 //! the server says of it; its body is fetched and compared (hazard 154).
 
-use crate::account::record::Writer;
 use crate::account::run::Run;
+use crate::account::writer::Writer;
 use crate::reconcile::types::{Gate, Journal, Mailbox, Row};
 use crate::state::{StateError, Store};
 

@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use crate::account::apply::sizes;
 use crate::account::error::AccountError;
 use crate::account::run::Run;
+use crate::account::short;
 use crate::reconcile::types::{MailboxId, Row, SetAside, SetAsideKind, Uid};
 use crate::remote::imap::{Command, UidSet};
 
@@ -74,7 +74,7 @@ pub(super) fn due(run: &mut Run) -> Result<Due, AccountError> {
     let most = run.settings.max_message_size;
     let fits = |row: &Row| row.words.as_ref().is_some_and(|words| words.size <= most);
     let (names, suspects) = (run.store.mailboxes()?, run.suspects.clone());
-    let short = sizes::due(run)?;
+    let short = short::due(run)?;
     // A connection was lost over it: that says when it is asked for again.
     let asks = |row: &Row| {
         let mailbox = names.iter().find(|mailbox| mailbox.id == row.mailbox);

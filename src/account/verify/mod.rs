@@ -9,12 +9,14 @@
 mod altered;
 mod compare;
 
-use self::altered::{Essences, Relation, of_file};
 pub(super) use self::compare::{Comparison, Expected};
+
+use self::altered::{Essences, Relation, of_file};
 use super::error::AccountError;
 use super::progress::{Event, Way};
 use super::report::Verified;
 use super::run::Run;
+use super::wish::Depth;
 use super::{observe, world};
 use crate::local::{Examined, Listed};
 use crate::reconcile::types::{Gate, Mailbox, Row, RowId, Uid};
@@ -22,15 +24,6 @@ use crate::remote::imap::{Select, UidSet};
 
 /// Rows looked at in one go.
 const PAGE: usize = 1000;
-
-/// How far a verification goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Depth {
-    /// Every file is read, and both sides are listed.
-    Files,
-    /// The bodies on the server are fetched as well.
-    Bodies,
-}
 
 impl Run {
     /// Verifies the account; the report says what came of it.

@@ -26,7 +26,7 @@ pub(super) async fn identify(
 ) -> Result<BTreeSet<RowId>, AccountError> {
     let mut known = BTreeSet::new();
     let waiting = Waiting::load(run)?;
-    for (id, rows) in apply::to_fetch(run, steps)? {
+    for (id, rows) in apply::steps::to_fetch(run, steps)? {
         let rows: Vec<Row> = rows.into_iter().filter(|row| waiting.could_be(row)).collect();
         let Some(mailbox) = run.store.mailbox(id)?.filter(|_| !rows.is_empty()) else { continue };
         match in_mailbox(run, &mailbox, &rows, &waiting).await {

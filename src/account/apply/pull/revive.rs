@@ -2,8 +2,8 @@
 //! server refuses everything. A fresh connection tells (hazard 90).
 
 use super::Pull;
-use crate::account::apply::fetch::{Barren, Job, gives};
 use crate::account::error::AccountError;
+use crate::account::fetch::{Barren, Job, gives};
 use crate::account::run::Run;
 use crate::reconcile::types::{Mailbox, Row, Uid};
 use crate::remote::imap::{Command, Thing};

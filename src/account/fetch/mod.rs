@@ -3,14 +3,16 @@
 //! A job knows nothing of the store, so that several of them go on side by side.
 
 mod apart;
+pub(super) mod lanes;
+pub(super) mod sizes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
 use self::apart::Apart;
-use super::choose;
-use super::sizes::{self, are_alike};
+use self::sizes::are_alike;
+use super::select::choose;
 use crate::account::progress::{Event, Progress, Way};
 use crate::local::{Delivered, Delivery, LocalError, Root};
 use crate::reconcile::types::{Mailbox, MailboxName, Row, RowId, SetAside, Uid};

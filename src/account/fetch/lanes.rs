@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use super::fetch::{Fetched, Job, Tools};
+use super::{Fetched, Job, Tools};
 use crate::account::settings::{Outside, Settings};
 use crate::remote::imap::{Counters, Endpoint, Names, Session, Shared};
 use crate::remote::{Connector, RemoteError};
@@ -21,7 +21,7 @@ const WORTH_OCTETS: u64 = 4 << 20;
 const WORTH_MESSAGES: usize = 300;
 
 /// The further connections of a run.
-pub(crate) struct Lanes {
+pub(in crate::account) struct Lanes {
     endpoint: Endpoint,
     connector: Arc<dyn Connector>,
     suspects: Shared,
@@ -41,7 +41,11 @@ impl std::fmt::Debug for Lanes {
 }
 
 impl Lanes {
-    pub(crate) fn new(settings: &Settings, outside: &Outside, suspects: &Shared) -> Self {
+    pub(in crate::account) fn new(
+        settings: &Settings,
+        outside: &Outside,
+        suspects: &Shared,
+    ) -> Self {
         Self {
             suspects: suspects.clone(),
             endpoint: settings.endpoint.clone(),
@@ -54,7 +58,10 @@ impl Lanes {
     }
 
     /// Opens a connection in place of one that cannot be used any more.
-    pub(super) async fn replace(&mut self, names: Arc<Names>) -> Result<Session, RemoteError> {
+    pub(in crate::account) async fn replace(
+        &mut self,
+        names: Arc<Names>,
+    ) -> Result<Session, RemoteError> {
         let (endpoint, connector) = (&self.endpoint, &*self.connector);
         let mut session = Session::connect_cautiously(endpoint, connector, &self.suspects).await?;
         session.set_names(names);
@@ -62,17 +69,17 @@ impl Lanes {
     }
 
     /// Whether one is free for a job, or worth opening while so much waits.
-    pub(super) fn has_room(&self, messages: usize, octets: u64) -> bool {
+    pub(in crate::account) fn has_room(&self, messages: usize, octets: u64) -> bool {
         let worth = messages >= WORTH_MESSAGES || octets >= WORTH_OCTETS;
         !self.idle.is_empty() || (self.unopened > 0 && worth)
     }
 
-    pub(super) fn is_busy(&self) -> bool {
+    pub(in crate::account) fn is_busy(&self) -> bool {
         !self.busy.is_empty()
     }
 
     /// Begins a job; it goes on while [`Self::next`] is waited for.
-    pub(super) fn begin(&mut self, job: Job, tools: Tools, names: Arc<Names>) {
+    pub(in crate::account) fn begin(&mut self, job: Job, tools: Tools, names: Arc<Names>) {
         if let Some(mut session) = self.idle.pop() {
             self.busy.push(Box::pin(async move {
                 let fetched = job.run(&mut session, &tools).await;
@@ -96,7 +103,7 @@ impl Lanes {
     }
 
     /// The next job that is done. Without any it waits for ever.
-    pub(super) async fn next(&mut self) -> Fetched {
+    pub(in crate::account) async fn next(&mut self) -> Fetched {
         let busy = &mut self.busy;
         let (at, (session, fetched)) = poll_fn(|cx| {
             for (at, lane) in busy.iter_mut().enumerate() {
@@ -123,7 +130,7 @@ impl Lanes {
     }
 
     /// Counts what went over a connection that is given up.
-    pub(super) fn add(&mut self, counters: Counters) {
+    pub(in crate::account) fn add(&mut self, counters: Counters) {
         self.traffic.sent += counters.sent;
         self.traffic.received += counters.received;
         self.traffic.commands += counters.commands;
@@ -134,7 +141,7 @@ impl Lanes {
     }
 
     /// Says goodbye on each. Gives what went over them in all.
-    pub(crate) async fn close(&mut self) -> Counters {
+    pub(in crate::account) async fn close(&mut self) -> Counters {
         for session in std::mem::take(&mut self.idle) {
             self.count(&session);
             if let Err(error) = session.logout().await {

@@ -167,7 +167,7 @@ impl Apart<'_> {
             Err(error) if error.ends_session() => return Err(error),
             // The server may have trouble of its own, unless this was in vain in a run before.
             Err(error) => {
-                let is_for_now = super::super::is_for_now(&error);
+                let is_for_now = error.is_for_now();
                 (error.to_string(), !is_for_now || row.set_aside.is_some())
             }
             Ok(()) => {

@@ -6,15 +6,11 @@
 //! them; an empty one is never kept. Other servers announce estimates for all messages: where most
 //! bodies are off and yet look whole, that says nothing of a single one.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::fetch::{Kept, Pulled, discard};
-use crate::account::error::AccountError;
-use crate::account::run::Run;
-use crate::reconcile::types::{Mailbox, RowId, SetAside};
+use crate::state::{StateError, Store};
 
 /// Where it is kept how many bodies were as long as announced, and how many were not.
 pub(in crate::account) const SIZES: &str = "announced_sizes";
@@ -44,26 +40,26 @@ pub(in crate::account) struct Sizes {
 
 /// The same for all connections of a run.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Shared(Arc<Mutex<Sizes>>);
+pub(in crate::account) struct Shared(Arc<Mutex<Sizes>>);
 
 impl Shared {
-    pub(super) fn load(run: &Run) -> Self {
-        let text = run.store.meta(SIZES).ok().flatten();
+    pub(in crate::account) fn load(store: &Store) -> Self {
+        let text = store.meta(SIZES).ok().flatten();
         let sizes = text.as_deref().and_then(Sizes::parse).unwrap_or_default();
         Self(Arc::new(Mutex::new(sizes)))
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Sizes> {
+    pub(in crate::account) fn lock(&self) -> MutexGuard<'_, Sizes> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps what was counted for later runs.
-    pub(super) fn keep(&self, run: &mut Run) -> Result<(), AccountError> {
+    pub(in crate::account) fn keep(&self, store: &mut Store) -> Result<(), StateError> {
         let text = self.lock().print();
-        if run.store.meta(SIZES)?.as_deref() == Some(text.as_str()) {
+        if store.meta(SIZES)?.as_deref() == Some(text.as_str()) {
             return Ok(());
         }
-        run.record(|w| w.tx().set_meta(SIZES, &text))
+        store.transaction(|tx| tx.set_meta(SIZES, &text))
     }
 }
 
@@ -97,7 +93,7 @@ impl Sizes {
 }
 
 /// Whether two bodies are of about the same length.
-pub(super) fn are_alike(a: u64, b: u64) -> bool {
+pub(in crate::account) fn are_alike(a: u64, b: u64) -> bool {
     a.abs_diff(b) <= ALIKE && (a == 0) == (b == 0)
 }
 
@@ -123,69 +119,6 @@ impl<K> Short<K> {
     }
 }
 
-/// Rows whose bodies came short and are asked for again in this run.
-pub(in crate::account) fn due(run: &Run) -> Result<BTreeSet<RowId>, AccountError> {
-    let (number, now) = (run.attempt.number, run.outside.clock.now());
-    let asked = run.suspects.lock().is_asked();
-    let due = load(run)?.into_iter().filter(|short| short.is_due(number, now, asked));
-    Ok(due.map(|short| RowId(short.row)).collect())
-}
-
-/// Sorts out short bodies that are not believed yet. Gives the others, and why those are left.
-pub(super) fn believe(
-    run: &mut Run,
-    mailbox: &Mailbox,
-    done: Vec<Pulled>,
-) -> Result<(Vec<Pulled>, Vec<Kept>), AccountError> {
-    let (short, mut done): (Vec<_>, Vec<_>) = done.into_iter().partition(|pulled| pulled.short);
-    if short.is_empty() {
-        return Ok((done, Vec::new()));
-    }
-    let mut list = load(run)?;
-    let mut kept = Vec::new();
-    for pulled in short {
-        let Pulled { row, octets, .. } = &pulled;
-        let announced = row.words.as_ref().map_or(0, |words| words.size);
-        let now = run.outside.clock.now();
-        let runs = note(&mut list, row.id.0, *octets, (run.attempt.number, now));
-        let uid = row.remote.as_ref().map_or(0, |remote| remote.uid.0);
-        let what = format!("{}: UID {uid}", mailbox.name);
-        if *octets > 0 && runs >= RUNS {
-            let why = format!(
-                "the server announced {announced} octets and gave {octets}, the same in {runs} \
-                 runs; kept as it came"
-            );
-            run.report.skip(what, why);
-            list.retain(|short| short.row != row.id.0);
-            done.push(pulled);
-            continue;
-        }
-        let words = match octets {
-            0 => format!("the server gives an empty body for a message of {announced} octets"),
-            _ => format!("the server gives {octets} of the {announced} octets that it announced"),
-        };
-        run.report.skip(what, format!("{words}; asked for again by a later run"));
-        kept.push(Kept { row: row.id, words, times: SetAside::TRIES });
-        discard(&run.root, &pulled.delivered);
-    }
-    let text = serde_json::to_string(&list).unwrap_or_default();
-    run.record(|w| w.tx().set_meta(SHORT, &text))?;
-    Ok((done, kept))
-}
-
-/// Short bodies of messages that still are to come.
-fn load(run: &Run) -> Result<Vec<Short<i64>>, AccountError> {
-    let text = run.store.meta(SHORT)?.unwrap_or_default();
-    let mut list = Vec::new();
-    for short in serde_json::from_str::<Vec<Short<i64>>>(&text).unwrap_or_default() {
-        let row = run.store.row(RowId(short.row))?;
-        if row.is_some_and(|row| row.remote.is_some() && row.local.is_none()) {
-            list.push(short);
-        }
-    }
-    Ok(list)
-}
-
 /// Notes that a body came so. Gives in how many runs it did.
 pub(in crate::account) fn note<K: PartialEq>(
     list: &mut Vec<Short<K>>,
@@ -209,6 +142,7 @@ pub(in crate::account) fn note<K: PartialEq>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reconcile::types::RowId;
 
     #[test]
     fn hazard_130_sizes_are_estimates_where_most_bodies_are_off() {

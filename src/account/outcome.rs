@@ -1,0 +1,46 @@
+//! How a run ended, as the store keeps it.
+
+use super::error::AccountError;
+use super::report::Report;
+use super::run::Run;
+use crate::state::{StateError, Store};
+
+/// Writes down a run that ended before anything was looked at.
+pub(super) fn end_failed(
+    store: &mut Store,
+    number: i64,
+    now: i64,
+    error: &AccountError,
+) -> Result<(), StateError> {
+    let kind = error.kind();
+    let outcome = serde_json::json!({ "failure": error.to_string(), "kind": kind }).to_string();
+    store.transaction(|tx| tx.end_run(number, now, &outcome))
+}
+
+/// Writes down how a run ended.
+pub(super) fn end_run(run: &mut Run, result: &Result<(), AccountError>) -> Result<(), StateError> {
+    let held = !run.pending_holds()?.is_empty();
+    let outcome = outcome(&run.report, result, held);
+    let (number, now) = (run.attempt.number, run.outside.clock.now());
+    run.store.transaction(|tx| {
+        tx.prune_departures(now - 2 * super::world::WINDOW_S)?;
+        tx.end_run(number, now, &outcome)
+    })
+}
+
+/// What came of a run, as the store keeps it.
+pub(super) fn outcome(report: &Report, result: &Result<(), AccountError>, held: bool) -> String {
+    let kind = result.as_ref().err().map(AccountError::kind);
+    let failure = result.as_ref().err().map(ToString::to_string);
+    let skipped: Vec<_> =
+        report.skipped.iter().map(|s| [s.what.as_str(), s.why.as_str()]).collect();
+    let interrupted = report.interrupted;
+    serde_json::json!({
+        "failure": failure,
+        "kind": kind,
+        "skipped": skipped,
+        "interrupted": interrupted,
+        "held": held,
+    })
+    .to_string()
+}
