@@ -4,14 +4,14 @@
 use std::collections::BTreeSet;
 
 use super::apply;
-use super::apply::Absence;
+use super::apply::placing::{absence_in, is_fresh};
 use super::error::AccountError;
 use super::opening::{check_disk, disk_of, note_disk, open_root, options};
 use super::run::Run;
 use super::settings::{Outside, Settings};
 use super::wish::Wish;
 use super::writer::Writer;
-use crate::local::{Found, Root};
+use crate::local::Root;
 use crate::reconcile::Policy;
 use crate::reconcile::types::{Journal, Mailbox, Row};
 use crate::state::Store;
@@ -38,9 +38,6 @@ pub(super) fn open_place(
     }
     Ok(root)
 }
-
-/// After so long other programs clean `tmp/` (36 hours by the Maildir specification), in seconds.
-const TMP_IS_CLEANED_S: i64 = 24 * 60 * 60;
 
 /// Settles rows that a crash left *placing*: with its tmp file there the rename is done now;
 /// without it the file was placed, and the scan that follows sees what became of it since. Where
@@ -80,29 +77,6 @@ pub(super) fn settle_renamed(run: &mut Run) -> Result<(), AccountError> {
         settle_in(settings, store, root, &mailbox, fresh)?;
     }
     Ok(())
-}
-
-/// What it means in this mailbox that a file is not in `tmp/`.
-pub(super) fn absence(run: &Run, mailbox: &Mailbox) -> Result<Absence, AccountError> {
-    let fresh = is_fresh(&run.store, &run.outside)?;
-    Ok(absence_in(&run.root, mailbox, fresh))
-}
-
-fn absence_in(root: &Root, mailbox: &Mailbox, fresh: bool) -> Absence {
-    let found = root.stamps(&mailbox.name).and_then(|now| root.identify(mailbox, &now, true));
-    match found {
-        Ok(Found::Same) if fresh => Absence::Proves,
-        Ok(Found::Same) => Absence::IsStale,
-        // Nobody knows which directory it was put into.
-        Ok(Found::First | Found::Another | Found::Hollow) | Err(_) => Absence::ProvesNothing,
-    }
-}
-
-/// Whether the run before this one is so young that nobody has cleaned `tmp/` since.
-fn is_fresh(store: &Store, outside: &Outside) -> Result<bool, AccountError> {
-    let before = store.last_runs(2)?.into_iter().nth(1).map(|run| run.ended.unwrap_or(run.started));
-    let age = before.map_or(0, |before| outside.clock.now().saturating_sub(before));
-    Ok((0..TMP_IS_CLEANED_S).contains(&age))
 }
 
 fn settle_in(

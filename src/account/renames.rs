@@ -4,33 +4,28 @@
 //! Nothing is taken for done that a look has not shown: a rename is noted, carried out, and
 //! written down by the next look, which also is what finds one that a crash cut off.
 
+mod facts;
 mod replaced;
 mod reunited;
+mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) use reunited::reunite;
 
 use super::error::AccountError;
+use super::renames::facts::{PAIRS_MAX, arrived, gone, holds_the_same, is_gone};
+use super::renames::steps::{begin, describe, done, note, resubscribe, target};
 use super::run::Run;
 use crate::local::{Layout, LocalError, LocalMailbox, Mailboxes, Root};
 use crate::reconcile::renames::{
-    self, Arrived, Gone, Likeness, Rename, Trees, Whereabouts, likeness, one_to_one, same_messages,
+    self, Arrived, Likeness, Rename, Trees, Whereabouts, likeness, one_to_one,
 };
-use crate::reconcile::types::{DirStamps, Home, Mailbox, MailboxId, MailboxName, ServerWords, Uid};
-use crate::remote::RemoteError;
-use crate::remote::imap::{
-    Existence, FetchItems, FetchRow, ListedMailbox, Select, UidSet, Untagged,
-};
+use crate::reconcile::types::{DirStamps, Home, Mailbox, MailboxId, MailboxName};
+use crate::remote::imap::ListedMailbox;
 
 /// Looks that may each show more to be renamed.
 const LOOKS_MAX: u32 = 8;
-/// Messages that are compared where the server has no MAILBOXID.
-const SAMPLE: usize = 8;
-/// Rows from which the sample is taken.
-const SAMPLE_FROM: usize = 500;
-/// Pairs of mailboxes whose messages are compared in one look.
-const PAIRS_MAX: usize = 200;
 
 /// What both sides were seen to have: the looks that follow begin with it.
 #[derive(Debug)]
@@ -243,19 +238,6 @@ async fn renamed_on_server(
     Ok(one_to_one(&pairs))
 }
 
-fn gone(mailbox: &Mailbox) -> Gone {
-    Gone {
-        id: mailbox.id,
-        object_id: mailbox.object_id.clone(),
-        cursor: mailbox.cursor,
-        renaming: mailbox.renaming.clone(),
-    }
-}
-
-fn arrived(mailbox: &ListedMailbox) -> Arrived {
-    Arrived { name: mailbox.name.clone(), object_id: mailbox.object_id.clone(), gate: mailbox.gate }
-}
-
 /// Names among those that arrived under which the server shows this mailbox.
 async fn same_as(
     run: &mut Run,
@@ -314,64 +296,6 @@ async fn inbox_left(run: &mut Run, listed: &[ListedMailbox]) -> Result<bool, Acc
     super::observe::note_gone(run, inbox)
 }
 
-/// LIST may omit what is there (hazard 42): it is asked for by name.
-async fn is_gone(run: &mut Run, name: &MailboxName) -> Result<bool, AccountError> {
-    match run.session.exists(name).await {
-        Ok(Existence::Gone | Existence::Refused(_)) => Ok(true),
-        Ok(Existence::Exists(_)) => Ok(false),
-        Err(error) if error.ends_session() => Err(error.into()),
-        Err(_) => Ok(false),
-    }
-}
-
-/// Compares some messages of a mailbox with those that another one shows under their UIDs:
-/// mailboxes made in the same second may have one UIDVALIDITY.
-async fn holds_the_same(
-    run: &mut Run,
-    mailbox: &Mailbox,
-    now: &MailboxName,
-) -> Result<bool, AccountError> {
-    let rows = run.store.rows_in(mailbox.id, None, SAMPLE_FROM)?;
-    let known = rows.iter().filter_map(|row| Some((row.remote.as_ref()?.uid, row.words.clone()?)));
-    let known: Vec<(Uid, ServerWords)> = known.collect();
-    let step = known.len().div_ceil(SAMPLE).max(1);
-    let known: BTreeMap<Uid, ServerWords> = known.into_iter().step_by(step).collect();
-    let mut set = UidSet::default();
-    for uid in known.keys() {
-        set.insert(*uid);
-    }
-    if set.is_empty() {
-        return Ok(false);
-    }
-    match shown(run, now, &set).await {
-        Ok(shown) => Ok(same_messages(&known, &shown)),
-        Err(error) if error.ends_session() => Err(error.into()),
-        Err(error) => {
-            tracing::debug!(mailbox = %now, %error, "cannot be compared");
-            Ok(false)
-        }
-    }
-}
-
-async fn shown(
-    run: &mut Run,
-    name: &MailboxName,
-    set: &UidSet,
-) -> Result<BTreeMap<Uid, ServerWords>, RemoteError> {
-    let mut ignore = |_: Untagged| {};
-    run.session.select(name, Select::ReadOnly, None, &mut ignore).await?;
-    let items = FetchItems { size: true, date: true, object_id: true, ..FetchItems::default() };
-    let mut shown = BTreeMap::new();
-    let mut sink = |row: FetchRow| {
-        if let (Some(size), Some(date)) = (row.size, row.date) {
-            shown.insert(row.uid, ServerWords { size, date, object_id: row.object_id });
-        }
-    };
-    let fetched = run.session.fetch(set, items, None, &mut sink).await;
-    run.session.unselect().await?;
-    fetched.map(|()| shown)
-}
-
 async fn carry_out(run: &mut Run, step: Rename) -> Result<(), AccountError> {
     match step {
         Rename::Note { moved } => note(run, &moved),
@@ -398,94 +322,6 @@ async fn carry_out(run: &mut Run, step: Rename) -> Result<(), AccountError> {
                 }
             }
         }
-    }
-}
-
-/// Before the effect: what is looked for should its outcome not get written down.
-fn begin(
-    run: &mut Run,
-    moved: &[(MailboxId, MailboxName)],
-    to: &MailboxName,
-) -> Result<(), AccountError> {
-    // Once a run, whatever comes of it.
-    run.attempt.rename_targets_tried.insert(to.clone());
-    run.mark()?;
-    let mut mailboxes = Vec::new();
-    for (id, name) in moved {
-        if let Some(mailbox) = run.store.mailbox(*id)? {
-            mailboxes.push(Mailbox { renaming: Some(name.clone()), ..mailbox });
-        }
-    }
-    run.record(|w| mailboxes.iter().try_for_each(|mailbox| w.mailbox(mailbox).map(drop)))
-}
-
-fn done(run: &mut Run, moved: &[(MailboxId, MailboxName)], from: &MailboxName, to: &MailboxName) {
-    tracing::info!(%from, %to, "renamed");
-    run.report.mailboxes += 1;
-    moved.iter().for_each(|(_, name)| run.report.touch(name));
-}
-
-/// Subscriptions are by name and stay behind (RFC 9051 §6.3.6); without them many clients
-/// would not show the mailbox.
-async fn resubscribe(
-    run: &mut Run,
-    moved: &[(MailboxId, MailboxName)],
-) -> Result<(), AccountError> {
-    for (id, to) in moved {
-        let Some(mailbox) = run.store.mailbox(*id)? else { continue };
-        let subscribed = run.session.subscribe(to).await;
-        for answer in [subscribed, run.session.unsubscribe(&mailbox.name).await] {
-            match answer {
-                Err(error) if error.ends_session() => return Err(error.into()),
-                _ => {}
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Both sides were seen to call them so.
-fn note(run: &mut Run, moved: &[(MailboxId, MailboxName)]) -> Result<(), AccountError> {
-    let mut noted = Vec::new();
-    for (id, to) in moved {
-        let other = run.store.mailbox_by_name(to)?.map(|other| other.id);
-        if other.is_some_and(|other| !moved.iter().any(|(id, _)| *id == other)) {
-            tracing::info!(%to, "the name is another's still");
-            return Ok(());
-        }
-        if let Some(mailbox) = run.store.mailbox(*id)? {
-            tracing::info!(from = %mailbox.name, %to, "called so on both sides");
-            noted.push(Mailbox { name: to.clone(), renaming: None, ..mailbox });
-        }
-    }
-    run.report.noted += 1;
-    run.record(|w| {
-        // They may pass on their names among each other: first none of them has one.
-        for mailbox in &noted {
-            let nobodys = MailboxName::new(&format!("//{}", mailbox.id.0));
-            w.mailbox(&Mailbox { name: nobodys, ..mailbox.clone() })?;
-        }
-        noted.iter().try_for_each(|mailbox| w.mailbox(mailbox).map(drop))
-    })?;
-    // What a run left in `tmp` was not found under the former name (hazard 59).
-    noted.iter().try_for_each(|mailbox| super::observe::clean_tmp(run, mailbox))
-}
-
-fn target(step: &Rename) -> Option<&MailboxName> {
-    match step {
-        Rename::Note { .. } => None,
-        Rename::Local { to, .. } | Rename::Remote { to, .. } => Some(to),
-    }
-}
-
-fn describe(step: &Rename) -> String {
-    match step {
-        Rename::Note { moved } => {
-            let names: Vec<String> = moved.iter().map(|(_, to)| to.to_string()).collect();
-            format!("note what both sides call {}", names.join(", "))
-        }
-        Rename::Local { from, to, .. } => format!("rename the directory of {from} to {to}"),
-        Rename::Remote { from, to, .. } => format!("rename {from} to {to} on the server"),
     }
 }
 

@@ -5,7 +5,7 @@
 //! has no match on the other side is united, nothing is removed.
 
 use super::error::AccountError;
-use super::observe;
+use super::limits::TOO_LARGE;
 use super::ownership::{check_layout, counter, hex, identity, is_our_root};
 use super::run::Run;
 use super::settings::{Outside, Settings};
@@ -147,7 +147,7 @@ fn try_again(tx: &Tx<'_>, settings: &Settings) -> Result<(), StateError> {
     let fits =
         |row: &Row| row.words.as_ref().is_some_and(|words| words.size <= settings.max_message_size);
     for row in tx.set_aside_rows(ASIDE_MAX)? {
-        let is_ours = |aside: &SetAside| aside.words.starts_with(observe::TOO_LARGE);
+        let is_ours = |aside: &SetAside| aside.words.starts_with(TOO_LARGE);
         let never_read = row.content.is_none() && row.remote.is_none() && row.base.is_none();
         if row.set_aside.as_ref().is_some_and(is_ours) && never_read {
             // The next look meets the file as a new one.

@@ -12,8 +12,8 @@ use super::run::{Run, say_goodbye};
 use super::settings::{Outside, Settings};
 use super::wish::Wish;
 use super::{
-    apply, losses, maildrop, observe, opening, outcome, progress, recover, renames, restate,
-    samples, scope, suspects, whatif, world,
+    apply, losses, maildrop, opening, outcome, progress, recover, renames, restate, samples, scope,
+    suspects, whatif, world,
 };
 use crate::reconcile::plan::MailboxStep;
 use crate::reconcile::types::Reach;
@@ -108,7 +108,7 @@ impl Run {
             self.report.rounds += 1;
             self.attempt.tried.clear();
             let before = self.losses.count();
-            while let Err(error) = observe::observe(self).await {
+            while let Err(error) = self.look().await {
                 self.survive(error).await?;
             }
             self.tell_skips();

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::AccountError;
-use super::observe::HEADER_MAX;
+use super::header::HEADER_MAX;
 use super::run::Run;
 use crate::local::Listed;
 use crate::reconcile::types::{Mailbox, MailboxId, Row, Uid, printable};

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::fetch::take::{Kept, Pulled, discard};
 use crate::account::error::AccountError;
 use crate::account::fetch::sizes::{RUNS, SHORT, Short, note};
-use crate::account::fetch::{Kept, Pulled, discard};
 use crate::account::run::Run;
 use crate::reconcile::types::{Mailbox, RowId, SetAside};
 

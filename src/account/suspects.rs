@@ -154,7 +154,7 @@ impl Run {
                 continue;
             }
             // A refusal that was heard once was told when it was heard.
-            let said = |skip: &super::Skip| skip.why.contains(&suspect.words);
+            let said = |skip: &super::report::Skip| skip.why.contains(&suspect.words);
             if !suspect.is_set_aside() && self.report.skipped.iter().any(said) {
                 continue;
             }

@@ -3,8 +3,6 @@
 
 use std::io;
 
-use crate::reconcile::types::{FileStamp, Flags, Local, MailboxName, Stem};
-
 use super::copy::Copied;
 use super::deliver::Placed;
 use super::error::{At, LocalError, Scope, if_there};
@@ -12,6 +10,7 @@ use super::keywords::KeywordTable;
 use super::name::{FileName, keyword_letters, split, system_flags, with_flags};
 use super::root::Root;
 use super::scan::Listed;
+use crate::reconcile::types::{FileStamp, Flags, Local, MailboxName, Stem};
 
 /// The outcome of a change of name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +36,16 @@ pub struct NowNamed {
     pub info: String,
     /// The file.
     pub stamp: FileStamp,
+}
+
+impl NowNamed {
+    /// The local column of the message, with these flags. The stamp is that of its file, which may
+    /// be known better than from the change.
+    #[must_use]
+    pub fn local(self, flags: Flags, stamp: FileStamp) -> Local {
+        let Self { stem, in_new, info, .. } = self;
+        Local { stem, in_new, info, flags, stamp }
+    }
 }
 
 impl Root {

@@ -254,7 +254,10 @@ fn moves_and_trash_are_renames() {
     assert_eq!(w.root.remove_mailbox(&MailboxName::new("Work"), 0).unwrap(), Removal::Absent);
     assert_eq!(w.root.remove_mailbox(&work, 0).unwrap(), Removal::Occupied);
     assert_eq!(names(&w.path("Work/Alpha/new")), ["c"]);
-    fs::remove_file(w.path("Work/Alpha/new/c")).unwrap();
+    for sub in ["new", "cur"] {
+        let dir = w.path(&format!("Work/Alpha/{sub}"));
+        names(&dir).iter().for_each(|name| fs::remove_file(dir.join(name)).unwrap());
+    }
     w.put("Work/Alpha/cur/.editor", b"left");
     assert_eq!(w.root.remove_mailbox(&work, 0).unwrap(), Removal::Removed);
     assert_eq!(names(&w.path(".mailtide/trash/1970-01-01/Work%2FAlpha")), [".editor"]);

@@ -6,10 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use super::trashing;
 use crate::account::error::AccountError;
 use crate::account::run::Run;
 use crate::reconcile::MailboxView;
+use crate::reconcile::types::MailboxName;
 use crate::reconcile::types::{
     Base, FlagDelta, FlagMask, Flags, Journal, Mailbox, MailboxId, Place, Row, RowId, System, Uid,
 };
@@ -87,7 +87,7 @@ pub(super) async fn over(
 /// False where the mailbox of the copy is not asked now: then the old message stays, for a run that
 /// can ask.
 async fn store(run: &mut Run, copy: &Place, delta: &FlagDelta) -> Result<bool, AccountError> {
-    for place in trashing::places(run, &copy.mailbox, copy.uid_validity) {
+    for place in places(run, &copy.mailbox, copy.uid_validity) {
         let mut ignore = |_: Untagged| {};
         match run.session.select(&place, Select::ReadWrite, None, &mut ignore).await {
             Ok(selected) if selected.gate.uid_validity == copy.uid_validity => {}
@@ -112,4 +112,22 @@ async fn store(run: &mut Run, copy: &Place, delta: &FlagDelta) -> Result<bool, A
         }
     }
     Ok(true)
+}
+
+/// Where messages are now that were sent to a mailbox: it keeps its UIDVALIDITY when it is renamed
+/// (hazard 85).
+pub(super) fn places(run: &Run, to: &MailboxName, uid_validity: u32) -> Vec<MailboxName> {
+    let listed = || run.attempt.seen.listed.iter().filter(|listed| listed.selectable);
+    let validity = |name: &MailboxName| {
+        let gate = listed().find(|listed| listed.name == *name).and_then(|listed| listed.gate);
+        gate.map(|gate| gate.uid_validity)
+    };
+    if uid_validity != 0 && validity(to) != Some(uid_validity) {
+        let same = listed().filter(|listed| validity(&listed.name) == Some(uid_validity));
+        let renamed: Vec<MailboxName> = same.map(|listed| listed.name.clone()).collect();
+        if !renamed.is_empty() {
+            return renamed;
+        }
+    }
+    vec![to.clone()]
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::account::error::AccountError;
-use crate::account::fetch::Pulled;
+use crate::account::fetch::take::Pulled;
 use crate::account::run::Run;
 use crate::local::compare::Likeness;
 use crate::local::{Listed, LocalError, Summary};

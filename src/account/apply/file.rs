@@ -5,12 +5,12 @@ use super::note::{release, settle_base};
 use super::place::{info, place};
 use super::steps::{grouped, mailbox_of};
 use crate::account::error::AccountError;
-use crate::account::fetch::Pulled;
+use crate::account::fetch::take::Pulled;
 use crate::account::observe::reexamine;
 use crate::account::run::Run;
-use crate::local::{Changed, Copied, NowNamed};
+use crate::local::{Changed, Copied};
 use crate::reconcile::Step;
-use crate::reconcile::types::{FileStamp, Flags, Local, Mailbox, Row, RowId};
+use crate::reconcile::types::{Local, Mailbox, Row, RowId};
 
 /// A mailbox that could not be made takes nothing: a later run finishes it first.
 pub(super) fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountError> {
@@ -82,7 +82,7 @@ fn move_file(
     // Where a reader was quicker, the next look sees what became of the file.
     let Changed::Changed(now) = moved else { return run.list_again(source.id) };
     // The stamp stays that of the bytes that were hashed: an edit since is still found.
-    let local = named(now, letters::held(&mailbox_of(run, mailbox.id)?, &file.flags), file.stamp);
+    let local = now.local(letters::held(&mailbox_of(run, mailbox.id)?, &file.flags), file.stamp);
     if let Err(error) = run.root.sync_dirs(&source.name) {
         run.report.skip(source.name.to_string(), error.to_string());
     }
@@ -167,10 +167,4 @@ fn copy_files(
     run.report.moved_local += run.report.pulled - pulled;
     run.report.pulled = pulled;
     Ok(())
-}
-
-/// The local column of a file that got another name.
-pub(super) fn named(now: NowNamed, flags: Flags, stamp: FileStamp) -> Local {
-    let NowNamed { stem, in_new, info, .. } = now;
-    Local { stem, in_new, info, flags, stamp }
 }

@@ -85,7 +85,7 @@ fn change_file(
     run.report.flags_local += 1;
     run.report.touch(&mailbox.name);
     // The stamp stays that of the bytes that were hashed: an edit since is still found.
-    Ok(Some((row.id, super::file::named(now, held, local.stamp))))
+    Ok(Some((row.id, now.local(held, local.stamp))))
 }
 
 /// The entries of the letters that a name has.

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::file::named;
 use super::lock::{self, Lock};
 use super::steps::mailbox_of;
 use crate::account::error::AccountError;
@@ -164,7 +163,7 @@ pub(super) fn relabelled(
         }
     };
     let left = held(&mailbox_of(run, mailbox.id)?, &flags);
-    let local = Some(named(now, left, local.stamp));
+    let local = Some(now.local(left, local.stamp));
     run.record(|w| w.update(&Row { local, ..row.clone() }))?;
     Ok(true)
 }

@@ -6,6 +6,7 @@
 
 mod carry;
 mod compare;
+mod expunge;
 mod file;
 mod flags;
 mod keywords;
@@ -15,9 +16,11 @@ mod mailbox;
 mod mark;
 mod note;
 mod place;
+pub(super) mod placing;
 mod pull;
 mod push;
 mod remove;
+pub(super) mod sent;
 pub(super) mod steps;
 mod taken;
 mod transfer;
@@ -30,8 +33,9 @@ pub(super) use lock::unlock;
 pub(super) use mailbox::{hold_back, name_parents};
 pub(super) use mark::take_back;
 pub(super) use note::{settle_base, write as note_facts};
-pub(super) use place::{Absence, settle, waits_for};
-pub(super) use push::{claimed, revive};
+pub(super) use place::waits_for;
+pub(super) use placing::settle;
+pub(super) use push::revive;
 pub(super) use taken::settle_taken;
 
 use super::error::AccountError;

@@ -4,19 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::compare::{Compared, compare};
+use super::placing::placed;
 use super::steps::mailbox_of;
 use crate::account::error::AccountError;
-use crate::account::fetch::Pulled;
+use crate::account::fetch::take::Pulled;
 use crate::account::run::Run;
 use crate::account::writer::Writer;
 use crate::local::name::{FileName, with_flags};
-use crate::local::{Delivered, KeywordTable, LocalError, Placed, Root};
-use crate::reconcile::MailboxView;
-use crate::reconcile::messages::base_now;
+use crate::local::{Delivered, KeywordTable, LocalError, Placed};
 use crate::reconcile::pairing::{Class, class, is_claim, is_ending, is_in_doubt, is_left};
 use crate::reconcile::types::{
-    Base, FileStamp, Flags, Journal, Local, Mailbox, MailboxId, Reach, Row, RowId, SpecialUse,
-    System,
+    Flags, Journal, Local, Mailbox, MailboxId, Reach, Row, RowId, SpecialUse, System,
 };
 use crate::state::StateError;
 
@@ -255,61 +253,4 @@ fn rename(run: &Run, mailbox: &Mailbox, row: Row) -> Result<Row, LocalError> {
         return Ok(Row { journal: Journal::Idle, ..row });
     };
     Ok(placed(mailbox, row, Local { stem, in_new, info, flags: Flags::default(), stamp }))
-}
-
-/// What it means that a file of a *placing* row is not in `tmp/`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::account) enum Absence {
-    /// It was placed.
-    Proves,
-    /// It was placed, or another program has cleaned `tmp/` meanwhile: it comes down again, or is
-    /// found under its name.
-    IsStale,
-    /// The directory is another one, or gone.
-    ProvesNothing,
-}
-
-/// Settles a row that was left *placing*: with its tmp file there the rename is done now;
-/// without it the file was placed, and the scan that follows sees what became of it since.
-///
-/// Only the directory that the file lay in proves that it was placed, by not having it in `tmp/`
-/// any more (hazard 51). Gives none where nothing is proved.
-///
-/// # Errors
-/// The file cannot be renamed.
-pub(in crate::account) fn settle(
-    root: &Root,
-    mailbox: &Mailbox,
-    row: Row,
-    absence: Absence,
-) -> Result<Option<Row>, LocalError> {
-    let Journal::Placing { stem, in_new, info } = row.journal.clone() else {
-        return Ok(Some(row));
-    };
-    let stamp = match root.place(&mailbox.name, &stem, in_new, &info)? {
-        Placed::Placed(stamp) => stamp,
-        Placed::NotInTmp => match absence {
-            Absence::Proves => FileStamp::default(),
-            Absence::IsStale => return Ok(Some(Row { journal: Journal::Idle, ..row })),
-            Absence::ProvesNothing => return Ok(None),
-        },
-        // Another file has its name: it comes down again under a new one.
-        Placed::Exists => return Ok(Some(Row { journal: Journal::Idle, ..row })),
-    };
-    let local = Local { stem, in_new, info, flags: Flags::default(), stamp };
-    Ok(Some(placed(mailbox, row, local)))
-}
-
-/// The row of a file that has its place, with the flags that its name was given.
-fn placed(mailbox: &Mailbox, row: Row, local: Local) -> Row {
-    let agreed = row.remote.as_ref().map(|remote| remote.flags.clone()).unwrap_or_default();
-    let local = Some(Local { flags: super::letters::held(mailbox, &agreed), ..local });
-    let wanted = agreed.keywords.clone();
-    let base = super::letters::base_held(Some(Base { flags: agreed }), &wanted, local.as_ref());
-    let mut row = Row { local, base, journal: Journal::Idle, restated: false, ..row };
-    row.set_aside = None;
-    if let Some(flags) = base_now(&row, &MailboxView::of(mailbox.clone())) {
-        row.base = Some(Base { flags });
-    }
-    row
 }

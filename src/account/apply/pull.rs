@@ -6,14 +6,16 @@ mod revive;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::place::{Absence, place, settle};
+use super::place::place;
+use super::placing;
+use super::placing::{Absence, settle};
 use super::steps::{announce, grouped, mailbox_of};
 use crate::account::error::AccountError;
+use crate::account::fetch::Job;
 use crate::account::fetch::lanes::Lanes;
 use crate::account::fetch::sizes;
-use crate::account::fetch::{Fetched, Job, Kept, Pulled, Tools};
+use crate::account::fetch::take::{Fetched, Kept, Pulled, Tools};
 use crate::account::progress::{Event, Way};
-use crate::account::recover;
 use crate::account::run::Run;
 use crate::account::settings::Outside;
 use crate::account::short::believe;
@@ -70,7 +72,7 @@ fn place_left(run: &mut Run, mailbox: &Mailbox, rows: Vec<Row>) -> Result<Vec<Ro
     let is_left = |row: &Row| matches!(row.journal, Journal::Placing { .. });
     let (left, rows): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(is_left);
     let absence =
-        if left.is_empty() { Absence::ProvesNothing } else { recover::absence(run, mailbox)? };
+        if left.is_empty() { Absence::ProvesNothing } else { placing::absence(run, mailbox)? };
     let mut settled = Vec::new();
     for row in left {
         match settle(&run.root, mailbox, row.clone(), absence) {

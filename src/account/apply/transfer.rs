@@ -5,9 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::expunge;
 use super::letters::{self, base_held, keywords_left};
 use super::note::{release, settle_base};
-use super::remove;
 use super::steps::{mailbox_of, select, trouble};
 use crate::account::error::AccountError;
 use crate::account::run::Run;
@@ -86,7 +86,7 @@ async fn transfer(
         How::Move => pairs,
     };
     let sources: Vec<RowId> = pairs.iter().map(|(source, _)| *source).collect();
-    let verified = remove::verify(run, from, &sources).await?;
+    let verified = expunge::verify(run, from, &sources).await?;
     let by_uid: BTreeMap<Uid, (RowId, RowId)> = pairs
         .iter()
         .filter_map(|(source, target)| Some((*verified.get(source)?, (*source, *target))))
@@ -120,7 +120,7 @@ async fn transfer(
     }
     // Where the server has no MOVE, the source goes now that its copy is a fact.
     if how == How::Move && !move_ {
-        remove::expunge(run, from, &left).await?;
+        expunge::expunge(run, from, &left).await?;
     }
     Ok(())
 }

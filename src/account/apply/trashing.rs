@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use super::remove::{expunge, release_all};
+use super::carry::places;
+use super::expunge::{expunge, release_all};
 use crate::account::error::AccountError;
-use crate::account::observe::{HEADER_MAX, passed};
+use crate::account::header::HEADER_MAX;
+use crate::account::observe::passed;
 use crate::account::run::Run;
 use crate::account::writer::Writer;
 use crate::local::header;
@@ -139,24 +141,6 @@ fn numbered(
     let mailbox = Mailbox { remote: true, cursor: Some(before), ..known.unwrap_or_else(made) };
     let id = w.mailbox(&mailbox)?;
     Ok(Some(Mailbox { id, ..mailbox }))
-}
-
-/// Where messages are now that were sent to a mailbox: it keeps its UIDVALIDITY when it is renamed
-/// (hazard 85).
-pub(super) fn places(run: &Run, to: &MailboxName, uid_validity: u32) -> Vec<MailboxName> {
-    let listed = || run.attempt.seen.listed.iter().filter(|listed| listed.selectable);
-    let validity = |name: &MailboxName| {
-        let gate = listed().find(|listed| listed.name == *name).and_then(|listed| listed.gate);
-        gate.map(|gate| gate.uid_validity)
-    };
-    if uid_validity != 0 && validity(to) != Some(uid_validity) {
-        let same = listed().filter(|listed| validity(&listed.name) == Some(uid_validity));
-        let renamed: Vec<MailboxName> = same.map(|listed| listed.name.clone()).collect();
-        if !renamed.is_empty() {
-            return renamed;
-        }
-    }
-    vec![to.clone()]
 }
 
 /// Looks into one mailbox for messages that were sent there.

@@ -3,13 +3,14 @@
 
 use std::collections::VecDeque;
 
-use super::push::{Answer, flags_up, mark_sent, not_sent, pushed, unreadable};
+use super::sent::Taken;
+use super::sent::{Answer, flags_up, mark_sent, not_sent, pushed, unreadable};
 use super::upload::{Ready, open};
 use crate::account::error::AccountError;
 use crate::account::progress::{Event, Way};
 use crate::account::run::Run;
 use crate::account::suspects::rows_of;
-use crate::reconcile::types::{Flags, Mailbox, Row, Uid};
+use crate::reconcile::types::{Flags, Mailbox, Row};
 use crate::remote::RemoteError;
 use crate::remote::imap::{Appending, Upload};
 
@@ -20,16 +21,6 @@ const COMMAND_OCTETS: u64 = 1 << 20;
 /// What may be under way, unanswered.
 const COMMANDS: usize = 8;
 const OCTETS: u64 = 4 << 20;
-
-/// A message that was sent.
-#[derive(Debug)]
-pub(super) struct Taken {
-    pub(super) row: Row,
-    pub(super) uid: Option<(u32, Uid)>,
-    pub(super) flags: Flags,
-    /// Whether what was sent is what is known of the file.
-    pub(super) unchanged: bool,
-}
 
 struct Command {
     appending: Appending,

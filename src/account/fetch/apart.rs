@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 
-use super::{Barren, Fetched, Pulled, Tools, stay};
+use super::take::{Barren, Fetched, Pulled, Tools, stay};
 use crate::reconcile::types::{Row, RowId, Uid};
 use crate::remote::RemoteError;
 use crate::remote::imap::{BodySink, Session, UidSet};

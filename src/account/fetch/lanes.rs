@@ -9,7 +9,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use super::{Fetched, Job, Tools};
+use super::Job;
+use super::take::{Fetched, Tools};
 use crate::account::settings::{Outside, Settings};
 use crate::remote::imap::{Counters, Endpoint, Names, Session, Shared};
 use crate::remote::{Connector, RemoteError};

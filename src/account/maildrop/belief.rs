@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::Run;
-use super::fetch::{Body, Leaving, is_torn};
+use super::fetch::{Leaving, is_torn};
 use super::read::Read;
+use super::run::Run;
+use super::shelf::Body;
 use super::sizes::{self, Habit, Size};
 use super::sort::{Entry, Name};
 use crate::account::error::AccountError;

@@ -8,11 +8,12 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use super::alike::Found;
-use super::fetch::{Body, Leaving};
+use super::fetch::Leaving;
 use super::remove::Removable;
+use super::run::{Run, Through};
+use super::shelf::Body;
 use super::shelf::{Behind, Naming, Shelf};
 use super::sort::{Entry, Name};
-use super::{Run, Through};
 use crate::account::error::AccountError;
 use crate::account::ownership;
 use crate::config::child;

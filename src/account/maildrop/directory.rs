@@ -4,8 +4,9 @@
 //! its place, or be hidden by one that is mounted over it. What was delivered there is not in this
 //! one, and is no ground to delete anything from the server.
 
-use super::Run;
-use super::home::{Found, Home, gone};
+use super::home::{Found, gone};
+use super::run::Home;
+use super::run::Run;
 use crate::account::error::AccountError;
 use crate::local::{Found as Seen, Root};
 use crate::reconcile::types::{DirStamps, Home as Inodes, Mailbox, MailboxName};

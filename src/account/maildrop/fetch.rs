@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::read::Read;
 use super::remove::Removable;
+use super::run::{Run, Through};
+use super::shelf::Body;
 use super::shelf::{Behind, Shelf};
 use super::sink::{Sink, Taken};
 use super::sort::{Entry, TRIES};
-use super::{Run, Through, totals};
+use super::totals;
 use crate::account::error::AccountError;
 use crate::account::progress::{Event, Way};
 use crate::local::LocalError;
@@ -21,13 +23,6 @@ const BATCH: (usize, u64) = (1_000, 8 << 20);
 const HANDED: (usize, u64) = (50, 64 << 20);
 /// So many that stay on the server are noted in one transaction.
 const AT_ONCE: usize = 1_000;
-
-/// A body in `tmp/`, whole and hashed, not yet durable.
-#[derive(Debug)]
-pub(super) struct Body {
-    pub(super) entry: Entry,
-    pub(super) read: Read,
-}
 
 /// What came of a batch.
 struct Batch {

@@ -8,8 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use super::Run;
 use super::alike::{Alike, Files};
+use super::run::{DOUBTED, Home, RENAMED, Run};
 use crate::account::error::AccountError;
 use crate::account::losses::Losses;
 use crate::account::report::Report;
@@ -31,17 +31,6 @@ const UNITING: &str = "uniting";
 const CHANGED: &str = "changed";
 /// Set by the first pull, and taken away by whatever else the store is used for.
 pub(in crate::account) const PULLS: &str = "pulls";
-
-/// Whose Maildir it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Home {
-    /// Our own.
-    Own,
-    /// That of another account.
-    Guest,
-    /// None: a program takes the messages, and they lie in ours only until it has.
-    Spool,
-}
 
 /// How the Maildir was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -182,8 +171,8 @@ impl Run {
             if tx.meta("identity")?.is_some_and(|known| known != identity) {
                 tracing::info!("another server or user than before: content tells what is new");
                 tx.forget_drop_names()?;
-                tx.delete_meta(super::DOUBTED)?;
-                tx.set_meta(super::RENAMED, "1")?;
+                tx.delete_meta(DOUBTED)?;
+                tx.set_meta(RENAMED, "1")?;
             }
             if tx.meta("limits")?.is_some_and(|known| known != limits) {
                 tx.retry_drop_rows()?;

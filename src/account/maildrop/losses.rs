@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use super::run::{Run, Through};
 use super::sort::{Entry, Name, Sorted};
-use super::{Run, Through};
 use crate::account::error::AccountError;
 use crate::account::losses::{At, Loss, title};
 use crate::account::samples::Sample;

@@ -19,6 +19,7 @@ mod losses;
 mod read;
 mod recheck;
 mod remove;
+mod run;
 mod shelf;
 mod sink;
 mod sizes;
@@ -32,23 +33,21 @@ use std::time::Duration;
 pub(super) use self::home::{PULLS, guest_options};
 
 use self::alike::Alike;
-use self::home::Home;
-use self::read::{ASKED, Top};
+use self::read::ASKED;
 use self::remove::Removable;
+use self::run::{DOUBTED, Headers, RENAMED, Run, Through};
 use self::sort::{Entry, Name, Sorted, Terms, Trust};
 use super::error::AccountError;
-use super::losses::Losses;
 use super::progress::Event;
 use super::report::Report;
 use super::settings::{Outside, Settings};
 use super::wish::Wish;
 use super::{error, outcome};
 use crate::config::{Keep, Maildrop};
-use crate::local::Root;
 use crate::remote::RemoteError;
-use crate::remote::pop3::{Auth, Header, Listed, Listing, Lost, Session};
-use crate::remote::suspects::{Command, Shared};
-use crate::state::{DropRow, Presence, Store};
+use crate::remote::pop3::{Auth, Header, Listed, Lost, Session};
+use crate::remote::suspects::Command;
+use crate::state::{DropRow, Presence};
 
 /// Sessions of one pull: some servers show a part of the maildrop at a time.
 const SESSIONS_MAX: u32 = 200;
@@ -59,62 +58,10 @@ const PART: std::ops::Range<usize> = 100..1_000;
 const NAMELESS_MAX: usize = 100_000;
 /// How long a server may need to let go of a maildrop after its connection was lost.
 const RELEASED: Duration = Duration::from_secs(5);
-/// Set where the server's names are not believed: to the day on which one was that of two last.
-const DOUBTED: &str = "uidl_doubted";
 /// Days after which they are believed again.
 const DOUBT: i64 = 30;
-/// Set while names that changed are not all told from new ones.
-const RENAMED: &str = "uidl_renamed";
 /// Seconds of a day.
 const DAY: i64 = 86_400;
-
-/// Everything that a pull works with.
-#[derive(Debug)]
-struct Run {
-    settings: Settings,
-    terms: Maildrop,
-    outside: Outside,
-    store: Store,
-    root: Arc<Root>,
-    home: Home,
-    /// What was pulled and is not in the listing under its name.
-    alike: Alike,
-    /// What connections were lost at, in this pull and before.
-    suspects: Shared,
-    /// The maildrop as this session shows it.
-    listing: Listing,
-    /// Connections that were lost in this pull.
-    losses: Losses,
-    report: Report,
-    number: i64,
-    dry_run: bool,
-    /// The marker was advanced by this pull.
-    marked: bool,
-    /// All files could be read, where they had to be.
-    all_read: bool,
-    /// The server shows a part of the maildrop at a time.
-    in_parts: bool,
-    /// Answers were found to belong to other commands: each body is proven by itself.
-    is_wary: bool,
-}
-
-/// What the server said of how messages begin.
-struct Headers {
-    tops: BTreeMap<u32, Top>,
-    /// It gives some: what it does not give now it may give another time.
-    offered: bool,
-}
-
-/// What became of a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Through {
-    /// Everything that was listed is dealt with.
-    All,
-    /// There may be more.
-    Part,
-    /// Some of it waits for the next pull.
-    Enough,
-}
 
 /// Pulls what is new, once; or only looks, as it is wished.
 ///

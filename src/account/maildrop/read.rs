@@ -1,6 +1,5 @@
 //! What a body turns out to be while it is written: its date, and by what it is known again.
 
-use super::sort::hash_of;
 use crate::local::{Delivered, Delivery, LocalError};
 use crate::remote::date;
 use crate::remote::pop3::HEADER;
@@ -194,6 +193,11 @@ impl Header {
         }
         rest
     }
+}
+
+/// The hash of a header, or of the beginning of a message, as TOP and RETR give it.
+pub(super) fn hash_of(text: &[u8]) -> [u8; 32] {
+    *blake3::hash(text.trim_ascii_end()).as_bytes()
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! What may leave the server: by the user's word, and only what is safe here.
 
 use super::read::KnownTop;
+use super::run::{Headers, Run};
 use super::sort::Known;
-use super::{Headers, Run};
 use crate::account::error::AccountError;
 use crate::account::ownership;
 use crate::config::Keep;

@@ -6,7 +6,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use super::fetch::Body;
+use super::read::Read;
+use super::sort::Entry;
 use crate::local::{Delivered, LocalError, Placed, Root};
 use crate::reconcile::types::{MailboxName, Stem};
 use crate::state::{DropRow, Pull};
@@ -193,4 +194,11 @@ impl Drop for Naming {
     fn drop(&mut self) {
         self.work.take().map(Work::wait);
     }
+}
+
+/// A body in `tmp/`, whole and hashed, not yet durable.
+#[derive(Debug)]
+pub(super) struct Body {
+    pub(super) entry: Entry,
+    pub(super) read: Read,
 }

@@ -121,11 +121,6 @@ pub(super) fn unnamed(listed: &[Listed], trust: Trust) -> Vec<u32> {
     unnamed.map(|one| one.number).collect()
 }
 
-/// The hash of a header, or of the beginning of a message, as TOP and RETR give it.
-pub(super) fn hash_of(text: &[u8]) -> [u8; 32] {
-    *blake3::hash(text.trim_ascii_end()).as_bytes()
-}
-
 /// Gives each message its name; `tops` are those of the [unnamed].
 pub(super) fn entries<'a>(
     listed: &'a [Listed],

@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
+use super::Event;
+use super::run::Run;
 use super::sort::{Known, Sorted};
-use super::{Event, Run};
 use crate::account::error::AccountError;
 use crate::account::progress::Way;
 use crate::account::report::Verified;

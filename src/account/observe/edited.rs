@@ -7,11 +7,12 @@
 
 use std::time::Duration;
 
-use super::local::QUIET;
-use super::unsent::{is_no_message, too_large, too_large_now};
+use super::unsent::{is_no_message, too_large_now};
 use crate::account::error::AccountError;
+use crate::account::limits::too_large;
 use crate::account::run::Run;
 use crate::local::{Examined, FileName, Listed};
+use crate::reconcile::types::DirStamps;
 use crate::reconcile::types::{
     Journal, Local, Mailbox, MailboxId, Row, RowId, ServerWords, SetAsideKind, SpecialUse,
 };
@@ -250,4 +251,15 @@ impl Slice {
         run.attempt.growing |= !run.waits;
         Ok(run.waits && !run.outside.is_stopping())
     }
+}
+
+/// So long after its last change a file counts as written.
+pub(in crate::account) const QUIET: Duration =
+    Duration::from_nanos(QUIET_NS.unsigned_abs() + 50_000_000);
+
+/// A directory stamp this young may miss a change made within its granularity.
+pub(super) const QUIET_NS: i64 = 2_000_000_000;
+
+pub(super) fn is_quiet(stamps: &DirStamps, now_ns: i64) -> bool {
+    stamps.new.mtime_ns.max(stamps.cur.mtime_ns) < now_ns - QUIET_NS
 }

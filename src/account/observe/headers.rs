@@ -7,14 +7,12 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::account::error::AccountError;
+use crate::account::header::{HEADER_MAX, is_whole_header};
 use crate::account::run::Run;
 use crate::local::header;
 use crate::reconcile::types::{HeaderKeys, MailboxId, Uid};
 use crate::remote::RemoteError;
 use crate::remote::imap::{Command, FetchRow, Select, Thing, UidSet, Untagged};
-
-/// More of a header than this tells nothing more.
-pub(in crate::account) const HEADER_MAX: usize = 256 * 1024;
 
 /// Headers that came.
 type Headers = BTreeMap<Uid, HeaderKeys>;
@@ -126,11 +124,4 @@ fn set_aside(
     suspects.refused(&thing, &words);
     suspects.refused(&thing, &words);
     Ok(())
-}
-
-/// A header ends with an empty line, unless it is the whole message.
-pub(in crate::account) fn is_whole_header(header: &[u8], size: Option<u64>) -> bool {
-    let ends = header.ends_with(b"\n\r\n") || header.ends_with(b"\n\n");
-    let is_all = size.is_none_or(|size| size <= header.len() as u64 + 2);
-    ends || !header.is_empty() && (is_all || header == b"\r\n")
 }

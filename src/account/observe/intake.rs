@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::attributes;
+use super::rows;
 use super::unshown::is_unshown;
 use crate::account::writer::Writer;
 use crate::reconcile::Policy;
@@ -95,7 +95,7 @@ impl<'r> Intake<'r> {
         if self.failed.is_some() {
             return;
         }
-        attributes::merge(&mut self.window, row);
+        rows::merge(&mut self.window, row);
         if self.window.len() >= WINDOW {
             self.flush(false);
         }
@@ -147,7 +147,7 @@ impl<'r> Intake<'r> {
                 match known {
                     // It is shown at last: all of it is asked for, with its header.
                     Some(known) if is_unshown(&known) => drop(taken.wanted.insert(row.uid)),
-                    Some(known) => attributes::update(&w, known, &row)?,
+                    Some(known) => rows::update(&w, known, &row)?,
                     None if shows == Shows::Flags => {}
                     None => {
                         // What lacks its size or date is asked for once more.
@@ -156,7 +156,7 @@ impl<'r> Intake<'r> {
                         if wanted {
                             taken.wanted.insert(row.uid);
                         } else {
-                            attributes::insert(&w, id, &row, None)?;
+                            rows::insert(&w, id, &row, None)?;
                             *known_to = (*known_to).max(row.uid.0);
                         }
                     }
@@ -189,7 +189,7 @@ impl<'r> Intake<'r> {
                     }
                     Some(_) => continue,
                 }
-                attributes::insert(&w, mailbox, row, headers.get(uid).copied())?;
+                rows::insert(&w, mailbox, row, headers.get(uid).copied())?;
             }
             Ok(())
         })?;

@@ -97,7 +97,7 @@ pub(super) async fn is_shut(run: &mut Run, mailbox: &Mailbox) -> Result<bool, Ac
         Err(error) if error.ends_session() => return Err(error.into()),
         Ok(Existence::Exists(_)) | Err(_) => return Ok(false),
     }
-    let shut = super::remote::refused_before(run, mailbox)?;
+    let shut = refused_before(run, mailbox)?;
     if shut {
         let key = shut_key(&mailbox.name);
         run.store.transaction(|tx| tx.set_meta(&key, "by SELECT"))?;
@@ -129,4 +129,21 @@ async fn unlisted_inbox(
         object_id: None,
         problem: None,
     }))
+}
+
+/// Whether an earlier run was refused too: a NO without a code may mean a server that is not
+/// well, so it is believed only when it is said twice, a run apart. Notes this refusal.
+pub(super) fn refused_before(run: &mut Run, mailbox: &Mailbox) -> Result<bool, AccountError> {
+    let key = format!("refused {}", mailbox.id.0);
+    let number = run.attempt.number;
+    let before = run.store.meta(&key)?.and_then(|text| text.parse::<i64>().ok());
+    // Only the run just before counts: in between it may have been there.
+    let refused = before == Some(number - 1);
+    if before != Some(number) {
+        run.store.transaction(|tx| match refused {
+            true => tx.delete_meta(&key).map(drop),
+            false => tx.set_meta(&key, &number.to_string()),
+        })?;
+    }
+    Ok(refused)
 }

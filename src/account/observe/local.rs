@@ -1,25 +1,23 @@
 //! Looks at the Maildir: dirty directories only, by their stamps; every name in those.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use super::absent::Absent;
 use super::edited::reexamine;
-use super::unsent::{is_no_message, is_too_large, too_large_now};
+use super::edited::{QUIET, is_quiet};
+use super::examine::examine_one;
+use super::unsent::{is_no_message, is_too_large};
 use super::{hollow, letters, names};
 use crate::account::error::AccountError;
 use crate::account::restate;
 use crate::account::run::Run;
 use crate::account::writer::Writer;
-use crate::local::{Examined, Found, Listed, LocalError, LocalMailbox, Mailboxes, Missing};
+use crate::local::{Examined, Found, Listed, LocalMailbox, Mailboxes, Missing};
 use crate::reconcile::types::{
-    DirStamps, FileStamp, Journal, Local, Mailbox, MailboxId, Reach, Row, RowId, ServerWords,
-    SetAside, SetAsideKind,
+    FileStamp, Journal, Local, Mailbox, MailboxId, Reach, Row, RowId, ServerWords, SetAside,
+    SetAsideKind,
 };
 use crate::state::StateError;
-
-/// A directory stamp this young may miss a change made within its granularity.
-const QUIET_NS: i64 = 2_000_000_000;
 
 /// Looks at every directory that changed. Gives how many departures were noticed.
 pub(super) async fn look(run: &mut Run, walk: Option<Mailboxes>) -> Result<usize, AccountError> {
@@ -409,14 +407,6 @@ fn rows<'a>(run: &Run, ids: impl Iterator<Item = &'a RowId>) -> Result<Vec<Row>,
     Ok(out)
 }
 
-fn is_quiet(stamps: &DirStamps, now_ns: i64) -> bool {
-    stamps.new.mtime_ns.max(stamps.cur.mtime_ns) < now_ns - QUIET_NS
-}
-
-/// So long after its last change a file counts as written.
-pub(in crate::account) const QUIET: Duration =
-    Duration::from_nanos(QUIET_NS.unsigned_abs() + 50_000_000);
-
 #[derive(Debug, Default)]
 struct Looked {
     files: Vec<(Listed, Examined)>,
@@ -482,30 +472,6 @@ async fn examine(
         }
     }
     Ok(out)
-}
-
-pub(super) fn examine_one(
-    run: &Run,
-    mailbox: &Mailbox,
-    listed: &Listed,
-    now_ns: i64,
-) -> Result<Examined, LocalError> {
-    if let Some(stamp) = too_large_now(run, mailbox, listed)? {
-        return Ok(Examined::Large { stamp });
-    }
-    let examined = run.root.examine(&mailbox.name, listed)?;
-    match &examined {
-        // A rename moves the change time past the last write: such a file came whole. A time in
-        // the future was given to it, and not by writing.
-        Examined::Message { stamp, ctime_ns, .. }
-            if stamp.mtime_ns.min(*ctime_ns) > now_ns - QUIET_NS
-                && *ctime_ns <= stamp.mtime_ns
-                && !run.hints.arrived.contains(&run.root.path_of(&mailbox.name, &listed.name)) =>
-        {
-            Ok(Examined::Changing)
-        }
-        _ => Ok(examined),
-    }
 }
 
 /// The file of a row was seen to be gone.

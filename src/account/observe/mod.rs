@@ -8,7 +8,9 @@ mod absent;
 mod attributes;
 mod edited;
 mod elsewhere;
+mod examine;
 mod focus;
+mod gone;
 mod headers;
 mod hollow;
 mod intake;
@@ -24,6 +26,7 @@ pub(super) mod passed;
 mod remade;
 mod remote;
 mod reused;
+mod rows;
 mod twins;
 mod unsent;
 mod unshown;
@@ -32,18 +35,17 @@ mod walk;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-pub(super) use edited::reexamine;
-pub(super) use headers::{HEADER_MAX, is_whole_header};
-pub(super) use local::{QUIET, clean_tmp};
+pub(super) use edited::{QUIET, reexamine};
+pub(super) use local::clean_tmp;
 pub(super) use modseq::note_change as note_flags_changed;
 pub(super) use remote::note_gone;
-pub(super) use unsent::{TOO_LARGE, too_large};
 pub(super) use walk::{recognise, walk};
 
 use super::error::AccountError;
 use super::run::Run;
-use super::{recover, renames};
+use crate::local::Mailboxes;
 use crate::reconcile::types::{MailboxName, Reach};
+use crate::remote::imap::ListedMailbox;
 
 /// Looks at the same side after which departures are not believed in this run.
 const LOOKS_MAX: u32 = 3;
@@ -89,18 +91,20 @@ async fn come_to_rest(left: usize) {
     }
 }
 
-/// Looks at both sides until no further departure is noticed.
+/// Looks at both sides until no further departure is noticed, at first with what the walk over
+/// the root and LIST have just shown.
 ///
 /// # Errors
 /// What ends the run: the connection, the root as a whole, the store.
-pub async fn observe(run: &mut Run) -> Result<(), AccountError> {
-    let mut first = Some(renames::settle(run).await?);
-    if !run.attempt.dry_run {
-        recover::settle_renamed(run)?;
-    }
+pub(super) async fn observe(
+    run: &mut Run,
+    walk: Mailboxes,
+    listed: Vec<ListedMailbox>,
+) -> Result<(), AccountError> {
+    let mut first = Some((walk, listed));
     let mut wave = 0;
     for look in 1..=WAVE_LOOKS_MAX {
-        let (walk, listed) = first.take().map(|seen| (seen.walk, seen.listed)).unzip();
+        let (walk, listed) = first.take().unzip();
         let left = local::look(run, walk).await?;
         let gone = remote::look(run, listed).await?;
         // What is in doubt and was not seen may have been moved to where was looked before.

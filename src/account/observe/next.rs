@@ -1,11 +1,12 @@
 //! UIDNEXT, as far as the messages of the mailbox bear it out (hazard 128).
 
-use super::attributes::merge;
+use std::collections::BTreeMap;
+
+use super::rows::merge;
 use crate::account::error::AccountError;
 use crate::account::run::Run;
 use crate::reconcile::types::{Gate, Mailbox, Uid};
 use crate::remote::imap::{FetchItems, FetchRow, UidSet};
-use std::collections::BTreeMap;
 
 /// How the selected mailbox stands, with no UIDNEXT (0) where the server shows a message at or
 /// above the one that it tells. One that shows other messages under known UIDs keeps it: these

@@ -12,8 +12,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::absent::Absent;
+use super::gone::forget_message;
 use super::intake::looking_key;
-use super::remote::forget_message;
 use crate::account::error::AccountError;
 use crate::account::run::Run;
 use crate::account::writer::Writer;

@@ -5,19 +5,18 @@ use std::collections::{BTreeSet, VecDeque};
 
 use super::absent::Absent;
 use super::attributes::{self, Looked};
+use super::gone::forget_message;
 use super::intake::looking_key;
+use super::listing::refused_before;
 use super::unshown::{self, Due};
 use super::{listing, local, missed, passed, remade};
-use crate::account::apply::claimed;
 use crate::account::error::AccountError;
 use crate::account::progress::Event;
 use crate::account::restate;
 use crate::account::run::Run;
-use crate::account::writer::Writer;
-use crate::reconcile::types::{Gate, Mailbox, MailboxName, Reach, Row, SetAsideKind};
+use crate::reconcile::types::{Gate, Mailbox, MailboxName, Reach};
 use crate::remote::RemoteError;
 use crate::remote::imap::{Command, Existence, ListedMailbox, UidSet};
-use crate::state::StateError;
 
 /// Connections that one look at a mailbox may cost.
 const LOSSES_MAX: u32 = 20;
@@ -189,23 +188,6 @@ async fn note_missing(run: &mut Run, listed: &[ListedMailbox]) -> Result<bool, A
     Ok(departed)
 }
 
-/// Whether an earlier run was refused too: a NO without a code may mean a server that is not
-/// well, so it is believed only when it is said twice, a run apart. Notes this refusal.
-pub(super) fn refused_before(run: &mut Run, mailbox: &Mailbox) -> Result<bool, AccountError> {
-    let key = format!("refused {}", mailbox.id.0);
-    let number = run.attempt.number;
-    let before = run.store.meta(&key)?.and_then(|text| text.parse::<i64>().ok());
-    // Only the run just before counts: in between it may have been there.
-    let refused = before == Some(number - 1);
-    if before != Some(number) {
-        run.store.transaction(|tx| match refused {
-            true => tx.delete_meta(&key).map(drop),
-            false => tx.set_meta(&key, &number.to_string()),
-        })?;
-    }
-    Ok(refused)
-}
-
 pub(in crate::account) fn note_gone(run: &mut Run, mailbox: Mailbox) -> Result<bool, AccountError> {
     tracing::info!(mailbox = %mailbox.name, "gone on the server");
     run.record(|w| {
@@ -213,36 +195,6 @@ pub(in crate::account) fn note_gone(run: &mut Run, mailbox: Mailbox) -> Result<b
         w.mailbox(&Mailbox { remote: false, cursor: None, ..mailbox })?;
         Ok(true)
     })
-}
-
-/// Records that a complete look did not show the message of a row. `now` is how its mailbox stands,
-/// none where the mailbox itself is gone.
-pub(super) fn forget_message(
-    w: &Writer<'_>,
-    mut row: Row,
-    absent: Absent,
-    now: Option<Gate>,
-) -> Result<(), StateError> {
-    debug_assert!(absent.covers(&row), "a look at another mailbox");
-    let Some(remote) = row.remote.take() else { return Ok(()) };
-    // What is in doubt with its root tells where a file of that root went (hazard 72).
-    if row.local.is_none() && row.base.is_none() && (!row.restated || row.content.is_none()) {
-        return w.delete(row.id);
-    }
-    // A UID that UIDNEXT has not reached was not given out yet, whatever APPENDUID or COPYUID
-    // said (hazards 24 and 134). Any other one was, and another client moved or removed the
-    // message before it was seen here: a departure as any other (hazard 55).
-    let uid_next = now.map(|now| now.uid_next);
-    let never_there = uid_next.is_some_and(|next| next > 0 && remote.uid.0 >= next);
-    if !remote.confirmed && row.local.is_some() && never_there {
-        row.base = None;
-        if let Some(now) = now {
-            row = claimed(row, now.uid_validity, remote.uid);
-        }
-    } else if row.set_aside.as_ref().is_some_and(|s| s.kind != SetAsideKind::Read) {
-        row.set_aside = None;
-    }
-    w.update(&row)
 }
 
 /// Whether LIST-STATUS shows the mailbox exactly as the cursor left it, in either direction.
@@ -325,7 +277,7 @@ fn record(run: &mut Run, mailbox: Mailbox, looked: &Looked) -> Result<bool, Acco
         for uid in &looked.silent {
             if w.tx().by_uid(id, *uid)?.is_none() {
                 let words = suspects.lock().words_of(Command::Attributes, &mailbox.name, *uid);
-                attributes::insert_silent(w, id, *uid, words)?;
+                super::rows::insert_silent(w, id, *uid, words)?;
             }
         }
         for uid in &looked.in_vain {

@@ -7,9 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::attributes::merge;
-use super::headers::{HEADER_MAX, is_whole_header};
+use super::rows::merge;
 use crate::account::error::AccountError;
+use crate::account::header::{HEADER_MAX, is_whole_header};
 use crate::account::run::Run;
 use crate::local::header;
 use crate::reconcile::types::{Mailbox, Row, ServerWords, Uid};

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 
-use super::local::examine_one;
+use super::examine::examine_one;
 use crate::account::error::AccountError;
 use crate::account::run::Run;
 use crate::local::{Changed, Examined, Listed, LocalError, TrashOutcome, name};

@@ -1,16 +1,9 @@
 //! Files that are not uploaded, whatever is in them.
 
+use crate::account::limits::too_large;
 use crate::account::run::Run;
 use crate::local::{Listed, LocalError};
 use crate::reconcile::types::{FileStamp, Mailbox, SetAside, SetAsideKind};
-
-/// Why a file stays here that is larger than what we send.
-pub(in crate::account) fn too_large(limit: u64) -> String {
-    format!("{TOO_LARGE} ({limit} bytes)")
-}
-
-/// What such words begin with.
-pub(in crate::account) const TOO_LARGE: &str = "larger than max_message_size";
 
 /// The stamp of a file that is larger than what we send: it is not even read. On the wire it is no
 /// smaller than here.

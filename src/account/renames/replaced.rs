@@ -6,9 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{PAIRS_MAX, SAMPLE, SAMPLE_FROM, arrived, gone, holds_the_same, is_gone};
+use super::facts::{PAIRS_MAX, SAMPLE, SAMPLE_FROM, arrived, gone, holds_the_same, is_gone};
 use crate::account::error::AccountError;
-use crate::account::observe::{HEADER_MAX, is_whole_header};
+use crate::account::header::{HEADER_MAX, is_whole_header};
 use crate::account::run::Run;
 use crate::local::header;
 use crate::reconcile::renames::{Likeness, is_another, likeness};

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::describe;
+use super::steps::{describe, done};
 use crate::account::error::AccountError;
 use crate::account::restate;
 use crate::account::run::Run;
@@ -39,7 +39,7 @@ pub(in crate::account) fn reunite(run: &mut Run) -> Result<bool, AccountError> {
         run.record(|w| w.tx().delete_mailbox(mailbox.id).map(drop))?;
         is_any = true;
         match run.root.rename_mailbox(&from, &to) {
-            Ok(()) => super::done(run, &[(mailbox.id, to.clone())], &from, &to),
+            Ok(()) => done(run, &[(mailbox.id, to.clone())], &from, &to),
             Err(error) => tracing::info!(%from, %to, %error, "not renamed"),
         }
     }

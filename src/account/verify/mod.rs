@@ -30,7 +30,7 @@ impl Run {
     pub(super) async fn verify(&mut self, depth: Depth) -> Result<(), AccountError> {
         self.report.verified = Some(Verified::default());
         self.doubt()?;
-        observe::observe(self).await?;
+        self.look().await?;
         self.read_files(depth).await?;
         self.tell_skips();
         let plan = world::plan(self)?;

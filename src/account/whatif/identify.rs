@@ -5,7 +5,7 @@ use std::io;
 
 use crate::account::apply::{self, Compared, WaitingFiles};
 use crate::account::error::AccountError;
-use crate::account::observe::HEADER_MAX;
+use crate::account::header::HEADER_MAX;
 use crate::account::run::Run;
 use crate::account::world;
 use crate::local::compare::TEXT_MAX;

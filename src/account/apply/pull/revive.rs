@@ -3,7 +3,8 @@
 
 use super::Pull;
 use crate::account::error::AccountError;
-use crate::account::fetch::{Barren, Job, gives};
+use crate::account::fetch::take::Barren;
+use crate::account::fetch::{Job, gives};
 use crate::account::run::Run;
 use crate::reconcile::types::{Mailbox, Row, Uid};
 use crate::remote::imap::{Command, Thing};
