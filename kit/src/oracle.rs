@@ -75,6 +75,8 @@ impl fmt::Display for Fault {
 struct Expected {
     /// Copies when both sides last agreed.
     base: usize,
+    /// Copies that a side had when the state was lost.
+    held: usize,
     /// Copies that were made since, on either side.
     made: [usize; 2],
     /// Copies that were removed since, on both sides together.
@@ -97,10 +99,14 @@ struct Expected {
 }
 
 impl Expected {
-    fn least(&self) -> usize {
+    /// `put_back`: the Maildir is an older one.
+    fn least(&self, put_back: bool) -> usize {
         // What was copied on one side may be where it was moved to on the other.
         let made = |side: usize| if self.moved[1 - side] { 0 } else { self.made[side] };
-        (self.base + made(0).max(made(1))).saturating_sub(self.removed)
+        // On a Maildir that was put back a file may be moved to where the server has its twin,
+        // which that Maildir knows nothing of: they are one message then.
+        let met = usize::from(put_back && self.moved[0] && self.base > 1);
+        (self.base + made(0).max(made(1))).saturating_sub(self.removed + met)
     }
 
     fn most(&self, doubts: usize) -> usize {
@@ -113,7 +119,7 @@ impl Expected {
         // Each of several copies that were agreed on may be taken for another than before, as
         // often as that is forgotten.
         let is_moved = self.moved[0] || self.moved[1];
-        let forgotten = if is_moved { self.base.max(1) * doubts } else { 0 };
+        let forgotten = if is_moved { self.base.max(self.held).max(1) * doubts } else { 0 };
         self.base + self.made[0] + self.made[1] + forgotten + usize::from(both || apart)
     }
 }
@@ -221,6 +227,17 @@ impl Oracle {
         self.doubts += 1;
         self.put_back = true;
         self.change(0, before, after, Some(server));
+    }
+
+    /// The state was lost or is an old one, with this on both sides: a move that was half done then
+    /// is two messages.
+    pub fn forgot_with(&mut self, here: &Census, there: &Census) {
+        self.forgot();
+        for (token, copies) in copies(here).into_iter().chain(copies(there)) {
+            if let Some(expected) = self.messages.get_mut(&token) {
+                expected.held = expected.held.max(copies.len());
+            }
+        }
     }
 
     /// A run begins.
@@ -354,7 +371,10 @@ impl Oracle {
         let (here, there) = (copies(here), copies(there));
         let count =
             |token| here.get(token).map_or(0, Vec::len).max(there.get(token).map_or(0, Vec::len));
-        let lost = self.messages.iter().filter(|(token, expected)| count(token) < expected.least());
+        let lost = self
+            .messages
+            .iter()
+            .filter(|(token, expected)| count(token) < expected.least(self.put_back));
         let fault = |(token, _): (&u32, &Expected)| Fault {
             kind: Kind::Lost,
             what: format!("{token} on both sides"),
@@ -380,13 +400,13 @@ impl Oracle {
             let none = Vec::new();
             let copies = found.get(token).unwrap_or(&none);
             let places: Vec<&str> = copies.iter().map(|(mailbox, _)| *mailbox).collect();
-            if copies.len() < expected.least() {
+            if copies.len() < expected.least(self.put_back) {
                 fault(
                     Kind::Lost,
                     format!(
                         "{token} on {name}: {} of {} {places:?}",
                         copies.len(),
-                        expected.least()
+                        expected.least(self.put_back)
                     ),
                 );
             }
@@ -445,11 +465,16 @@ impl Oracle {
             let none = Vec::new();
             let copies = found.get(token).unwrap_or(&none);
             let flags = flags_of(copies);
+            let mut may = flags.clone();
+            if expected.removed > 0 {
+                // Moved away while it was marked for its removal: the mark went along.
+                may.insert(DELETED.to_owned());
+            }
             *expected = Expected {
                 base: copies.len(),
                 places: copies.iter().map(|(mailbox, _)| (*mailbox).to_owned()).collect(),
-                must: if copies.len() == 1 { flags.clone() } else { BTreeSet::new() },
-                may: flags,
+                must: if copies.len() == 1 { flags } else { BTreeSet::new() },
+                may,
                 ..Expected::default()
             };
         }

@@ -86,23 +86,41 @@ pub(super) async fn settle(
     run: &mut Run,
     listed: &mut Vec<ListedMailbox>,
 ) -> Result<bool, AccountError> {
-    let former = |m: &ListedMailbox| m.name.as_str().strip_suffix(SUFFIX).map(MailboxName::new);
     if run.attempt.dry_run {
-        listed.retain(|mailbox| former(mailbox).is_none());
+        listed.retain(|mailbox| former(&mailbox.name).is_none());
         return Ok(false);
     }
     let mut changed = false;
     for mailbox in listed.iter().filter(|mailbox| mailbox.selectable) {
-        let Some(name) = former(mailbox) else { continue };
-        let finished = match count(&mut run.session, &mailbox.name).await {
-            Ok(exists) => finish(&mut run.session, &name, &mailbox.name, exists).await,
-            Err(error) => Err(error),
-        };
-        match finished {
-            Ok(_) => changed = true,
+        let Some(name) = former(&mailbox.name) else { continue };
+        let is_above = listed.iter().any(|below| below.name.is_inferior_of(&mailbox.name));
+        match settle_one(&mut run.session, &name, &mailbox.name, is_above).await {
+            Ok(()) => changed = true,
             Err(error) if error.ends_session() => return Err(error.into()),
             Err(error) => tracing::warn!("{} is left as it is: {error}", mailbox.name),
         }
     }
     Ok(changed)
+}
+
+/// What lies below goes along with RENAME, also when it was made only a moment before: it gets
+/// its name back, and what it lies below as well.
+async fn settle_one(
+    session: &mut Session,
+    name: &MailboxName,
+    apart: &MailboxName,
+    is_above: bool,
+) -> Result<(), RemoteError> {
+    if is_above || !apart.as_str().ends_with(SUFFIX) {
+        return session.rename(apart, name).await;
+    }
+    let exists = count(session, apart).await?;
+    finish(session, name, apart, exists).await.map(drop)
+}
+
+/// The name of a mailbox that has another one while it, or one above it, is removed.
+fn former(name: &MailboxName) -> Option<MailboxName> {
+    let levels = name.as_str().split('/').map(|level| level.strip_suffix(SUFFIX).unwrap_or(level));
+    let former = MailboxName::new(&levels.collect::<Vec<_>>().join("/"));
+    (former != *name).then_some(former)
 }

@@ -260,12 +260,14 @@ pub fn pair_in_place(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
     if !waits && !cast.open(Class::BothGone).any(|row| is_claim(row) || is_left(row)) {
         return;
     }
-    let mut arrivals: Vec<&Row> = cast.open(Class::RemoteNew).collect();
+    // Where a mailbox is gone, as the server says for the first time, nothing is there any more.
+    let is_there = |row: &&Row| !cast.is_refused(row.mailbox);
+    let mut arrivals: Vec<&Row> = cast.open(Class::RemoteNew).filter(is_there).collect();
     left::order(cast, &mut arrivals);
     for remote in arrivals {
         let found = pair_by_content(cast, remote)
             .or_else(|| pair_own_append(cast, remote))
-            .or_else(|| pair_known_source(cast, remote))
+            .or_else(|| words::pair_known_source(cast, remote))
             .or_else(|| left::pair_claim(cast, remote))
             .or_else(|| words::pair_by_header(cast, remote))
             .or_else(|| left::pair(cast, remote));
@@ -396,31 +398,6 @@ fn is_our_append_alone<'w, I: Iterator<Item = &'w Row>>(
     }
 }
 
-/// A COPY or MOVE of ours, or another client's move, of a message whose file is here already.
-/// While the message is still at its old place, another client's copy is told by its body.
-fn pair_known_source(cast: &Cast<'_>, remote: &Row) -> Option<Found> {
-    words::text(cast, remote)?;
-    // One whose own file waits here for its new number is no source of another file.
-    let waits = |row: &Row| row.mailbox == remote.mailbox && is_in_doubt(row);
-    let is_source = |row: &&Row| has_been_remote(row) && same_words(row, remote) && !waits(row);
-    let sources = cast.like(remote).filter(is_source);
-    let local = sources.filter_map(|source| source.content.map(|c| (source, c))).find_map(
-        |(source, content)| {
-            cast.with_content(content).find(|local| {
-                let ours =
-                    matches!(local.journal, Journal::Moving { from, .. } if from == source.id);
-                local.id != source.id
-                    && local.mailbox == remote.mailbox
-                    && class(local) == Class::LocalNew
-                    && (ours || source.remote.is_none() || have_one_object_id(source, remote))
-                    && is_active(local)
-                    && !cast.is_taken(local)
-            })
-        },
-    )?;
-    Some((local.id, past_of(cast, local), local.weak))
-}
-
 /// A file that only got another name: its row takes it back, nothing else happens.
 pub fn reattach(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
     let found: Vec<&Row> = cast.open(Class::LocalNew).collect();
@@ -460,7 +437,9 @@ pub fn arrive(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
     let mailboxes = &cast.world.mailboxes;
     let takes_files =
         |row: &&Row| mailboxes.get(&row.mailbox).is_some_and(super::messages::takes_files);
-    let may_come = |row: &&Row| takes_files(row) && !cast.waits_for_refused(row);
+    let may_come = |row: &&Row| {
+        takes_files(row) && !cast.is_refused(row.mailbox) && !cast.waits_for_refused(row)
+    };
     let arrivals: Vec<&Row> = cast.open(Class::RemoteNew).filter(may_come).collect();
     for to in arrivals {
         if let Some(step) = arrival(cast, to) {

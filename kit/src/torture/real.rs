@@ -690,7 +690,9 @@ impl Scene for Real<'_> {
 
     fn perform(&mut self, action: &Action) -> Vec<Fault> {
         if action.forgets() {
-            self.oracle.lock().expect("no panic").forgot();
+            let hands = self.hands();
+            let (here, there) = (hands.census(Side::Here), hands.census(Side::There));
+            self.oracle.lock().expect("no panic").forgot_with(&here, &there);
         }
         let (state, saved) = (self.base.0.join("state"), self.base.0.join("saved-state"));
         match action {

@@ -353,7 +353,9 @@ impl Scene for Simulated {
 
     fn perform(&mut self, action: &Action) -> Vec<Fault> {
         if action.forgets() {
-            self.oracle.lock().expect("no panic").forgot();
+            let hands = self.hands();
+            let (here, there) = (hands.census(Side::Here), hands.census(Side::There));
+            self.oracle.lock().expect("no panic").forgot_with(&here, &there);
         }
         match action {
             Action::Act(side, deed) => self.hands().act(*side, deed),

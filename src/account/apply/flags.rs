@@ -10,7 +10,7 @@ use crate::account::observe::note_flags_changed;
 use crate::account::run::Run;
 use crate::local::{Changed, KeywordTable};
 use crate::reconcile::Step;
-use crate::reconcile::types::{FlagDelta, Flags, Keyword, Local, Mailbox, Row, RowId, Uid};
+use crate::reconcile::types::{FlagDelta, Flags, Local, Mailbox, Row, RowId, Uid};
 use crate::remote::RemoteError;
 use crate::remote::imap::{Command, FetchItems, FetchRow, UidSet, Untagged};
 
@@ -61,13 +61,15 @@ fn change_file(
     let Some(local) = row.local.clone() else { return Ok(None) };
     let mut flags = delta.applied_to(&local.flags);
     let mut table = super::letters::table_for(run, mailbox, &flags)?;
-    if run.attempt.unread_tables.contains(&mailbox.id) {
-        // The letters that the name has stay; none is added or taken away.
-        table = KeywordTable::from_slots(letters_of(&local, &mailbox.keyword_table));
-        flags.keywords.clone_from(&local.flags.keywords);
-    }
-    let (_, unheld) = table.letters_for(&flags);
-    let keywords = flags.keywords.difference(&unheld).cloned().collect();
+    let keywords = if run.attempt.unread_tables.contains(&mailbox.id) {
+        // The letters that the name has stay, with what they mean; none is added or taken away.
+        table = KeywordTable::default();
+        flags.keywords.clear();
+        local.flags.keywords.clone()
+    } else {
+        let (_, unheld) = table.letters_for(&flags);
+        flags.keywords.difference(&unheld).cloned().collect()
+    };
     let held = Flags { system: flags.system, keywords };
     if held == local.flags {
         // For want of a letter: nothing to be done here now.
@@ -86,12 +88,6 @@ fn change_file(
     run.report.touch(&mailbox.name);
     // The stamp stays that of the bytes that were hashed: an edit since is still found.
     Ok(Some((row.id, now.local(held, local.stamp))))
-}
-
-/// The entries of the letters that a name has.
-fn letters_of(local: &Local, slots: &[Option<Keyword>]) -> Vec<Option<Keyword>> {
-    let letters = ('a'..='z').zip(slots);
-    letters.map(|(letter, slot)| slot.clone().filter(|_| local.info.contains(letter))).collect()
 }
 
 /// New names are durable before they are recorded: a record that outlives its rename would

@@ -128,16 +128,24 @@ pub(in crate::account) fn hold_back(run: &Run, plan: &mut Plan) -> Result<(), Ac
     leave_parents(run, plan)
 }
 
-/// Leaves mailboxes in place that have others below them, mirrored or not: DELETE takes those
-/// along on some servers (hazard 69).
+/// Leaves mailboxes in place that have others below them, mirrored or not, or will have: DELETE
+/// takes those along on some servers (hazard 69), and RENAME does on all (hazard 186).
 fn leave_parents(run: &Run, plan: &mut Plan) -> Result<(), AccountError> {
     if !plan.mailboxes.iter().any(|step| matches!(step, MailboxStep::RemoveRemote(_))) {
         return Ok(());
     }
     let known: BTreeMap<MailboxId, MailboxName> =
         run.store.mailboxes()?.into_iter().map(|mailbox| (mailbox.id, mailbox.name)).collect();
+    let made = plan.mailboxes.iter().filter_map(|step| match step {
+        MailboxStep::CreateRemote(id) => known.get(id).cloned(),
+        _ => None,
+    });
+    let made: Vec<MailboxName> = made.collect();
+    let is_above = |name: &MailboxName| {
+        has_inferiors(run, name) || made.iter().any(|below| below.is_inferior_of(name))
+    };
     plan.mailboxes.retain(|step| match step {
-        MailboxStep::RemoveRemote(id) => known.get(id).is_none_or(|name| !has_inferiors(run, name)),
+        MailboxStep::RemoveRemote(id) => known.get(id).is_none_or(|name| !is_above(name)),
         _ => true,
     });
     Ok(())

@@ -10,6 +10,9 @@ use crate::account::run::Run;
 use crate::reconcile::types::{Mailbox, MailboxName};
 use crate::remote::imap::{Existence, ListedMailbox, Select, Untagged};
 
+/// How often mailboxes are listed anew after an interrupted removal of one was settled.
+const SETTLES: u32 = 3;
+
 /// Where it is noted that a mailbox of this name cannot be selected.
 fn shut_key(name: &MailboxName) -> String {
     format!("shut {}", name.as_str())
@@ -18,7 +21,10 @@ fn shut_key(name: &MailboxName) -> String {
 /// Asks for all mailboxes, with none selected.
 pub(in crate::account) async fn list(run: &mut Run) -> Result<Vec<ListedMailbox>, AccountError> {
     let mut listed = ask(run).await?;
-    if apart::settle(run, &mut listed).await? {
+    for _ in 0..SETTLES {
+        if !apart::settle(run, &mut listed).await? {
+            break;
+        }
         listed = ask(run).await?;
     }
     check_ids(run, &mut listed).await?;

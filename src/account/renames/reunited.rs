@@ -17,6 +17,10 @@ use crate::reconcile::types::{Mailbox, MailboxId, MailboxName, Reach, Row};
 /// Rows that are read at once.
 const PAGE: usize = 1000;
 
+/// Different messages that two mailboxes must have in common to be one: a few may be alike, or be
+/// copies that somebody made.
+const COMMON: usize = 3;
+
 /// Sizes and headers of the messages of a mailbox, and how many have them. The header of one on the
 /// server whose size no file has was not asked for.
 type Contents = BTreeMap<(u64, Option<[u8; 16]>), usize>;
@@ -58,7 +62,9 @@ fn pairs(run: &Run) -> Result<Vec<(Mailbox, MailboxName)>, AccountError> {
         let seen = [run.attempt.seen.local.get(&m.id), run.attempt.seen.remote.get(&m.id)];
         seen == [Some(&Reach::Complete); 2] && !run.attempt.seen.refused.contains(&m.id)
     };
-    let mut open: Vec<&Mailbox> = known.iter().filter(|m| !m.base && !m.name.is_inbox()).collect();
+    // One that is used for something is not called otherwise by a person.
+    let has_use = |m: &Mailbox| m.name.is_inbox() || m.special_use.is_some();
+    let mut open: Vec<&Mailbox> = known.iter().filter(|m| !m.base && !has_use(m)).collect();
     open.retain(|m| run.looks_at(&m.name) && is_seen(m));
     let tried = &run.attempt.rename_targets_tried;
     let is_there = |m: &&&Mailbox| m.remote && !m.local && !tried.contains(&m.name);
@@ -78,15 +84,18 @@ fn pairs(run: &Run) -> Result<Vec<(Mailbox, MailboxName)>, AccountError> {
         let contents = contents(run, mailbox.id, |row| row.remote.is_some() && row.local.is_none());
         shown.extend(contents?.map(|contents| (mailbox, contents)));
     }
-    let mut pairs = Vec::new();
+    let mut held = Vec::new();
     for mailbox in here {
         let is_file = |row: &Row| row.local.is_some() && row.remote.is_none();
-        let Some(contents) = contents(run, mailbox.id, is_file)? else { continue };
-        if let Some(at) = best(&contents, &shown) {
-            pairs.push((mailbox.clone(), shown.swap_remove(at).0.name.clone()));
-        }
+        held.extend(contents(run, mailbox.id, is_file)?.map(|contents| (mailbox, contents)));
     }
-    Ok(pairs)
+    let found = held.iter().filter_map(|(mailbox, contents)| {
+        let to = only(mailbox, contents, &shown)?;
+        // It may be that of another directory as well.
+        let of = only(to.0, &to.1, &held)?;
+        (of.0.id == mailbox.id).then(|| ((*mailbox).clone(), to.0.name.clone()))
+    });
+    Ok(found.collect())
 }
 
 /// The messages of a mailbox that was never agreed on. None where it has none, where one is not
@@ -113,19 +122,33 @@ fn contents(
     Ok(Some(contents).filter(|contents| !contents.is_empty()))
 }
 
-/// Which of them holds the same messages: the very same ones, how often each is there counted, else
-/// the only one of which most are the same and where one side lacks nothing.
-fn best(contents: &Contents, shown: &[(&Mailbox, Contents)]) -> Option<usize> {
-    if let Some(at) = shown.iter().position(|(_, there)| there == contents) {
-        return Some(at);
+/// The only one that holds the same messages: the very same ones, each as often, else those of
+/// which most are the same and where one side lacks nothing. Of several, the one that is called the
+/// same below the name of another.
+fn only<'m>(
+    mailbox: &Mailbox,
+    contents: &Contents,
+    others: &'m [(&'m Mailbox, Contents)],
+) -> Option<&'m (&'m Mailbox, Contents)> {
+    if contents.len() < COMMON {
+        return None;
     }
+    let same: Vec<_> = others.iter().filter(|(_, other)| other == contents).collect();
+    let like = || others.iter().filter(|(_, other)| are_like(contents, other)).collect();
+    let found: Vec<_> = if same.is_empty() { like() } else { same };
+    if let [one] = found[..] {
+        return Some(one);
+    }
+    let level = |mailbox: &Mailbox| mailbox.name.as_str().rsplit('/').next().map(str::to_owned);
+    let mut called = found.into_iter().filter(|(other, _)| level(other) == level(mailbox));
+    called.next().filter(|_| called.next().is_none())
+}
+
+/// Whether most messages of both are the same, and one of them lacks nothing.
+fn are_like(one: &Contents, other: &Contents) -> bool {
     let total = |contents: &Contents| contents.values().sum::<usize>();
-    let is_like = |there: &Contents| {
-        let common = contents.iter().map(|(key, n)| there.get(key).map_or(0, |m| *n.min(m)));
-        let (common, here, there) = (common.sum::<usize>(), total(contents), total(there));
-        common == here.min(there) && common * 2 >= here.max(there)
-    };
-    let mut like = shown.iter().enumerate().filter(|(_, (_, there))| is_like(there));
-    let first = like.next().map(|(at, _)| at);
-    first.filter(|_| like.next().is_none())
+    let common = one.iter().filter_map(|(key, n)| other.get(key).map(|m| *n.min(m)));
+    let (different, common) = (common.clone().count(), common.sum::<usize>());
+    let (one, other) = (total(one), total(other));
+    different >= COMMON && common == one.min(other) && common * 2 > one.max(other)
 }

@@ -2,7 +2,7 @@
 //! are known, from places that could not be looked at.
 
 use super::{Cast, Class, is_active, is_in_doubt, known_elsewhere};
-use crate::reconcile::types::Row;
+use crate::reconcile::types::{MailboxId, Row};
 
 impl Cast<'_> {
     /// Whether a new message waits: it is that of a file in doubt, whose own mailbox has to be
@@ -28,12 +28,18 @@ impl Cast<'_> {
         row.content.is_some_and(|content| self.world.unseen_texts.contains(&content))
     }
 
+    /// Whether the server said, for the first time, that it has no such mailbox: what it showed of
+    /// it before is no place for anything (hazard 187).
+    #[must_use]
+    pub fn is_refused(&self, mailbox: MailboxId) -> bool {
+        self.world.mailboxes.get(&mailbox).is_some_and(|view| view.refused)
+    }
+
     /// Whether a new message waits for one run more: a mailbox that the server no longer has, as
     /// it said for the first time, held its text, and the message may be that one (hazard 78).
     #[must_use]
     pub fn waits_for_refused(&self, to: &Row) -> bool {
-        let refused =
-            |row: &Row| self.world.mailboxes.get(&row.mailbox).is_some_and(|view| view.refused);
+        let refused = |row: &Row| self.is_refused(row.mailbox);
         self.world.mailboxes.values().any(|view| view.refused)
             && known_elsewhere(self, to).is_some_and(|known| known.into_iter().any(refused))
     }

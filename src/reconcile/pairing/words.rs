@@ -9,13 +9,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Cast, Class, Found, best, class, contradicts, date, evidence, has_been_remote,
-    have_one_object_id, is_of_one_time, past_of, same_facts, same_size_and_header, same_words,
+    have_one_object_id, is_active, is_in_doubt, is_of_one_time, past_of, same_facts,
+    same_size_and_header, same_words,
 };
 use crate::reconcile::types::{ContentId, HeaderKeys, Journal, MailboxId, Row, RowId};
 
-/// The known text that the server's facts about a new message stand for. None where they could
-/// stand for another one.
+/// The text of a new message, where it came down, or the known one that the server's facts about
+/// it stand for. None where they could stand for another one.
 pub(super) fn text(cast: &Cast<'_>, remote: &Row) -> Option<ContentId> {
+    if remote.content.is_some() {
+        return remote.content;
+    }
     let others = || cast.like(remote).filter(|row| row.id != remote.id);
     // Where the server names one of them by its object id, a row that it never named is no rival.
     let named = others().filter(|row| have_one_object_id(row, remote));
@@ -124,4 +128,33 @@ fn is_one_everywhere(cast: &Cast<'_>, file: &Row, header: &HeaderKeys) -> bool {
     }
     surplus.values().all(|surplus| *surplus == 0)
         && alike().all(|row| row.content.is_none() || row.content == file.content)
+}
+
+/// A COPY or MOVE of ours, or another client's move, of a message whose file is here already.
+/// While the message is still at its old place, another client's copy is told by its body.
+pub(super) fn pair_known_source(cast: &Cast<'_>, remote: &Row) -> Option<Found> {
+    let text = text(cast, remote)?;
+    // One whose own file waits here for its new number is no source of another file.
+    let waits = |row: &Row| row.mailbox == remote.mailbox && is_in_doubt(row);
+    // What left this very mailbox may have been replaced by a new version (hazard 188).
+    let is_replaced = |row: &Row| {
+        let gone = row.mailbox == remote.mailbox && row.remote.is_none();
+        gone && remote.content.is_none() && !have_one_object_id(row, remote)
+    };
+    let is_source = |row: &&Row| {
+        has_been_remote(row) && same_words(row, remote) && !waits(row) && !is_replaced(row)
+    };
+    let sources = cast.like(remote).filter(is_source);
+    let local = sources.filter(|source| source.content == Some(text)).find_map(|source| {
+        cast.with_content(text).find(|local| {
+            let ours = matches!(local.journal, Journal::Moving { from, .. } if from == source.id);
+            local.id != source.id
+                && local.mailbox == remote.mailbox
+                && class(local) == Class::LocalNew
+                && (ours || source.remote.is_none() || have_one_object_id(source, remote))
+                && is_active(local)
+                && !cast.is_taken(local)
+        })
+    })?;
+    Some((local.id, past_of(cast, local), local.weak))
 }

@@ -152,3 +152,37 @@ fn hazard_186_a_removal_that_lost_its_connection_is_finished_or_undone() {
         }
     }
 }
+
+#[test]
+fn hazard_186_what_lies_below_a_removed_mailbox_keeps_its_name() {
+    for (profile, at) in rungs().iter().flat_map(|profile| (0..4).map(move |at| (profile, at))) {
+        let mut world = with_old(profile);
+        // Its directory gets another name, below its own; or another device makes one there.
+        world.fs.move_file(format!("{ROOT}/Old"), "/dropped");
+        if at == 0 {
+            for sub in ["cur", "new", "tmp"] {
+                world.fs.mkdir_all(format!("{ROOT}/Old/Deep/{sub}"));
+            }
+            world.fs.write_file(format!("{ROOT}/Old/Deep/cur/late:2,S"), NEW);
+        }
+        world.fs.settle();
+        let (server, mut renames) = (world.server.clone(), 0);
+        world.on_command(move |line| {
+            renames += u64::from(line.contains("Old"));
+            if renames == at && at > 0 && server.create("Old/Deep") {
+                server.append("Old/Deep", NEW, &["\\Seen"], Some(7));
+            }
+        });
+        sync(&world);
+        world.quiet();
+        for _ in 0..3 {
+            sync(&world);
+        }
+        let (mut there, here) = (world.remote(), world.local());
+        // It may stay for what lies below it.
+        there.retain(|name, messages| name != "Old" || !messages.is_empty());
+        assert_eq!(there, here, "{at}");
+        let deep = here.get("Old/Deep").map_or(0, Vec::len);
+        assert_eq!(deep, usize::from(at < 4), "{at}: {here:?}");
+    }
+}

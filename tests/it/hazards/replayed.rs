@@ -337,3 +337,29 @@ fn hazard_179_numbers_of_runs_that_a_restored_store_gives_again() {
          run ; away\nhere move 1 Trash",
     ]);
 }
+
+#[test]
+fn hazard_187_a_mailbox_that_is_gone_is_no_place_for_a_file() {
+    pass(&[
+        "world 2509723\nfilled 3 B\nfilled 4 A/C\nthere add 5 B\nrun ; kill 16\nrun ; kill 16\n\
+            here remove 4\nrun ; at command 28 there rename B E\n\
+            run ; at call 29 here move 5 B ; kill 13",
+    ]);
+}
+
+#[test]
+fn hazard_188_a_new_version_is_not_its_older_text_in_doubt() {
+    pass(&[
+        "world 2414628\nfilled 1 B\nthere edit 1 3\nquiet\nrun ; unmounted\nthere edit 3 4",
+        "world 2512124\nhere add 3 Trash\nhere add 4 Trash\nrun\nrun ; unmounted\nthere remove 3\n\
+         here remove 4",
+    ]);
+}
+
+#[test]
+fn hazard_58_a_file_whose_table_could_not_be_read_keeps_its_keywords() {
+    pass(&["world 2516110\nthere make A\nthere add 1 D\nhere add 2 B\nfilled 3 A/C\nquiet\n\
+            here set 3 k2\nthere set 3 \\Answered\n\
+            run ; at call 51 there add 4 D ; at command 17 here rename A/C A/F ; \
+            at command 11 here move 4 INBOX"]);
+}

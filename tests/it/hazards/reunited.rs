@@ -5,11 +5,15 @@ use kit::world::{ROOT, World};
 
 use super::{agreed_on, here, rungs, settle, sync, there};
 
-/// Two messages in Work and a copy of one of them; both sides agree.
+/// Four messages in Work and a copy of one of them; both sides agree.
 fn with_copies(profile: &Profile) -> World {
     let world = agreed_on(profile);
     let uid = super::uid(&world, "Work", "text 8");
     world.server.copy("Work", uid, "Work");
+    for text in ["one more", "and another one"] {
+        let body = format!("Message-ID: <{text}>\r\n\r\n{text}\r\n");
+        world.server.append("Work", body.as_bytes(), &[], Some(6));
+    }
     settle(&world);
     world
 }
