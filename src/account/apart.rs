@@ -7,7 +7,7 @@ use super::error::AccountError;
 use super::run::Run;
 use crate::reconcile::types::MailboxName;
 use crate::remote::RemoteError;
-use crate::remote::imap::{ListedMailbox, Select, Session, Untagged};
+use crate::remote::imap::{Existence, ListedMailbox, Select, Session, Untagged};
 
 /// What the name of a mailbox ends with while it is removed. Other devices may see it.
 const SUFFIX: &str = "-removed-by-mailtide";
@@ -34,36 +34,56 @@ pub(super) async fn remove(
         return Ok(Removal::Occupied(exists));
     }
     let apart = MailboxName::new(&format!("{name}{SUFFIX}"));
-    let renamed = match session.rename(name, &apart).await {
-        Ok(()) => count(session, &apart).await,
-        Err(error) => Err(error),
-    };
-    match renamed {
-        Ok(exists) => finish(session, name, &apart, exists).await,
+    match session.rename(name, &apart).await {
+        Ok(()) => {}
         // Whoever may delete need not have the right to rename (RFC 4314 §4).
-        Err(error) if error.is_refusal() => match count(session, name).await? {
-            0 => session.delete(name).await.map(|()| Removal::Removed),
-            exists => Ok(Removal::Occupied(exists)),
-        },
-        Err(error) => Err(error),
+        Err(error) if error.is_refusal() => return in_place(session, name).await,
+        Err(error) => return Err(error),
+    }
+    match finish(session, name, &apart).await {
+        // The server said that it renamed the mailbox, and did not.
+        Err(error)
+            if error.is_refusal() && !has(session, &apart).await? && has(session, name).await? =>
+        {
+            in_place(session, name).await
+        }
+        done => done,
     }
 }
 
-/// Removes what is called `apart` now, if it holds nothing; else gives it its name back.
+/// Removes a mailbox under its own name, after one more look.
+async fn in_place(session: &mut Session, name: &MailboxName) -> Result<Removal, RemoteError> {
+    match count(session, name).await? {
+        0 => session.delete(name).await.map(|()| Removal::Removed),
+        exists => Ok(Removal::Occupied(exists)),
+    }
+}
+
+async fn has(session: &mut Session, name: &MailboxName) -> Result<bool, RemoteError> {
+    Ok(matches!(session.exists(name).await?, Existence::Exists(_)))
+}
+
+/// Removes what is called `apart` now, if it holds nothing; else, or where that is refused, gives
+/// it its name back.
 async fn finish(
     session: &mut Session,
     name: &MailboxName,
     apart: &MailboxName,
-    exists: u32,
 ) -> Result<Removal, RemoteError> {
-    let done = match exists {
-        0 => session.delete(apart).await.map(|()| Removal::Removed),
-        exists => Ok(Removal::Occupied(exists)),
+    let done = match count(session, apart).await {
+        Ok(0) => session.delete(apart).await.map(|()| Removal::Removed),
+        Ok(exists) => Ok(Removal::Occupied(exists)),
+        Err(error) => Err(error),
     };
     match &done {
-        Ok(Removal::Removed) => {}
-        Err(error) if !error.is_refusal() => {}
-        _ => session.rename(apart, name).await?,
+        Ok(Removal::Removed) => return done,
+        Err(error) if !error.is_refusal() => return done,
+        _ => {}
+    }
+    match session.rename(apart, name).await {
+        // Somebody made the mailbox anew. The next run tries once more.
+        Err(error) if error.is_refusal() => tracing::warn!("{apart} keeps its name: {error}"),
+        renamed => renamed?,
     }
     done
 }
@@ -93,11 +113,22 @@ pub(super) async fn settle(
     let mut changed = false;
     for mailbox in listed.iter().filter(|mailbox| mailbox.selectable) {
         let Some(name) = former(&mailbox.name) else { continue };
+        // What lies below another one gets its name back with that one.
+        let is_below = |above: &ListedMailbox| {
+            let is_meant = above.selectable && former(&above.name).is_some();
+            is_meant && mailbox.name.is_inferior_of(&above.name)
+        };
+        if listed.iter().any(is_below) {
+            continue;
+        }
         let is_above = listed.iter().any(|below| below.name.is_inferior_of(&mailbox.name));
-        match settle_one(&mut run.session, &name, &mailbox.name, is_above).await {
-            Ok(()) => changed = true,
+        let settled = settle_one(&mut run.session, &name, &mailbox.name, is_above).await;
+        // Whatever was answered, some of it may have been done.
+        changed = true;
+        match settled {
             Err(error) if error.ends_session() => return Err(error.into()),
             Err(error) => tracing::warn!("{} is left as it is: {error}", mailbox.name),
+            Ok(()) => {}
         }
     }
     Ok(changed)
@@ -114,8 +145,7 @@ async fn settle_one(
     if is_above || !apart.as_str().ends_with(SUFFIX) {
         return session.rename(apart, name).await;
     }
-    let exists = count(session, apart).await?;
-    finish(session, name, apart, exists).await.map(drop)
+    finish(session, name, apart).await.map(drop)
 }
 
 /// The name of a mailbox that has another one while it, or one above it, is removed.

@@ -1,6 +1,6 @@
 //! How much of a header is asked for, and whether it came as a whole.
 
-/// More of a header than this tells nothing more.
+/// Octets of a header that are requested: more tells nothing more.
 pub(in crate::account) const HEADER_MAX: usize = 256 * 1024;
 
 /// A header ends with an empty line, unless it is the whole message.

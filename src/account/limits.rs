@@ -1,6 +1,6 @@
 //! Limits on the size of messages, in words.
 
-/// What such words begin with.
+/// Prefix of that reason, by which it is recognised again.
 pub(in crate::account) const TOO_LARGE: &str = "larger than max_message_size";
 
 /// Why a file stays here that is larger than what we send.

@@ -61,6 +61,9 @@ pub(super) fn counter(store: &Store, key: &str) -> Result<u64, StateError> {
     Ok(store.meta(key)?.and_then(|text| text.parse().ok()).unwrap_or(0))
 }
 
+/// A greater counter was written by `adopt`, or is damaged: it is no number of a run.
+const COUNTER_MAX: u64 = u64::MAX / 2;
+
 /// Advances the counter that the root's marker and the store share, past whatever any root may
 /// bear: a run that was cut off here may have left the next number in a root that is not this one
 /// (hazard 71).
@@ -70,8 +73,8 @@ pub(super) fn advance(
     root: &Root,
 ) -> Result<(), AccountError> {
     let known = counter(store, "marker")?.max(counter(store, "marker_next")?);
-    // A store that was restored is older than the root; what `adopt` writes is no number of a run.
-    let found = root.marker()?.map(|marker| marker.counter).filter(|found| *found < u64::MAX);
+    // A store that was restored is older than the root; what `adopt` writes counts nothing.
+    let found = root.marker()?.map(|marker| marker.counter).filter(|found| *found < COUNTER_MAX);
     let counter = Marker::after(known.max(found.unwrap_or(0)));
     store.transaction(|tx| tx.set_meta("marker_next", &counter.to_string()))?;
     root.write_marker(&marker(settings, store.id(), counter))?;

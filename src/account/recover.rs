@@ -1,5 +1,4 @@
-//! Opens what a run works with and settles what a crash left open: by looking, never by
-//! guessing.
+//! Opens the Maildir and settles what a crash left open in it: by looking, never by guessing.
 
 use std::collections::BTreeSet;
 

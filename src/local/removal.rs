@@ -64,9 +64,12 @@ impl Root {
         for part in ["tmp", "dovecot-keywords", FOLDER_MARK] {
             self.remove_part(mailbox, part, now_s)?;
         }
-        let removed = self.remove_shell(mailbox, now_s)?;
+        if !self.remove_shell(mailbox, now_s)? {
+            self.make_whole(mailbox)?;
+            return Ok(Removal::Occupied);
+        }
         self.remove_own(REMOVING)?;
-        Ok(if removed { Removal::Removed } else { Removal::Occupied })
+        Ok(Removal::Removed)
     }
 
     /// Removes a message directory, unless a message is in it.
@@ -100,7 +103,10 @@ impl Root {
                 return Ok(false);
             }
             for name in others {
-                self.put_aside(mailbox, &path.join(&name), &name, now_s)?;
+                let kept = self.put_aside(mailbox, &path.join(&name), &name, now_s)?;
+                if let Some(trash) = kept.as_deref().and_then(Path::parent) {
+                    self.fs.sync_dir(trash).at(Scope::Mailbox, "sync", trash)?;
+                }
             }
         }
         Ok(false)
@@ -136,7 +142,7 @@ impl Root {
         let mut removed = true;
         match self.fs.remove_dir(&dir) {
             Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => {
-                removed = self.trash_rest(mailbox, &dir, now_s)?;
+                removed = !self.is_mailbox(&dir)? && self.trash_rest(mailbox, &dir, now_s)?;
             }
             // A link to a directory, or a mount point: whoever made it removes it.
             Err(e)
@@ -167,14 +173,22 @@ impl Root {
         let Some(kept) = self.rename_aside(dir, &trash, OsStr::new("rest"))? else {
             return Ok(true);
         };
-        for part in ["new", "cur"] {
-            let path = kept.join(part);
-            if if_there(self.fs.lstat(&path)).at(Scope::Mailbox, "look at", &path)?.is_some() {
-                self.fs.rename_noreplace(&kept, dir).at(Scope::Mailbox, "bring back", &kept)?;
-                return Ok(false);
-            }
+        if self.is_mailbox(&kept)? {
+            self.fs.rename_noreplace(&kept, dir).at(Scope::Mailbox, "bring back", &kept)?;
+            return Ok(false);
         }
         Ok(true)
+    }
+
+    /// Whether a directory has message directories.
+    fn is_mailbox(&self, dir: &Path) -> Result<bool, LocalError> {
+        for part in ["new", "cur"] {
+            let path = dir.join(part);
+            if if_there(self.fs.lstat(&path)).at(Scope::Mailbox, "look at", &path)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Finishes [`Self::remove_mailbox`] where it was interrupted; where messages lie in what is

@@ -1,4 +1,4 @@
-//! What is noted of an upload: before it is sent, when it was taken or refused.
+//! What is noted of an upload: that it was sent, taken, refused, or cannot be read.
 
 use crate::account::error::AccountError;
 use crate::account::observe::reexamine;

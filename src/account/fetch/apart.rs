@@ -27,7 +27,7 @@ struct Refusal {
     is_certain: bool,
 }
 
-/// What a refusal of one message says of it.
+/// Result of asking for one message alone.
 enum Alone {
     /// It was given, or is gone.
     Done,

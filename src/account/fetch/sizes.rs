@@ -1,5 +1,5 @@
-//! Bodies that are not as long as the server announced: whether its sizes are estimates, and what
-//! of a short body is believed (hazard 130).
+//! Bodies that are not as long as the server announced: whether its sizes are estimates, and in
+//! how many runs a short body came so (hazard 130).
 //!
 //! A server that is ill for a while gives empty or cut bodies, each time the same. Such a body is
 //! asked for again by later runs, and is kept only if it came with the same length in several of

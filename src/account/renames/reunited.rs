@@ -62,7 +62,7 @@ fn pairs(run: &Run) -> Result<Vec<(Mailbox, MailboxName)>, AccountError> {
         let seen = [run.attempt.seen.local.get(&m.id), run.attempt.seen.remote.get(&m.id)];
         seen == [Some(&Reach::Complete); 2] && !run.attempt.seen.refused.contains(&m.id)
     };
-    // One that is used for something is not called otherwise by a person.
+    // One with a special use is not called otherwise by a person.
     let has_use = |m: &Mailbox| m.name.is_inbox() || m.special_use.is_some();
     let mut open: Vec<&Mailbox> = known.iter().filter(|m| !m.base && !has_use(m)).collect();
     open.retain(|m| run.looks_at(&m.name) && is_seen(m));
@@ -91,7 +91,7 @@ fn pairs(run: &Run) -> Result<Vec<(Mailbox, MailboxName)>, AccountError> {
     }
     let found = held.iter().filter_map(|(mailbox, contents)| {
         let to = only(mailbox, contents, &shown)?;
-        // It may be that of another directory as well.
+        // The match must hold in both directions.
         let of = only(to.0, &to.1, &held)?;
         (of.0.id == mailbox.id).then(|| ((*mailbox).clone(), to.0.name.clone()))
     });
