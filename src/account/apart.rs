@@ -110,6 +110,10 @@ pub(super) async fn settle(
         listed.retain(|mailbox| former(&mailbox.name).is_none());
         return Ok(false);
     }
+    if run.settings.pull_only {
+        // Nothing is changed there: whoever renamed it settles it.
+        return Ok(false);
+    }
     let mut changed = false;
     for mailbox in listed.iter().filter(|mailbox| mailbox.selectable) {
         let Some(name) = former(&mailbox.name) else { continue };

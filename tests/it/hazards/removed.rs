@@ -114,6 +114,16 @@ fn hazard_186_a_mailbox_that_may_not_be_deleted_keeps_its_name() {
 }
 
 #[test]
+fn hazard_186_a_device_that_only_pulls_settles_nothing() {
+    let mut world = with_old(&Profile::qresync());
+    assert!(world.server.rename_mailbox("Old", "Old-removed-by-mailtide"));
+    world.configure(|settings| settings.pull_only = true);
+    sync(&world);
+    let names = world.server.mailboxes();
+    assert!(names.contains(&"Old-removed-by-mailtide".to_owned()), "{names:?}");
+}
+
+#[test]
 fn hazard_186_a_removal_that_lost_its_connection_is_finished_or_undone() {
     let faults = [Fault::CutBefore, Fault::CutAfter, Fault::No("not now".to_owned())];
     for (verb, fault) in
