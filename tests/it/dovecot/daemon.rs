@@ -84,7 +84,10 @@ fn what_happens_on_either_side_shows_on_the_other() {
         until("with its mail", || client.messages("Made/here").len() == 1);
         let (ended, log) = running.end();
         assert_eq!(ended.code(), Some(0), "{log}");
-        assert!(!log.contains("warn") && !log.contains("error"), "{log}");
+        // All of this may fall into one run, which then leaves the rest to the next one.
+        let told = log.lines().filter(|line| !line.contains("mail changes as fast as"));
+        let wrong = told.filter(|line| line.contains("warn") || line.contains("error"));
+        assert_eq!(wrong.collect::<Vec<_>>(), [""; 0], "{log}");
         account.assert_equal();
     }
 }
