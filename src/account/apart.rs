@@ -1,23 +1,23 @@
-//! Removing a mailbox on the server. DELETE takes along what arrived since the last look, and
-//! nothing deletes a mailbox only where it is empty (RFC 9051 §6.3.5). So it is renamed first,
-//! to a name that nobody delivers to: what it holds then brings it back (hazard 186). What a
-//! lost connection left under that name is finished by the next run.
+//! Removal of a mailbox on the server. DELETE also deletes mail that arrived since the last look,
+//! and IMAP has no DELETE for empty mailboxes only (RFC 9051 §6.3.5). So the mailbox is first
+//! renamed to a name that nobody delivers to; if it then holds a message, it gets its name back
+//! (hazard 186). The next run finishes a removal that lost its connection.
 
 use super::error::AccountError;
 use super::run::Run;
 use crate::reconcile::types::MailboxName;
 use crate::remote::RemoteError;
-use crate::remote::imap::{Existence, ListedMailbox, Select, Session, Untagged};
+use crate::remote::imap::{Existence, ListedMailbox, Select, Session, UidSet, Untagged};
 
-/// What the name of a mailbox ends with while it is removed. Other devices may see it.
+/// Suffix of the name of a mailbox while it is being removed. Other devices may see it.
 const SUFFIX: &str = "-removed-by-mailtide";
 
-/// What became of a mailbox that should be removed.
+/// Result of removing a mailbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Removal {
-    /// It is gone.
+    /// The mailbox is gone.
     Removed,
-    /// It holds so many messages, and stays.
+    /// The mailbox holds this many messages, and stays.
     Occupied(u32),
 }
 
@@ -80,15 +80,54 @@ async fn finish(
         Err(error) if !error.is_refusal() => return done,
         _ => {}
     }
-    match session.rename(apart, name).await {
-        // Somebody made the mailbox anew. The next run tries once more.
+    match give_back(session, name, apart, false).await {
         Err(error) if error.is_refusal() => tracing::warn!("{apart} keeps its name: {error}"),
-        renamed => renamed?,
+        given => drop(given?),
     }
     done
 }
 
-/// How many messages a mailbox holds, as a fresh look tells.
+/// Gives a mailbox its name back, or its messages to the mailbox that somebody created under that
+/// name again. Returns true if it was renamed. `is_above`: others lie below it, so it is not
+/// deleted.
+async fn give_back(
+    session: &mut Session,
+    name: &MailboxName,
+    apart: &MailboxName,
+    is_above: bool,
+) -> Result<bool, RemoteError> {
+    match session.rename(apart, name).await {
+        Err(error) if error.is_refusal() && has(session, name).await? => {}
+        renamed => return renamed.map(|()| true),
+    }
+    if count(session, apart).await? > 0 {
+        move_all(session, apart, name).await?;
+    }
+    if !is_above {
+        session.delete(apart).await?;
+    }
+    Ok(false)
+}
+
+/// Moves all messages of a mailbox to another one.
+///
+/// # Errors
+/// `Unsupported` without MOVE; a refusal, also where some messages stay; what ends the session.
+async fn move_all(
+    session: &mut Session,
+    from: &MailboxName,
+    to: &MailboxName,
+) -> Result<(), RemoteError> {
+    let mut ignore = |_: Untagged| {};
+    session.select(from, Select::ReadWrite, None, &mut ignore).await?;
+    session.mv(&UidSet::all(), to, &mut ignore).await?;
+    match count(session, from).await? {
+        0 => Ok(()),
+        left => Err(RemoteError::Unsupported { doing: format!("moving {left} messages") }),
+    }
+}
+
+/// Number of messages in a mailbox, by a new EXAMINE.
 async fn count(session: &mut Session, name: &MailboxName) -> Result<u32, RemoteError> {
     let mut ignore = |_: Untagged| {};
     let selected = session.select(name, Select::ReadOnly, None, &mut ignore).await?;
@@ -97,11 +136,11 @@ async fn count(session: &mut Session, name: &MailboxName) -> Result<u32, RemoteE
     Ok(selected.gate.messages)
 }
 
-/// Finishes what an interrupted removal left on the server; gives whether the list of
-/// mailboxes has changed with that. What cannot be finished stays a mailbox like others.
+/// Finishes removals that were interrupted, and returns whether the list of mailboxes may have
+/// changed. A mailbox for which that is refused is mirrored like any other, under the name it has.
 ///
 /// # Errors
-/// What ends the session.
+/// A lost connection, or another error that ends the session.
 pub(super) async fn settle(
     run: &mut Run,
     listed: &mut Vec<ListedMailbox>,
@@ -111,48 +150,37 @@ pub(super) async fn settle(
         return Ok(false);
     }
     if run.settings.pull_only {
-        // Nothing is changed there: whoever renamed it settles it.
+        // This device changes nothing on the server; the one that renamed the mailbox does.
         return Ok(false);
     }
-    let mut changed = false;
-    for mailbox in listed.iter().filter(|mailbox| mailbox.selectable) {
-        let Some(name) = former(&mailbox.name) else { continue };
-        // What lies below another one gets its name back with that one.
-        let is_below = |above: &ListedMailbox| {
-            let is_meant = above.selectable && former(&above.name).is_some();
-            is_meant && mailbox.name.is_inferior_of(&above.name)
-        };
-        if listed.iter().any(is_below) {
+    let mut left: Vec<&MailboxName> =
+        listed.iter().filter(|mailbox| mailbox.selectable).map(|mailbox| &mailbox.name).collect();
+    left.retain(|apart| former(apart).is_some());
+    // RENAME takes the mailboxes below along (RFC 9051 §6.3.6): those above come first.
+    left.sort();
+    let mut renamed: Vec<&MailboxName> = Vec::new();
+    for apart in &left {
+        let Some(name) = former(apart) else { continue };
+        if renamed.iter().any(|above| apart.is_inferior_of(above)) {
             continue;
         }
-        let is_above = listed.iter().any(|below| below.name.is_inferior_of(&mailbox.name));
-        let settled = settle_one(&mut run.session, &name, &mailbox.name, is_above).await;
-        // Whatever was answered, some of it may have been done.
-        changed = true;
+        let is_above = listed.iter().any(|below| below.name.is_inferior_of(apart));
+        let settled = if is_above || !apart.as_str().ends_with(SUFFIX) {
+            give_back(&mut run.session, &name, apart, is_above).await
+        } else {
+            finish(&mut run.session, &name, apart).await.map(|_| false)
+        };
         match settled {
             Err(error) if error.ends_session() => return Err(error.into()),
-            Err(error) => tracing::warn!("{} is left as it is: {error}", mailbox.name),
-            Ok(()) => {}
+            Err(error) => tracing::warn!("{apart} is left as it is: {error}"),
+            Ok(is_renamed) => renamed.extend(is_renamed.then_some(*apart)),
         }
     }
-    Ok(changed)
+    // Whatever was answered, some of it may have been done.
+    Ok(!left.is_empty())
 }
 
-/// What lies below goes along with RENAME, also when it was made only a moment before: it gets
-/// its name back, and what it lies below as well.
-async fn settle_one(
-    session: &mut Session,
-    name: &MailboxName,
-    apart: &MailboxName,
-    is_above: bool,
-) -> Result<(), RemoteError> {
-    if is_above || !apart.as_str().ends_with(SUFFIX) {
-        return session.rename(apart, name).await;
-    }
-    finish(session, name, apart).await.map(drop)
-}
-
-/// The name of a mailbox that has another one while it, or one above it, is removed.
+/// Former name of a mailbox that was renamed because it, or one above it, is being removed.
 fn former(name: &MailboxName) -> Option<MailboxName> {
     let levels = name.as_str().split('/').map(|level| level.strip_suffix(SUFFIX).unwrap_or(level));
     let former = MailboxName::new(&levels.collect::<Vec<_>>().join("/"));

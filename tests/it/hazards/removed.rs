@@ -10,6 +10,7 @@ use kit::world::{ROOT, World};
 use super::{agreed_on, here, rungs, settle, sync, there};
 use crate::scenarios::with_text;
 
+const SUB: &[u8] = b"Message-ID: <below>\r\n\r\nlies below\r\n";
 const NEW: &[u8] = b"Message-ID: <late>\r\n\r\ncame late\r\n";
 
 /// Both sides have an empty mailbox `Old`, beside what [`agreed_on`] makes.
@@ -111,6 +112,29 @@ fn hazard_186_a_mailbox_that_may_not_be_deleted_keeps_its_name() {
     world.server.heal();
     check(&world, "INBOX", "text 1", "deleted later");
     assert!(!world.server.mailboxes().contains(&"Old".to_owned()));
+}
+
+#[test]
+fn hazard_186_messages_of_an_interrupted_removal_go_to_the_mailbox_made_again() {
+    for profile in [Profile::qresync(), Profile::condstore()] {
+        for is_known in [true, false] {
+            let world = with_old(&profile);
+            assert!(world.server.rename_mailbox("Old", "Old-removed-by-mailtide"));
+            world.server.append("Old-removed-by-mailtide", NEW, &["\\Seen"], Some(7));
+            if is_known {
+                drop_old(&world);
+            }
+            assert!(world.server.create("Old"));
+            check(&world, "Old", "came late", "made again");
+            // With one below it.
+            assert!(world.server.rename_mailbox("Old", "Old-removed-by-mailtide"));
+            assert!(world.server.create("Old-removed-by-mailtide/Sub"));
+            world.server.append("Old-removed-by-mailtide/Sub", SUB, &["\\Seen"], Some(7));
+            assert!(world.server.create("Old") && world.server.create("Old/Sub"));
+            check(&world, "Old", "came late", "made again, with one below");
+            check(&world, "Old/Sub", "lies below", "made again, with one below");
+        }
+    }
 }
 
 #[test]
