@@ -87,8 +87,8 @@ struct Expected {
     moved: [bool; 2],
     /// Number of moves of its file during the current run.
     chased: usize,
-    /// Its file was moved twice during one run. Every look may miss such a file; it then counts as
-    /// deleted, and is copied back from the trash once it is found.
+    /// True if the file was moved twice during one run. A run may miss such a file in every look:
+    /// it is then treated as deleted, and copied back from the trash once it is found.
     escaped: bool,
     /// Where it may lie.
     places: BTreeSet<String>,

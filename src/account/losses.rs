@@ -7,8 +7,7 @@ use super::settings::{Outside, Settings};
 use crate::reconcile::types::printable;
 use crate::remote::RemoteError;
 use crate::remote::imap::Session;
-use crate::remote::suspects::Command;
-use crate::remote::suspects::{Shared, Thing};
+use crate::remote::suspects::{Command, Shared, Thing};
 
 /// Connections that were lost in a run.
 #[derive(Debug, Default)]

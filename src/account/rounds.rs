@@ -16,8 +16,7 @@ use super::{
     suspects, whatif, world,
 };
 use crate::reconcile::plan::MailboxStep;
-use crate::reconcile::types::Reach;
-use crate::reconcile::types::{Mailbox, RowId};
+use crate::reconcile::types::{Mailbox, Reach, RowId};
 use crate::reconcile::{Plan, Step};
 use crate::remote::imap::{Counters, Session, Shared};
 

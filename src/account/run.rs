@@ -13,13 +13,10 @@ use super::report::Report;
 use super::settings::{Outside, Settings};
 use super::writer::Writer;
 use crate::local::Root;
-use crate::reconcile::types::{Mailbox, MailboxName, RowId};
-use crate::reconcile::types::{MailboxId, SpecialUse};
+use crate::reconcile::types::{Mailbox, MailboxId, MailboxName, RowId, SpecialUse};
 use crate::reconcile::{BringsBack, Policy};
-use crate::remote::imap::Counters;
-use crate::remote::imap::{Session, Shared};
-use crate::state::StateError;
-use crate::state::Store;
+use crate::remote::imap::{Counters, Session, Shared};
+use crate::state::{StateError, Store};
 
 /// Everything that a run of one account works with.
 #[derive(Debug)]

@@ -17,8 +17,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::AccountError;
-use super::losses::title;
-use super::losses::{At, Loss, Losses};
+use super::losses::{At, Loss, Losses, title};
 use super::run::Run;
 use crate::reconcile::types::{Mailbox, MailboxName, Row, RowId, Uid};
 use crate::remote::RemoteError;

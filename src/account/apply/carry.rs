@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use crate::account::error::AccountError;
 use crate::account::run::Run;
 use crate::reconcile::MailboxView;
-use crate::reconcile::types::MailboxName;
 use crate::reconcile::types::{
-    Base, FlagDelta, FlagMask, Flags, Journal, Mailbox, MailboxId, Place, Row, RowId, System, Uid,
+    Base, FlagDelta, FlagMask, Flags, Journal, Mailbox, MailboxId, MailboxName, Place, Row, RowId,
+    System, Uid,
 };
 use crate::remote::RemoteError;
 use crate::remote::imap::{Select, UidSet, Untagged};

@@ -8,8 +8,7 @@ use super::{carry, mark};
 use crate::account::error::AccountError;
 use crate::account::restate;
 use crate::account::run::Run;
-use crate::reconcile::guard::Direction;
-use crate::reconcile::guard::Kind;
+use crate::reconcile::guard::{Direction, Kind};
 use crate::reconcile::types::{
     Flags, Journal, Mailbox, Place, Reach, Row, RowId, SetAside, SetAsideKind, Uid,
 };
@@ -162,7 +161,7 @@ fn refused(run: &mut Run, mailbox: &Mailbox, rows: &[(RowId, Uid)]) -> Result<()
     })
 }
 
-/// What a message is sent through on its way out.
+/// Commands that remove a message by EXPUNGE.
 pub(super) const BY_EXPUNGE: [Command; 3] = [Command::Attributes, Command::Store, Command::Expunge];
 
 fn approved(run: &Run) -> Result<std::collections::BTreeSet<RowId>, AccountError> {

@@ -11,8 +11,8 @@ use crate::state::{StateError, Store, Tx};
 
 /// Where notes are kept.
 const LOCKS: &str = "keywords_locks";
-/// After so long every program takes the lock for that of a dead process (seconds): the note of one
-/// that could not be removed serves nobody any more.
+/// Age, in seconds, after which the note of a lock is dropped even if the lock could not be
+/// removed: by then every program treats it as stale.
 const FORGOTTEN_S: i64 = 10 * 60;
 
 /// A table that is being changed.

@@ -3,14 +3,13 @@
 use crate::account::error::AccountError;
 use crate::account::run::Run;
 use crate::account::settings::Outside;
-use crate::local::Found;
-use crate::local::{LocalError, Placed, Root};
+use crate::local::{Found, LocalError, Placed, Root};
 use crate::reconcile::MailboxView;
 use crate::reconcile::messages::base_now;
 use crate::reconcile::types::{Base, FileStamp, Flags, Journal, Local, Mailbox, Row};
 use crate::state::Store;
 
-/// What it means that a file of a *placing* row is not in `tmp/`.
+/// Meaning of a file of a *placing* row that is missing from `tmp/`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::account) enum Absence {
     /// It was placed.
@@ -67,7 +66,7 @@ pub(super) fn placed(mailbox: &Mailbox, row: Row, local: Local) -> Row {
     row
 }
 
-/// What it means in this mailbox that a file is not in `tmp/`.
+/// Meaning of a missing `tmp/` file in this mailbox.
 pub(in crate::account) fn absence(run: &Run, mailbox: &Mailbox) -> Result<Absence, AccountError> {
     let fresh = is_fresh(&run.store, &run.outside)?;
     Ok(absence_in(&run.root, mailbox, fresh))
@@ -83,7 +82,7 @@ pub(in crate::account) fn absence_in(root: &Root, mailbox: &Mailbox, fresh: bool
     }
 }
 
-/// Whether the run before this one is so young that nobody has cleaned `tmp/` since.
+/// True if the previous run is recent enough that no other program has cleaned `tmp/` since.
 pub(in crate::account) fn is_fresh(store: &Store, outside: &Outside) -> Result<bool, AccountError> {
     let before = store.last_runs(2)?.into_iter().nth(1).map(|run| run.ended.unwrap_or(run.started));
     let age = before.map_or(0, |before| outside.clock.now().saturating_sub(before));

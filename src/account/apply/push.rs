@@ -5,8 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::sent::Taken;
-use super::sent::{flags_up, pushed, refused, set_aside, unreadable};
+use super::sent::{Taken, flags_up, pushed, refused, set_aside, unreadable};
 use super::steps::{announce, grouped, mailbox_of, select, trouble};
 use super::taken;
 use super::upload::{Sent, append};

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::expunge::forget;
-use super::expunge::{BY_EXPUNGE, expunge, release_all, verify};
+use super::expunge::{BY_EXPUNGE, expunge, forget, release_all, verify};
 use super::steps::{grouped, mailbox_of, select, trouble};
 use super::trashing;
 use crate::account::error::AccountError;
@@ -150,7 +149,7 @@ async fn move_away(
     expunge(run, mailbox, &rows).await
 }
 
-/// How the mailbox stands that messages go to; made if it is not there.
+/// Status of the mailbox that messages go to. Creates it if it does not exist.
 async fn gate_of(run: &mut Run, target: &MailboxName) -> Result<Option<Gate>, AccountError> {
     let listed = run.attempt.seen.listed.iter().any(|m| m.name == *target && m.selectable);
     if !listed && !matches!(run.session.exists(target).await, Ok(Existence::Exists(_))) {

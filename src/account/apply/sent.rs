@@ -7,8 +7,9 @@ use crate::account::writer::Writer;
 use crate::local::LocalError;
 use crate::reconcile::MailboxView;
 use crate::reconcile::messages::base_now;
-use crate::reconcile::types::{Base, Journal, Mailbox, Remote, SetAside, SetAsideKind};
-use crate::reconcile::types::{Flags, Row, Uid};
+use crate::reconcile::types::{
+    Base, Flags, Journal, Mailbox, Remote, Row, SetAside, SetAsideKind, Uid,
+};
 use crate::remote::imap::AppendError;
 use crate::state::StateError;
 

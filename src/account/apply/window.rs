@@ -3,8 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::sent::Taken;
-use super::sent::{Answer, flags_up, mark_sent, not_sent, pushed, unreadable};
+use super::sent::{Answer, Taken, flags_up, mark_sent, not_sent, pushed, unreadable};
 use super::upload::{Ready, open};
 use crate::account::error::AccountError;
 use crate::account::progress::{Event, Way};

@@ -6,13 +6,11 @@ use std::sync::Arc;
 
 use super::sizes;
 use super::sizes::are_alike;
-use crate::account::progress::Progress;
-use crate::account::progress::{Event, Way};
+use crate::account::progress::{Event, Progress, Way};
 use crate::local::{Delivered, Delivery, LocalError, Root};
 use crate::reconcile::types::{Mailbox, MailboxName, Row, RowId, SetAside, Uid};
 use crate::remote::RemoteError;
-use crate::remote::imap::BodySink;
-use crate::remote::imap::{Session, Thing, UidSet};
+use crate::remote::imap::{BodySink, Session, Thing, UidSet};
 
 /// What every job works with.
 #[derive(Debug, Clone)]

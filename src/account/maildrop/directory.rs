@@ -5,8 +5,7 @@
 //! one, and is no ground to delete anything from the server.
 
 use super::home::{Found, gone};
-use super::run::Home;
-use super::run::Run;
+use super::run::{Home, Run};
 use crate::account::error::AccountError;
 use crate::local::{Found as Seen, Root};
 use crate::reconcile::types::{DirStamps, Home as Inodes, Mailbox, MailboxName};

@@ -12,9 +12,9 @@ use crate::account::error::AccountError;
 use crate::account::limits::too_large;
 use crate::account::run::Run;
 use crate::local::{Examined, FileName, Listed};
-use crate::reconcile::types::DirStamps;
 use crate::reconcile::types::{
-    Journal, Local, Mailbox, MailboxId, Row, RowId, ServerWords, SetAsideKind, SpecialUse,
+    DirStamps, Journal, Local, Mailbox, MailboxId, Row, RowId, ServerWords, SetAsideKind,
+    SpecialUse,
 };
 
 /// How long the last look may lie back, in seconds.

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::absent::Absent;
-use super::edited::reexamine;
-use super::edited::{QUIET, is_quiet};
+use super::edited::{QUIET, is_quiet, reexamine};
 use super::examine::examine_one;
 use super::unsent::{is_no_message, is_too_large};
 use super::{hollow, letters, names};

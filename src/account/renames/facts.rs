@@ -7,8 +7,9 @@ use crate::account::run::Run;
 use crate::reconcile::renames::{Arrived, Gone, same_messages};
 use crate::reconcile::types::{Mailbox, MailboxName, ServerWords, Uid};
 use crate::remote::RemoteError;
-use crate::remote::imap::{Existence, ListedMailbox, UidSet};
-use crate::remote::imap::{FetchItems, FetchRow, Select, Untagged};
+use crate::remote::imap::{
+    Existence, FetchItems, FetchRow, ListedMailbox, Select, UidSet, Untagged,
+};
 
 /// Pairs of mailboxes whose messages are compared in one look.
 pub(super) const PAIRS_MAX: usize = 200;

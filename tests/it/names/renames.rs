@@ -52,9 +52,7 @@ fn files(world: &World) -> BTreeMap<PathBuf, Vec<u8>> {
 /// Commands of a kind that were sent since the agreement.
 fn sent(world: &World, verb: &str) -> Vec<String> {
     let commands = world.server.commands().into_iter().map(|command| command.line);
-    // A mailbox that is removed has another name before (hazard 186).
-    let is_meant = |line: &String| line.starts_with(verb) && !line.contains("removed-by-mailtide");
-    commands.filter(is_meant).collect()
+    commands.filter(|line| line.starts_with(verb)).collect()
 }
 
 /// Nothing was sent that concerns a message.
@@ -242,11 +240,13 @@ fn a_copied_directory_is_a_new_mailbox_with_an_id_of_its_own() {
         mv(&world, "Copy", "Third");
         sync(&world);
         agree(&world);
-        assert_eq!(sent(&world, "RENAME"), [""; 0]);
+        // Before it is removed it has another name (hazard 186).
+        let removed = "RENAME \"Copy\" \"Copy-removed-by-mailtide\"";
+        assert_eq!(sent(&world, "RENAME"), [removed]);
         ids_differ(&world);
         mv(&world, "Home", "House");
         agree(&world);
-        assert_eq!(sent(&world, "RENAME"), ["RENAME \"Home\" \"House\""]);
+        assert_eq!(sent(&world, "RENAME"), [removed, "RENAME \"Home\" \"House\""]);
     }
 }
 
