@@ -15,7 +15,7 @@ pub(super) use reunited::reunite;
 
 use super::error::AccountError;
 use super::renames::facts::{PAIRS_MAX, arrived, gone, holds_the_same, is_gone};
-use super::renames::steps::{begin, describe, done, note, resubscribe, target};
+use super::renames::steps::{begin, describe, done, is_one_sided, note, resubscribe, target};
 use super::run::Run;
 use crate::local::{Layout, LocalError, LocalMailbox, Mailboxes, Root};
 use crate::reconcile::renames::{
@@ -108,6 +108,7 @@ async fn compare(run: &mut Run, sighting: &Sighting) -> Result<Trees, AccountErr
             (None, Some(true)) => Some(m.name.clone()).filter(|_| m.remote),
             _ => None,
         },
+        renaming: m.renaming.clone(),
     });
     Ok(Trees {
         known: known.collect(),
@@ -151,7 +152,7 @@ fn renamed_directories(
     let mut free: BTreeSet<&MailboxName> =
         known.iter().filter(|m| ousted(m)).map(|m| &m.name).collect();
     for name in ids.keys() {
-        if is_new(run, name)? {
+        if may_be_known(run, name)? {
             free.insert(name);
         }
     }
@@ -180,6 +181,13 @@ fn is_suspect(known: &[Mailbox], found: &[LocalMailbox]) -> bool {
 /// Whether the store knows no mailbox of this name, and it is mirrored.
 fn is_new(run: &Run, name: &MailboxName) -> Result<bool, AccountError> {
     Ok(run.looks_at(name) && run.store.mailbox_by_name(name)?.is_none())
+}
+
+/// Whether a mailbox of this name is new or was seen on one side only so far: a run that was cut
+/// short, or saw one side of a rename, may have taken it for a new one (hazard 191).
+fn may_be_known(run: &Run, name: &MailboxName) -> Result<bool, AccountError> {
+    let known = run.store.mailbox_by_name(name)?;
+    Ok(run.looks_at(name) && known.is_none_or(|known| is_one_sided(&known)))
 }
 
 /// What was not settled by renames goes on under the names that are there: each directory at
@@ -225,7 +233,7 @@ async fn renamed_on_server(
     let given_up: BTreeSet<&MailboxName> = away.iter().map(|m| &m.name).collect();
     let mut arrived = Vec::new();
     for (name, mailbox) in shown.iter().filter(|_| !away.is_empty()) {
-        if given_up.contains(name) || is_new(run, name)? {
+        if given_up.contains(name) || may_be_known(run, name)? {
             arrived.push(mailbox.clone());
         }
     }

@@ -246,6 +246,10 @@ fn restate_remote(
         if row.local.is_none() && row.base.is_none() && !under_way {
             return w.delete(row.id);
         }
+        // Seen on neither side before, it is none of those that have new numbers (hazard 189).
+        if row.local.is_none() && row.remote.is_none() && !row.restated && !under_way {
+            return Ok(());
+        }
         let journal = match row.journal {
             // The new numbers say nothing of an old UIDNEXT.
             Journal::Pushed { .. } => Journal::Idle,

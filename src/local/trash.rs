@@ -20,6 +20,8 @@ use super::scan::Listed;
 /// A name that is taken gets a number behind it, up to this one.
 const TWINS_MAX: u32 = 10_000;
 
+const DAY_S: i64 = 86_400;
+
 /// The outcome of trashing a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TrashOutcome {
@@ -83,6 +85,32 @@ impl Root {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             other => other.at(Scope::Message, "bring back", kept),
         }
+    }
+
+    /// Whether a file that is missing in its mailbox was put into the trash, today or the day
+    /// before.
+    ///
+    /// # Errors
+    /// The trash cannot be read.
+    pub fn is_trashed(
+        &self,
+        mailbox: &MailboxName,
+        seen: &Local,
+        now_s: i64,
+    ) -> Result<bool, LocalError> {
+        for top in [&self.path, &self.dir_of(mailbox)] {
+            for day in [now_s, now_s - DAY_S].map(day) {
+                let dir = top.join(OWN).join("trash").join(day);
+                let dir = dir.join(OsStr::from_bytes(&flat(mailbox)));
+                let mut is_there = false;
+                let read =
+                    self.fs.read_dir(&dir, &mut |_, _, ino| is_there |= ino == seen.stamp.ino);
+                if if_there(read).at(Scope::Root, "look into", &dir)?.is_some() && is_there {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     fn trash_missing(
@@ -170,7 +198,7 @@ impl Root {
 /// `YYYY-MM-DD` (UTC) of a time in seconds since 1970.
 fn day(now_s: i64) -> String {
     // Days since 0000-03-01, so that the leap day is the last of its year (Gregorian).
-    let days = now_s.div_euclid(86_400) + 719_468;
+    let days = now_s.div_euclid(DAY_S) + 719_468;
     let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
     let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
     let of_year = of_era - (365 * year + year / 4 - year / 100);

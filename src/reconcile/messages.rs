@@ -327,7 +327,11 @@ fn is_explained_elsewhere(cast: &Cast<'_>, gone: &Row) -> bool {
     let moved =
         same_content.filter(|row| row.id != gone.id).any(|row| class(row) == Class::LocalNew);
     let is_sought = is_under_way(gone) && pairing::may_be_in_trash(cast, gone);
-    moved && !is_sought
+    // A copy of ours whose answer was lost, and whose file is gone as well: until that is found or
+    // known not to be there, both would go (hazard 192).
+    let is_copied = cast.moves_of(gone).any(|to| pairing::is_claim(to) && !is_claim_void(cast, to));
+    is_copied
+        || moved && !is_sought
         || cast.edited_file_of(gone).is_some_and(|row| class(row) == Class::LocalNew)
 }
 
@@ -358,7 +362,7 @@ fn remove_local(cast: &mut Cast<'_>, steps: &mut Vec<Step>, there: bool) {
         return;
     }
     let gone = cast.open(Class::RemoteGone).filter(|row| is_free(cast, row, there));
-    let gone = gone.filter(|row| !could_be_taken_for(cast, row));
+    let gone = gone.filter(|row| !could_be_taken_for(cast, row) && !waits_with_flags(cast, row));
     let gone: Vec<RowId> = gone.map(|row| row.id).collect();
     for row in gone {
         cast.take([row]);
@@ -375,10 +379,21 @@ fn remove_local(cast: &mut Cast<'_>, steps: &mut Vec<Step>, there: bool) {
     }
 }
 
+/// Whether what was changed on a file may be due to one that is given its message in this very
+/// plan: it is carried there by the next one (hazard 178).
+fn waits_with_flags(cast: &Cast<'_>, gone: &Row) -> bool {
+    let agreed = gone.base.as_ref().map(|base| &base.flags);
+    let mut same = gone.content.into_iter().flat_map(|content| cast.with_content(content));
+    gone.local.as_ref().map(|file| &file.flags) != agreed
+        && same.any(|row| {
+            row.mailbox != gone.mailbox && class(row) == Class::LocalNew && cast.is_taken(row)
+        })
+}
+
 /// Removes a file, once what was changed on it is carried to the message that came down elsewhere
 /// because its move was not seen as one (hazards 159 and 178).
 fn let_go(cast: &Cast<'_>, steps: &mut Vec<Step>, gone: RowId) {
-    let Some(step) = carried(cast, gone) else { return steps.push(Step::RemoveLocal(gone)) };
+    let Some(step) = carried(cast, steps, gone) else { return steps.push(Step::RemoveLocal(gone)) };
     let rows = step.rows();
     steps.retain(|other| !matches!(other, Step::Flags { .. }) || other.rows() != rows);
     steps.push(step);
@@ -387,7 +402,7 @@ fn let_go(cast: &Cast<'_>, steps: &mut Vec<Step>, gone: RowId) {
 /// The flags that were changed on a file which goes, for the message that came down elsewhere. That
 /// one still has the agreed flags; one with others is a copy that somebody made. Of a file that was
 /// in another root nothing is agreed: what it has is set there, too.
-fn carried(cast: &Cast<'_>, gone: RowId) -> Option<Step> {
+fn carried(cast: &Cast<'_>, steps: &[Step], gone: RowId) -> Option<Step> {
     let gone = cast.row(gone)?;
     let (file, base) = (gone.local.as_ref()?, gone.base.as_ref()?);
     let changed = FlagDelta::between(&base.flags, &file.flags);
@@ -397,7 +412,14 @@ fn carried(cast: &Cast<'_>, gone: RowId) -> Option<Step> {
     let twin = same.iter().find(|row| row.base == gone.base).or(alone)?;
     let view = cast.world.mailboxes.get(&twin.mailbox)?;
     let merged = merge_row(twin, view, &cast.world.policy)?;
-    let agreed = changed.applied_to(&merged.agreed);
+    // Another file of this text may go in the same plan, with changes of its own.
+    let planned = steps.iter().find_map(|step| match step {
+        Step::Flags { row, local, remote } if *row == twin.id => Some([local, remote]),
+        _ => None,
+    });
+    let planned = planned.into_iter().flatten();
+    let agreed = planned.fold(merged.agreed, |agreed, delta| delta.applied_to(&agreed));
+    let agreed = changed.applied_to(&agreed);
     let delta = |flags: &Flags, mask: &FlagMask| {
         FlagDelta::between(&mask.apply(flags), &mask.apply(&agreed))
     };

@@ -200,6 +200,16 @@ impl<'w> Cast<'w> {
         self.by_content.get(&content).into_iter().flatten().copied()
     }
 
+    /// Rows to which the message of a row is to move.
+    pub fn moves_of(&self, from: &Row) -> impl Iterator<Item = &'w Row> {
+        let from = from.id;
+        let is_of = move |row: &&Row| match row.journal {
+            Journal::Moving { from: source, leaves, .. } => leaves && source == from,
+            _ => false,
+        };
+        self.moving.iter().copied().filter(is_of)
+    }
+
     /// Whether texts of one header are often different ones there: drafts are saved again.
     fn holds_drafts(&self, mailbox: MailboxId) -> bool {
         let name = self.world.mailboxes.get(&mailbox).map(|view| view.mailbox.name.as_str());

@@ -286,7 +286,8 @@ impl Hands {
     }
 
     /// The letters of a file that goes to another mailbox: where one means another keyword there
-    /// they are exchanged, else they are taken along as by who knows of no tables.
+    /// they are exchanged, else they are taken along as by who knows of no tables. One that meant
+    /// nothing so far is not given a meaning by that.
     fn info_in(&self, path: &Path, mailbox: &str) -> String {
         let to = self.dir(mailbox);
         let from = path.parent().and_then(Path::parent).expect("below the root");
@@ -294,17 +295,14 @@ impl Hands {
         let (old, new) = (table(from), table(&to));
         let letters: Vec<char> = info_of(path).chars().collect();
         let names = |letter: &char| (flag(*letter, &old), flag(*letter, &new));
-        let is_same = |(had, has): (String, String)| {
-            had == has || [had, has].iter().any(|name| name.starts_with('?'))
-        };
+        let is_same = |(had, has): (String, String)| had == has || has.starts_with('?');
         if letters.iter().map(names).all(is_same) {
             return letters.into_iter().collect();
         }
-        let letters = letters.into_iter().map(|letter| match flag(letter, &old) {
-            had if letter.is_ascii_lowercase() && !had.starts_with('?') => {
-                self.keyword_letter(&to, &had)
-            }
-            _ => letter,
+        let letters = letters.into_iter().filter_map(|letter| match flag(letter, &old) {
+            _ if !letter.is_ascii_lowercase() => Some(letter),
+            had if had.starts_with('?') => flag(letter, &new).starts_with('?').then_some(letter),
+            had => Some(self.keyword_letter(&to, &had)),
         });
         letters.collect::<BTreeSet<_>>().into_iter().collect()
     }

@@ -12,6 +12,8 @@ use crate::account::restate;
 use crate::account::run::Run;
 use crate::account::writer::Writer;
 use crate::local::{Examined, Found, Listed, LocalMailbox, Mailboxes, Missing};
+use crate::reconcile::guard::Direction;
+use crate::reconcile::pairing::{Class, class};
 use crate::reconcile::types::{
     FileStamp, Journal, Local, Mailbox, MailboxId, Reach, Row, RowId, ServerWords, SetAside,
     SetAsideKind,
@@ -326,6 +328,7 @@ async fn scan_part(run: &mut Run, mailbox: &Mailbox, absent: Absent) -> Result<P
     let stamps = (whole && !difference.strange && is_quiet(&after, now)).then_some(after);
     let id = mailbox.id;
     let missing: Vec<Row> = rows(run, difference.missing.values())?;
+    let (removed, missing) = removed_by_us(run, mailbox, missing)?;
     let rewritten = rewritten(run, mailbox, &difference.renamed)?;
     let renamed: Vec<Row> = rows(run, difference.renamed.iter().map(|(id, _)| id))?;
     let names: BTreeMap<RowId, Listed> = difference.renamed.into_iter().collect();
@@ -340,12 +343,17 @@ async fn scan_part(run: &mut Run, mailbox: &Mailbox, absent: Absent) -> Result<P
     make_durable(run, mailbox, written)?;
     let (home, local_id) = (mailbox.home, mailbox.local_id.clone());
     let limit = run.settings.max_message_size;
+    let departed = run.outside.clock.now();
     run.record(|w| {
         let Some(mailbox) = w.tx().mailbox(id)? else { return Ok(()) };
         if mailbox.home.is_some() && mailbox.home != home {
             forget_placing(w, id)?;
         }
         w.mailbox(&Mailbox { stamps, home, local_id, keyword_table, ..mailbox })?;
+        for row in &removed {
+            w.departed(departed, row, Direction::FromLocal)?;
+            w.delete(row.id)?;
+        }
         for mut row in missing {
             row.letters = letters::meanings(w, &row, &before_table)?;
             forget_file(w, row, false, absent)?;
@@ -368,6 +376,28 @@ async fn scan_part(run: &mut Run, mailbox: &Mailbox, absent: Absent) -> Result<P
         reexamine(run, id)?;
     }
     Ok(Part { left, again, more, written })
+}
+
+/// Missing files that were removed by a run which was cut short before it wrote that down, and the
+/// other ones. Kept for the former, a row would take another file of the same text for its own
+/// (hazard 193).
+fn removed_by_us(
+    run: &Run,
+    mailbox: &Mailbox,
+    missing: Vec<Row>,
+) -> Result<(Vec<Row>, Vec<Row>), AccountError> {
+    let now = run.outside.clock.now();
+    let (mut removed, mut other) = (Vec::new(), Vec::new());
+    for row in missing {
+        let is_due = class(&row) == Class::RemoteGone && row.journal == Journal::Idle;
+        let file = row.local.as_ref().filter(|_| is_due);
+        let is_removed = match file {
+            Some(file) => run.root.is_trashed(&mailbox.name, file, now)?,
+            None => false,
+        };
+        if is_removed { &mut removed } else { &mut other }.push(row);
+    }
+    Ok((removed, other))
 }
 
 /// Makes the names that a look found durable before they are recorded, since both sides may agree

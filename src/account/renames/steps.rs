@@ -64,14 +64,24 @@ pub(super) async fn resubscribe(
     Ok(())
 }
 
+/// Whether a mailbox was seen on one side only so far: nothing of it is agreed on.
+pub(super) fn is_one_sided(mailbox: &Mailbox) -> bool {
+    !mailbox.base && !(mailbox.local && mailbox.remote)
+}
+
 /// Both sides were seen to call them so.
 pub(super) fn note(run: &mut Run, moved: &[(MailboxId, MailboxName)]) -> Result<(), AccountError> {
-    let mut noted = Vec::new();
+    let (mut noted, mut replaced) = (Vec::new(), Vec::new());
     for (id, to) in moved {
-        let other = run.store.mailbox_by_name(to)?.map(|other| other.id);
-        if other.is_some_and(|other| !moved.iter().any(|(id, _)| *id == other)) {
-            tracing::info!(%to, "the name is another's still");
-            return Ok(());
+        let other = run.store.mailbox_by_name(to)?;
+        match other.filter(|other| !moved.iter().any(|(id, _)| *id == other.id)) {
+            // What it was seen to hold is what the renamed one holds (hazard 191).
+            Some(other) if is_one_sided(&other) => replaced.push(other.id),
+            Some(_) => {
+                tracing::info!(%to, "the name is another's still");
+                return Ok(());
+            }
+            None => {}
         }
         if let Some(mailbox) = run.store.mailbox(*id)? {
             tracing::info!(from = %mailbox.name, %to, "called so on both sides");
@@ -80,6 +90,9 @@ pub(super) fn note(run: &mut Run, moved: &[(MailboxId, MailboxName)]) -> Result<
     }
     run.report.noted += 1;
     run.record(|w| {
+        for other in replaced {
+            w.tx().delete_mailbox(other)?;
+        }
         // They may pass on their names among each other: first none of them has one.
         for mailbox in &noted {
             let nobodys = MailboxName::new(&format!("//{}", mailbox.id.0));

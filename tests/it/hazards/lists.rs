@@ -66,3 +66,53 @@ fn hazard_100_a_file_of_a_root_that_was_away_follows_a_message_that_its_body_tel
          run ; at call 74 there move 4 Trash ; unmounted\nthere move 4 D\n",
     );
 }
+
+#[test]
+fn hazard_189_what_was_on_neither_side_has_no_new_number() {
+    passes(
+        "world 2802165\nthere add 1 B\nhere add 2 A/C\nthere add 3 Trash\nquiet\nhere move 1 A\npart A\n\
+         here add 5 A\nrun ; at command 20 there move 1 B ; at call 49 here rename A E\n\
+         there renumber B\n",
+    );
+}
+
+#[test]
+fn hazard_190_a_message_leaves_only_to_another_mailbox() {
+    passes(
+        "world 2810219\nhere add 1 Trash\nrun\nthere move 1 A\ntear-state 46\nquiet\n\
+         run ; unmounted\nthere move 1 Trash\nthere renumber Trash\n",
+    );
+}
+
+#[test]
+fn hazard_191_a_mailbox_that_is_renamed_again_before_that_is_noted_is_one() {
+    passes(
+        "world 2517597\nfilled 2 A\nhere add 4 B\nhere edit 2 5\nrun\nhere rename A D\n\
+         run ; at call 74 here rename D E\n",
+    );
+}
+
+#[test]
+fn hazard_192_a_message_whose_copy_is_looked_for_goes_once() {
+    passes(
+        "world 2612853\nthere add 1 D\nfilled 2 INBOX\nrun\nhere move 1 INBOX\nrun ; kill 64\n\
+         there remove 2\nhere remove 1\n",
+    );
+}
+
+#[test]
+fn hazard_178_a_flag_waits_for_the_file_that_is_given_its_message_in_the_same_plan() {
+    passes(
+        "world 2813367\nthere add 2 A\npart A\nhere copy 2 A/C\nhere set 2 \\Seen\n\
+         there move 2 A/C\n",
+    );
+}
+
+#[test]
+fn hazard_193_a_copy_is_not_the_file_that_was_removed() {
+    passes(
+        "world 2901157\nfilled 1 A/C\nhere add 3 INBOX\nhere add 4 B\nthere add 5 Trash\nrun\n\
+         here remove 3\nrun ; kill 19\nthere remove 1\n\
+         run ; at command 25 here copy 1 A/C ; at call 56 there remove 4 ; kill 57\n",
+    );
+}
