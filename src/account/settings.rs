@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::progress::Progress;
-use crate::config::{self, Account, Direction, Maildrop, Pattern, SecretSource};
-use crate::local::Layout;
+use crate::config::{Account, Direction, Maildrop, Pattern, SecretSource};
 use crate::local::fs::{Fs, RealFs};
-use crate::reconcile::types::{MailboxName, SpecialUse};
-use crate::reconcile::{GuardLimits, OnLocalDelete, OnRemoteDelete};
-use crate::remote::imap::{Endpoint, Tls};
+use crate::reconcile::types::{
+    GuardLimits, Layout, MailboxName, OnLocalDelete, OnRemoteDelete, SpecialUse,
+};
+use crate::remote::imap::Endpoint;
 use crate::remote::{Connector, TcpConnector};
 
 /// Decides which mailboxes are mirrored.
@@ -67,17 +67,12 @@ impl Settings {
     #[must_use]
     pub fn of(account: &Account, state_dir: &Path, secret: &str) -> Self {
         let mirrored = account.mailboxes.clone();
-        let tls = match account.tls {
-            config::Tls::Implicit => Tls::Implicit,
-            config::Tls::StartTls => Tls::StartTls,
-            config::Tls::None => Tls::None,
-        };
         Self {
             name: account.name.clone(),
             endpoint: Endpoint {
                 host: account.host.clone(),
                 port: account.port,
-                tls,
+                tls: account.tls,
                 ca: account.tls_ca.clone(),
                 pin: account.tls_pin.map(|pin| pin.0),
                 allow_cleartext: account.allow_cleartext,
@@ -88,24 +83,14 @@ impl Settings {
                 disable: BTreeSet::new(),
             },
             maildir: account.maildir.clone(),
-            layout: match account.layout {
-                config::Layout::Nested => Layout::Nested,
-                config::Layout::MaildirPlusPlus => Layout::MaildirPlusPlus,
-            },
+            layout: account.layout,
             store: store_path(state_dir, account),
             scope: scope(account),
             selects: Arc::new(move |name| mirrored.mirror(name)),
             pull_only: account.direction == Direction::Pull,
-            on_local_delete: match account.on_local_delete {
-                config::OnLocalDelete::Trash => OnLocalDelete::Trash,
-                config::OnLocalDelete::Expunge => OnLocalDelete::Expunge,
-                config::OnLocalDelete::Keep => OnLocalDelete::Keep,
-            },
-            on_remote_delete: match account.on_remote_delete {
-                config::OnRemoteDelete::Remove => OnRemoteDelete::Remove,
-                config::OnRemoteDelete::Keep => OnRemoteDelete::Keep,
-            },
-            guard: account.guard.limits(),
+            on_local_delete: account.on_local_delete,
+            on_remote_delete: account.on_remote_delete,
+            guard: account.guard,
             special_use: account.special_use.iter().map(|(u, n)| (*u, n.clone())).collect(),
             max_message_size: account.max_message_size,
             connections: account.connections,
@@ -132,13 +117,13 @@ fn scope(account: &Account) -> String {
         Direction::Pull => "pull",
     };
     let on_local_delete = match account.on_local_delete {
-        config::OnLocalDelete::Trash => "trash",
-        config::OnLocalDelete::Expunge => "expunge",
-        config::OnLocalDelete::Keep => "keep",
+        OnLocalDelete::Trash => "trash",
+        OnLocalDelete::Expunge => "expunge",
+        OnLocalDelete::Keep => "keep",
     };
     let on_remote_delete = match account.on_remote_delete {
-        config::OnRemoteDelete::Remove => "remove",
-        config::OnRemoteDelete::Keep => "keep",
+        OnRemoteDelete::Remove => "remove",
+        OnRemoteDelete::Keep => "keep",
     };
     serde_json::json!({
         "version": 1,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, nearest};
 use crate::daemon::volume::Level;
@@ -124,7 +124,7 @@ pub enum Command {
     Log {
         /// How much.
         #[arg(value_enum)]
-        level: LogLevel,
+        level: Level,
         /// The account; all if none is given.
         account: Option<String>,
     },
@@ -175,36 +175,6 @@ pub enum Command {
         #[command(subcommand)]
         action: ServiceAction,
     },
-}
-
-/// What is logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogLevel {
-    /// What the program was started with.
-    Default,
-    /// Only what failed.
-    Error,
-    /// And what was skipped or is tried again.
-    Warn,
-    /// And a line for each run.
-    Info,
-    /// And why.
-    Debug,
-    /// And every line to and from the server.
-    Trace,
-}
-
-impl From<LogLevel> for Level {
-    fn from(level: LogLevel) -> Self {
-        match level {
-            LogLevel::Default => Self::Default,
-            LogLevel::Error => Self::Error,
-            LogLevel::Warn => Self::Warn,
-            LogLevel::Info => Self::Info,
-            LogLevel::Debug => Self::Debug,
-            LogLevel::Trace => Self::Trace,
-        }
-    }
 }
 
 /// What is done with the service.

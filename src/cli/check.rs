@@ -7,10 +7,8 @@ use serde::Serialize;
 
 use super::exit::Exit;
 use super::output::{Style, bytes, took};
-use crate::config::{
-    Account, Config, Direction, Keep, Maildrop, OnLocalDelete, OnRemoteDelete, Tls,
-};
-use crate::reconcile::types::printable;
+use crate::config::{Account, Config, Direction, Keep, Maildrop};
+use crate::reconcile::types::{GuardLimits, OnLocalDelete, OnRemoteDelete, Tls, printable};
 
 /// What `check` found.
 #[derive(Debug, Serialize)]
@@ -135,9 +133,29 @@ fn of_mirror(account: &Account) -> Vec<String> {
     });
     lines.push(format!(
         "{} may leave a mailbox within 24 hours without your yes",
-        account.guard.words()
+        most(account.guard)
     ));
     lines
+}
+
+/// How many messages may leave a mailbox within 24 hours.
+fn most(GuardLimits { percent, messages, always }: GuardLimits) -> String {
+    let always = always.min(messages);
+    let count = |n: u64| format!("{n} message{}", if n == 1 { "" } else { "s" });
+    match (messages, percent) {
+        (0, _) => "no message".to_owned(),
+        (_, 0) if always == 0 => "no message".to_owned(),
+        (_, 0) => format!("at most {}", count(always)),
+        (_, 100) => format!("at most {}", count(messages)),
+        _ if always == messages => format!("at most {}", count(messages)),
+        _ if always == 0 => {
+            format!("at most {percent} % of its messages, and at most {messages} in all,")
+        }
+        _ => format!(
+            "at most {percent} % of its messages (or {always}, if that is more), and at most \
+             {messages} in all,"
+        ),
+    }
 }
 
 fn of_maildrop(config: &Config, account: &Account, drop: &Maildrop) -> Vec<String> {

@@ -141,7 +141,7 @@ fn execute(command: &Command, global: &Global, style: Style) -> Result<Answer, F
         Command::Status { watch: true } => watch(&config, global),
         Command::Status { watch: false } => status(&config, now, global, style),
         Command::Log { level, account } => {
-            daemon::log(&config, account.as_ref(), (*level).into())?;
+            daemon::log(&config, account.as_ref(), *level)?;
             answer(String::new(), "accounts", &[(); 0], Exit::Agreed)
         }
         Command::Holds { account } => {

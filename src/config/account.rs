@@ -11,11 +11,10 @@ use zeroize::Zeroizing;
 
 use super::document::{At, Complaints, Section, quoted};
 use super::maildrop;
-use super::{
-    Account, Direction, Env, Guard, Layout, Mailboxes, OnLocalDelete, OnRemoteDelete, Pattern, Pin,
-    Secret, SecretSource, Tls,
+use super::{Account, Direction, Env, Mailboxes, Pattern, Pin, Secret, SecretSource};
+use crate::reconcile::types::{
+    GuardLimits, Layout, MailboxName, OnLocalDelete, OnRemoteDelete, SpecialUse, Tls,
 };
-use crate::reconcile::types::{MailboxName, SpecialUse};
 
 /// Every key of an account.
 pub(super) const KEYS: [&str; 34] = [
@@ -362,17 +361,18 @@ fn special_use(s: Section<'_>, c: &mut Complaints<'_>) -> BTreeMap<SpecialUse, M
     map
 }
 
-fn guard(s: Section<'_>, c: &mut Complaints<'_>) -> Guard {
-    let Some(table) = s.table("guard", c) else { return Guard::default() };
+fn guard(s: Section<'_>, c: &mut Complaints<'_>) -> GuardLimits {
+    let Some(table) = s.table("guard", c) else { return GuardLimits::default() };
     table.only(&["percent", "messages", "always"], &[], c);
-    let default = Guard::default();
-    let percent = table.number("percent", 0, 100, c).and_then(|n| u8::try_from(n).ok());
+    let default = GuardLimits::default();
+    let mut number = |key, max| table.number(key, 0, max, c).map(u64::from);
+    let percent = number("percent", 100);
     // Whoever sets a share means it, also in a small mailbox.
     let floor = if percent.is_some() { 0 } else { default.always };
-    Guard {
+    GuardLimits {
         percent: percent.unwrap_or(default.percent),
-        messages: table.number("messages", 0, u32::MAX, c).unwrap_or(default.messages),
-        always: table.number("always", 0, u32::MAX, c).unwrap_or(floor),
+        messages: number("messages", u32::MAX).unwrap_or(default.messages),
+        always: number("always", u32::MAX).unwrap_or(floor),
     }
 }
 

@@ -27,8 +27,9 @@ pub use paths::Env;
 pub use pattern::{Mailboxes, Pattern};
 pub use secret::{Secret, SecretError, SecretSource};
 
-use crate::reconcile::GuardLimits;
-use crate::reconcile::types::{MailboxName, SpecialUse, printable};
+use crate::reconcile::types::{
+    GuardLimits, Layout, MailboxName, OnLocalDelete, OnRemoteDelete, SpecialUse, Tls, printable,
+};
 
 /// Everything that the config file says, with defaults filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,7 +124,7 @@ pub struct Account {
     /// Mailboxes for special uses that the server does not announce.
     pub special_use: BTreeMap<SpecialUse, MailboxName>,
     /// When deletions are held for a person.
-    pub guard: Guard,
+    pub guard: GuardLimits,
     /// How long a server may be silent before the connection is given up.
     pub timeout: Duration,
     /// What is pulled how, where the protocol is POP3; none where it is IMAP.
@@ -165,26 +166,6 @@ pub enum Keep {
     Days(u32),
 }
 
-/// How a connection is protected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tls {
-    /// TLS from the first byte (RFC 8314).
-    Implicit,
-    /// STARTTLS before anything else; without it the connection is refused.
-    StartTls,
-    /// None at all.
-    None,
-}
-
-/// How mailboxes lie in a Maildir root.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
-    /// `Work/Alpha/{cur,new,tmp}`.
-    Nested,
-    /// `.Work.Alpha/{cur,new,tmp}`; the root is the INBOX.
-    MaildirPlusPlus,
-}
-
 /// Who may change what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
@@ -192,79 +173,6 @@ pub enum Direction {
     Both,
     /// A backup: the server is never changed.
     Pull,
-}
-
-/// What the server does when a message is deleted locally.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnLocalDelete {
-    /// It is moved to \Trash; in \Trash it is expunged.
-    Trash,
-    /// It is expunged.
-    Expunge,
-    /// Nothing: it stays there.
-    Keep,
-}
-
-/// What the disk does when a message is deleted on the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnRemoteDelete {
-    /// The file goes to `.mailtide/trash/` in the root.
-    Remove,
-    /// Nothing: the file stays.
-    Keep,
-}
-
-/// Limits above which deletions are held: min(`messages`, max(`always`, `percent` of the
-/// mailbox, rounded up)) in 24 hours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Guard {
-    /// Percent of a mailbox, 0 to 100.
-    pub percent: u8,
-    /// Messages at most, however large the mailbox.
-    pub messages: u32,
-    /// Messages that are never held for their number, however small the mailbox. Where only
-    /// `percent` is set, that is all that counts, and this is 0.
-    pub always: u32,
-}
-
-impl Default for Guard {
-    fn default() -> Self {
-        Self { percent: 20, messages: 1000, always: 50 }
-    }
-}
-
-impl Guard {
-    /// The same for the planner.
-    #[must_use]
-    pub fn limits(self) -> GuardLimits {
-        GuardLimits {
-            percent: u64::from(self.percent),
-            messages: u64::from(self.messages),
-            always: u64::from(self.always),
-        }
-    }
-
-    /// What may leave a mailbox within 24 hours, for people.
-    #[must_use]
-    pub fn words(self) -> String {
-        let Self { percent, messages, always } = self;
-        let always = always.min(messages);
-        let count = |n: u32| format!("{n} message{}", if n == 1 { "" } else { "s" });
-        match (messages, percent) {
-            (0, _) => "no message".to_owned(),
-            (_, 0) if always == 0 => "no message".to_owned(),
-            (_, 0) => format!("at most {}", count(always)),
-            (_, 100) => format!("at most {}", count(messages)),
-            _ if always == messages => format!("at most {}", count(messages)),
-            _ if always == 0 => {
-                format!("at most {percent} % of its messages, and at most {messages} in all,")
-            }
-            _ => format!(
-                "at most {percent} % of its messages (or {always}, if that is more), and at most \
-                 {messages} in all,"
-            ),
-        }
-    }
 }
 
 /// SHA-256 of a server key (its SubjectPublicKeyInfo in DER, as in RFC 7469 §2.4).

@@ -1,4 +1,4 @@
-use super::*;
+use super::{GuardLimits as Guard, *};
 
 const PATH: &str = "config.toml";
 

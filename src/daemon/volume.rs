@@ -6,10 +6,11 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 /// What is logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
     /// What the program was started with.
@@ -23,7 +24,7 @@ pub enum Level {
     Info,
     /// And why.
     Debug,
-    /// And every line to and from the server, without passwords and bodies.
+    /// And every line to and from the server.
     Trace,
 }
 

@@ -17,15 +17,7 @@ use std::path::{Path, PathBuf};
 use super::maildirpp;
 use crate::reconcile::types::MailboxName;
 
-/// How mailboxes lie in a root.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Layout {
-    /// `INBOX/{cur,new,tmp}`, `Work/Alpha/{cur,new,tmp}`.
-    #[default]
-    Nested,
-    /// The root is the INBOX, `.Work.Alpha/{cur,new,tmp}` beside its `cur`.
-    MaildirPlusPlus,
-}
+pub use crate::reconcile::types::Layout;
 
 /// No file system that we know takes a longer name (bytes).
 const NAME_MAX: usize = 255;

@@ -12,8 +12,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::messages::merge_row;
 use super::pairing::{Class, class};
 use super::plan::{Hold, HoldReason, Plan, RemoteRemoval, Step};
-use super::types::{ContentId, FlagDelta, Flags, MailboxId, Row, RowId, SpecialUse};
-use super::world::{GuardLimits, OnLocalDelete, OnRemoteDelete, World};
+use super::types::{
+    ContentId, FlagDelta, Flags, GuardLimits, MailboxId, OnLocalDelete, OnRemoteDelete, Row, RowId,
+    SpecialUse,
+};
+use super::world::World;
 
 /// From which side messages leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -6,8 +6,11 @@ use super::doubt;
 use super::flags::{Merge, agreed_now, merge};
 use super::pairing::{self, Cast, Class, class};
 use super::plan::{Plan, RemoteRemoval, Step};
-use super::types::{FlagDelta, FlagMask, Flags, Journal, MailboxId, Reach, Row, RowId, SpecialUse};
-use super::world::{MailboxView, OnLocalDelete, OnRemoteDelete, Policy, World};
+use super::types::{
+    FlagDelta, FlagMask, Flags, Journal, MailboxId, OnLocalDelete, OnRemoteDelete, Reach, Row,
+    RowId, SpecialUse,
+};
+use super::world::{MailboxView, Policy, World};
 
 /// Plans the messages of one round. Removals wait until nothing that could explain them is
 /// open: every new message identified, every look complete.

@@ -29,9 +29,8 @@ pub mod types;
 pub mod world;
 
 pub use plan::{Hold, HoldReason, Plan, RemoteRemoval, Step};
-pub use world::{
-    BringsBack, GuardLimits, MailboxView, OnLocalDelete, OnRemoteDelete, Policy, World,
-};
+pub use types::{GuardLimits, OnLocalDelete, OnRemoteDelete};
+pub use world::{BringsBack, MailboxView, Policy, World};
 
 /// Plans one round: the mailboxes that must exist first, then messages, then what is held.
 #[must_use]

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::Hold;
 use super::types::{
-    ContentId, FlagMask, KeywordMask, Mailbox, MailboxId, MailboxName, Reach, Row, RowId,
-    SpecialUse, System,
+    ContentId, FlagMask, GuardLimits, KeywordMask, Mailbox, MailboxId, MailboxName, OnLocalDelete,
+    OnRemoteDelete, Reach, Row, RowId, SpecialUse, System,
 };
 
 /// Everything that one round decides over.
@@ -150,45 +150,6 @@ impl MailboxView {
     #[must_use]
     pub fn is(&self, special_use: SpecialUse) -> bool {
         self.mailbox.special_use == Some(special_use)
-    }
-}
-
-/// What a local deletion does on the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnLocalDelete {
-    /// Move to \Trash; expunge inside \Trash.
-    #[default]
-    Trash,
-    /// Expunge.
-    Expunge,
-    /// Nothing: the server keeps it.
-    Keep,
-}
-
-/// What a deletion on the server does on disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnRemoteDelete {
-    /// Rename into `.mailtide/trash`.
-    #[default]
-    Remove,
-    /// Nothing: the file stays.
-    Keep,
-}
-
-/// Limits of the guard: see [`super::guard::limit`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct GuardLimits {
-    /// Percent of a mailbox that may leave within 24 hours.
-    pub percent: u64,
-    /// Messages that may leave within 24 hours at most, however large the mailbox.
-    pub messages: u64,
-    /// Messages that may leave within 24 hours however small the mailbox.
-    pub always: u64,
-}
-
-impl Default for GuardLimits {
-    fn default() -> Self {
-        Self { percent: 20, messages: 1000, always: 50 }
     }
 }
 

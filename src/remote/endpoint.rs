@@ -12,16 +12,7 @@ use super::budget::Allowance;
 use super::tls::secure;
 use super::{BoxStream, Connector, RemoteError};
 
-/// How the connection is secured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tls {
-    /// From the first byte (RFC 8314), port 993 or 995.
-    Implicit,
-    /// By STARTTLS or STLS, before anything else; its absence is an error.
-    StartTls,
-    /// Not at all: only to loopback, or by the user's explicit word.
-    None,
-}
+pub use crate::reconcile::types::Tls;
 
 /// An account at a server.
 #[derive(Clone)]

@@ -30,22 +30,6 @@ struct Service {
     start: Start,
 }
 
-/// What stands at the place of the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    /// Nothing.
-    Absent,
-    /// What this version writes.
-    Current,
-    /// What another version wrote.
-    Older,
-    /// What mailtide wrote and somebody changed.
-    Changed,
-    /// What somebody else put there.
-    Foreign,
-}
-
 /// What `install` and `uninstall` did.
 #[derive(Debug, Serialize)]
 struct Done {
@@ -68,7 +52,7 @@ struct Done {
 struct Found {
     file: String,
     manager: &'static str,
-    state: State,
+    state: Origin,
     /// What the file starts, as it stands there.
     starts: String,
     /// Whether that is this program with the config that was chosen now.
@@ -173,22 +157,18 @@ impl Service {
     }
 
     /// What is there now. A link is somebody's arrangement, whatever it leads to.
-    fn present(&self) -> Result<(State, String), Failure> {
+    fn present(&self) -> Result<(Origin, String), Failure> {
         let failed = |error| self.failed("cannot read", &error);
         match fs::symlink_metadata(&self.file) {
-            Ok(meta) if !meta.is_file() => Ok((State::Foreign, String::new())),
+            Ok(meta) if !meta.is_file() => Ok((Origin::Foreign, String::new())),
             Ok(_) => {
                 let bytes = fs::read(&self.file).map_err(failed)?;
                 let text = String::from_utf8_lossy(&bytes).into_owned();
-                let state = match self.manager.origin(&text) {
-                    Origin::Current => State::Current,
-                    Origin::Older => State::Older,
-                    Origin::Changed => State::Changed,
-                    Origin::Foreign => State::Foreign,
-                };
-                Ok((state, text))
+                Ok((self.manager.origin(&text), text))
             }
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok((State::Absent, String::new())),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Ok((Origin::Absent, String::new()))
+            }
             Err(error) => Err(failed(error)),
         }
     }
@@ -197,9 +177,11 @@ impl Service {
         let wanted = self.wanted()?;
         let (state, text) = self.present()?;
         let done = match state {
-            State::Absent => "installed",
-            State::Current | State::Older if text == wanted => "unchanged",
-            State::Changed | State::Foreign if !force => return Err(self.refusal(state, "--force")),
+            Origin::Absent => "installed",
+            Origin::Current | Origin::Older if text == wanted => "unchanged",
+            Origin::Changed | Origin::Foreign if !force => {
+                return Err(self.refusal(state, "--force"));
+            }
             _ => "replaced",
         };
         if done != "unchanged" {
@@ -232,11 +214,11 @@ impl Service {
 
     fn uninstall(&self, now: bool) -> Result<Done, Failure> {
         match self.present()?.0 {
-            State::Absent => return self.finish("absent", String::new(), false, &[], Vec::new()),
-            state @ (State::Changed | State::Foreign) => {
+            Origin::Absent => return self.finish("absent", String::new(), false, &[], Vec::new()),
+            state @ (Origin::Changed | Origin::Foreign) => {
                 return Err(self.refusal(state, "uninstall"));
             }
-            State::Current | State::Older => {}
+            Origin::Current | Origin::Older => {}
         }
         if now {
             // What cannot be stopped keeps its file, so that it can be tried again.
@@ -281,10 +263,10 @@ impl Service {
         Ok(Done { done, file, manager, starts, now, commands, notes })
     }
 
-    fn refusal(&self, state: State, way_out: &str) -> Failure {
+    fn refusal(&self, state: Origin, way_out: &str) -> Failure {
         let file = self.file.display();
         let how = match state {
-            State::Changed => "was changed since mailtide wrote it",
+            Origin::Changed => "was changed since mailtide wrote it",
             _ => "was not written by mailtide",
         };
         let advice = match (way_out, self.manager) {

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde::Serialize;
+
 /// The shipped unit of a systemd user manager.
 const UNIT: &str = include_str!("../../../systemd/mailtide.service");
 /// Its line that names the program.
@@ -28,9 +30,12 @@ pub(super) enum Manager {
     Launchd,
 }
 
-/// How a file stands to what `install` writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How the file of the service stands to what `install` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum Origin {
+    /// There is none.
+    Absent,
     /// Written by this version, perhaps for another program or config.
     Current,
     /// Written by another version and not touched since.

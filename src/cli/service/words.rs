@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::unit::Manager;
-use super::{Done, Found, State};
+use super::unit::{Manager, Origin};
+use super::{Done, Found};
 use crate::cli::output::Style;
 use crate::reconcile::types::printable;
 
@@ -67,13 +67,13 @@ impl Found {
     pub(super) fn words(&self, style: Style) -> String {
         let mut out = String::new();
         let state = match self.state {
-            State::Absent => style.yellow("not installed") + " (mailtide service install)",
-            State::Current => style.green("installed"),
-            State::Older => {
+            Origin::Absent => style.yellow("not installed") + " (mailtide service install)",
+            Origin::Current => style.green("installed"),
+            Origin::Older => {
                 style.yellow("installed by another version") + " (mailtide service install)"
             }
-            State::Changed => style.yellow("installed, and changed since"),
-            State::Foreign => style.yellow("not written by mailtide"),
+            Origin::Changed => style.yellow("installed, and changed since"),
+            Origin::Foreign => style.yellow("not written by mailtide"),
         };
         let _ = writeln!(out, "file     {}  {state}", printable(&self.file));
         if !self.starts.is_empty() {

@@ -1,8 +1,10 @@
-//! The words that every layer speaks: flags, identities, rows and their three columns.
+//! The words that every layer speaks: flags, identities, rows and their three columns, and
+//! choices of the user.
 //!
 //! Nothing here performs I/O. `state` stores these values, `local` and `remote` observe
 //! them, `reconcile` decides over them and `account` carries them from one to the other.
 
+mod choice;
 mod content;
 mod flags;
 mod mailbox;
@@ -10,6 +12,7 @@ mod name;
 mod row;
 mod utf7;
 
+pub use choice::{GuardLimits, Layout, OnLocalDelete, OnRemoteDelete, Tls};
 pub use content::{ContentId, FileStamp, HeaderKeys, Stem};
 pub use flags::{FlagDelta, FlagMask, Flags, Keyword, KeywordMask, System};
 pub use mailbox::{DirStamps, Gate, Home, Mailbox, Reach, SpecialUse};
