@@ -16,7 +16,7 @@ use super::run::Run;
 use crate::reconcile::MailboxView;
 use crate::reconcile::pairing::{Class, class};
 use crate::reconcile::types::{Gate, Mailbox, MailboxId, MailboxName, Reach, Row, RowId};
-use crate::state::{MATCHES, Waiting};
+use crate::state::{MATCHES, Waiting, meta};
 
 /// Seconds for which a deletion here waits for a directory that cannot be looked at.
 const DAY: i64 = 24 * 60 * 60;
@@ -196,16 +196,13 @@ fn is_sealed(run: &mut Run, mailbox: &Mailbox, gate: Gate) -> Result<bool, Accou
     if mailbox.cursor.is_some_and(|cursor| same(cursor.uid_validity, cursor.uid_next)) {
         return Ok(true);
     }
-    let key = format!("shut at {}", mailbox.id.0);
-    let before = run.store.meta(&key)?;
-    let mut words = before.as_deref().unwrap_or_default().split(' ').map(str::parse::<i64>);
-    let mut next = || words.next().and_then(Result::ok).unwrap_or_default();
-    let (number, validity, uid_next) = (next(), next(), next());
-    if i64::from(gate.uid_validity) == validity && i64::from(gate.uid_next) == uid_next {
+    let key = meta::shut_at(mailbox.id);
+    let (number, validity, uid_next) = run.store.fact(&key)?.unwrap_or_default();
+    if (gate.uid_validity, gate.uid_next) == (validity, uid_next) {
         return Ok(number < run.attempt.number && same(gate.uid_validity, gate.uid_next));
     }
-    let text = format!("{} {} {}", run.attempt.number, gate.uid_validity, gate.uid_next);
-    run.store.transaction(|tx| tx.set_meta(&key, &text))?;
+    let now = (run.attempt.number, gate.uid_validity, gate.uid_next);
+    run.store.transaction(|tx| tx.set_fact(&key, &now))?;
     Ok(false)
 }
 

@@ -8,10 +8,7 @@ use super::wish::Wish;
 use crate::local::fs::Fs;
 use crate::local::{LocalError, Root, RootOptions};
 use crate::reconcile::types::printable;
-use crate::state::{StateError, Store};
-
-/// The device that the root lay on when it was last seen.
-const DISK: &str = "root_disk";
+use crate::state::{StateError, Store, meta};
 
 /// Opens the store.
 pub(super) fn open_store(
@@ -41,7 +38,7 @@ pub(super) fn check_disk(
     outside: &Outside,
     store: &Store,
 ) -> Result<(), AccountError> {
-    let known = store.meta(DISK)?.and_then(|text| text.parse::<u64>().ok());
+    let known = store.fact(&meta::ROOT_DISK)?;
     let is_another = known.is_some_and(|known| Some(known) != disk_of(settings, outside));
     let is_marked = || Root::has_marker(&*outside.fs, &settings.maildir);
     if is_another && !is_marked()? {
@@ -66,9 +63,10 @@ pub(super) fn note_disk(
     before: Option<u64>,
 ) -> Result<(), AccountError> {
     let now = disk_of(settings, outside).filter(|now| before == Some(*now));
-    let now = now.map(|disk| disk.to_string());
-    if now.is_some() && now != store.meta(DISK)? {
-        store.transaction(|tx| tx.set_meta(DISK, now.as_deref().unwrap_or_default()))?;
+    if let Some(now) = now
+        && store.fact(&meta::ROOT_DISK)? != Some(now)
+    {
+        store.transaction(|tx| tx.set_fact(&meta::ROOT_DISK, &now))?;
     }
     Ok(())
 }

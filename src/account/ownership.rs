@@ -4,6 +4,7 @@ use super::error::AccountError;
 use super::settings::Settings;
 use crate::local::{Marker, Root, UNKNOWN_SEPARATOR};
 use crate::reconcile::types::printable;
+use crate::state::meta::{Key, MARKER, MARKER_NEXT};
 use crate::state::{StateError, Store};
 
 /// In another layout every mailbox would seem gone, and all mail would be fetched beside the
@@ -57,8 +58,8 @@ fn same_owner(settings: &Settings, marker: &Marker) -> bool {
 }
 
 /// A counter in the store; 0 where it was never written.
-pub(super) fn counter(store: &Store, key: &str) -> Result<u64, StateError> {
-    Ok(store.meta(key)?.and_then(|text| text.parse().ok()).unwrap_or(0))
+pub(super) fn counter(store: &Store, key: &Key<u64>) -> Result<u64, StateError> {
+    Ok(store.fact(key)?.unwrap_or(0))
 }
 
 /// A greater counter was written by `adopt`, or is damaged: it is no number of a run.
@@ -72,13 +73,13 @@ pub(super) fn advance(
     store: &mut Store,
     root: &Root,
 ) -> Result<(), AccountError> {
-    let known = counter(store, "marker")?.max(counter(store, "marker_next")?);
+    let known = counter(store, &MARKER)?.max(counter(store, &MARKER_NEXT)?);
     // A store that was restored is older than the root; what `adopt` writes counts nothing.
     let found = root.marker()?.map(|marker| marker.counter).filter(|found| *found < COUNTER_MAX);
     let counter = Marker::after(known.max(found.unwrap_or(0)));
-    store.transaction(|tx| tx.set_meta("marker_next", &counter.to_string()))?;
+    store.transaction(|tx| tx.set_fact(&MARKER_NEXT, &counter))?;
     root.write_marker(&marker(settings, store.id(), counter))?;
-    store.transaction(|tx| tx.set_meta("marker", &counter.to_string()))?;
+    store.transaction(|tx| tx.set_fact(&MARKER, &counter))?;
     Ok(())
 }
 
@@ -89,7 +90,7 @@ pub(super) fn is_our_root(
     store: &Store,
     root: &Root,
 ) -> Result<bool, AccountError> {
-    let expected = [counter(store, "marker")?, counter(store, "marker_next")?];
+    let expected = [counter(store, &MARKER)?, counter(store, &MARKER_NEXT)?];
     match root.marker()? {
         None => Ok(expected == [0, 0]),
         Some(marker) if marker.store_id == hex(store.id()) => {

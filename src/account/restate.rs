@@ -13,6 +13,7 @@ use super::writer::Writer;
 use crate::local::Root;
 use crate::reconcile::Policy;
 use crate::reconcile::types::{Base, Journal, Mailbox, Row, RowId, SetAside, SetAsideKind};
+use crate::state::meta::{self, Roots, Uniting};
 use crate::state::{StateError, Store, Tx};
 
 /// Messages that are set aside and looked at again when a limit changed.
@@ -35,18 +36,18 @@ pub(super) fn check(
 ) -> Result<bool, AccountError> {
     check_layout(settings, root)?;
     let identity = identity(settings);
-    let known = store.meta("identity")?;
+    let known = store.fact(&meta::IDENTITY)?;
     let moved_server = known.as_deref().is_some_and(|known| known != identity);
-    let scope = store.meta("scope")?;
+    let scope = store.fact(&meta::SCOPE)?;
     let old_scope = scope.filter(|scope| *scope != settings.scope);
-    let limits = settings.max_message_size.to_string();
+    let limits = settings.max_message_size;
     let root_is_ours = is_our_root(settings, store, root)?;
     if !root_is_ours {
         // Its disk may have been unmounted since it was opened (hazard 64).
         super::opening::check_disk(settings, outside, store)?;
     }
-    let mut roots = Roots::read(store)?;
-    let is_new = roots.note(counter(store, "marker")?, store.newest_row()?);
+    let mut roots = store.fact(&meta::ROOTS)?.unwrap_or_default();
+    let is_new = roots.note(counter(store, &meta::MARKER)?, store.newest_row()?);
     let marker = if root_is_ours { None } else { root.marker()? };
     let known = marker.filter(|m| m.store_id == hex(store.id())).map(|m| roots.known_to(m.counter));
     store.transaction(|tx| {
@@ -59,7 +60,7 @@ pub(super) fn check(
             restate_root(tx, known.unwrap_or(EVERY_ROW))?;
         }
         if !root_is_ours {
-            tx.set_meta(UNITING, "1")?;
+            tx.set_fact(&meta::UNITING, &Uniting::Mirror)?;
         }
         if let Some(old) = &old_scope {
             tracing::info!("the configuration changed: nothing is removed for that");
@@ -67,63 +68,40 @@ pub(super) fn check(
             super::scope::change(tx, settings, old)?;
         }
         if is_new {
-            tx.set_meta(ROOTS, &roots.write())?;
+            tx.set_fact(&meta::ROOTS, &roots)?;
         }
-        if tx.meta("limits")?.as_deref() != Some(limits.as_str()) {
+        if tx.fact(&meta::LIMITS)? != Some(limits) {
             try_again(tx, settings)?;
         }
         // Should it pull again one day, it will not know what came meanwhile.
-        tx.delete_meta(super::maildrop::PULLS)?;
-        tx.set_meta("identity", &identity)?;
-        tx.set_meta("limits", &limits)?;
-        tx.set_meta("scope", &settings.scope)
+        tx.delete_fact(&meta::PULLS)?;
+        tx.set_fact(&meta::IDENTITY, &identity)?;
+        tx.set_fact(&meta::LIMITS, &limits)?;
+        tx.set_fact(&meta::SCOPE, &settings.scope)
     })?;
     Ok(!root_is_ours)
 }
 
-/// The Maildir is not as it was left, and no run has seen all of both sides since.
-const UNITING: &str = "uniting";
-
 /// Whether both sides are still being united: mailboxes may have other names than before
 /// (hazard 183).
 pub(super) fn is_uniting(store: &Store) -> Result<bool, StateError> {
-    Ok(store.meta(UNITING)?.is_some())
+    store.has_fact(&meta::UNITING)
 }
 
 /// Both sides were seen wholly, and nothing is left to be done.
 pub(super) fn end_uniting(store: &mut Store) -> Result<(), StateError> {
     if is_uniting(store)? {
-        store.transaction(|tx| tx.delete_meta(UNITING).map(drop))?;
+        store.transaction(|tx| tx.delete_fact(&meta::UNITING).map(drop))?;
     }
     Ok(())
 }
 
-/// The last row that there was when the counter of marker and store last stood at a value: a root
-/// with that value knows nothing of later ones.
-const ROOTS: &str = "roots";
 /// So many values are remembered. Of a root that is older nothing is known.
 const ROOTS_MAX: usize = 64;
 /// Rows of any age.
 const EVERY_ROW: RowId = RowId(i64::MAX);
 
-/// Values of the counter, each with the last row of its time, in ascending order.
-struct Roots(Vec<(u64, RowId)>);
-
 impl Roots {
-    fn read(store: &Store) -> Result<Self, StateError> {
-        let text = store.meta(ROOTS)?.unwrap_or_default();
-        let entry = |entry: &str| {
-            let (counter, row) = entry.split_once(':')?;
-            Some((counter.parse().ok()?, RowId(row.parse().ok()?)))
-        };
-        Ok(Self(text.split(' ').filter_map(entry).collect()))
-    }
-
-    fn write(&self) -> String {
-        let entries = self.0.iter().map(|(counter, row)| format!("{counter}:{}", row.0));
-        entries.collect::<Vec<_>>().join(" ")
-    }
-
     /// Notes the last row of a counter's time; whether that was not known yet.
     fn note(&mut self, counter: u64, newest: RowId) -> bool {
         if self.0.last().is_some_and(|(last, _)| *last >= counter) {

@@ -14,11 +14,8 @@ use crate::reconcile::messages::merge_row;
 use crate::reconcile::pairing::{Class, class};
 use crate::reconcile::types::{Mailbox, Row, RowId, SetAsideKind};
 use crate::reconcile::{BringsBack, MailboxView, OnLocalDelete, OnRemoteDelete, Policy};
-use crate::state::{StateError, Store, Tx, View};
+use crate::state::{StateError, Store, Tx, View, meta};
 
-/// Set from a change of the settings to the end of the first whole look after it: what comes back
-/// of what departed meanwhile.
-const UNITES: &str = "unites";
 /// Rows that are read at once.
 const PAGE: usize = 1000;
 
@@ -44,17 +41,13 @@ pub fn brings_back(old: &str, new: &str) -> BringsBack {
 
 /// What still comes back after a change.
 pub(super) fn pending(store: &View) -> Result<BringsBack, StateError> {
-    let text = store.meta(UNITES)?.unwrap_or_default();
-    let has = |word| text.split(' ').any(|known| known == word);
-    // As older versions wrote it.
-    let both = has("1");
-    Ok(BringsBack { here: both || has("here"), there: both || has("there"), flags: has("flags") })
+    Ok(store.fact(&meta::BRINGS_BACK)?.unwrap_or_default())
 }
 
 /// A whole look has shown what departed before it.
 pub(super) fn finish(store: &mut Store) -> Result<(), StateError> {
-    if store.meta(UNITES)?.is_some() {
-        store.transaction(|tx| tx.delete_meta(UNITES))?;
+    if store.has_fact(&meta::BRINGS_BACK)? {
+        store.transaction(|tx| tx.delete_fact(&meta::BRINGS_BACK))?;
     }
     Ok(())
 }
@@ -63,13 +56,12 @@ pub(super) fn finish(store: &mut Store) -> Result<(), StateError> {
 pub(super) fn change(tx: &Tx<'_>, settings: &Settings, old: &str) -> Result<(), StateError> {
     let now = brings_back(old, &settings.scope);
     let before = pending(tx)?;
-    let words = [
-        ("here", now.here || before.here),
-        ("there", now.there || before.there),
-        ("flags", now.flags || before.flags),
-    ];
-    let words = words.iter().filter(|(_, set)| *set).map(|(word, _)| *word);
-    tx.set_meta(UNITES, &words.collect::<Vec<_>>().join(" "))?;
+    let both = BringsBack {
+        here: now.here || before.here,
+        there: now.there || before.there,
+        flags: now.flags || before.flags,
+    };
+    tx.set_fact(&meta::BRINGS_BACK, &both)?;
     judge(tx, settings, now)
 }
 

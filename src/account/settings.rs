@@ -112,26 +112,13 @@ impl Settings {
 fn scope(account: &Account) -> String {
     let patterns =
         |patterns: &[Pattern]| -> Vec<String> { patterns.iter().map(Pattern::text).collect() };
-    let direction = match account.direction {
-        Direction::Both => "both",
-        Direction::Pull => "pull",
-    };
-    let on_local_delete = match account.on_local_delete {
-        OnLocalDelete::Trash => "trash",
-        OnLocalDelete::Expunge => "expunge",
-        OnLocalDelete::Keep => "keep",
-    };
-    let on_remote_delete = match account.on_remote_delete {
-        OnRemoteDelete::Remove => "remove",
-        OnRemoteDelete::Keep => "keep",
-    };
     serde_json::json!({
         "version": 1,
         "include": patterns(&account.mailboxes.include),
         "exclude": patterns(&account.mailboxes.exclude),
-        "direction": direction,
-        "on_local_delete": on_local_delete,
-        "on_remote_delete": on_remote_delete,
+        "direction": account.direction,
+        "on_local_delete": account.on_local_delete,
+        "on_remote_delete": account.on_remote_delete,
     })
     .to_string()
 }

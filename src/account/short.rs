@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use super::fetch::take::{Kept, Pulled, discard};
 use crate::account::error::AccountError;
-use crate::account::fetch::sizes::{RUNS, SHORT, Short, note};
+use crate::account::fetch::sizes::{RUNS, Short, note};
 use crate::account::run::Run;
 use crate::reconcile::types::{Mailbox, RowId, SetAside};
+use crate::state::meta;
 
 /// Rows whose bodies came short and are asked for again in this run.
 pub(super) fn due(run: &Run) -> Result<BTreeSet<RowId>, AccountError> {
@@ -53,16 +54,14 @@ pub(super) fn believe(
         kept.push(Kept { row: row.id, words, times: SetAside::TRIES });
         discard(&run.root, &pulled.delivered);
     }
-    let text = serde_json::to_string(&list).unwrap_or_default();
-    run.record(|w| w.tx().set_meta(SHORT, &text))?;
+    run.record(|w| w.tx().set_fact(&meta::SHORT_BODIES, &list))?;
     Ok((done, kept))
 }
 
 /// Short bodies of messages that still are to come.
 fn load(run: &Run) -> Result<Vec<Short<i64>>, AccountError> {
-    let text = run.store.meta(SHORT)?.unwrap_or_default();
     let mut list = Vec::new();
-    for short in serde_json::from_str::<Vec<Short<i64>>>(&text).unwrap_or_default() {
+    for short in run.store.fact(&meta::SHORT_BODIES)?.unwrap_or_default() {
         let row = run.store.row(RowId(short.row))?;
         if row.is_some_and(|row| row.remote.is_some() && row.local.is_none()) {
             list.push(short);

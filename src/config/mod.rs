@@ -22,6 +22,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::Serialize;
+
 pub(crate) use document::nearest;
 pub use paths::Env;
 pub use pattern::{Mailboxes, Pattern};
@@ -167,7 +169,8 @@ pub enum Keep {
 }
 
 /// Who may change what.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// Both sides are kept the same.
     Both,

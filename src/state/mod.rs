@@ -9,6 +9,7 @@
 //! - `account`: questions of a run about one mailbox
 //! - `mailbox`: mailboxes and their cursors
 //! - `maildrop`: what was pulled by POP3
+//! - `meta`: single facts, each with its key and type
 //! - `guard`: departures and holds
 //! - `run`: the log of runs
 //! - `suspect`: things at which connections were lost
@@ -24,6 +25,7 @@ mod error;
 mod guard;
 mod mailbox;
 mod maildrop;
+pub(crate) mod meta;
 mod open;
 mod query;
 mod row;
@@ -130,14 +132,6 @@ impl View {
         Ok(self.count("read whether anything was stored", SQL, ())? == 0)
     }
 
-    /// A value of the account that has no table of its own.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn meta(&self, key: &str) -> Result<Option<String>> {
-        self.one("read a setting", "SELECT value FROM meta WHERE key = ?1", [key], |r| r.get(0))
-    }
-
     /// Gives back memory that only helps while there is much to do.
     pub fn shrink(&self) {
         // Nothing depends on it.
@@ -210,25 +204,6 @@ impl View {
 }
 
 impl Tx<'_> {
-    /// Sets a value of the account that has no table of its own.
-    ///
-    /// # Errors
-    /// When the database cannot be written.
-    pub fn set_meta(&self, key: &str, value: &str) -> Result<()> {
-        const SQL: &str = "INSERT INTO meta (key, value) VALUES (?1, ?2) \
-                           ON CONFLICT (key) DO UPDATE SET value = excluded.value";
-        self.execute("store a setting", SQL, [key, value]).map(|_| ())
-    }
-
-    /// Forgets such a value; whether there was one.
-    ///
-    /// # Errors
-    /// When the database cannot be written.
-    pub fn delete_meta(&self, key: &str) -> Result<bool> {
-        let sql = "DELETE FROM meta WHERE key = ?1";
-        Ok(self.execute("delete a setting", sql, [key])? > 0)
-    }
-
     /// Writes, and says how many rows it touched.
     fn execute(&self, doing: &'static str, sql: &str, params: impl Params) -> Result<usize> {
         let mut statement = self.db.prepare_cached(sql).map_err(self.sql(doing))?;

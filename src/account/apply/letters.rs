@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::lock::{self, Lock};
+use super::lock;
 use super::steps::mailbox_of;
 use crate::account::error::AccountError;
 use crate::account::run::Run;
 use crate::local::{Changed, Choice, KeywordTable, LocalError};
 use crate::reconcile::MailboxView;
 use crate::reconcile::types::{Base, Flags, Journal, Keyword, Local, Mailbox, Row, RowId, Stem};
+use crate::state::meta::KeywordsLock;
 
 /// The keyword table of a mailbox with letters for these keywords, where any are free.
 pub(super) fn table_for(
@@ -45,7 +46,7 @@ fn add(
     mailbox: &Mailbox,
     table: &mut KeywordTable,
     flags: &Flags,
-) -> Result<Option<Lock>, AccountError> {
+) -> Result<Option<KeywordsLock>, AccountError> {
     let others = run.store.mailboxes()?;
     // One keyword, one letter in the whole account where it is free: a moved file then says
     // the same in its new directory.

@@ -1,39 +1,24 @@
 //! The lock files of keyword tables that a crash of ours may have left behind. Other programs wait
 //! for them (hazards 145 and 180).
 
-use serde::{Deserialize, Serialize};
-
 use crate::account::error::AccountError;
 use crate::account::run::Run;
 use crate::local::Root;
 use crate::reconcile::types::{Mailbox, MailboxName};
+use crate::state::meta::{self, KeywordsLock};
 use crate::state::{StateError, Store, Tx};
 
-/// Where notes are kept.
-const LOCKS: &str = "keywords_locks";
 /// Age, in seconds, after which the note of a lock is dropped even if the lock could not be
 /// removed: by then every program treats it as stale.
 const FORGOTTEN_S: i64 = 10 * 60;
 
-/// A table that is being changed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Lock {
-    /// The mailbox, by the name that it had then.
-    mailbox: String,
-    /// The id of its directory, which may have another name by the time the lock is removed, or
-    /// lie in a root that is not here.
-    id: Option<String>,
-    /// When it was noted, in seconds since 1970.
-    noted_s: i64,
-}
-
 /// Notes that the table of a mailbox is about to be locked.
-pub(super) fn note(run: &mut Run, mailbox: &Mailbox) -> Result<Lock, AccountError> {
+pub(super) fn note(run: &mut Run, mailbox: &Mailbox) -> Result<KeywordsLock, AccountError> {
     let id = mailbox.local_id.clone();
     let noted_s = run.outside.clock.now();
-    let lock = Lock { mailbox: mailbox.name.as_str().to_owned(), id, noted_s };
+    let lock = KeywordsLock { mailbox: mailbox.name.as_str().to_owned(), id, noted_s };
     run.record(|w| {
-        let mut locks = read(w.tx().meta(LOCKS)?);
+        let mut locks = w.tx().fact(&meta::KEYWORDS_LOCKS)?.unwrap_or_default();
         locks.push(lock.clone());
         write(w.tx(), &locks)
     })?;
@@ -41,8 +26,8 @@ pub(super) fn note(run: &mut Run, mailbox: &Mailbox) -> Result<Lock, AccountErro
 }
 
 /// The lock of this note is gone.
-pub(super) fn forget(tx: &Tx<'_>, lock: &Lock) -> Result<(), StateError> {
-    let mut locks = read(tx.meta(LOCKS)?);
+pub(super) fn forget(tx: &Tx<'_>, lock: &KeywordsLock) -> Result<(), StateError> {
+    let mut locks = tx.fact(&meta::KEYWORDS_LOCKS)?.unwrap_or_default();
     locks.retain(|known| known != lock);
     write(tx, &locks)
 }
@@ -54,11 +39,11 @@ pub(in crate::account) fn unlock(
     root: &Root,
     now_s: i64,
 ) -> Result<(), AccountError> {
-    let locks = read(store.meta(LOCKS)?);
+    let locks = store.fact(&meta::KEYWORDS_LOCKS)?.unwrap_or_default();
     if locks.is_empty() {
         return Ok(());
     }
-    let stays = |lock: &Lock| {
+    let stays = |lock: &KeywordsLock| {
         let is_young = (now_s - lock.noted_s).abs() <= FORGOTTEN_S;
         let mailbox = MailboxName::new(&lock.mailbox);
         match root.drop_keywords_lock(&mailbox, lock.id.as_deref()) {
@@ -69,17 +54,13 @@ pub(in crate::account) fn unlock(
             }
         }
     };
-    let left: Vec<Lock> = locks.into_iter().filter(stays).collect();
+    let left: Vec<KeywordsLock> = locks.into_iter().filter(stays).collect();
     Ok(store.transaction(|tx| write(tx, &left))?)
 }
 
-fn read(text: Option<String>) -> Vec<Lock> {
-    text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
-}
-
-fn write(tx: &Tx<'_>, locks: &[Lock]) -> Result<(), StateError> {
-    match locks {
-        [] => tx.delete_meta(LOCKS).map(drop),
-        locks => tx.set_meta(LOCKS, &serde_json::to_string(locks).unwrap_or_default()),
+fn write(tx: &Tx<'_>, locks: &Vec<KeywordsLock>) -> Result<(), StateError> {
+    match locks.is_empty() {
+        true => tx.delete_fact(&meta::KEYWORDS_LOCKS).map(drop),
+        false => tx.set_fact(&meta::KEYWORDS_LOCKS, locks),
     }
 }

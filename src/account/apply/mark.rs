@@ -12,9 +12,7 @@ use crate::account::run::Run;
 use crate::reconcile::types::{Flags, Mailbox, MailboxId, System, Uid};
 use crate::remote::RemoteError;
 use crate::remote::imap::{Command, FetchItems, FetchRow, UidSet, Untagged};
-
-/// A line for each mailbox: its id, its UIDVALIDITY, and the UIDs that bear our mark.
-const KEY: &str = "marked_deleted";
+use crate::state::meta::{self, List};
 
 fn mark() -> Flags {
     Flags::system(System::TRASHED)
@@ -22,20 +20,20 @@ fn mark() -> Flags {
 
 /// Takes back the marks of a run that was cut off: what they were for is decided anew.
 pub(in crate::account) async fn take_back(run: &mut Run) -> Result<(), AccountError> {
-    let Some(text) = run.store.meta(KEY)? else { return Ok(()) };
-    let mut left = String::new();
-    for line in text.lines() {
-        let Some((id, validity, set)) = parse(line) else { continue };
+    let Some(List(marked)) = run.store.fact(&meta::MARKED_DELETED)? else { return Ok(()) };
+    let mut left = Vec::new();
+    for (id, validity, uids) in marked {
+        let Some(set) = UidSet::parse(uids.as_bytes()) else { continue };
         let Some(mailbox) = run.store.mailbox(id)? else { continue };
         if mailbox.cursor.is_none_or(|cursor| cursor.uid_validity != validity) {
             continue;
         }
         if !take_back_in(run, &mailbox, &set).await? {
-            left.push_str(&format!("{line}\n"));
+            left.push((id, validity, uids));
         }
     }
     run.session.unselect().await?;
-    keep(run, &left)
+    keep(run, left)
 }
 
 /// Gives whether the server did it; what it refused now is tried again by the next run.
@@ -67,26 +65,16 @@ async fn take_back_in(
 }
 
 /// Writes down these marks and no others.
-fn keep(run: &mut Run, text: &str) -> Result<(), AccountError> {
-    Ok(run.store.transaction(|tx| match text {
-        "" => tx.delete_meta(KEY).map(drop),
-        text => tx.set_meta(KEY, text),
-    })?)
-}
-
-fn parse(line: &str) -> Option<(MailboxId, u32, UidSet)> {
-    let mut words = line.split(' ');
-    let id = MailboxId(words.next()?.parse().ok()?);
-    let validity = words.next()?.parse().ok()?;
-    Some((id, validity, UidSet::parse(words.next()?.as_bytes())?))
+fn keep(run: &mut Run, marks: Vec<(MailboxId, u32, String)>) -> Result<(), AccountError> {
+    Ok(run.store.transaction(|tx| tx.set_list(&meta::MARKED_DELETED, marks))?)
 }
 
 /// Writes down which messages are about to be marked.
 fn note(run: &mut Run, mailbox: &Mailbox, set: &UidSet) -> Result<(), AccountError> {
     let validity = mailbox.cursor.map_or(0, |cursor| cursor.uid_validity);
-    let mut text = run.store.meta(KEY)?.unwrap_or_default();
-    text.push_str(&format!("{} {validity} {set}\n", mailbox.id.0));
-    keep(run, &text)
+    let mut marks = run.store.list(&meta::MARKED_DELETED)?;
+    marks.push((mailbox.id, validity, set.to_string()));
+    keep(run, marks)
 }
 
 /// What came of marked messages.
@@ -120,7 +108,7 @@ pub(super) async fn and_expunge(
             Err(error) => return Ok(Err(error)),
         }
     }
-    let before = run.store.meta(KEY)?.unwrap_or_default();
+    let before = run.store.list(&meta::MARKED_DELETED)?;
     note(run, mailbox, set)?;
     let done = carry_out(run, set, uidplus, given).await;
     match done {
@@ -128,7 +116,7 @@ pub(super) async fn and_expunge(
         Ok(Marked::WithOthers) => name_others(run, mailbox),
         Err(error) => return Ok(Err(error)),
     }
-    keep(run, &before)?;
+    keep(run, before)?;
     Ok(done)
 }
 

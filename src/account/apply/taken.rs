@@ -11,6 +11,7 @@ use crate::account::error::AccountError;
 use crate::account::run::Run;
 use crate::reconcile::pairing::{Class, class};
 use crate::reconcile::types::{Base, Journal, Mailbox, MailboxId, Reach, Row, RowId};
+use crate::state::meta::{self, Missed};
 
 /// Rows that are looked through.
 const ROWS_MAX: usize = 10_000;
@@ -18,21 +19,6 @@ const ROWS_MAX: usize = 10_000;
 const MISSES: u32 = 3;
 /// And so many seconds have to pass: some servers are late.
 const LATE: i64 = 60;
-/// Where these uploads are kept, one a line.
-const KEY: &str = "taken";
-
-/// An upload that the server does not show.
-#[derive(Debug, Clone, Copy)]
-struct Missed {
-    /// Runs that did not see it.
-    misses: u32,
-    /// The last of them, or the one that sent it.
-    run: i64,
-    /// When it was noted first, in seconds since 1970.
-    since: i64,
-    /// A number was given out for it.
-    numbered: bool,
-}
 
 type All = BTreeMap<RowId, Missed>;
 
@@ -184,29 +170,13 @@ fn count_as_gone(run: &mut Run, rows: Vec<Row>) -> Result<(), AccountError> {
 }
 
 fn read(run: &Run) -> Result<All, AccountError> {
-    let text = run.store.meta(KEY)?.unwrap_or_default();
-    Ok(text.lines().filter_map(parse).collect())
-}
-
-fn parse(line: &str) -> Option<(RowId, Missed)> {
-    let mut parts = line.split(' ');
-    let mut next = || parts.next()?.parse::<i64>().ok();
-    let (id, misses, run) = (RowId(next()?), u32::try_from(next()?).ok()?, next()?);
-    let (since, numbered) = (next()?, next()? == 1);
-    Some((id, Missed { misses, run, since, numbered }))
+    Ok(run.store.list(&meta::TAKEN)?.into_iter().collect())
 }
 
 fn write(run: &mut Run, all: &All) -> Result<(), AccountError> {
-    let line = |(id, missed): (&RowId, &Missed)| {
-        let Missed { misses, run, since, numbered } = missed;
-        format!("{} {misses} {run} {since} {}\n", id.0, u8::from(*numbered))
-    };
-    let text: String = all.iter().map(line).collect();
-    if run.store.meta(KEY)?.unwrap_or_default() != text {
-        run.store.transaction(|tx| match text.is_empty() {
-            true => tx.delete_meta(KEY).map(drop),
-            false => tx.set_meta(KEY, &text),
-        })?;
+    let all: Vec<_> = all.iter().map(|(row, missed)| (*row, *missed)).collect();
+    if run.store.list(&meta::TAKEN)? != all {
+        run.store.transaction(|tx| tx.set_list(&meta::TAKEN, all))?;
     }
     Ok(())
 }

@@ -8,14 +8,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::{Deserialize, Serialize};
+pub(in crate::account) use crate::state::meta::{Short, Sizes};
+use crate::state::{StateError, Store, meta};
 
-use crate::state::{StateError, Store};
-
-/// Where it is kept how many bodies were as long as announced, and how many were not.
-pub(in crate::account) const SIZES: &str = "announced_sizes";
-/// Where short bodies are kept that are not believed yet.
-pub(in crate::account) const SHORT: &str = "short_bodies";
 /// Bodies that are counted; of more, the proportion is kept.
 const COUNTED: u64 = 16;
 /// Bodies that are off at least where sizes are taken for estimates.
@@ -31,21 +26,13 @@ const MOST: usize = 1000;
 /// Octets by which a body that is made anew each time differs in length.
 const ALIKE: u64 = 64;
 
-/// How the sizes that a server announced fit the bodies that came.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(in crate::account) struct Sizes {
-    right: u64,
-    off: u64,
-}
-
-/// The same for all connections of a run.
+/// How announced sizes fit, for all connections of a run.
 #[derive(Debug, Clone, Default)]
 pub(in crate::account) struct Shared(Arc<Mutex<Sizes>>);
 
 impl Shared {
     pub(in crate::account) fn load(store: &Store) -> Self {
-        let text = store.meta(SIZES).ok().flatten();
-        let sizes = text.as_deref().and_then(Sizes::parse).unwrap_or_default();
+        let sizes = store.fact(&meta::ANNOUNCED_SIZES).ok().flatten().unwrap_or_default();
         Self(Arc::new(Mutex::new(sizes)))
     }
 
@@ -55,11 +42,11 @@ impl Shared {
 
     /// Keeps what was counted for later runs.
     pub(in crate::account) fn keep(&self, store: &mut Store) -> Result<(), StateError> {
-        let text = self.lock().print();
-        if store.meta(SIZES)?.as_deref() == Some(text.as_str()) {
+        let sizes = *self.lock();
+        if store.fact(&meta::ANNOUNCED_SIZES)? == Some(sizes) {
             return Ok(());
         }
-        store.transaction(|tx| tx.set_meta(SIZES, &text))
+        store.transaction(|tx| tx.set_fact(&meta::ANNOUNCED_SIZES, &sizes))
     }
 }
 
@@ -81,32 +68,11 @@ impl Sizes {
     pub(in crate::account) fn are_estimates(self) -> bool {
         self.off >= OFF_LEAST && self.off > self.right
     }
-
-    pub(in crate::account) fn print(self) -> String {
-        format!("{} {}", self.right, self.off)
-    }
-
-    pub(in crate::account) fn parse(text: &str) -> Option<Self> {
-        let (right, off) = text.split_once(' ')?;
-        Some(Self { right: right.parse().ok()?, off: off.parse().ok()? })
-    }
 }
 
 /// Whether two bodies are of about the same length.
 pub(in crate::account) fn are_alike(a: u64, b: u64) -> bool {
     a.abs_diff(b) <= ALIKE && (a == 0) == (b == 0)
-}
-
-/// A short body that came, and was not kept: of a row or, in a maildrop, by what the message is
-/// called there.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(in crate::account) struct Short<K> {
-    pub(in crate::account) row: K,
-    octets: u64,
-    /// Runs in which it came so, the last of them, and when that was.
-    runs: u32,
-    last: i64,
-    at: i64,
 }
 
 impl<K> Short<K> {
@@ -143,6 +109,7 @@ pub(in crate::account) fn note<K: PartialEq>(
 mod tests {
     use super::*;
     use crate::reconcile::types::RowId;
+    use crate::state::meta::Fact as _;
 
     #[test]
     fn hazard_130_sizes_are_estimates_where_most_bodies_are_off() {

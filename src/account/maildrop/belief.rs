@@ -6,18 +6,16 @@ use super::fetch::{Leaving, is_torn};
 use super::read::Read;
 use super::run::Run;
 use super::shelf::Body;
-use super::sizes::{self, Habit, Size};
+use super::sizes::{Habit, Size};
 use super::sort::{Entry, Name};
 use crate::account::error::AccountError;
-use crate::account::fetch::sizes::{RUNS, SHORT, SIZES, Short, Sizes, note};
+use crate::account::fetch::sizes::{RUNS, Short, note};
 use crate::account::progress::Progress;
 use crate::account::verify::{Comparison, Expected};
 use crate::local::Delivered;
 use crate::remote::RemoteError;
 use crate::remote::pop3::Session;
-
-/// Set where the server answers questions about one message in its own way.
-const ODD_ABOUT_ONE: &str = "pop3_odd_about_one";
+use crate::state::meta;
 
 /// A short body, by what its message is called.
 type ShortBody = Short<String>;
@@ -29,13 +27,13 @@ impl Run {
         session: &mut Session,
         number: u32,
     ) -> Result<(), AccountError> {
-        if self.store.meta(ODD_ABOUT_ONE)?.is_some() {
+        if self.store.has_fact(&meta::POP3_ODD_ABOUT_ONE)? {
             session.asks_nothing_of_one();
         }
         let learnt = session.learn_proof(number).await;
         if matches!(learnt, Err(RemoteError::Protocol { .. })) {
             tracing::info!("the server says of one message what it does not say of all");
-            self.store.transaction(|tx| tx.set_meta(ODD_ABOUT_ONE, "1"))?;
+            self.store.transaction(|tx| tx.set_fact(&meta::POP3_ODD_ABOUT_ONE, &()))?;
         }
         Ok(learnt?)
     }
@@ -69,9 +67,9 @@ impl Run {
         };
         let sizes: Vec<Size> = done.iter().filter_map(size).collect();
         if let Some(habit) = Habit::learn(&sizes) {
-            self.store.transaction(|tx| tx.set_meta(sizes::KEY, &habit.print()))?;
+            self.store.transaction(|tx| tx.set_fact(&meta::SIZE_HABIT, &habit))?;
         }
-        let habit = self.store.meta(sizes::KEY)?.and_then(|text| Habit::parse(&text));
+        let habit = self.store.fact(&meta::SIZE_HABIT)?;
         let mut short = Expected::default();
         for read in done {
             if let Some(size) = size(read).filter(|size| size.is_short(habit)) {
@@ -113,8 +111,8 @@ impl Run {
         bodies: Vec<Body>,
         short: &[u32],
     ) -> Result<Vec<Body>, AccountError> {
-        let text = self.store.meta(SIZES)?;
-        let mut sizes = text.as_deref().and_then(Sizes::parse).unwrap_or_default();
+        let sizes_before = self.store.fact(&meta::ANNOUNCED_SIZES)?;
+        let mut sizes = sizes_before.unwrap_or_default();
         let (mut right, mut off) = (0, 0);
         let mut list = self.short_bodies()?;
         let (mut kept, mut leaving) = (Vec::new(), Vec::new());
@@ -145,13 +143,11 @@ impl Run {
             kept.push(body);
         }
         sizes.add(right, off);
-        let text = serde_json::to_string(&list).unwrap_or_default();
-        let before = (self.store.meta(SIZES)?, self.store.meta(SHORT)?.unwrap_or_default());
-        let now = (Some(sizes.print()), if list.is_empty() { String::new() } else { text });
-        if before != now {
+        if sizes_before != Some(sizes) || list != self.short_bodies()? {
             self.store.transaction(|tx| {
-                tx.set_meta(SIZES, now.0.as_deref().unwrap_or_default())?;
-                tx.set_meta(SHORT, &now.1)
+                tx.set_fact(&meta::ANNOUNCED_SIZES, &sizes)?;
+                let list = Some(list).filter(|list| !list.is_empty());
+                tx.set_fact(&meta::SHORT_BODIES_OF_NAMES, &list)
             })?;
         }
         self.leave(leaving)?;
@@ -173,8 +169,7 @@ impl Run {
     }
 
     fn short_bodies(&self) -> Result<Vec<ShortBody>, AccountError> {
-        let text = self.store.meta(SHORT)?.unwrap_or_default();
-        Ok(serde_json::from_str(&text).unwrap_or_default())
+        Ok(self.store.fact(&meta::SHORT_BODIES_OF_NAMES)?.flatten().unwrap_or_default())
     }
 
     pub(super) fn doubted(&mut self, entry: Entry) -> Leaving {

@@ -8,35 +8,8 @@ use super::home::{Found, gone};
 use super::run::{Home, Run};
 use crate::account::error::AccountError;
 use crate::local::{Found as Seen, Root};
-use crate::reconcile::types::{DirStamps, Home as Inodes, Mailbox, MailboxName};
-
-/// The directory as it was left: inodes of `new/` and `cur/`, whether it lay on another disk than
-/// the root, the inode of our own directory in the root, its mark or `-`, and the mailbox.
-const KEY: &str = "mailbox_directory";
-/// In the place of a mark.
-const NO_MARK: &str = "-";
-
-/// The directory of a mailbox as the store keeps it.
-fn parse(text: &str, name: &MailboxName) -> Option<Mailbox> {
-    let mut parts = text.splitn(4, ' ');
-    let (new, cur) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-    let other_disk = parts.next()? == "true";
-    // There was none at first.
-    let rest = parts.next()?;
-    let with_root = rest.split_once(' ').and_then(|(root, rest)| Some((root.parse().ok()?, rest)));
-    let (root, rest) = with_root.unwrap_or((0, rest));
-    let (mark, name_then) = rest.split_once(' ')?;
-    let mark = Some(mark).filter(|mark| *mark != NO_MARK).map(str::to_owned);
-    let home = Some(Inodes { new, cur, other_disk, root });
-    let is_same_mailbox = name_then == name.as_str();
-    is_same_mailbox.then(|| Mailbox { home, local_id: mark, ..Mailbox::new(name.clone()) })
-}
-
-fn print(home: Inodes, mark: Option<&str>, mailbox: &Mailbox) -> String {
-    let Inodes { new, cur, other_disk, root } = home;
-    let mark = mark.unwrap_or(NO_MARK);
-    format!("{new} {cur} {other_disk} {root} {mark} {}", mailbox.name.as_str())
-}
+use crate::reconcile::types::{DirStamps, Mailbox};
+use crate::state::meta::{self, MailboxDirectory};
 
 impl Run {
     /// The Maildir counts as another one where only the mailbox is.
@@ -62,8 +35,12 @@ impl Run {
 
     fn directory(&self) -> Result<Seen, AccountError> {
         let mailbox = &self.terms.mailbox;
-        let known = self.store.meta(KEY)?.and_then(|text| parse(&text, mailbox));
-        let Some(known) = known else { return Ok(Seen::First) };
+        let known = self.store.fact(&meta::MAILBOX_DIRECTORY)?;
+        let Some(known) = known.filter(|known| known.mailbox == *mailbox) else {
+            return Ok(Seen::First);
+        };
+        let (home, local_id) = (Some(known.home), known.mark);
+        let known = Mailbox { home, local_id, ..Mailbox::new(known.mailbox) };
         // One that was removed is made anew, and is another one then; so is one that lacks a part.
         if !self.root.has_dir(mailbox)? {
             return Ok(Seen::Another);
@@ -95,9 +72,9 @@ impl Run {
             mark = Some(new);
         }
         let home = self.root.home_of(&mailbox, &stamps)?;
-        let text = print(home, mark.as_deref(), &mailbox);
-        if self.store.meta(KEY)?.as_deref() != Some(&*text) {
-            self.store.transaction(|tx| tx.set_meta(KEY, &text))?;
+        let now = MailboxDirectory { home, mark, mailbox: mailbox.name };
+        if self.store.fact(&meta::MAILBOX_DIRECTORY)?.as_ref() != Some(&now) {
+            self.store.transaction(|tx| tx.set_fact(&meta::MAILBOX_DIRECTORY, &now))?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::alike::{Alike, Files};
-use super::run::{DOUBTED, Home, RENAMED, Run};
+use super::run::{Home, Run};
 use crate::account::error::AccountError;
 use crate::account::losses::Losses;
 use crate::account::report::Report;
@@ -22,15 +22,8 @@ use crate::local::{Examined, Listed, LocalError, Placed, Root, RootOptions};
 use crate::reconcile::types::{ContentId, DirStamps, Journal, MailboxName, Stem};
 use crate::remote::pop3::Listing;
 use crate::remote::suspects::Shared;
+use crate::state::meta::{self, Uniting};
 use crate::state::{DropRow, Presence, Pull, Store};
-
-/// Set while files are to be told from what was not pulled yet: in a new store, in a Maildir
-/// that is not as it was left.
-const UNITING: &str = "uniting";
-/// What it is set to in a Maildir that is not as it was left.
-const CHANGED: &str = "changed";
-/// Set by the first pull, and taken away by whatever else the store is used for.
-pub(in crate::account) const PULLS: &str = "pulls";
 
 /// How the Maildir was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +109,7 @@ impl Run {
             }
             self.root.clean_tmp(&self.terms.mailbox, &self.others_stems()?)?;
         }
-        if self.store.meta(UNITING)?.is_some() {
+        if self.store.has_fact(&meta::UNITING)? {
             self.unite(found).await?;
         }
         Ok(())
@@ -125,9 +118,8 @@ impl Run {
     /// Makes the mailbox that is delivered into. One that was there and is an empty directory now
     /// is a disk of its own that is not mounted.
     fn make_mailbox(&mut self) -> Result<(), AccountError> {
-        const KEY: &str = "mailbox";
         let mailbox = self.terms.mailbox.clone();
-        let is_known = self.store.meta(KEY)?.is_some_and(|known| known == mailbox.as_str());
+        let is_known = self.store.fact(&meta::MAILBOX)?.is_some_and(|known| known == mailbox);
         // Whoever says `adopt` says that there is no such disk.
         let is_adopted = self.root.marker()?.is_some_and(|marker| marker.counter == u64::MAX);
         let is_watched = is_known && !is_adopted && self.has_marker();
@@ -136,7 +128,7 @@ impl Run {
         }
         self.root.create_mailbox(&mailbox)?;
         if !is_known {
-            self.store.transaction(|tx| tx.set_meta(KEY, mailbox.as_str()))?;
+            self.store.transaction(|tx| tx.set_fact(&meta::MAILBOX, &mailbox))?;
         }
         Ok(())
     }
@@ -153,7 +145,9 @@ impl Run {
             (true, false) => Ok(Found::First),
             (false, true) => Ok(Found::Changed),
             // It was to be written for the first time.
-            (false, false) if ownership::counter(&self.store, "marker")? == 0 => Ok(Found::First),
+            (false, false) if ownership::counter(&self.store, &meta::MARKER)? == 0 => {
+                Ok(Found::First)
+            }
             // Most likely its disk is not mounted. What is pulled into its place would be hidden
             // by it, and gone from the server.
             (false, false) => Err(gone(&self.settings)),
@@ -164,27 +158,28 @@ impl Run {
     /// another answer than last time.
     fn remember(&mut self, found: Found) -> Result<(), AccountError> {
         let identity = ownership::identity(&self.settings);
-        let limits = self.settings.max_message_size.to_string();
-        let is_new = self.store.meta(PULLS)?.is_none();
+        let limits = self.settings.max_message_size;
+        let is_new = !self.store.has_fact(&meta::PULLS)?;
         let unites = self.has_marker() && (found == Found::Changed || is_new);
         self.store.transaction(|tx| {
-            if tx.meta("identity")?.is_some_and(|known| known != identity) {
+            if tx.fact(&meta::IDENTITY)?.is_some_and(|known| known != identity) {
                 tracing::info!("another server or user than before: content tells what is new");
                 tx.forget_drop_names()?;
-                tx.delete_meta(DOUBTED)?;
-                tx.set_meta(RENAMED, "1")?;
+                tx.delete_fact(&meta::UIDL_DOUBTED)?;
+                tx.set_fact(&meta::UIDL_RENAMED, &())?;
             }
-            if tx.meta("limits")?.is_some_and(|known| known != limits) {
+            if tx.fact(&meta::LIMITS)?.is_some_and(|known| known != limits) {
                 tx.retry_drop_rows()?;
             }
             if unites {
                 let is_changed =
-                    found == Found::Changed || tx.meta(UNITING)?.as_deref() == Some(CHANGED);
-                tx.set_meta(UNITING, if is_changed { CHANGED } else { "new" })?;
+                    found == Found::Changed || tx.fact(&meta::UNITING)? == Some(Uniting::Changed);
+                let uniting = if is_changed { Uniting::Changed } else { Uniting::New };
+                tx.set_fact(&meta::UNITING, &uniting)?;
             }
-            tx.set_meta(PULLS, "1")?;
-            tx.set_meta("identity", &identity)?;
-            tx.set_meta("limits", &limits)
+            tx.set_fact(&meta::PULLS, &())?;
+            tx.set_fact(&meta::IDENTITY, &identity)?;
+            tx.set_fact(&meta::LIMITS, &limits)
         })?;
         Ok(())
     }
@@ -257,7 +252,7 @@ impl Run {
         };
         let (pulled, others) =
             (missing(self.store.drop_contents()?), missing(self.store.drop_found()?));
-        let is_changed = self.store.meta(UNITING)?.as_deref() == Some(CHANGED);
+        let is_changed = self.store.fact(&meta::UNITING)? == Some(Uniting::Changed);
         self.all_read = all;
         // Of what cannot be read nobody knows what it is: nothing is taken for missing.
         let forgotten = if is_changed && all { pulled } else { Vec::new() };
@@ -269,7 +264,7 @@ impl Run {
             for content in files.left() {
                 tx.put_drop_row(&found_row(content))?;
             }
-            if all { tx.delete_meta(UNITING).map(drop) } else { Ok(()) }
+            if all { tx.delete_fact(&meta::UNITING).map(drop) } else { Ok(()) }
         })?;
         if is_changed && all && !self.dry_run {
             // What is deleted from here on is deleted by somebody.
@@ -434,7 +429,7 @@ fn open_root(
     wish: &Wish,
 ) -> Result<Root, AccountError> {
     let usual = opening::options(settings, store, wish);
-    let was_there = home != Home::Spool && ownership::counter(store, "marker")? > 0;
+    let was_there = home != Home::Spool && ownership::counter(store, &meta::MARKER)? > 0;
     let options = if home == Home::Guest { guest_options(usual) } else { usual };
     let options = RootOptions { create: options.create && !was_there, ..options };
     opening::open_root(settings, outside, wish, options).map_err(|error| match error {

@@ -30,12 +30,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(super) use self::home::{PULLS, guest_options};
+pub(super) use self::home::guest_options;
 
 use self::alike::Alike;
 use self::read::ASKED;
 use self::remove::Removable;
-use self::run::{DOUBTED, Headers, RENAMED, Run, Through};
+use self::run::{Headers, Run, Through};
 use self::sort::{Entry, Name, Sorted, Terms, Trust};
 use super::error::AccountError;
 use super::progress::Event;
@@ -47,7 +47,7 @@ use crate::config::{Keep, Maildrop};
 use crate::remote::RemoteError;
 use crate::remote::pop3::{Auth, Header, Listed, Lost, Session};
 use crate::remote::suspects::Command;
-use crate::state::{DropRow, Presence};
+use crate::state::{DropRow, Presence, meta};
 
 /// Sessions of one pull: some servers show a part of the maildrop at a time.
 const SESSIONS_MAX: u32 = 200;
@@ -163,7 +163,7 @@ impl Run {
         }
         self.note(&sorted)?;
         self.forget_pulled(&sorted);
-        let surely = self.store.meta(RENAMED)?.is_some();
+        let surely = self.store.has_fact(&meta::UIDL_RENAMED)?;
         self.alike = match self.in_parts {
             true => Alike::of_part(&sorted),
             false => Alike::new(&sorted, surely),
@@ -234,32 +234,29 @@ impl Run {
 
     /// A name was that of two messages: from here on their beginnings tell them apart.
     fn doubt_names(&mut self) -> Result<(), AccountError> {
-        let today = self.today().to_string();
-        let before = self.store.meta(DOUBTED)?;
+        let today = self.today();
+        let before = self.store.fact(&meta::UIDL_DOUBTED)?;
         if before.is_none() {
             tracing::info!("the server gives a UIDL to several messages: TOP tells them apart");
         }
-        if before.as_ref() != Some(&today) {
-            self.store.transaction(|tx| tx.set_meta(DOUBTED, &today))?;
+        if before != Some(today) {
+            self.store.transaction(|tx| tx.set_fact(&meta::UIDL_DOUBTED, &today))?;
         }
         Ok(())
     }
 
     /// Whether names are doubted; not for ever, since it may have been a slip of the server.
     fn doubts_names(&mut self) -> Result<bool, AccountError> {
-        let Some(since) = self.store.meta(DOUBTED)? else { return Ok(false) };
+        let Some(since) = self.store.fact(&meta::UIDL_DOUBTED)? else { return Ok(false) };
         let today = self.today();
-        match since.parse::<i64>().ok().filter(|day| *day > 1) {
-            Some(day) if today - day >= DOUBT => {
-                self.store.transaction(|tx| tx.delete_meta(DOUBTED).map(drop))?;
-                Ok(false)
-            }
-            Some(_) => Ok(true),
-            None => {
-                self.store.transaction(|tx| tx.set_meta(DOUBTED, &today.to_string()))?;
-                Ok(true)
-            }
+        // Older versions did not write the day.
+        if since <= 1 {
+            self.store.transaction(|tx| tx.set_fact(&meta::UIDL_DOUBTED, &today))?;
+        } else if today - since >= DOUBT {
+            self.store.transaction(|tx| tx.delete_fact(&meta::UIDL_DOUBTED))?;
+            return Ok(false);
         }
+        Ok(true)
     }
 
     /// How messages begin, of those of which the server says it.
@@ -302,7 +299,7 @@ impl Run {
         if changed.peek().is_some() || renamed {
             self.store.transaction(|tx| {
                 if renamed {
-                    tx.set_meta(RENAMED, "1")?;
+                    tx.set_fact(&meta::UIDL_RENAMED, &())?;
                 }
                 changed.try_for_each(|row| tx.put_drop_row(row).map(drop))
             })?;
@@ -314,7 +311,7 @@ impl Run {
     /// something that is.
     fn close_listing(&mut self, sorted: &Sorted) -> Result<(), AccountError> {
         let alike = &self.alike;
-        let renamed = sorted.renamed || self.store.meta(RENAMED)?.is_some();
+        let renamed = sorted.renamed || self.store.has_fact(&meta::UIDL_RENAMED)?;
         let left = if renamed { Presence::Renamed } else { Presence::Vanished };
         let gone = sorted.gone.iter().map(|row| (*row, left));
         let deleted = sorted.deleted.iter().map(|row| (*row, Presence::Deleted));
@@ -325,7 +322,7 @@ impl Run {
                     tx.put_drop_row(&DropRow { presence, ..row })?;
                 }
             }
-            tx.delete_meta(RENAMED).map(drop)
+            tx.delete_fact(&meta::UIDL_RENAMED).map(drop)
         })?;
         Ok(())
     }

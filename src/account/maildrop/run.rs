@@ -62,12 +62,6 @@ pub(super) enum Through {
     Enough,
 }
 
-/// Set where the server's names are not believed: to the day on which one was that of two last.
-pub(super) const DOUBTED: &str = "uidl_doubted";
-
-/// Set while names that changed are not all told from new ones.
-pub(super) const RENAMED: &str = "uidl_renamed";
-
 /// Whose Maildir it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Home {

@@ -4,8 +4,8 @@
 //! field that is not sent, whole blocks of a disk. A few octets are always allowed for; what is
 //! the same for all messages is [learnt](Habit). Everything else that is missing was cut off.
 
-/// Where the habit of a server is kept.
-pub(super) const KEY: &str = "size_habit";
+pub(super) use crate::state::meta::Habit;
+
 /// Octets by which any server may miscount, of a message that is long enough.
 const MISCOUNTED: u64 = 64;
 /// The most octets that may be counted on top of every message.
@@ -19,17 +19,6 @@ pub(super) struct Size {
     pub(super) announced: u64,
     /// Octets that came, with CRLF for each line end.
     pub(super) came: u64,
-}
-
-/// A way in which a server announces more octets than it gives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Habit {
-    /// So many for every message.
-    Offset(u64),
-    /// Whole blocks of this many.
-    Blocks(u64),
-    /// This many percent of what is given.
-    Percent(u64),
 }
 
 impl Size {
@@ -83,31 +72,12 @@ impl Habit {
             }
         }
     }
-
-    pub(super) fn print(self) -> String {
-        match self {
-            Self::Offset(octets) => format!("offset {octets}"),
-            Self::Blocks(octets) => format!("blocks {octets}"),
-            Self::Percent(percent) => format!("percent {percent}"),
-        }
-    }
-
-    /// Reads what [`Self::print`] wrote.
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let (kind, number) = text.split_once(' ')?;
-        let number: u64 = number.parse().ok().filter(|number| *number > 0)?;
-        match kind {
-            "offset" => Some(Self::Offset(number)),
-            "blocks" => Some(Self::Blocks(number)),
-            "percent" => Some(Self::Percent(number)),
-            _ => None,
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::meta::Fact as _;
 
     fn sizes(pairs: &[(u64, u64)]) -> Vec<Size> {
         pairs.iter().map(|(announced, came)| Size { announced: *announced, came: *came }).collect()

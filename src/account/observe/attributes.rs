@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::headers::headers_of;
-use super::intake::{Intake, Shows, Taken, looking_key};
+use super::intake::{Intake, Shows, Taken};
 use super::reused::Probe;
 use super::rows::merge;
 use super::{members, modseq, next, unshown};
@@ -17,6 +17,7 @@ use crate::remote::imap::{
     Command, FetchItems, FetchRow, QresyncSince, Select, Selected, Session, UidCollector, UidSet,
     Untagged,
 };
+use crate::state::meta;
 
 /// New messages whose headers are asked for at a time.
 const HEADERS: usize = 1000;
@@ -148,8 +149,8 @@ async fn open(run: &mut Run, mailbox: &Mailbox) -> Result<Opened, AccountError> 
 fn is_renumbered(run: &Run, mailbox: &Mailbox, now: &Gate) -> Result<bool, AccountError> {
     let Some(cursor) = mailbox.cursor else {
         // A first look that was cut off left UIDs behind.
-        let looking = run.store.meta(&looking_key(mailbox.id))?;
-        return Ok(looking.is_some_and(|validity| validity != now.uid_validity.to_string()));
+        let looking = run.store.fact(&meta::looking(mailbox.id))?;
+        return Ok(looking.is_some_and(|validity| validity != now.uid_validity));
     };
     let fell = match (cursor.highest_modseq, now.highest_modseq) {
         (Some(before), Some(after)) => after < before,

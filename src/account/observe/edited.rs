@@ -16,6 +16,7 @@ use crate::reconcile::types::{
     DirStamps, Journal, Local, Mailbox, MailboxId, Row, RowId, ServerWords, SetAsideKind,
     SpecialUse,
 };
+use crate::state::meta;
 
 /// How long the last look may lie back, in seconds.
 const EVERY_S: i64 = 24 * 60 * 60;
@@ -28,16 +29,12 @@ const SLICE: Duration = Duration::from_secs(5);
 const DRAFTS_MAX: u32 = 200;
 /// Rows among which files are compared in every run, of those that came last.
 const YOUNGEST_MAX: u32 = 200;
-/// When the last comparison began, in seconds since 1970.
-const KEY: &str = "files_compared";
-/// The last row of one that is not at its end: its mailbox, its number.
-const REACHED: &str = "files_compared_to";
 /// Before the first row.
-const BEGINNING: &str = "0 0";
+const BEGINNING: (MailboxId, RowId) = (MailboxId(0), RowId(0));
 
 /// Compares all files, if that is due, or goes on with it.
 pub(super) async fn look(run: &mut Run) -> Result<(), AccountError> {
-    let reached = run.store.meta(REACHED)?.as_deref().and_then(parse);
+    let reached = run.store.fact(&meta::FILES_COMPARED_TO)?;
     if reached.is_none() && !begins(run)? {
         look_at_youngest(run)?;
         return look_in_drafts(run);
@@ -61,7 +58,7 @@ pub(super) async fn look(run: &mut Run) -> Result<(), AccountError> {
             Err(error) => return Err(error),
         }
     }
-    Ok(run.store.transaction(|tx| tx.delete_meta(REACHED).map(drop))?)
+    Ok(run.store.transaction(|tx| tx.delete_fact(&meta::FILES_COMPARED_TO).map(drop))?)
 }
 
 /// Compares the files of mailboxes for drafts.
@@ -114,22 +111,17 @@ fn is_growing(run: &mut Run, mailbox: &Mailbox, row: &Row) -> bool {
 /// Whether a comparison is due. If so, it is noted that it begins now.
 fn begins(run: &mut Run) -> Result<bool, AccountError> {
     let now = run.outside.clock.now();
-    let last = run.store.meta(KEY)?.and_then(|text| text.parse::<i64>().ok());
+    let last = run.store.fact(&meta::FILES_COMPARED)?;
     // A clock that was set back must not put this off for ever.
     let due = last.is_some_and(|last| !(last..last + EVERY_S).contains(&now));
     if due || last.is_none() {
         run.store.transaction(|tx| {
-            tx.set_meta(KEY, &now.to_string())?;
+            tx.set_fact(&meta::FILES_COMPARED, &now)?;
             // Cut off, it is gone on with.
-            if due { tx.set_meta(REACHED, BEGINNING) } else { Ok(()) }
+            if due { tx.set_fact(&meta::FILES_COMPARED_TO, &BEGINNING) } else { Ok(()) }
         })?;
     }
     Ok(due)
-}
-
-fn parse(text: &str) -> Option<(MailboxId, RowId)> {
-    let (mailbox, row) = text.split_once(' ')?;
-    Some((MailboxId(mailbox.parse().ok()?), RowId(row.parse().ok()?)))
 }
 
 /// Looks at files of which an event told that they were written to.
@@ -244,8 +236,7 @@ impl Slice {
         if !over && !run.outside.is_stopping() {
             return Ok(true);
         }
-        let reached = format!("{} {}", mailbox.0, row.0);
-        run.store.transaction(|tx| tx.set_meta(REACHED, &reached))?;
+        run.store.transaction(|tx| tx.set_fact(&meta::FILES_COMPARED_TO, &(mailbox, row)))?;
         run.keep_awake().await?;
         self.begun_ns = now_ns;
         run.attempt.growing |= !run.waits;

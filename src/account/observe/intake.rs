@@ -13,7 +13,7 @@ use crate::account::writer::Writer;
 use crate::reconcile::Policy;
 use crate::reconcile::types::{HeaderKeys, Mailbox, MailboxId, Uid};
 use crate::remote::imap::{FetchRow, UidSet};
-use crate::state::{StateError, Store};
+use crate::state::{StateError, Store, meta};
 
 /// So many messages are written at a time.
 const WINDOW: usize = 4096;
@@ -54,11 +54,6 @@ pub(super) struct Taken {
     pub(super) wanted: UidSet,
     /// Messages that were shown without flags: not written.
     pub(super) mute: UidSet,
-}
-
-/// Where the UIDVALIDITY of an unfinished first look is noted.
-pub(super) fn looking_key(mailbox: MailboxId) -> String {
-    format!("looking {}", mailbox.0)
 }
 
 impl<'r> Intake<'r> {
@@ -136,7 +131,7 @@ impl<'r> Intake<'r> {
         store.transaction(|tx| {
             let w = Writer::new(tx, policy);
             if let Some(validity) = validity.take() {
-                tx.set_meta(&looking_key(id), &validity.to_string())?;
+                tx.set_fact(&meta::looking(id), &validity)?;
             }
             for row in rows {
                 if row.flags.is_none() {

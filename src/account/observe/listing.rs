@@ -9,14 +9,10 @@ use crate::account::error::AccountError;
 use crate::account::run::Run;
 use crate::reconcile::types::{Mailbox, MailboxName};
 use crate::remote::imap::{Existence, ListedMailbox, Select, Untagged};
+use crate::state::meta::{self, Shut};
 
 /// How often mailboxes are listed anew after an interrupted removal of one was settled.
 const SETTLES: u32 = 3;
-
-/// Where it is noted that a mailbox of this name cannot be selected.
-fn shut_key(name: &MailboxName) -> String {
-    format!("shut {}", name.as_str())
-}
 
 /// Asks for all mailboxes, with none selected.
 pub(in crate::account) async fn list(run: &mut Run) -> Result<Vec<ListedMailbox>, AccountError> {
@@ -29,13 +25,13 @@ pub(in crate::account) async fn list(run: &mut Run) -> Result<Vec<ListedMailbox>
     }
     check_ids(run, &mut listed).await?;
     for mailbox in listed.iter_mut().filter(|m| m.selectable && m.gate.is_none()) {
-        let key = shut_key(&mailbox.name);
-        if run.store.meta(&key)?.is_none() {
+        let key = meta::shut(&mailbox.name);
+        if !run.store.has_fact(&key)? {
             continue;
         }
         match run.session.exists(&mailbox.name).await {
             Ok(Existence::Exists(_)) => {
-                run.store.transaction(|tx| tx.delete_meta(&key).map(drop))?;
+                run.store.transaction(|tx| tx.delete_fact(&key).map(drop))?;
             }
             Err(error) if error.ends_session() => return Err(error.into()),
             Ok(_) | Err(_) => mailbox.selectable = false,
@@ -105,8 +101,8 @@ pub(super) async fn is_shut(run: &mut Run, mailbox: &Mailbox) -> Result<bool, Ac
     }
     let shut = refused_before(run, mailbox)?;
     if shut {
-        let key = shut_key(&mailbox.name);
-        run.store.transaction(|tx| tx.set_meta(&key, "by SELECT"))?;
+        let key = meta::shut(&mailbox.name);
+        run.store.transaction(|tx| tx.set_fact(&key, &Shut::BySelect))?;
     }
     Ok(shut)
 }
@@ -140,15 +136,15 @@ async fn unlisted_inbox(
 /// Whether an earlier run was refused too: a NO without a code may mean a server that is not
 /// well, so it is believed only when it is said twice, a run apart. Notes this refusal.
 pub(super) fn refused_before(run: &mut Run, mailbox: &Mailbox) -> Result<bool, AccountError> {
-    let key = format!("refused {}", mailbox.id.0);
+    let key = meta::refused(mailbox.id);
     let number = run.attempt.number;
-    let before = run.store.meta(&key)?.and_then(|text| text.parse::<i64>().ok());
+    let before = run.store.fact(&key)?;
     // Only the run just before counts: in between it may have been there.
     let refused = before == Some(number - 1);
     if before != Some(number) {
         run.store.transaction(|tx| match refused {
-            true => tx.delete_meta(&key).map(drop),
-            false => tx.set_meta(&key, &number.to_string()),
+            true => tx.delete_fact(&key).map(drop),
+            false => tx.set_fact(&key, &number),
         })?;
     }
     Ok(refused)

@@ -6,8 +6,9 @@
 use super::attributes::Looked;
 use crate::account::error::AccountError;
 use crate::account::run::Run;
-use crate::reconcile::types::{Mailbox, Reach, Uid};
+use crate::reconcile::types::{Mailbox, Reach};
 use crate::remote::imap::UidSet;
+use crate::state::meta::{self, List};
 
 /// Takes what was named and is missed for the first time from what is gone: until a later run
 /// misses it, too, its file stays.
@@ -16,9 +17,11 @@ pub(super) fn wait_for(
     mailbox: &Mailbox,
     looked: &mut Looked,
 ) -> Result<(), AccountError> {
-    let key = format!("missed {} {}", mailbox.id.0, looked.gate.uid_validity);
-    let before = run.store.meta(&key)?;
-    let (number, missed) = before.as_deref().and_then(parse).unwrap_or_default();
+    let key = meta::missed(mailbox.id, looked.gate.uid_validity);
+    let before = run.store.fact(&key)?;
+    let is_noted = before.is_some();
+    let (number, List(missed)) = before.unwrap_or((0, List(Vec::new())));
+    let missed: UidSet = missed.into_iter().collect();
     let mut first = UidSet::default();
     let next = looked.gate.uid_next;
     for uid in looked.gone.iter().copied().filter(|uid| next == 0 || uid.0 < next) {
@@ -31,8 +34,8 @@ pub(super) fn wait_for(
         }
     }
     if first.is_empty() {
-        if before.is_some() && number != run.attempt.number {
-            run.store.transaction(|tx| tx.delete_meta(&key))?;
+        if is_noted && number != run.attempt.number {
+            run.store.transaction(|tx| tx.delete_fact(&key))?;
         }
         return Ok(());
     }
@@ -49,14 +52,7 @@ pub(super) fn wait_for(
     ));
     run.attempt.waits_for_next = true;
     run.is_view_old = true;
-    let uids: Vec<String> = first.iter().map(|uid| uid.0.to_string()).collect();
-    let text = format!("{} {}", run.attempt.number, uids.join(","));
-    run.store.transaction(|tx| tx.set_meta(&key, &text))?;
+    let now = (run.attempt.number, List(first.iter().collect()));
+    run.store.transaction(|tx| tx.set_fact(&key, &now))?;
     Ok(())
-}
-
-fn parse(text: &str) -> Option<(i64, UidSet)> {
-    let (number, uids) = text.split_once(' ')?;
-    let uids = uids.split(',').filter_map(|uid| uid.parse().ok().map(Uid));
-    Some((number.parse().ok()?, uids.collect()))
 }

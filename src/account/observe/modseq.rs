@@ -10,23 +10,19 @@ use crate::account::error::AccountError;
 use crate::account::run::Run;
 use crate::reconcile::types::{Gate, Mailbox, MailboxId};
 use crate::remote::imap::ListedMailbox;
-
-/// Where it is kept in which mailbox it did not move, and what it was.
-const STILL: &str = "modseq_still";
-/// Where it is kept in which mailboxes flags were changed, what it was before, and by which run.
-const STORED: &str = "modseq_stored";
+use crate::state::meta;
 
 /// Judges what LIST told of all mailboxes. Where HIGHESTMODSEQ is not believed it is taken out.
 pub(super) fn judge(run: &mut Run, listed: &mut [ListedMailbox]) -> Result<(), AccountError> {
-    if let Some((mailbox, still)) = run.store.meta(STILL)?.as_deref().and_then(parse) {
+    if let Some((mailbox, still)) = run.store.fact(&meta::MODSEQ_STILL)? {
         if told(run, listed, mailbox)?.is_some_and(|now| now != still) {
             tracing::info!("HIGHESTMODSEQ moves: it is believed again");
-            run.store.transaction(|tx| tx.delete_meta(STILL))?;
+            run.store.transaction(|tx| tx.delete_fact(&meta::MODSEQ_STILL))?;
         }
     } else if let Some((mailbox, still)) = unmoved(run, listed)? {
         distrust(run, mailbox, still)?;
     }
-    run.attempt.seen.no_modseq = run.store.meta(STILL)?.is_some();
+    run.attempt.seen.no_modseq = run.store.has_fact(&meta::MODSEQ_STILL)?;
     if run.attempt.seen.no_modseq {
         listed.iter_mut().filter_map(|mailbox| mailbox.gate.as_mut()).for_each(take_out);
     }
@@ -51,8 +47,8 @@ pub(super) fn distrust(run: &mut Run, mailbox: MailboxId, still: u64) -> Result<
             take_out(&mut cursor);
             w.mailbox(&Mailbox { cursor: Some(cursor), ..mailbox })?;
         }
-        w.tx().delete_meta(STORED)?;
-        w.tx().set_meta(STILL, &format!("{} {still}", mailbox.0))
+        w.tx().delete_fact(&meta::MODSEQ_STORED)?;
+        w.tx().set_fact(&meta::MODSEQ_STILL, &(mailbox, still))
     })
 }
 
@@ -107,26 +103,11 @@ fn told(
 }
 
 fn noted(run: &Run) -> Result<BTreeMap<MailboxId, (u64, i64)>, AccountError> {
-    let text = run.store.meta(STORED)?.unwrap_or_default();
-    let entries = text.split(',').filter_map(|entry| {
-        let (id, rest) = entry.split_once(' ')?;
-        let (modseq, run) = rest.split_once(' ')?;
-        Some((MailboxId(id.parse().ok()?), (modseq.parse().ok()?, run.parse().ok()?)))
-    });
-    Ok(entries.collect())
+    let entries = run.store.list(&meta::MODSEQ_STORED)?.into_iter();
+    Ok(entries.map(|(mailbox, modseq, run)| (mailbox, (modseq, run))).collect())
 }
 
 fn keep(run: &mut Run, noted: &BTreeMap<MailboxId, (u64, i64)>) -> Result<(), AccountError> {
-    let entries = noted.iter().map(|(id, (modseq, run))| format!("{} {modseq} {run}", id.0));
-    let text = entries.collect::<Vec<_>>().join(",");
-    run.store.transaction(|tx| match text.is_empty() {
-        true => tx.delete_meta(STORED).map(drop),
-        false => tx.set_meta(STORED, &text),
-    })?;
-    Ok(())
-}
-
-fn parse(text: &str) -> Option<(MailboxId, u64)> {
-    let (mailbox, still) = text.split_once(' ')?;
-    Some((MailboxId(mailbox.parse().ok()?), still.parse().ok()?))
+    let entries = noted.iter().map(|(mailbox, (modseq, run))| (*mailbox, *modseq, *run));
+    Ok(run.store.transaction(|tx| tx.set_list(&meta::MODSEQ_STORED, entries.collect()))?)
 }

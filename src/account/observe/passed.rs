@@ -8,9 +8,8 @@
 use crate::account::run::Run;
 use crate::account::writer::Writer;
 use crate::reconcile::types::{Gate, Journal, Mailbox, Row};
-use crate::state::{StateError, Store};
+use crate::state::{StateError, Store, meta};
 
-const KEY: &str = "passed";
 /// Rows that are looked through.
 const ROWS_MAX: usize = 10_000;
 
@@ -30,31 +29,31 @@ pub(super) fn note(
     let seen = w.tx().numbered(mailbox.id, then.uid_next, now.uid_next)?.saturating_add(more);
     if seen < u64::from(now.uid_next - then.uid_next) {
         tracing::debug!(mailbox = %mailbox.name, "messages came and left again");
-        w.tx().set_meta(KEY, "1")?;
+        w.tx().set_fact(&meta::PASSED, &())?;
     }
     Ok(())
 }
 
 /// Notes that messages of ours came to a mailbox under numbers that no row has (hazard 181).
 pub(in crate::account) fn doubt(w: &Writer<'_>) -> Result<(), StateError> {
-    w.tx().set_meta(KEY, "1")
+    w.tx().set_fact(&meta::PASSED, &())
 }
 
 /// Whether such messages were noted, and no run has accounted for all departures since.
 pub(in crate::account) fn is_noted(run: &Run) -> Result<bool, StateError> {
-    Ok(run.store.meta(KEY)?.is_some())
+    run.store.has_fact(&meta::PASSED)
 }
 
 /// Ends the doubt: a complete run has accounted for all departures, and no upload is missed that
 /// may have been one of them (hazard 166).
 pub(in crate::account) fn forget(store: &mut Store) -> Result<(), StateError> {
-    if store.meta(KEY)?.is_none() {
+    if !store.has_fact(&meta::PASSED)? {
         return Ok(());
     }
     let is_missed =
         |row: &Row| row.remote.is_none() && matches!(row.journal, Journal::Pushing { .. });
     if !store.unsettled(None, ROWS_MAX)?.iter().any(is_missed) {
-        store.transaction(|tx| tx.delete_meta(KEY).map(drop))?;
+        store.transaction(|tx| tx.delete_fact(&meta::PASSED).map(drop))?;
     }
     Ok(())
 }

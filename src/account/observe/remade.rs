@@ -13,7 +13,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::absent::Absent;
 use super::gone::forget_message;
-use super::intake::looking_key;
 use crate::account::error::AccountError;
 use crate::account::run::Run;
 use crate::account::writer::Writer;
@@ -21,14 +20,7 @@ use crate::reconcile::pairing::{Class, class, is_in_doubt};
 use crate::reconcile::types::{Mailbox, MailboxId, Row};
 use crate::remote::imap::ListedMailbox;
 use crate::state::StateError;
-
-/// Other mailboxes kept their numbers when those of this one changed.
-const ALONE: &str = "alone";
-
-/// Where it is noted what was seen of other mailboxes when the numbers of this one changed.
-fn numbers_key(mailbox: MailboxId) -> String {
-    format!("numbers {}", mailbox.0)
-}
+use crate::state::meta::{self, Numbers};
 
 /// Compares the numbers of all mailboxes at once, before any of them is looked into: a look that
 /// is cut off would leave some with their new numbers, as if they had always had them.
@@ -83,11 +75,12 @@ pub(super) fn compare(run: &mut Run, listed: &[ListedMailbox]) -> Result<(), Acc
             w.mailbox(&Mailbox { cursor: None, object_id, ..known })?;
         }
         for known in renumbered {
-            let key = numbers_key(known.id);
+            let key = meta::numbers(known.id);
             // What was seen first counts: by now others may have been numbered anew, too.
-            if w.tx().meta(&key)?.is_none() {
+            if !w.tx().has_fact(&key)? {
                 let alone = stayed > 0 && !known.name.is_inbox();
-                w.tx().set_meta(&key, if alone { ALONE } else { "with others" })?;
+                let numbers = if alone { Numbers::Alone } else { Numbers::WithOthers };
+                w.tx().set_fact(&key, &numbers)?;
             }
         }
         Ok(())
@@ -105,17 +98,17 @@ pub(super) fn forget_all(w: &Writer<'_>, mailbox: &Mailbox) -> Result<(), StateE
         }
         None => Ok(()),
     })?;
-    w.tx().delete_meta(&looking_key(mailbox.id))?;
-    w.tx().delete_meta(&numbers_key(mailbox.id)).map(drop)
+    w.tx().delete_fact(&meta::looking(mailbox.id))?;
+    w.tx().delete_fact(&meta::numbers(mailbox.id)).map(drop)
 }
 
 /// After a whole look at a mailbox: where its numbers alone had changed and nothing that it held
 /// is in it, its rows are in doubt no more.
 pub(super) fn judge(w: &Writer<'_>, mailbox: MailboxId) -> Result<(), StateError> {
-    let key = numbers_key(mailbox);
-    let Some(noted) = w.tx().meta(&key)? else { return Ok(()) };
-    w.tx().delete_meta(&key)?;
-    if noted != ALONE {
+    let key = meta::numbers(mailbox);
+    let Some(noted) = w.tx().fact(&key)? else { return Ok(()) };
+    w.tx().delete_fact(&key)?;
+    if noted != Numbers::Alone {
         return Ok(());
     }
     let mut shown = Shown::default();

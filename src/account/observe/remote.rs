@@ -6,7 +6,6 @@ use std::collections::{BTreeSet, VecDeque};
 use super::absent::Absent;
 use super::attributes::{self, Looked};
 use super::gone::forget_message;
-use super::intake::looking_key;
 use super::listing::refused_before;
 use super::unshown::{self, Due};
 use super::{listing, local, missed, passed, remade};
@@ -17,6 +16,7 @@ use crate::account::run::Run;
 use crate::reconcile::types::{Gate, Mailbox, MailboxName, Reach};
 use crate::remote::RemoteError;
 use crate::remote::imap::{Command, Existence, ListedMailbox, UidSet};
+use crate::state::meta;
 
 /// Connections that one look at a mailbox may cost.
 const LOSSES_MAX: u32 = 20;
@@ -235,7 +235,7 @@ async fn look_inside(
     }
     if looked.renumbered {
         tracing::info!(mailbox = %mailbox.name, "renumbered by the server");
-        run.store.transaction(|tx| tx.delete_meta(&looking_key(mailbox.id)))?;
+        run.store.transaction(|tx| tx.delete_fact(&meta::looking(mailbox.id)))?;
         mailbox = restate::renumbered(run, mailbox)?;
         looked = attributes::look(run, &mailbox, &UidSet::default()).await?;
     }
@@ -265,7 +265,7 @@ fn record(run: &mut Run, mailbox: Mailbox, looked: &Looked) -> Result<bool, Acco
         }
         w.mailbox(&mailbox)?;
         if cursor.is_some() {
-            w.tx().delete_meta(&looking_key(id))?;
+            w.tx().delete_fact(&meta::looking(id))?;
         }
         let mut departed = false;
         for uid in &looked.gone {

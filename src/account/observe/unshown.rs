@@ -12,9 +12,8 @@ use crate::account::run::Run;
 use crate::account::short;
 use crate::reconcile::types::{MailboxId, Row, SetAside, SetAsideKind, Uid};
 use crate::remote::imap::{Command, UidSet};
+use crate::state::meta;
 
-/// Where it is kept which run asked last, when is asked next, and how long that was put off.
-const KEY: &str = "ask_again";
 /// Rows that are looked through.
 const MOST: usize = 1000;
 /// Runs that ask for what was not shown, one after the other.
@@ -43,13 +42,13 @@ pub(super) fn due(run: &mut Run) -> Result<Due, AccountError> {
     };
     let mut rows = run.store.set_aside_rows(MOST)?;
     rows.retain(of_fetch);
-    let before = run.store.meta(KEY)?;
+    let before = run.store.fact(&meta::ASK_AGAIN)?;
     if rows.is_empty() {
-        before.map(|_| run.store.transaction(|tx| tx.delete_meta(KEY))).transpose()?;
+        before.map(|_| run.store.transaction(|tx| tx.delete_fact(&meta::ASK_AGAIN))).transpose()?;
         return Ok(Due::new());
     }
     let (number, now) = (run.attempt.number, run.outside.clock.now());
-    let (asked, next, wait) = before.as_deref().and_then(parse).unwrap_or((0, i64::MAX, 0));
+    let (asked, next, wait) = before.unwrap_or((0, i64::MAX, 0));
     if asked == number {
         return Ok(Due::new());
     }
@@ -101,14 +100,9 @@ pub(super) fn due(run: &mut Run) -> Result<Due, AccountError> {
             let set_aside = set_aside.map(|aside| SetAside { times: SetAside::TRIES - 1, ..aside });
             w.update(&Row { set_aside, ..row })?;
         }
-        w.tx().set_meta(KEY, &format!("{number} {next} {wait}"))
+        w.tx().set_fact(&meta::ASK_AGAIN, &(number, next, wait))
     })?;
     Ok(due)
-}
-
-fn parse(text: &str) -> Option<(i64, i64, i64)> {
-    let mut words = text.split(' ').map(|word| word.parse().ok());
-    Some((words.next()??, words.next()??, words.next()??))
 }
 
 /// Those of `asked` that were not shown this time either.

@@ -1,4 +1,7 @@
-//! Choices of the user on which more than one layer acts. The config parses into them.
+//! Choices of the user on which more than one layer acts. The config parses into them. Names that
+//! are serialized are stored, and never change.
+
+use serde::Serialize;
 
 /// How the connection to a server is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +25,8 @@ pub enum Layout {
 }
 
 /// Effect of a local deletion on the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum OnLocalDelete {
     /// The message is moved to \Trash; in \Trash it is expunged.
     #[default]
@@ -34,7 +38,8 @@ pub enum OnLocalDelete {
 }
 
 /// Effect of a deletion on the server on the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum OnRemoteDelete {
     /// The file is renamed into `.mailtide/trash` of the root.
     #[default]

@@ -2,6 +2,7 @@
 
 mod crash;
 mod guard;
+mod meta;
 mod open;
 mod rows;
 mod select;
