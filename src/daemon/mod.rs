@@ -1,9 +1,9 @@
 //! `mailtide run`: every account kept in step for as long as the machine is on.
 //!
-//! Two threads an account: one for its [task](task), which listens and decides, and one for its
-//! [worker](worker), which may have to wait for the disk. Accounts share nothing but the
+//! Two threads an account: one for its [task], which listens and decides, and one for its
+//! [worker], which may have to wait for the disk. Accounts share nothing but the
 //! [board](state) that shows how they stand. Whatever happens (an event in the Maildir, a word
-//! of the server, time, a person) is a [cause](cause), and the answer to every cause is the
+//! of the server, time, a person) is a [cause], and the answer to every cause is the
 //! same run. There is no second way of syncing.
 
 pub mod backoff;

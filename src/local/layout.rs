@@ -6,7 +6,7 @@
 //! `%` itself. A level longer than a file name may be continues in a subdirectory; the part that
 //! goes on ends in a lone `%`.
 //!
-//! *Maildir++* is in [`super::maildirpp`]: flat, so a name may be too long for it.
+//! *Maildir++* is in `maildirpp`: flat, so a name may be too long for it.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;

@@ -172,7 +172,7 @@ pub fn meet(seed: u64) -> Result<(), String> {
 }
 
 /// Sends a world through the model and the engine; what they are compared by where it is not
-/// `exact`, [`same_messages`] says.
+/// `exact`, `same_messages` says.
 ///
 /// # Errors
 /// What differs.

@@ -1,12 +1,12 @@
 //! An account that only pulls (POP3): messages come down once, and nothing goes up.
 //!
-//! 1. [`home`]: is the Maildir still the one that was delivered into? What a crash left there
+//! 1. `home`: is the Maildir still the one that was delivered into? What a crash left there
 //!    is settled.
-//! 2. The maildrop is listed and [sorted](sort) by what the store remembers.
-//! 3. What is new is [streamed](fetch) into `tmp/`, a batch made durable, recorded as
-//!    *placing*, [given its names](deliver), recorded as pulled. What is only called otherwise
+//! 2. The maildrop is listed and sorted (`sort`) by what the store remembers.
+//! 3. What is new is streamed (`fetch`) into `tmp/`, a batch made durable, recorded as
+//!    *placing*, given its names (`deliver`), recorded as pulled. What is only called otherwise
 //!    than before is known by its content, and not delivered once more.
-//! 4. What may go by the user's word [is deleted](remove): only what was recorded as pulled, and
+//! 4. What may go by the user's word is deleted (`remove`): only what was recorded as pulled, and
 //!    only while the Maildir is as it was left. QUIT makes it count.
 
 mod alike;
