@@ -223,17 +223,24 @@ pub(super) fn nudge(config: &Config, account: &str) {
     let _ = ask(config, &request);
 }
 
+/// What is asked of a running daemon.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Pausing {
+    Pause,
+    Resume,
+}
+
 /// Asks a running daemon to pause or to go on.
 pub(super) fn pause(
     config: &Config,
     account: Option<&String>,
-    pause: bool,
+    pausing: Pausing,
 ) -> Result<Vec<View>, Failure> {
     let account = account.cloned();
     let only = account.clone();
-    let request = match pause {
-        true => Request::Pause { account },
-        false => Request::Resume { account },
+    let request = match pausing {
+        Pausing::Pause => Request::Pause { account },
+        Pausing::Resume => Request::Resume { account },
     };
     let answer = ask(config, &request).ok_or_else(nobody)??;
     let asked = |view: &View| only.as_ref().is_none_or(|account| view.account == *account);

@@ -22,6 +22,7 @@ use clap::Parser as _;
 use serde::Serialize;
 
 use self::args::{Cli, Command, Global, Target};
+use self::daemon::Pausing;
 use self::exit::Exit;
 use self::interrupt::Interrupt;
 use self::output::Style;
@@ -136,8 +137,8 @@ fn execute(command: &Command, global: &Global, style: Style) -> Result<Answer, F
             daemon::run(&config, global)?;
             answer(String::new(), "accounts", &[(); 0], Exit::Agreed)
         }
-        Command::Pause { account } => pause(&config, account.as_ref(), true, global),
-        Command::Resume { account } => pause(&config, account.as_ref(), false, global),
+        Command::Pause { account } => pause(&config, account.as_ref(), Pausing::Pause, global),
+        Command::Resume { account } => pause(&config, account.as_ref(), Pausing::Resume, global),
         Command::Status { watch: true } => watch(&config, global),
         Command::Status { watch: false } => status(&config, now, global, style),
         Command::Log { level, account } => {
@@ -240,13 +241,13 @@ fn decide(
 fn pause(
     config: &Config,
     account: Option<&String>,
-    wait: bool,
+    pausing: Pausing,
     global: &Global,
 ) -> Result<Answer, Failure> {
     if let Some(name) = account.filter(|name| config.account(name).is_none()) {
         return Err(Failure::new(Exit::Usage, args::unknown_account(name, config)));
     }
-    let views = daemon::pause(config, account, wait)?;
+    let views = daemon::pause(config, account, pausing)?;
     let text = if global.quiet { String::new() } else { daemon::states(&views) };
     answer(text, "accounts", &views, Exit::Agreed)
 }

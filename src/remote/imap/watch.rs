@@ -128,9 +128,9 @@ impl Session {
             told = true;
             news();
         };
-        self.listen("NOTIFY", time, true, &mut heard).await?;
+        self.listen("NOTIFY", time, Until::News, &mut heard).await?;
         if told {
-            self.listen("NOTIFY", REARM.min(time), false, news).await?;
+            self.listen("NOTIFY", REARM.min(time), Until::Time, news).await?;
         }
         Ok(told)
     }
@@ -145,7 +145,7 @@ impl Session {
         if !self.take_pending().seen.is_empty() {
             news();
         }
-        self.listen(DOING, time, false, news).await?;
+        self.listen(DOING, time, Until::Time, news).await?;
         if let Some(status) = self.talk.answered(&tag) {
             return require_ok(DOING, status).map(drop);
         }
@@ -184,23 +184,23 @@ impl Session {
         }
     }
 
-    /// Hears what is told until the time is over, or until something is told.
+    /// Hears what is told until the time is over, or until the first news.
     async fn listen(
         &mut self,
         doing: &str,
         time: Duration,
-        once: bool,
+        until: Until,
         news: &mut dyn FnMut(),
     ) -> Result<(), RemoteError> {
         let end = Instant::now() + time;
-        let result = self.try_listen(end, once, news).await;
+        let result = self.try_listen(end, until, news).await;
         result.map_err(|stop| self.stopped(doing, stop))
     }
 
     async fn try_listen(
         &mut self,
         end: Instant,
-        once: bool,
+        until: Until,
         news: &mut dyn FnMut(),
     ) -> Result<(), Stop> {
         let (wire, talk) = self.parts();
@@ -233,12 +233,19 @@ impl Session {
             }
             if heard {
                 news();
-                if once {
+                if until == Until::News {
                     return Ok(());
                 }
             }
         }
     }
+}
+
+/// When listening ends, at the latest when the time is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Until {
+    News,
+    Time,
 }
 
 /// Passes news on; a listening connection has no other use for what it hears.
