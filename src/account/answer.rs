@@ -6,8 +6,8 @@ use super::error::AccountError;
 use super::settings::Settings;
 use crate::local::fs::Fs;
 use crate::local::{Root, RootOptions};
-use crate::reconcile::guard::{Direction, Kind};
-use crate::reconcile::pairing::{Class, class};
+use crate::reconcile::class::{Class, class};
+use crate::reconcile::hold::{Direction, Kind};
 use crate::reconcile::types::{Base, Journal, Row, SetAside, SetAsideKind};
 use crate::state::{Hold, StateError, Store, Tx};
 

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::error::AccountError;
 use super::run::Run;
 use crate::reconcile::MailboxView;
-use crate::reconcile::pairing::{Class, class};
+use crate::reconcile::class::{Class, class};
 use crate::reconcile::types::{Gate, Mailbox, MailboxId, MailboxName, Reach, Row, RowId};
 use crate::state::{MATCHES, Waiting, meta};
 

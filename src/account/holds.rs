@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::error::AccountError;
 use super::run::Run;
 use super::writer::Writer;
-use crate::reconcile::guard::Direction;
+use crate::reconcile::hold::Direction;
 use crate::reconcile::types::{Mailbox, RowId};
 use crate::reconcile::{Hold as PlannedHold, HoldReason, Plan};
 use crate::state::{Hold, HoldState, StateError};

@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::settings::Settings;
 use super::writer::Writer;
-use crate::reconcile::messages::merge_row;
-use crate::reconcile::pairing::{Class, class};
+use crate::reconcile::agree::merge_row;
+use crate::reconcile::class::{Class, class};
 use crate::reconcile::types::{Mailbox, Row, RowId, SetAsideKind};
 use crate::reconcile::{BringsBack, MailboxView, OnLocalDelete, OnRemoteDelete, Policy};
 use crate::state::{StateError, Store, Tx, View, meta};

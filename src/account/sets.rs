@@ -6,7 +6,7 @@
 use super::error::AccountError;
 use super::run::Run;
 use crate::local::{FileName, TrashOutcome};
-use crate::reconcile::pairing::{Class, class};
+use crate::reconcile::class::{Class, class};
 use crate::reconcile::types::{Journal, Mailbox, Reach, Row};
 
 impl Run {

@@ -16,7 +16,7 @@ use super::error::AccountError;
 use super::run::Run;
 use super::writer::Writer;
 use super::{apply, preview, world};
-use crate::reconcile::guard::Direction;
+use crate::reconcile::hold::Direction;
 use crate::reconcile::plan::MailboxStep;
 use crate::reconcile::types::{
     ContentId, FileStamp, Flags, Gate, Journal, Local, Mailbox, MailboxId, Reach, Remote, Row,

@@ -6,7 +6,7 @@ use super::brakes::Unread;
 use super::error::AccountError;
 use super::run::Run;
 use super::scope;
-use crate::reconcile::pairing::{Class, class};
+use crate::reconcile::class::{Class, class};
 use crate::reconcile::types::{ContentId, Journal, Mailbox, MailboxId, Reach, Row, RowId};
 use crate::reconcile::{self, MailboxView, Plan, Policy, World, guard};
 use crate::state::{Departure, Hold, HoldState, StateError};

@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use crate::reconcile::guard::Direction;
-use crate::reconcile::messages::is_settled;
+use crate::reconcile::agree::is_settled;
+use crate::reconcile::hold::Direction;
 use crate::reconcile::types::{Mailbox, MailboxId, Row, RowId};
 use crate::reconcile::{MailboxView, Policy};
 use crate::state::{StateError, Tx};

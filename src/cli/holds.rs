@@ -6,7 +6,7 @@ use super::run::{store_failure, store_path};
 use crate::account::{self, samples};
 use crate::config::{Account, Config};
 use crate::reconcile::HoldReason;
-use crate::reconcile::guard::{Direction, Kind};
+use crate::reconcile::hold::{Direction, Kind};
 use crate::state::{Hold, HoldState, StateError, Store};
 
 /// The hold for people and programs.

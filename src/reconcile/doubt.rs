@@ -3,8 +3,9 @@
 //! What was agreed on is known still. A new file that holds the text of such a message in
 //! another mailbox, while none in its own does, is that message, and was moved (hazard 64).
 
-use super::messages::{is_searched, ready_for_additions, takes_files};
-use super::pairing::{Cast, Class, class};
+use super::cast::Cast;
+use super::class::{Class, class};
+use super::coverage::{is_searched, ready_for_additions, takes_files};
 use super::plan::Step;
 use super::types::{Flags, Journal, Reach, Row};
 

@@ -9,57 +9,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::messages::merge_row;
-use super::pairing::{Class, class};
-use super::plan::{Hold, HoldReason, Plan, RemoteRemoval, Step};
+use super::agree::merge_row;
+use super::class::{Class, class};
+use super::hold::{Direction, Hold, HoldReason, Kind};
+use super::plan::{Plan, RemoteRemoval, Step};
 use super::types::{
     ContentId, FlagDelta, Flags, GuardLimits, MailboxId, OnLocalDelete, OnRemoteDelete, Row, RowId,
     SpecialUse,
 };
 use super::world::World;
-
-/// From which side messages leave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Direction {
-    /// They would leave the server.
-    FromRemote,
-    /// They would leave the disk.
-    FromLocal,
-}
-
-/// Kinds of steps that the guard counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// Messages leave a side.
-    Removal,
-    /// Flags are taken off messages of a side.
-    Flags,
-    /// The server gets more copies of messages that a mailbox already holds.
-    Copies,
-}
-
-impl Direction {
-    /// The side that would be changed, for programs: `server` or `disk`.
-    #[must_use]
-    pub fn side(self) -> &'static str {
-        match self {
-            Self::FromRemote => "server",
-            Self::FromLocal => "disk",
-        }
-    }
-}
-
-impl Kind {
-    /// For programs: `removal`, `flags` or `copies`.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Removal => "removal",
-            Self::Flags => "flags",
-            Self::Copies => "copies",
-        }
-    }
-}
 
 /// Fewer removals of flags and surplus copies than this are never held for their number: the
 /// configured limits are about deletions.

@@ -1,6 +1,6 @@
 //! Mailboxes: created and deleted on either side, mirrored before and after their messages.
 
-use super::pairing::{Class, class};
+use super::class::{Class, class};
 use super::plan::MailboxStep;
 use super::types::{MailboxName, Reach, Row};
 use super::world::{MailboxView, World};
@@ -73,7 +73,7 @@ fn has_unsent_mail(world: &World, view: &MailboxView) -> bool {
     let id = view.mailbox.id;
     let searched = || {
         let whole = |v: &MailboxView| v.remote_reach != Reach::Partial && v.remotes_beyond == 0;
-        world.mailboxes.values().all(whole) && !world.rows.iter().any(super::messages::is_unknown)
+        world.mailboxes.values().all(whole) && !world.rows.iter().any(super::coverage::is_unknown)
     };
     let here = |row: &&Row| row.mailbox == id && class(row) == Class::LocalNew;
     world.rows.iter().filter(here).any(|row| row.base.is_none() || searched())
@@ -83,7 +83,7 @@ fn has_unsent_mail(world: &World, view: &MailboxView) -> bool {
 fn has_unfetched_mail(world: &World, view: &MailboxView) -> bool {
     let id = view.mailbox.id;
     view.remotes_beyond > 0
-        || world.rows.iter().any(|row| row.mailbox == id && super::messages::is_unknown(row))
+        || world.rows.iter().any(|row| row.mailbox == id && super::coverage::is_unknown(row))
 }
 
 fn has_inferiors(world: &World, name: &MailboxName) -> bool {

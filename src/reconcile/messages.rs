@@ -2,20 +2,25 @@
 
 use std::collections::BTreeSet;
 
+use super::agree::{base_now, merge_row};
+use super::cast::Cast;
+use super::class::{Class, class, is_claim, is_in_doubt, is_left};
+use super::coverage::{
+    is_claim_void, is_searched, may_be_in_trash, may_be_there, ready_for_additions, takes_files,
+};
 use super::doubt;
-use super::flags::{Merge, agreed_now, merge};
-use super::pairing::{self, Cast, Class, class};
+use super::pairing;
 use super::plan::{Plan, RemoteRemoval, Step};
 use super::types::{
-    FlagDelta, FlagMask, Flags, Journal, MailboxId, OnLocalDelete, OnRemoteDelete, Reach, Row,
-    RowId, SpecialUse,
+    FlagDelta, FlagMask, Flags, Journal, OnLocalDelete, OnRemoteDelete, Reach, Row, RowId,
+    SpecialUse,
 };
-use super::world::{MailboxView, Policy, World};
+use super::world::{MailboxView, World};
 
 /// Plans the messages of one round. Removals wait until nothing that could explain them is
 /// open: every new message identified, every look complete.
 pub fn plan(world: &World, plan: &mut Plan) {
-    let mut cast = Cast::new(world);
+    let mut cast = pairing::cast(world);
     let seen = |reach: Reach| reach != Reach::Partial;
     let here = world.disk_seen && world.mailboxes.values().all(|view| seen(view.local_reach));
     let there = world.mailboxes.values().all(|view| seen(view.remote_reach));
@@ -49,85 +54,6 @@ pub fn plan(world: &World, plan: &mut Plan) {
     }
 }
 
-/// The flags of a paired row, merged.
-#[must_use]
-pub fn merge_row(row: &Row, view: &MailboxView, policy: &Policy) -> Option<Merge> {
-    let (local, remote) = (row.local.as_ref()?, row.remote.as_ref()?);
-    let base = row.base.as_ref().map(|b| &b.flags);
-    // What was taken off here under other settings is set there still: it comes back.
-    let united = base.filter(|_| policy.brings_back.flags);
-    let united = united.map(|base| base.difference(&base.difference(&local.flags)));
-    let base = united.as_ref().or(base);
-    let (local_mask, remote_mask) = (view.local_mask(), view.remote_mask(row));
-    let mut merged = merge(base, (&local.flags, &local_mask), (&remote.flags, &remote_mask));
-    if policy.pull_only {
-        merged.remote = super::types::FlagDelta::default();
-    }
-    Some(merged)
-}
-
-/// The base of a paired row after facts.
-#[must_use]
-pub fn base_now(row: &Row, view: &MailboxView) -> Option<Flags> {
-    let (local, remote) = (row.local.as_ref()?, row.remote.as_ref()?);
-    let base = row.base.as_ref().map(|b| &b.flags);
-    let (local_mask, remote_mask) = (view.local_mask(), view.remote_mask(row));
-    Some(agreed_now(base, (&local.flags, &local_mask), (&remote.flags, &remote_mask)))
-}
-
-/// Whether no round needs to look at the row again before a look changes it.
-#[must_use]
-pub fn is_settled(row: &Row, view: &MailboxView, policy: &Policy) -> bool {
-    if row.is_set_aside() {
-        return true;
-    }
-    let quiet = matches!(row.journal, Journal::Idle | Journal::Pushed { .. });
-    if !quiet || row.restated {
-        return false;
-    }
-    match class(row) {
-        Class::Paired => {
-            let agreed = merge_row(row, view, policy).is_some_and(|m| m.is_agreed());
-            agreed && row.base.as_ref().map(|b| &b.flags) == base_now(row, view).as_ref()
-        }
-        Class::LocalNew => policy.pull_only,
-        _ => false,
-    }
-}
-
-/// Mailboxes on the server in which every new message is accounted for: nothing may be pushed
-/// beside one that could be the very same message.
-#[must_use]
-pub fn ready_for_additions(cast: &Cast<'_>) -> BTreeSet<MailboxId> {
-    let rows = cast.world.rows.iter();
-    let open: BTreeSet<MailboxId> =
-        rows.filter(|row| is_unknown(row) && !cast.is_taken(row)).map(|row| row.mailbox).collect();
-    let ready = cast.world.mailboxes.iter().filter(|(id, view)| {
-        view.mailbox.remote
-            && view.mailbox.cursor.is_some()
-            && !open.contains(id)
-            && view.remotes_beyond == 0
-            && view.remote_reach != Reach::Partial
-    });
-    ready.map(|(id, _)| *id).collect()
-}
-
-/// Whether every mailbox was seen, none is left out, and no new message is left that could be one
-/// which is looked for: only then is what is in doubt known to be nowhere.
-pub(super) fn is_searched(cast: &Cast<'_>) -> bool {
-    let whole =
-        |view: &MailboxView| view.remote_reach != Reach::Partial && view.remotes_beyond == 0;
-    !cast.world.unseen_arrivals
-        && cast.world.mailboxes.values().all(whole)
-        && cast.open(Class::RemoteNew).next().is_none()
-}
-
-/// A server message that nobody has looked into yet.
-#[must_use]
-pub fn is_unknown(row: &Row) -> bool {
-    class(row) == Class::RemoteNew && !row.is_set_aside()
-}
-
 fn twins(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
     let sent_again: Vec<&Row> = cast
         .open(Class::Paired)
@@ -154,16 +80,9 @@ fn is_twin(row: &Row, of: &Row, uid_next: u32) -> bool {
     above && row.content.is_some() && row.content == of.content
 }
 
-/// Whether a file may be put into a mailbox. While its rows are in doubt, one that was not seen may
-/// be the very message: all of its directory has to be (hazard 54).
-#[must_use]
-pub fn takes_files(view: &MailboxView) -> bool {
-    !view.mailbox.restated || view.local_reach == Reach::Complete
-}
-
 fn fetch(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
     // Asking each of many is dear, and there is rarely any.
-    let doubt = cast.open(Class::LocalNew).any(pairing::is_in_doubt);
+    let doubt = cast.open(Class::LocalNew).any(is_in_doubt);
     let wanted: Vec<RowId> = cast
         .open(Class::RemoteNew)
         .filter(|row| {
@@ -187,8 +106,8 @@ fn is_being_moved(cast: &Cast<'_>, row: &Row) -> bool {
         Journal::Moving { from, leaves, .. } => leaves && from == row.id,
         _ => false,
     };
-    let is_void = |claim: &Row| pairing::is_claim(claim) && is_claim_void(cast, claim);
-    let waits = |claim: &Row| class(claim) == Class::LocalNew || pairing::is_claim(claim);
+    let is_void = |claim: &Row| is_claim(claim) && is_claim_void(cast, claim);
+    let waits = |claim: &Row| class(claim) == Class::LocalNew || is_claim(claim);
     let mut under_way = cast.open(Class::BothGone).chain(cast.open(Class::LocalNew));
     row.restated && under_way.any(|claim| claims(claim) && waits(claim) && !is_void(claim))
 }
@@ -201,48 +120,12 @@ fn push(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
         .filter(|row| ready.contains(&row.mailbox) && !waits_for_a_late_append(cast.world, row))
         .filter(|row| !may_be_there(cast, row) && !may_come_down(cast, row))
         // What was numbered anew may have been moved to any mailbox (hazard 56).
-        .filter(|row| searched || !pairing::is_in_doubt(row))
+        .filter(|row| searched || !is_in_doubt(row))
         .filter(|row| !cast.may_be_unseen(row))
         .map(|row| row.id)
         .collect();
     cast.take(wanted.iter().copied());
     steps.extend(wanted.into_iter().map(Step::Push));
-}
-
-/// The message may be on the server already, from where it only has to be moved: the file came
-/// from a place that still has a claim, or was sent and may have been moved on (hazard 55).
-pub(super) fn may_be_there(cast: &Cast<'_>, row: &Row) -> bool {
-    let claims = row.content.into_iter().flat_map(|content| cast.with_content(content));
-    let mut claims = claims.filter(|other| other.id != row.id);
-    let open = |row: &Row| cast.is_taken(row) || !is_claim_void(cast, row);
-    let may_be = |other: &Row| match pairing::is_claim(other) {
-        true => !is_claim_void(cast, other),
-        false => pairing::is_left(other) && open(other),
-    };
-    if claims.any(may_be) || pairing::may_be_in_trash(cast, row) || may_be_unread(cast, row) {
-        return true;
-    }
-    let sent = match row.journal {
-        Journal::Pushing { .. } => true,
-        // As a copy that another client moved on before it was seen.
-        Journal::Moving { .. } => cast.world.passed,
-        _ => false,
-    };
-    let beyond = || cast.world.mailboxes.values().any(|view| view.remotes_beyond > 0);
-    sent && (beyond()
-        || cast
-            .world
-            .rows
-            .iter()
-            .any(|other| is_unknown(other) && other.content.is_none() && !cast.is_taken(other)))
-}
-
-/// A message of these bytes left its place on both sides, and new ones are where no plan looks
-/// (hazard 87): it may be one of those.
-fn may_be_unread(cast: &Cast<'_>, row: &Row) -> bool {
-    let mut same = row.content.into_iter().flat_map(|content| cast.with_content(content));
-    cast.world.unseen_arrivals
-        && same.any(|other| class(other) == Class::BothGone && other.base.is_some())
 }
 
 /// The same message may be about to come down in another mailbox: once it is known, this one is
@@ -329,10 +212,10 @@ fn is_explained_elsewhere(cast: &Cast<'_>, gone: &Row) -> bool {
     let same_content = gone.content.into_iter().flat_map(|content| cast.with_content(content));
     let moved =
         same_content.filter(|row| row.id != gone.id).any(|row| class(row) == Class::LocalNew);
-    let is_sought = is_under_way(gone) && pairing::may_be_in_trash(cast, gone);
+    let is_sought = is_under_way(gone) && may_be_in_trash(cast, gone);
     // A copy of ours whose answer was lost, and whose file is gone as well: until that is found or
     // known not to be there, both would go (hazard 192).
-    let is_copied = cast.moves_of(gone).any(|to| pairing::is_claim(to) && !is_claim_void(cast, to));
+    let is_copied = cast.moves_of(gone).any(|to| is_claim(to) && !is_claim_void(cast, to));
     is_copied
         || moved && !is_sought
         || cast.edited_file_of(gone).is_some_and(|row| class(row) == Class::LocalNew)
@@ -499,25 +382,8 @@ fn forget(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
         }
         None => true,
     });
-    let is_looked_for = |row: &Row| pairing::is_claim(row) || pairing::is_left(row);
+    let is_looked_for = |row: &Row| is_claim(row) || is_left(row);
     let gone = gone.filter(|row| !is_looked_for(row) || is_claim_void(cast, row));
     let gone: Vec<RowId> = gone.map(|row| row.id).collect();
     steps.extend(gone.into_iter().map(Step::Forget));
-}
-
-/// A claim ends when a later look, complete, shows nothing that it could be for. What the server
-/// said it took may be shown by any look to come (hazard 134).
-fn is_claim_void(cast: &Cast<'_>, claim: &Row) -> bool {
-    if claim.journal.is_taken() {
-        return false;
-    }
-    let in_this_run = match claim.journal {
-        Journal::Pushing { run, sent, .. } => sent && run == cast.world.run,
-        _ => false,
-    };
-    let Some(view) = cast.world.mailboxes.get(&claim.mailbox) else { return true };
-    let mut rows = cast.world.rows.iter();
-    let unknown = rows.any(|row| row.mailbox == claim.mailbox && is_unknown(row));
-    let seen = view.remote_reach == Reach::Complete && view.remotes_beyond == 0;
-    seen && !unknown && !in_this_run
 }

@@ -16,10 +16,15 @@
 //! A move needs no notion of its own: *new here with known content* and *gone there* is an
 //! addition and a removal that waits for it, folded into one step where both are seen.
 
+pub mod agree;
 mod alike;
+pub mod cast;
+pub mod class;
+pub mod coverage;
 mod doubt;
 pub mod flags;
 pub mod guard;
+pub mod hold;
 pub mod mailboxes;
 pub mod messages;
 pub mod pairing;
@@ -28,7 +33,8 @@ pub mod renames;
 pub mod types;
 pub mod world;
 
-pub use plan::{Hold, HoldReason, Plan, RemoteRemoval, Step};
+pub use hold::{Hold, HoldReason};
+pub use plan::{Plan, RemoteRemoval, Step};
 pub use types::{GuardLimits, OnLocalDelete, OnRemoteDelete};
 pub use world::{BringsBack, MailboxView, Policy, World};
 

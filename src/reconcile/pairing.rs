@@ -8,260 +8,33 @@
 
 mod evidence;
 mod left;
+mod sources;
 mod versions;
 mod waits;
 mod words;
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use super::alike::{
-    contradicts, date, has_been_remote, have_one_object_id, is_of_one_time, same_facts,
-    same_size_and_header, same_words,
+use super::alike::{date, have_one_object_id};
+use super::cast::{Cast, best};
+use super::class::{Class, class, is_active, is_claim, is_in_doubt, is_left};
+use super::coverage::{
+    is_searched, may_be_in_trash, may_be_there, ready_for_additions, takes_files,
 };
 use super::plan::Step;
-use super::types::{
-    ContentId, Flags, HeaderKeys, Journal, MailboxId, Reach, Row, RowId, SetAsideKind, SpecialUse,
-    Stem,
-};
-use super::world::{MailboxView, World};
+use super::types::{HeaderKeys, Journal, Row, RowId, SetAsideKind};
+use super::world::World;
 
-use left::may_have_moved_on;
-pub use left::{is_ending, is_left, may_be_in_trash, reclaim};
+pub use left::reclaim;
+use sources::{Found, known_elsewhere, may_have_moved_on, past_of};
 
-/// What a row is, judged by its columns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    /// On both sides.
-    Paired,
-    /// Agreed, and the file is gone.
-    LocalGone,
-    /// Agreed, and the server's message is gone.
-    RemoteGone,
-    /// Gone on both sides.
-    BothGone,
-    /// A file without a server message.
-    LocalNew,
-    /// A server message without a file.
-    RemoteNew,
-}
-
-/// Judges a row. A restated row's missing side is unknown, not departed.
+/// The rows of a world, and where only bodies tell messages apart.
 #[must_use]
-pub fn class(row: &Row) -> Class {
-    let agreed = row.base.is_some() && !row.restated;
-    match (agreed, row.local.is_some(), row.remote.is_some()) {
-        (_, true, true) => Class::Paired,
-        (true, false, true) => Class::LocalGone,
-        (true, true, false) => Class::RemoteGone,
-        (_, false, false) => Class::BothGone,
-        (false, true, false) => Class::LocalNew,
-        (false, false, true) => Class::RemoteNew,
-    }
-}
-
-/// Whether the row's file is gone while an APPEND, COPY or MOVE of it may have been carried
-/// out: what turns up on the server is its message, wherever the file went (hazard 55).
-#[must_use]
-pub fn is_claim(row: &Row) -> bool {
-    let under_way = matches!(row.journal, Journal::Pushing { .. } | Journal::Moving { .. });
-    under_way && class(row) == Class::BothGone && is_active(row)
-}
-
-/// A file whose message was numbered anew and not found under its new number yet: it may have
-/// gone to another mailbox, or away.
-#[must_use]
-pub fn is_in_doubt(row: &Row) -> bool {
-    class(row) == Class::LocalNew && row.restated && row.base.is_some()
-}
-
-/// Whether a row takes part in decisions at all.
-fn is_active(row: &Row) -> bool {
-    !row.is_set_aside()
-}
-
-/// The rows of a world by what they are, and which of them a step has used up.
-#[derive(Debug)]
-pub struct Cast<'w> {
-    /// The world.
-    pub world: &'w World,
-    by_id: BTreeMap<RowId, &'w Row>,
-    by_content: BTreeMap<ContentId, Vec<&'w Row>>,
-    by_size: BTreeMap<u64, Vec<&'w Row>>,
-    by_object: BTreeMap<&'w str, Vec<&'w Row>>,
-    by_loose: BTreeMap<[u8; 16], Vec<&'w Row>>,
-    /// Rows that a message is to come to, by COPY or MOVE.
-    moving: Vec<&'w Row>,
-    taken: BTreeSet<RowId>,
-    /// Mailboxes numbered anew in which only bodies tell messages apart.
-    unproved: BTreeSet<MailboxId>,
-    /// Mailboxes in which a new message may be a new version of one that left.
-    replaced: BTreeSet<MailboxId>,
-}
-
-impl<'w> Cast<'w> {
-    /// Sorts the rows of a world.
-    #[must_use]
-    pub fn new(world: &'w World) -> Self {
-        let mut cast = Self {
-            world,
-            by_id: world.rows.iter().map(|row| (row.id, row)).collect(),
-            by_content: BTreeMap::new(),
-            by_size: BTreeMap::new(),
-            by_object: BTreeMap::new(),
-            by_loose: BTreeMap::new(),
-            moving: Vec::new(),
-            taken: BTreeSet::new(),
-            unproved: BTreeSet::new(),
-            replaced: BTreeSet::new(),
-        };
-        for row in &world.rows {
-            cast.index(row);
-        }
-        cast.unproved = evidence::unproved(&cast);
-        cast.replaced = versions::replaced(&cast);
-        cast
-    }
-
-    fn index(&mut self, row: &'w Row) {
-        if let Some(content) = row.content {
-            self.by_content.entry(content).or_default().push(row);
-        }
-        if let Some(header) = &row.header {
-            self.by_loose.entry(header.loose).or_default().push(row);
-        }
-        if matches!(row.journal, Journal::Moving { .. }) {
-            self.moving.push(row);
-        }
-        if let Some(words) = &row.words {
-            self.by_size.entry(words.size).or_default().push(row);
-            if let Some(object) = &words.object_id {
-                self.by_object.entry(object).or_default().push(row);
-            }
-        }
-    }
-
-    /// A row of the world.
-    pub fn row(&self, id: RowId) -> Option<&'w Row> {
-        self.by_id.get(&id).copied()
-    }
-
-    /// What an edited file became, while its row is known.
-    pub fn edited_file_of(&self, gone: &Row) -> Option<&'w Row> {
-        let Journal::Replaced { by } = gone.journal else { return None };
-        self.row(by)
-    }
-
-    /// Rows of which the server may have said the same as of `row`.
-    fn like(&self, row: &Row) -> impl Iterator<Item = &'w Row> {
-        let words = row.words.as_ref();
-        let by_size = words.and_then(|w| self.by_size.get(&w.size));
-        let object = words.and_then(|w| w.object_id.as_deref());
-        let by_object = object.and_then(|o| self.by_object.get(o));
-        let found = by_size.into_iter().chain(by_object).flatten().copied();
-        found.map(|row| (row.id, row)).collect::<BTreeMap<_, _>>().into_values()
-    }
-
-    /// Open rows of a class in a mailbox whose header has this loose key; rows with equal
-    /// header hashes have equal loose keys.
-    fn with_header(
-        &self,
-        wanted: Class,
-        mailbox: MailboxId,
-        header: &HeaderKeys,
-    ) -> impl Iterator<Item = &'w Row> {
-        let found = self.by_loose.get(&header.loose).into_iter().flatten().copied();
-        found.filter(move |row| {
-            row.mailbox == mailbox && class(row) == wanted && is_active(row) && !self.is_taken(row)
-        })
-    }
-
-    /// Active rows of a class that no step has used up, in the order of their ids.
-    pub fn open(&self, wanted: Class) -> impl Iterator<Item = &'w Row> {
-        self.by_id
-            .values()
-            .copied()
-            .filter(move |row| class(row) == wanted && is_active(row) && !self.is_taken(row))
-    }
-
-    /// Whether a step has used the row up.
-    #[must_use]
-    pub fn is_taken(&self, row: &Row) -> bool {
-        self.taken.contains(&row.id)
-    }
-
-    /// Uses rows up.
-    pub fn take(&mut self, rows: impl IntoIterator<Item = RowId>) {
-        self.taken.extend(rows);
-    }
-
-    /// Rows with this content, whatever became of them.
-    pub fn with_content(&self, content: ContentId) -> impl Iterator<Item = &'w Row> {
-        self.by_content.get(&content).into_iter().flatten().copied()
-    }
-
-    /// Rows to which the message of a row is to move.
-    pub fn moves_of(&self, from: &Row) -> impl Iterator<Item = &'w Row> {
-        let from = from.id;
-        let is_of = move |row: &&Row| match row.journal {
-            Journal::Moving { from: source, leaves, .. } => leaves && source == from,
-            _ => false,
-        };
-        self.moving.iter().copied().filter(is_of)
-    }
-
-    /// Whether texts of one header are often different ones there: drafts are saved again.
-    fn holds_drafts(&self, mailbox: MailboxId) -> bool {
-        let name = self.world.mailboxes.get(&mailbox).map(|view| view.mailbox.name.as_str());
-        let last = name.and_then(|name| name.rsplit('/').next()).unwrap_or_default();
-        self.is(mailbox, SpecialUse::Drafts) || last.eq_ignore_ascii_case("drafts")
-    }
-
-    /// Whether a new message of a mailbox could be the one of a row in doubt: only its body can
-    /// tell.
-    fn could_be(&self, row: &Row, mailbox: MailboxId) -> bool {
-        self.open(Class::RemoteNew).any(|new| {
-            let loose = |row: &Row| row.header.map(|header| header.loose);
-            let unlike = loose(new).zip(loose(row)).is_some_and(|(a, b)| a != b);
-            new.mailbox == mailbox && new.content.is_none() && !unlike
-        })
-    }
-
-    /// Whether the message of a row in doubt is known to be in its mailbox no more: the whole
-    /// mailbox was seen, and it is none of the messages there.
-    #[must_use]
-    pub fn is_lost(&self, row: &Row) -> bool {
-        let seen = |view: &MailboxView| {
-            let whole = view.remote_reach != Reach::Partial && view.remotes_beyond == 0;
-            whole && (!view.mailbox.remote || view.mailbox.cursor.is_some())
-        };
-        is_in_doubt(row)
-            && is_active(row)
-            && self.world.mailboxes.get(&row.mailbox).is_some_and(seen)
-            && !self.could_be(row, row.mailbox)
-    }
-
-    fn is(&self, mailbox: MailboxId, special_use: SpecialUse) -> bool {
-        self.world.mailboxes.get(&mailbox).is_some_and(|view| view.is(special_use))
-    }
-}
-
-/// Equal candidates: by stem, then equal flags, then date, then order; so plans never oscillate.
-fn affinity(row: &Row, stem: Option<&Stem>, flags: &Flags, date: Option<i64>) -> impl Ord + use<> {
-    let same_stem = stem.is_some() && row.local.as_ref().map(|l| &l.stem) == stem;
-    let row_flags = row.remote.as_ref().map(|r| &r.flags).or(row.base.as_ref().map(|b| &b.flags));
-    let same_flags = row_flags == Some(flags);
-    let same_date = date.is_some() && self::date(row) == date;
-    (same_stem, same_flags, same_date, Reverse(row.id))
-}
-
-fn best<'w>(
-    candidates: impl Iterator<Item = &'w Row>,
-    stem: Option<&Stem>,
-    flags: &Flags,
-    date: Option<i64>,
-) -> Option<&'w Row> {
-    candidates.max_by_key(|row| affinity(row, stem, flags, date))
+pub fn cast(world: &World) -> Cast<'_> {
+    let mut cast = Cast::new(world);
+    cast.unproved = evidence::unproved(&cast);
+    cast.replaced = versions::replaced(&cast);
+    cast
 }
 
 /// Pairs files with server messages of the same mailbox; no transfer.
@@ -292,8 +65,6 @@ pub fn pair_in_place(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
     }
 }
 
-type Found = (RowId, Option<RowId>, bool);
-
 /// Whether another file of the same bytes lost its message in this very mailbox: what came is that
 /// one's, and the new file is a copy, which goes up (hazard 157).
 fn has_older_file(cast: &Cast<'_>, remote: &Row, local: RowId) -> bool {
@@ -307,27 +78,6 @@ fn has_older_file(cast: &Cast<'_>, remote: &Row, local: RowId) -> bool {
             && is_active(row)
             && !cast.is_taken(row)
     })
-}
-
-/// The row that a file left, if moving it is what made the file new here.
-fn past_of(cast: &Cast<'_>, local: &Row) -> Option<RowId> {
-    if local.base.is_some() {
-        return None;
-    }
-    if let Journal::Moving { from, leaves, .. } = local.journal {
-        // Copied and not yet removed there, or gone from there: the source either way.
-        let gone = cast.by_id.get(&from).filter(|row| {
-            let left = matches!(class(row), Class::BothGone | Class::LocalGone)
-                || leaves && left::is_in_doubt(row);
-            left && row.content == local.content
-        });
-        return gone.map(|row| row.id).filter(|id| !cast.taken.contains(id));
-    }
-    let gone = cast
-        .with_content(local.content?)
-        .filter(|row| class(row) == Class::BothGone && row.base.is_some() && !cast.is_taken(row));
-    let stem = local.local.as_ref().map(|l| &l.stem);
-    best(gone, stem, &Flags::default(), date(local)).map(|row| row.id)
 }
 
 fn pair_by_content(cast: &Cast<'_>, remote: &Row) -> Option<Found> {
@@ -445,8 +195,7 @@ pub fn arrive(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
         return;
     }
     let mailboxes = &cast.world.mailboxes;
-    let takes_files =
-        |row: &&Row| mailboxes.get(&row.mailbox).is_some_and(super::messages::takes_files);
+    let takes_files = |row: &&Row| mailboxes.get(&row.mailbox).is_some_and(takes_files);
     let may_come = |row: &&Row| {
         takes_files(row) && !cast.is_refused(row.mailbox) && !cast.waits_for_refused(row)
     };
@@ -496,7 +245,7 @@ fn arrival(cast: &Cast<'_>, to: &Row) -> Option<Step> {
             // With an equal message elsewhere nothing tells which of them it is.
             && cast.with_content(content).all(|other| other.id == row.id || other.id == to.id)
     });
-    let copied = of(Class::LocalNew).filter(|row| left::is_copy_gone(cast, row));
+    let copied = of(Class::LocalNew).filter(|row| sources::is_copy_gone(cast, row));
     if let Some(from) = best(sent.chain(copied), None, &flags, date(to)) {
         return Some(Step::LocalMove { from: from.id, to: to.id, past: None });
     }
@@ -508,47 +257,13 @@ fn arrival(cast: &Cast<'_>, to: &Row) -> Option<Step> {
     Some(Step::LocalCopy { from: from.id, to: to.id })
 }
 
-/// Rows whose body a new server message has, as far as a trustworthy key tells (hazard 9).
-fn known_elsewhere<'w>(cast: &Cast<'w>, to: &Row) -> Option<Vec<&'w Row>> {
-    let has_moved_on =
-        |row: &Row| may_have_moved_on(cast.world, row) || left::is_copy_gone(cast, row);
-    let elsewhere = |row: &&Row| {
-        row.id != to.id
-            && row.content.is_some()
-            && (has_been_remote(row) || (!row.weak && has_moved_on(row)))
-            && (row.mailbox != to.mailbox || row.remote.is_none())
-    };
-    if let Some(content) = to.content {
-        // Its body was brought down and hashed: the content itself is the key.
-        return Some(cast.with_content(content).filter(elsewhere).collect());
-    }
-    to.words.as_ref()?;
-    let drafts = cast.is(to.mailbox, SpecialUse::Drafts);
-    let same: Vec<&Row> = cast
-        .like(to)
-        .filter(elsewhere)
-        // What was only sent has no words of the server's: its body is compared.
-        .filter(|row| has_been_remote(row) && same_words(row, to))
-        .collect();
-    let beside = |row: &Row| row.mailbox == to.mailbox && !have_one_object_id(row, to);
-    // It may be one that is known to be here, which only its body tells (hazard 80).
-    if same.iter().any(|row| beside(row) && !evidence::is_trusted(cast, row, to)) {
-        return None;
-    }
-    // Under the same numbers another text may have taken its place: an edited draft is often as
-    // long, of the same second, and keeps its header. Its body tells (hazard 76).
-    let same = same.into_iter().filter(|row| row.restated || !beside(row));
-    let same = same.filter(|row| !(drafts && cast.is(row.mailbox, SpecialUse::Drafts)));
-    Some(same.collect())
-}
-
 /// New files whose content the server has already: COPY or MOVE there. A departure that is
 /// explained by what was found needs no look at the rest of the account (hazard 4).
 pub fn depart(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
-    let ready = super::messages::ready_for_additions(cast);
+    let ready = ready_for_additions(cast);
     let seen = |row: &&Row| !cast.may_be_unseen(row);
     let arrivals: Vec<&Row> = cast.open(Class::LocalNew).filter(seen).collect();
-    let searched = super::messages::is_searched(cast);
+    let searched = is_searched(cast);
     let may_go = |row: &&Row| ready.contains(&row.mailbox) && (searched || !is_in_doubt(row));
     for to in arrivals.into_iter().filter(may_go) {
         let Some(content) = to.content else { continue };
@@ -564,15 +279,15 @@ pub fn depart(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
             })
         };
         let left = || sources().filter(|row| class(row) == Class::LocalGone && is_active(row));
-        let moved = left::source_of(to, sources());
-        if moved.is_none() && left::may_be_in_trash(cast, to) {
+        let moved = sources::source_of(to, sources());
+        if moved.is_none() && may_be_in_trash(cast, to) {
             continue;
         }
         let moved = moved.or_else(|| best(left(), stem, &flags, date(to)));
         if let Some(from) = moved {
             cast.take([from.id, to.id]);
             steps.push(Step::RemoteMove { from: from.id, to: to.id });
-        } else if super::messages::may_be_there(cast, to) {
+        } else if may_be_there(cast, to) {
             continue;
         } else if let Some(from) = best(sources(), stem, &flags, date(to)) {
             cast.take([to.id]);

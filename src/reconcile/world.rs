@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::plan::Hold;
+use super::hold::{Direction, Hold};
 use super::types::{
     ContentId, FlagMask, GuardLimits, KeywordMask, Mailbox, MailboxId, MailboxName, OnLocalDelete,
     OnRemoteDelete, Reach, Row, RowId, SpecialUse, System,
@@ -39,7 +39,7 @@ pub struct World {
     /// Rows whose file was found in a directory that is no mailbox: they were not deleted.
     pub somewhere: BTreeSet<RowId>,
     /// Removals counted over the last 24 hours.
-    pub departures: BTreeMap<(MailboxId, super::guard::Direction), u64>,
+    pub departures: BTreeMap<(MailboxId, Direction), u64>,
     /// Holds that a person let pass.
     pub approved: Vec<Hold>,
     /// Holds of earlier plans that nobody has answered.

@@ -8,7 +8,7 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, 
 use super::error::Result;
 use super::{Tx, View};
 use crate::reconcile::HoldReason;
-use crate::reconcile::guard::Direction;
+use crate::reconcile::hold::Direction;
 use crate::reconcile::types::{MailboxId, RowId};
 
 /// What a person said of a hold.

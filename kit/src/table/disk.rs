@@ -1,8 +1,8 @@
 //! Steps on the disk: bodies placed, files copied, moved and removed.
 
 use mailtide::reconcile::MailboxView;
-use mailtide::reconcile::guard::Direction;
-use mailtide::reconcile::pairing::{Class, class, is_claim};
+use mailtide::reconcile::class::{Class, class, is_claim};
+use mailtide::reconcile::hold::Direction;
 use mailtide::reconcile::types::{Base, Flags, Journal, Local, MailboxName, Row, RowId};
 
 use super::apply::Done;

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mailtide::reconcile::guard::Direction;
-use mailtide::reconcile::messages::is_settled;
-use mailtide::reconcile::pairing::{Class, class};
+use mailtide::reconcile::agree::is_settled;
+use mailtide::reconcile::class::{Class, class};
+use mailtide::reconcile::hold::Direction;
 use mailtide::reconcile::types::{Journal, MailboxId, MailboxName, Row, RowId, SpecialUse};
 use mailtide::reconcile::{self, Hold, HoldReason, MailboxView, Plan, Policy, World};
 

@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use mailtide::reconcile::guard::Direction;
-use mailtide::reconcile::pairing::{Class, class};
+use mailtide::reconcile::class::{Class, class};
+use mailtide::reconcile::hold::Direction;
 use mailtide::reconcile::types::{
     ContentId, FlagMask, Flags, HeaderKeys, Mailbox, MailboxId, MailboxName, Reach, Row, RowId,
     ServerWords, SpecialUse,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use mailtide::reconcile::pairing::{Class, class, is_in_doubt};
+use mailtide::reconcile::class::{Class, class, is_in_doubt};
 use mailtide::reconcile::types::{
     Base, FileStamp, Flags, Gate, Journal, Local, Mailbox, MailboxId, MailboxName, Reach, Remote,
     Row, RowId, ServerWords, SetAside, SetAsideKind, Stem, Uid,

@@ -1,7 +1,7 @@
 //! Steps on the server: pushed, carried, trashed, expunged.
 
 use mailtide::reconcile::MailboxView;
-use mailtide::reconcile::guard::Direction;
+use mailtide::reconcile::hold::Direction;
 use mailtide::reconcile::types::{
     Base, Flags, Journal, MailboxName, Remote, Row, RowId, SetAside, SetAsideKind, Uid,
 };

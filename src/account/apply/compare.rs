@@ -8,7 +8,7 @@ use crate::account::fetch::take::Pulled;
 use crate::account::run::Run;
 use crate::local::compare::Likeness;
 use crate::local::{Listed, LocalError, Summary};
-use crate::reconcile::pairing::{Class, class};
+use crate::reconcile::class::{Class, class};
 use crate::reconcile::types::{ContentId, Mailbox, Row, RowId, SetAside, SetAsideKind};
 
 /// Files that wait at most.

@@ -8,7 +8,7 @@ use super::{carry, mark};
 use crate::account::error::AccountError;
 use crate::account::restate;
 use crate::account::run::Run;
-use crate::reconcile::guard::{Direction, Kind};
+use crate::reconcile::hold::{Direction, Kind};
 use crate::reconcile::types::{
     Flags, Journal, Mailbox, Place, Reach, Row, RowId, SetAside, SetAsideKind, Uid,
 };

@@ -12,7 +12,7 @@ use crate::account::run::Run;
 use crate::account::writer::Writer;
 use crate::local::name::{FileName, with_flags};
 use crate::local::{Delivered, KeywordTable, LocalError, Placed};
-use crate::reconcile::pairing::{Class, class, is_claim, is_ending, is_in_doubt, is_left};
+use crate::reconcile::class::{Class, class, is_claim, is_ending, is_in_doubt, is_left};
 use crate::reconcile::types::{
     Flags, Journal, Local, Mailbox, MailboxId, Reach, Row, RowId, SpecialUse, System,
 };

@@ -5,7 +5,7 @@ use crate::account::run::Run;
 use crate::account::settings::Outside;
 use crate::local::{Found, LocalError, Placed, Root};
 use crate::reconcile::MailboxView;
-use crate::reconcile::messages::base_now;
+use crate::reconcile::agree::base_now;
 use crate::reconcile::types::{Base, FileStamp, Flags, Journal, Local, Mailbox, Row};
 use crate::state::Store;
 

@@ -8,7 +8,7 @@ use super::trashing;
 use crate::account::error::AccountError;
 use crate::account::run::Run;
 use crate::local::TrashOutcome;
-use crate::reconcile::guard::Direction;
+use crate::reconcile::hold::Direction;
 use crate::reconcile::types::{Gate, Journal, Mailbox, MailboxName, Place, Row, RowId, Uid};
 use crate::reconcile::{RemoteRemoval, Step};
 use crate::remote::imap::{Command, CopyError, Existence, Select, UidSet, Untagged};

@@ -6,7 +6,7 @@ use crate::account::run::Run;
 use crate::account::writer::Writer;
 use crate::local::LocalError;
 use crate::reconcile::MailboxView;
-use crate::reconcile::messages::base_now;
+use crate::reconcile::agree::base_now;
 use crate::reconcile::types::{
     Base, Flags, Journal, Mailbox, Remote, Row, SetAside, SetAsideKind, Uid,
 };

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::account::error::AccountError;
 use crate::account::run::Run;
-use crate::reconcile::pairing::{Class, class};
+use crate::reconcile::class::{Class, class};
 use crate::reconcile::types::{Base, Journal, Mailbox, MailboxId, Reach, Row, RowId};
 use crate::state::meta::{self, Missed};
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::account::error::AccountError;
 use crate::account::run::Run;
-use crate::reconcile::pairing::{Class, class};
+use crate::reconcile::class::{Class, class};
 use crate::reconcile::types::{ContentId, Row, RowId};
 
 /// Departures looked up among directories that are not mirrored in one run; more are left to the

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::account::error::AccountError;
 use crate::account::run::Run;
-use crate::reconcile::pairing::{Class, class};
+use crate::reconcile::class::{Class, class};
 use crate::reconcile::types::{MailboxId, Row};
 
 /// New files that are looked up; with more of them the run looks at all mailboxes.

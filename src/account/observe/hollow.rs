@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::account::error::AccountError;
 use crate::account::run::Run;
-use crate::reconcile::pairing::{Class, class};
+use crate::reconcile::class::{Class, class};
 use crate::reconcile::types::{ContentId, Mailbox, MailboxId, Reach, RowId};
 
 /// Files that may be looked up; a mailbox with more waits for a person.

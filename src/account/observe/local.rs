@@ -12,8 +12,8 @@ use crate::account::restate;
 use crate::account::run::Run;
 use crate::account::writer::Writer;
 use crate::local::{Examined, Found, Listed, LocalMailbox, Mailboxes, Missing};
-use crate::reconcile::guard::Direction;
-use crate::reconcile::pairing::{Class, class};
+use crate::reconcile::class::{Class, class};
+use crate::reconcile::hold::Direction;
 use crate::reconcile::types::{
     FileStamp, Journal, Local, Mailbox, MailboxId, Reach, Row, RowId, ServerWords, SetAside,
     SetAsideKind,

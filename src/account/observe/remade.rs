@@ -16,7 +16,7 @@ use super::gone::forget_message;
 use crate::account::error::AccountError;
 use crate::account::run::Run;
 use crate::account::writer::Writer;
-use crate::reconcile::pairing::{Class, class, is_in_doubt};
+use crate::reconcile::class::{Class, class, is_in_doubt};
 use crate::reconcile::types::{Mailbox, MailboxId, Row};
 use crate::remote::imap::ListedMailbox;
 use crate::state::StateError;

@@ -11,7 +11,7 @@ use crate::account::world;
 use crate::local::compare::TEXT_MAX;
 use crate::local::{Digest, Summary, header};
 use crate::reconcile::Step;
-use crate::reconcile::pairing::{Class, class};
+use crate::reconcile::class::{Class, class};
 use crate::reconcile::types::{HeaderKeys, Mailbox, MailboxId, Row, RowId, Uid};
 use crate::remote::imap::{BodySink, Select, UidSet, Untagged};
 

@@ -7,7 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Cast, Class, class};
+use crate::reconcile::alike::have_one_object_id;
+use crate::reconcile::cast::Cast;
+use crate::reconcile::class::{Class, class};
 use crate::reconcile::types::{Journal, MailboxId, Row};
 
 /// One message found again proves nothing of itself.
@@ -59,5 +61,5 @@ pub(super) fn unproved(cast: &Cast<'_>) -> BTreeSet<MailboxId> {
 /// Whether what the server says of a new message may pair it with a row of its mailbox.
 pub(super) fn is_trusted(cast: &Cast<'_>, row: &Row, remote: &Row) -> bool {
     !(row.restated && cast.unproved.contains(&remote.mailbox))
-        || super::have_one_object_id(row, remote)
+        || have_one_object_id(row, remote)
 }

@@ -3,29 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use super::{
-    Cast, Class, Found, best, class, date, evidence, have_one_object_id, is_active, is_claim,
-    past_of, same_words, words,
-};
+use super::evidence;
+use super::sources::{Found, past_of};
+use super::words;
+use crate::reconcile::alike::{date, have_one_object_id, same_words};
+use crate::reconcile::cast::{Cast, best};
+use crate::reconcile::class::{Class, class, is_active, is_claim, is_ending, is_left};
 use crate::reconcile::plan::Step;
-use crate::reconcile::types::{Journal, MailboxId, Reach, Row};
-use crate::reconcile::world::{MailboxView, World};
-
-/// A message that was numbered anew after its file had left: under its new number it is this
-/// row's, so that the file takes it along (hazard 56).
-#[must_use]
-pub fn is_left(row: &Row) -> bool {
-    let quiet = matches!(row.journal, Journal::Idle | Journal::Replaced { .. }) || is_ending(row);
-    class(row) == Class::BothGone && row.restated && row.base.is_some() && quiet
-}
-
-/// Whether the message was on its way to another place, or there already, when its mailbox was
-/// numbered anew: what the server still has of it is removed, once its body or its object id tells
-/// that it is this one.
-#[must_use]
-pub fn is_ending(row: &Row) -> bool {
-    matches!(row.journal, Journal::Moved { .. } | Journal::Trashing { .. })
-}
+use crate::reconcile::types::{Journal, MailboxId, Row};
 
 /// Orders new messages: first those where a copy of ours is due. Found there, the message leaves
 /// the place that it came from, also where that was numbered anew since (hazard 84).
@@ -95,59 +80,6 @@ pub(super) fn pair_claim(cast: &Cast<'_>, remote: &Row) -> Option<Found> {
 pub(super) fn may_be_another(cast: &Cast<'_>, claim: &Row) -> bool {
     let mut same = claim.content.into_iter().flat_map(|content| cast.with_content(content));
     same.any(|row| class(row) == Class::RemoteGone)
-}
-
-/// Whether an upload of this row may have been carried out, and its message moved on by
-/// another client before it was seen: the server has handed out numbers since.
-pub(super) fn may_have_moved_on(world: &World, row: &Row) -> bool {
-    let Journal::Pushing { uid_validity, uid_next, .. } = row.journal else { return false };
-    // Numbered anew, gone under its name, or not seen, the mailbox does not tell (hazard 84).
-    let told = |view: &MailboxView| {
-        let seen = view.mailbox.remote && view.remote_reach != Reach::Partial;
-        view.mailbox.cursor.filter(|now| seen && now.uid_validity == uid_validity)
-    };
-    let now = world.mailboxes.get(&row.mailbox).and_then(told);
-    row.remote.is_none() && now.is_none_or(|now| now.uid_next > uid_next)
-}
-
-/// A message whose file was moved away before its root was exchanged for another one: in doubt,
-/// and its move still under way.
-pub(super) fn is_in_doubt(row: &Row) -> bool {
-    class(row) == Class::RemoteNew && row.restated && row.base.is_some()
-}
-
-/// The row that a file left, as it was noted before the message was first to follow. Numbered anew
-/// meanwhile that row is in doubt, and its file left all the same (hazard 84).
-pub(super) fn source_of<'w>(
-    to: &Row,
-    mut sources: impl Iterator<Item = &'w Row>,
-) -> Option<&'w Row> {
-    let Journal::Moving { from, leaves, .. } = to.journal else { return None };
-    let left = |row: &Row| class(row) == Class::LocalGone && is_active(row);
-    sources.find(|row| row.id == from && (left(row) || leaves && is_in_doubt(row)))
-}
-
-/// Whether a copy that the server made for this file has moved on before it was seen: its mailbox
-/// was looked at wholly, and numbers were given out that no message has (hazard 176).
-pub(super) fn is_copy_gone(cast: &Cast<'_>, row: &Row) -> bool {
-    let view = cast.world.mailboxes.get(&row.mailbox);
-    let seen = view.is_some_and(|v| v.remote_reach != Reach::Partial && v.remotes_beyond == 0);
-    cast.world.passed && seen && matches!(row.journal, Journal::Moving { leaves: false, .. })
-}
-
-/// Whether one message of these bytes may be in the trash already, while its copy there or another
-/// one has lost its file as well: a new file may be that of either, and waits until the trash was
-/// looked into (hazard 165).
-#[must_use]
-pub fn may_be_in_trash(cast: &Cast<'_>, row: &Row) -> bool {
-    let same = || row.content.into_iter().flat_map(|content| cast.with_content(content));
-    let is_sent = |row: &Row| matches!(row.journal, Journal::Trashing { .. });
-    let mut left = same().filter(|row| class(row) == Class::LocalGone && is_active(row));
-    let (mut sent, mut others) = (false, false);
-    left.any(|row| {
-        *(if is_sent(row) { &mut sent } else { &mut others }) = true;
-        sent && others
-    })
 }
 
 /// Files of claims that were in doubt with their root: each claim has its file again, and goes on

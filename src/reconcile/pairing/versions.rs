@@ -8,7 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::evidence::{Facts, facts};
-use super::{Cast, Class, class, is_active};
+use crate::reconcile::cast::Cast;
+use crate::reconcile::class::{Class, class, is_active};
 use crate::reconcile::types::{Journal, MailboxId, Row};
 
 impl Cast<'_> {

@@ -1,7 +1,9 @@
 //! What waits for a look that has not been made: new messages and new files that may be ones which
 //! are known, from places that could not be looked at.
 
-use super::{Cast, Class, is_active, is_in_doubt, known_elsewhere};
+use super::sources::known_elsewhere;
+use crate::reconcile::cast::Cast;
+use crate::reconcile::class::{Class, is_active, is_in_doubt};
 use crate::reconcile::types::{MailboxId, Row};
 
 impl Cast<'_> {

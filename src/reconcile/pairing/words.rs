@@ -7,11 +7,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    Cast, Class, Found, best, class, contradicts, date, evidence, has_been_remote,
-    have_one_object_id, is_active, is_in_doubt, is_of_one_time, past_of, same_facts,
+use super::evidence;
+use super::sources::{Found, past_of};
+use crate::reconcile::alike::{
+    contradicts, date, has_been_remote, have_one_object_id, is_of_one_time, same_facts,
     same_size_and_header, same_words,
 };
+use crate::reconcile::cast::{Cast, best};
+use crate::reconcile::class::{Class, class, is_active, is_in_doubt};
 use crate::reconcile::types::{ContentId, HeaderKeys, Journal, MailboxId, Row, RowId};
 
 /// The text of a new message, where it came down, or the known one that the server's facts about

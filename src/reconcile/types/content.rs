@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::printable;
+use super::name::printable;
 
 /// BLAKE3 of f(bytes), f turning every LF that does not follow a CR into CRLF.
 ///

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::printable;
+use super::name::printable;
 
 /// An IMAP keyword (RFC 9051 §2.3.2): a flag without `\`, equal in any ASCII case.
 #[derive(Debug, Clone)]

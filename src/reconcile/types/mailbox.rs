@@ -1,6 +1,9 @@
 //! A mailbox: as seen on each side and as agreed, and how far the last look reached.
 
-use super::{FileStamp, FlagMask, Keyword, MailboxId, MailboxName};
+use super::content::FileStamp;
+use super::flags::{FlagMask, Keyword};
+use super::id::MailboxId;
+use super::name::MailboxName;
 
 /// How far a look reached. Failing to look is never "absent".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    ContentId, FileStamp, Flags, HeaderKeys, Keyword, MailboxId, MailboxName, RowId, Stem, Uid,
-};
+use super::content::{ContentId, FileStamp, HeaderKeys, Stem};
+use super::flags::{Flags, Keyword};
+use super::id::{MailboxId, RowId, Uid};
+use super::name::MailboxName;
 
 /// The local column: the file as last seen.
 #[derive(Debug, Clone, PartialEq, Eq)]

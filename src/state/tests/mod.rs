@@ -15,7 +15,7 @@ use fastrand::Rng;
 use tempfile::TempDir;
 
 use super::*;
-use crate::reconcile::guard::Direction;
+use crate::reconcile::hold::Direction;
 use crate::reconcile::types::*;
 
 /// A store in a directory of its own, which goes with it.

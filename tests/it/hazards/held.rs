@@ -3,7 +3,7 @@
 use kit::world::{ROOT, World};
 use mailtide::account::bring_back;
 use mailtide::reconcile::GuardLimits;
-use mailtide::reconcile::guard::Direction::{self, FromLocal, FromRemote};
+use mailtide::reconcile::hold::Direction::{self, FromLocal, FromRemote};
 use mailtide::state::{Hold, HoldState};
 
 use super::{agreed, filled, here, make_mailbox, settle, sync, there};
@@ -215,10 +215,7 @@ fn hazard_60_flags_and_copies_are_held_and_rejected_in_their_own_way() {
     world.server.append("Lists", b"Message-ID: <n>\r\n\r\nnew\r\n", &["\\Seen"], Some(5));
     sync(&world);
     let hold = holds(&world).remove(0);
-    assert_eq!(
-        (hold.rows.len(), hold.reason.kind()),
-        (60, mailtide::reconcile::guard::Kind::Flags)
-    );
+    assert_eq!((hold.rows.len(), hold.reason.kind()), (60, mailtide::reconcile::hold::Kind::Flags));
     assert!(world.server.list("Lists").iter().all(|m| m.flags.contains("\\Seen")));
     answer(&world, &hold, HoldState::Rejected);
     settle(&world);

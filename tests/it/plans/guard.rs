@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use kit::table::act::Act;
 use kit::table::model::{Fate, Mail, Model, Side};
 use kit::table::notation::{flags, parse};
-use mailtide::reconcile::guard::Direction;
+use mailtide::reconcile::hold::Direction;
 use mailtide::reconcile::types::MailboxName;
 use mailtide::reconcile::{GuardLimits, HoldReason, OnLocalDelete, Plan, Step};
 
