@@ -1,4 +1,9 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
 use super::*;
+use crate::reconcile::types::{MailboxName, SpecialUse};
 
 const PATH: &str = "config.toml";
 
