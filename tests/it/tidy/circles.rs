@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Source, product, refuse};
 
 /// Rooms that are looked into. A file that only declares others is part of none of its circles.
-const ROOMS: [&str; 6] = ["account", "daemon", "config", "state", "cli", "local"];
+const ROOMS: [&str; 7] = ["account", "daemon", "config", "state", "cli", "local", "remote"];
 
 type Module = Vec<String>;
 
