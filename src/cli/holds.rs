@@ -2,7 +2,7 @@
 
 use super::exit::Exit;
 use super::report::{Decision, Failure, HoldView};
-use super::run::{store_failure, store_path};
+use super::store::{store_failure, store_path};
 use crate::account::{self, samples};
 use crate::config::{Account, Config};
 use crate::reconcile::HoldReason;

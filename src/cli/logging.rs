@@ -18,7 +18,7 @@ use limit::{Limit, cut};
 
 use super::output::Style;
 use super::progress::screen;
-use crate::daemon::{ACCOUNT_THREAD, volume};
+use crate::daemon::volume::{self, ACCOUNT_THREAD};
 use crate::reconcile::types::printable;
 
 /// Starts logging. `RUST_LOG` decides what is logged, else `--quiet` and the number of `-v`;

@@ -1,5 +1,6 @@
 //! The command line: reads the config, runs one command, reports, and ends with a code.
 
+mod answer;
 pub mod args;
 mod check;
 mod daemon;
@@ -8,10 +9,12 @@ mod holds;
 pub mod interrupt;
 pub mod logging;
 pub mod output;
+pub mod problem;
 pub mod progress;
 pub mod report;
 mod run;
 mod service;
+mod store;
 pub mod verified;
 
 use std::io::IsTerminal as _;
@@ -19,29 +22,18 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Parser as _;
-use serde::Serialize;
 
+use self::answer::{Answer, answer};
 use self::args::{Cli, Command, Global, Target};
 use self::daemon::Pausing;
 use self::exit::Exit;
 use self::interrupt::Interrupt;
 use self::output::Style;
-use self::progress::Audience;
+use self::progress::{Audience, screen};
 use self::report::{Decision, Failure, HoldView};
 use crate::account::{Depth, Wish};
 use crate::config::{Config, Env};
 use crate::reconcile::types::printable;
-
-/// What a command leaves to be shown.
-struct Answer {
-    /// For people.
-    text: String,
-    /// For programs.
-    json: serde_json::Value,
-    exit: Exit,
-    /// The JSON is the last of many lines.
-    event: bool,
-}
 
 /// Runs the program: the arguments are those of the process.
 #[must_use]
@@ -77,7 +69,7 @@ fn show(answer: &Answer, global: &Global) -> Exit {
     match printed {
         Ok(()) => answer.exit,
         Err(error) => {
-            output::complain(&format!("mailtide: cannot write to stdout: {error}"));
+            screen::complain(&format!("mailtide: cannot write to stdout: {error}"));
             Exit::gravest([answer.exit, Exit::Skipped])
         }
     }
@@ -99,10 +91,10 @@ fn json(value: &serde_json::Value, event: bool) -> std::io::Result<String> {
 fn fail(failure: &Failure, command: &Command, global: &Global) -> Exit {
     // A config error has a line of its own for each mistake.
     for line in failure.text.lines() {
-        output::complain(&format!("mailtide: {}", printable(line)));
+        screen::complain(&format!("mailtide: {}", printable(line)));
     }
     if let Some(advice) = &failure.advice {
-        output::complain(&format!("  {}", printable(advice)));
+        screen::complain(&format!("  {}", printable(advice)));
     }
     if global.json {
         let value = serde_json::json!({ "error": failure, "exit": failure.exit });
@@ -250,11 +242,4 @@ fn pause(
     let views = daemon::pause(config, account, pausing)?;
     let text = if global.quiet { String::new() } else { daemon::states(&views) };
     answer(text, "accounts", &views, Exit::Agreed)
-}
-
-/// An answer whose JSON is an object of one key and the exit code.
-fn answer(text: String, key: &str, value: &impl Serialize, exit: Exit) -> Result<Answer, Failure> {
-    let failed = |error| Failure::new(Exit::Skipped, format!("cannot be shown as JSON: {error}"));
-    let value = serde_json::to_value(value).map_err(failed)?;
-    Ok(Answer { text, json: serde_json::json!({ key: value, "exit": exit }), exit, event: false })
 }

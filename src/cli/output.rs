@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::progress::screen;
-
 /// Whether text is coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Style {
@@ -76,11 +74,6 @@ pub(super) fn show(text: &str) -> io::Result<()> {
     }
     stdout.write_all(text.as_bytes())?;
     stdout.flush()
-}
-
-/// Writes a line to stderr; there is nobody to tell when that fails.
-pub(super) fn complain(text: &str) {
-    let _ = screen::say(&format!("{text}\n"));
 }
 
 /// JSON with a line end, for programs. What could drive a terminal is escaped, which changes

@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 
 use super::exit::Exit;
 use super::output::{Style, ago, bytes, counted, grouped, took};
+use super::problem::{Named, write_named, write_note};
 use super::verified::VerifiedView;
 use crate::account::samples::Sample;
 use crate::daemon::state::View;
@@ -36,19 +37,6 @@ impl Failure {
         self.advice = Some(advice.into());
         self
     }
-}
-
-/// A message or mailbox that is not in step, with the reason.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Named {
-    /// Path of the mailbox, as it is.
-    pub mailbox: String,
-    /// Which message, as a person could find it (UID or file); none for the mailbox itself.
-    pub message: Option<String>,
-    /// What could not be done.
-    pub what: String,
-    /// Who refused it, in their words.
-    pub words: String,
 }
 
 /// A change that waits for a person.
@@ -437,24 +425,6 @@ fn write_hold(out: &mut String, hold: &HoldView, now: Option<i64>, answers: bool
             writeln!(out, "             rejected: the next sync {undone}")
         }
     };
-}
-
-pub(super) fn write_note(out: &mut String, note: &str) {
-    let _ = writeln!(out, "  note       {}", printable(note));
-}
-
-fn write_named(out: &mut String, label: &str, named: &Named) {
-    let mailbox = printable(&named.mailbox);
-    let place = match &named.message {
-        Some(message) => format!("{mailbox}, {}", printable(message)),
-        None => mailbox,
-    };
-    let _ = writeln!(
-        out,
-        "  {label:9}  {place}: {}: {}",
-        printable(&named.what),
-        printable(&named.words)
-    );
 }
 
 #[cfg(test)]

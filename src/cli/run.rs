@@ -9,8 +9,10 @@ use super::args::Target;
 use super::exit::Exit;
 use super::holds;
 use super::interrupt::Interrupt;
+use super::problem::Named;
 use super::progress::{Audience, Watch, screen};
-use super::report::{AccountOutcome, Failure, LastRun, Named, StatusView, Work};
+use super::report::{AccountOutcome, Failure, LastRun, StatusView, Work};
+use super::store::{store_failure, store_path};
 use crate::account::{
     self, AccountError, Outside, Progress, Report, Settings, Wish, scope, suspects,
 };
@@ -137,10 +139,6 @@ fn interrupted() -> Failure {
         .advise("run it again to go on where it stopped")
 }
 
-pub(super) fn store_path(config: &Config, account: &Account) -> std::path::PathBuf {
-    account::settings::store_path(&config.state_dir, account)
-}
-
 /// How a run ends that was ended by an error of this kind (see [`AccountError::kind`]).
 fn exit_of(kind: &str) -> Exit {
     match kind {
@@ -224,10 +222,6 @@ pub(super) fn status(config: &Config) -> Result<Vec<StatusView>, Failure> {
         views.push(view.unwrap_or_else(|| empty_view(account)));
     }
     Ok(views)
-}
-
-pub(super) fn store_failure(error: &StateError) -> Failure {
-    Failure::new(Exit::Skipped, error.to_string())
 }
 
 fn empty_view(account: &Account) -> StatusView {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::output::{counted, grouped};
-use super::report::{Named, write_note};
+use super::problem::{Named, write_note};
 use crate::account::{Skip, Verified};
 use crate::reconcile::types::printable;
 

@@ -9,9 +9,12 @@ use base64::Engine as _;
 use toml::de::DeTable;
 use zeroize::Zeroizing;
 
-use super::document::{At, Complaints, Section, quoted};
+use super::document::{Complaints, Section, argv, path_of, quoted};
 use super::maildrop;
-use super::{Account, Direction, Env, Mailboxes, Pattern, Pin, Secret, SecretSource};
+use super::paths::Env;
+use super::pattern::{Mailboxes, Pattern};
+use super::secret::{Secret, SecretSource};
+use super::settings::{Account, Direction, Pin};
 use crate::reconcile::types::{
     GuardLimits, Layout, MailboxName, OnLocalDelete, OnRemoteDelete, SpecialUse, Tls,
 };
@@ -173,16 +176,6 @@ fn auth(s: Section<'_>, pop3: bool, c: &mut Complaints<'_>) -> Auth {
     taken.unwrap_or(Auth::Password)
 }
 
-/// A path of the config, with `~` expanded.
-pub(super) fn path_of(
-    key: &str,
-    item: At<&str>,
-    env: &Env,
-    c: &mut Complaints<'_>,
-) -> Option<PathBuf> {
-    env.path(item.value).map_err(|why| c.at(item.at, format!("\"{key}\" {why}"))).ok()
-}
-
 fn host(s: Section<'_>, c: &mut Complaints<'_>) -> Option<String> {
     let item = s.needed("host", c)?;
     let text = item.value;
@@ -299,29 +292,6 @@ fn secret(s: Section<'_>, env: &Env, c: &mut Complaints<'_>) -> Option<SecretSou
         }
         _ => Some(SecretSource::Inline(Secret::new(Zeroizing::new(item.value.to_owned())))),
     }
-}
-
-/// A program and its arguments; `~/` is expanded in the program's path.
-pub(super) fn argv(
-    s: Section<'_>,
-    key: &str,
-    env: &Env,
-    c: &mut Complaints<'_>,
-) -> Option<Vec<String>> {
-    let words = s.strings(key, c)?;
-    let mut argv = Vec::with_capacity(words.len());
-    for (at, word) in words.iter().enumerate() {
-        if word.value.contains('\0') || (at == 0 && word.value.is_empty()) {
-            c.at(word.at, format!("\"{key}\" begins with a program and holds no NUL"));
-            return None;
-        }
-        if at == 0 && word.value.starts_with("~/") {
-            argv.push(path_of(key, *word, env, c)?.to_string_lossy().into_owned());
-        } else {
-            argv.push(word.value.to_owned());
-        }
-    }
-    Some(argv)
 }
 
 fn info_separator(s: Section<'_>, c: &mut Complaints<'_>) -> char {

@@ -3,10 +3,13 @@
 //! Reading by hand instead of through serde's derive gives all mistakes of a file in one go,
 //! words of our own for each, and never a snippet of the file, which may hold a password.
 
+use std::path::PathBuf;
+
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::Problem;
+use super::error::Problem;
+use super::paths::Env;
 use super::units::{DURATION_FORM, SIZE_FORM, duration, size};
 use crate::reconcile::types::printable;
 
@@ -254,6 +257,39 @@ impl<'a> Section<'a> {
             c.at(at, format!("unknown key {} in {}; {hint}", quoted(name), self.title));
         }
     }
+}
+
+/// A path of the config, with `~` expanded.
+pub(super) fn path_of(
+    key: &str,
+    item: At<&str>,
+    env: &Env,
+    c: &mut Complaints<'_>,
+) -> Option<PathBuf> {
+    env.path(item.value).map_err(|why| c.at(item.at, format!("\"{key}\" {why}"))).ok()
+}
+
+/// A program and its arguments; `~/` is expanded in the program's path.
+pub(super) fn argv(
+    s: Section<'_>,
+    key: &str,
+    env: &Env,
+    c: &mut Complaints<'_>,
+) -> Option<Vec<String>> {
+    let words = s.strings(key, c)?;
+    let mut argv = Vec::with_capacity(words.len());
+    for (at, word) in words.iter().enumerate() {
+        if word.value.contains('\0') || (at == 0 && word.value.is_empty()) {
+            c.at(word.at, format!("\"{key}\" begins with a program and holds no NUL"));
+            return None;
+        }
+        if at == 0 && word.value.starts_with("~/") {
+            argv.push(path_of(key, *word, env, c)?.to_string_lossy().into_owned());
+        } else {
+            argv.push(word.value.to_owned());
+        }
+    }
+    Some(argv)
 }
 
 /// `"a", "b" or "c"`.

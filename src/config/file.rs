@@ -8,17 +8,39 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use zeroize::Zeroizing;
 
-use super::account::{self, KEYS, LATER, path_of};
-use super::document::{At, Complaints, Section, quoted};
+use super::account::{self, KEYS, LATER};
+use super::document::{At, Complaints, Section, path_of, quoted};
+use super::error::{ConfigError, Problem};
 use super::maildrop;
-use super::{Account, Config, ConfigError, Env, Maildrop, Problem, SecretSource, paths};
+use super::paths::{self, Env};
+use super::secret::SecretSource;
+use super::settings::{Account, Config, Maildrop};
 use crate::reconcile::types::printable;
 
 /// The largest config file that is read, in bytes.
 const FILE_LIMIT: u64 = 1 << 20;
 
+impl Config {
+    /// Reads and checks the config file: `explicit`, or where [`Env::config_file`] finds it.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each with its line, not only the first.
+    pub fn load(explicit: Option<&Path>, env: &Env) -> Result<Self, ConfigError> {
+        load(explicit, env)
+    }
+
+    /// Checks the text of a config file; `path` and `mode` (its permission bits) are for
+    /// messages and for the rule that a file with a password is private.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(text: &str, path: &Path, mode: u32, env: &Env) -> Result<Self, ConfigError> {
+        parse(text, path, mode, env)
+    }
+}
+
 /// Reads the file that [`Env::config_file`] names.
-pub(super) fn load(explicit: Option<&Path>, env: &Env) -> Result<Config, ConfigError> {
+fn load(explicit: Option<&Path>, env: &Env) -> Result<Config, ConfigError> {
     let fail = |path: &Path, text: String| ConfigError {
         path: path.to_owned(),
         problems: vec![Problem { line: None, text }],
@@ -28,7 +50,7 @@ pub(super) fn load(explicit: Option<&Path>, env: &Env) -> Result<Config, ConfigE
         return Err(fail(Path::new("config.toml"), text.to_owned()));
     };
     let read = || -> std::io::Result<(Zeroizing<String>, u32)> {
-        let file = super::strict::open_file(&path)?;
+        let file = super::access::open_file(&path)?;
         let meta = file.metadata()?;
         if meta.len() > FILE_LIMIT {
             return Err(std::io::Error::other("is larger than 1 MiB"));
@@ -55,7 +77,7 @@ pub(super) fn load(explicit: Option<&Path>, env: &Env) -> Result<Config, ConfigE
 }
 
 /// As [`Config::parse`].
-pub(super) fn parse(text: &str, path: &Path, mode: u32, env: &Env) -> Result<Config, ConfigError> {
+fn parse(text: &str, path: &Path, mode: u32, env: &Env) -> Result<Config, ConfigError> {
     let mut c = Complaints::new(text);
     let parsed = match DeTable::parse(text) {
         Ok(table) => config(table.get_ref(), path, mode, env, &mut c),

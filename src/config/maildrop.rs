@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use super::account::argv;
-use super::document::{At, Complaints, Section, quoted};
+use super::document::{At, Complaints, Section, argv, quoted};
+use super::paths::Env;
+use super::settings::{Account, Keep, Maildrop};
 use super::units::duration;
-use super::{Account, Env, Keep, Maildrop};
 use crate::reconcile::types::MailboxName;
 
 /// Keys that only a maildrop has.

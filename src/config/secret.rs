@@ -213,9 +213,9 @@ impl SecretSource {
 /// The file's first bytes and its permission bits, both of the same open file.
 fn read(path: &Path) -> Result<(Zeroizing<Vec<u8>>, u32), SecretError> {
     let failed = |source| SecretError::Read { path: path.to_owned(), source };
-    let file = super::strict::open_file(path).map_err(failed)?;
+    let file = super::access::open_file(path).map_err(failed)?;
     let meta = file.metadata().map_err(failed)?;
-    if !super::strict::is_trusted_owner(&meta) {
+    if !super::access::is_trusted_owner(&meta) {
         let words = format!("belongs to user {}", meta.uid());
         return Err(failed(io::Error::new(io::ErrorKind::PermissionDenied, words)));
     }

@@ -3,12 +3,13 @@
 //! Whoever may write to the config, to the program of a hook or to a directory above them decides
 //! what this process runs; whoever may write to the state decides what it deletes.
 
-use std::fs::{File, Metadata, OpenOptions};
-use std::io;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{Config, Problem, SecretSource};
+use super::access::is_trusted_owner;
+use super::error::Problem;
+use super::secret::SecretSource;
+use super::settings::Config;
 use crate::reconcile::types::printable;
 
 /// Bits that let the group, or everybody, write.
@@ -17,24 +18,6 @@ const OTHERS: u32 = 0o002;
 const STICKY: u32 = 0o1000;
 /// What a user namespace shows in the place of users that it does not know (user_namespaces(7)).
 const NOBODY: u32 = 65_534;
-
-/// Opens a regular file without ever waiting: a pipe in its place would hold the whole program.
-///
-/// # Errors
-/// It cannot be opened, or is no file.
-pub(super) fn open_file(path: &Path) -> io::Result<File> {
-    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(io::Error::other("is not a regular file")),
-    }
-}
-
-/// Whether a file belongs to root or to whom this process runs as.
-pub(super) fn is_trusted_owner(meta: &Metadata) -> bool {
-    meta.uid() == 0 || meta.uid() == rustix::process::geteuid().as_raw()
-}
 
 /// Everything that others could change under a config.
 pub(super) fn problems(config: &Config) -> Vec<Problem> {
@@ -152,15 +135,5 @@ mod tests {
             }
         }
         assert_eq!(complaint("it", &dir.path().join("not there"), OTHERS), None);
-    }
-
-    #[test]
-    fn a_pipe_is_no_file_and_holds_nobody() {
-        let dir = tempfile::tempdir().unwrap();
-        let pipe = dir.path().join("pipe");
-        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
-        assert!(made.success());
-        assert!(open_file(&pipe).unwrap_err().to_string().contains("not a regular file"));
-        assert!(open_file(dir.path()).is_err());
     }
 }

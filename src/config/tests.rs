@@ -1,4 +1,11 @@
-use super::{GuardLimits as Guard, *};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::*;
+use crate::reconcile::types::{
+    GuardLimits as Guard, Layout, MailboxName, OnLocalDelete, OnRemoteDelete, SpecialUse, Tls,
+};
 
 const PATH: &str = "config.toml";
 

@@ -35,7 +35,7 @@ use self::cause::{Cause, Causes};
 use self::state::{Board, State};
 use self::systemd::Manager;
 use self::task::{Task, Wanted};
-use self::volume::{Level, Volume};
+use self::volume::{ACCOUNT_THREAD, Level, Volume};
 use crate::account::{Outside, Progress};
 use crate::config::{Account, Config};
 
@@ -43,9 +43,6 @@ use crate::config::{Account, Config};
 const END: Duration = Duration::from_millis(4_700);
 /// How long after an error of our own an account is begun anew.
 const AFTER_PANIC: Duration = Duration::from_secs(10);
-
-/// How the threads of accounts are called, before the name of the account.
-pub const ACCOUNT_THREAD: &str = "account ";
 
 /// What the daemon is told from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

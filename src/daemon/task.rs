@@ -11,7 +11,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 
-use super::ACCOUNT_THREAD;
 use super::backoff::Backoff;
 use super::cause::{self, Cause, Causes, Merged};
 use super::hook::Hooks;
@@ -19,7 +18,7 @@ use super::kept::{Kept, Look};
 use super::progress;
 use super::push::Push;
 use super::state::{Board, State, View};
-use super::volume::Volume;
+use super::volume::{ACCOUNT_THREAD, Volume};
 use super::worker::{Badge, Place, Worker};
 use crate::account::{AccountError, Outside, RENEWAL, Report, Settings, Trouble};
 use crate::config::{Account, SecretError};

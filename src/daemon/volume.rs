@@ -9,6 +9,9 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+/// How the threads of accounts are called, before the name of the account.
+pub const ACCOUNT_THREAD: &str = "account ";
+
 /// What is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]

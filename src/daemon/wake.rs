@@ -37,7 +37,7 @@ mod linux {
         timerfd_settime,
     };
 
-    use super::Cause;
+    use crate::daemon::cause::Cause;
 
     /// Changes of links, addresses and routes (`RTMGRP_*`, linux/rtnetlink.h): LINK, IPV4_IFADDR,
     /// IPV4_ROUTE, IPV6_IFADDR, IPV6_ROUTE.

@@ -8,7 +8,7 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::layout::percent_decoded;
+use super::percent::percent_decoded;
 use crate::reconcile::types::{MailboxName, decode_utf7};
 
 /// A name that a directory has by the rules of another program.

@@ -10,8 +10,9 @@ use std::path::Path;
 use super::content::{Digest, wire_form};
 use super::header::{self, HeaderReader};
 use super::keywords::KeywordTable;
-use super::layout::{Layout, RESERVED};
+use super::layout::Layout;
 use super::name::{FileName, SEPARATOR, keyword_letters, split, system_flags, with_flags};
+use super::reserved::RESERVED;
 use crate::reconcile::types::{Flags, Keyword, KeywordMask, MailboxName, Stem, System};
 
 /// Mailboxes as directories: every name has one directory that leads back to it, no part of

@@ -10,15 +10,9 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use super::error::{LocalError, Scope};
-use super::layout::{Layout, last_level, percent_decoded, prefixes};
-use super::root::{OWN, Root};
+use super::layout::{Layout, last_level, prefixes};
+use super::percent::percent_decoded;
 use crate::reconcile::types::MailboxName;
-
-/// The file in [`OWN`]: a line for each mailbox; its name as a path of the nested layout, a
-/// tab, and its directory, relative to the root, with `%XX` for what is not printable ASCII.
-const FILE: &str = "directories";
-const FILE_MAX: u64 = 1 << 22;
 
 /// Mailboxes whose directory is not spelled as the layout would spell it.
 #[derive(Debug, Clone, Default)]
@@ -40,6 +34,13 @@ impl Given {
         self.names.insert(dir.clone(), name.clone());
         self.dirs.insert(name, dir);
         true
+    }
+
+    /// Records all of another list that is not another's already.
+    pub(super) fn extend(&mut self, more: Self) {
+        more.dirs.into_iter().for_each(|(name, dir)| {
+            self.insert(name, dir);
+        });
     }
 
     /// The mailbox of exactly this directory.
@@ -72,7 +73,7 @@ impl Given {
     }
 
     /// What is recorded below a mailbox, named and placed as after a rename of it.
-    fn renamed(&self, from: &MailboxName, to: &MailboxName, dirs: [&Path; 2]) -> Self {
+    pub(super) fn renamed(&self, from: &MailboxName, to: &MailboxName, dirs: [&Path; 2]) -> Self {
         let mut out = Self::default();
         for (name, dir) in self.dirs.iter().filter(|(name, _)| name.is_inferior_of(from)) {
             if let (Some(rest), Ok(below)) =
@@ -87,7 +88,7 @@ impl Given {
         out
     }
 
-    fn to_text(&self) -> Vec<u8> {
+    pub(super) fn to_text(&self) -> Vec<u8> {
         let mut text = Vec::new();
         for (name, dir) in &self.dirs {
             text.extend_from_slice(Layout::Nested.path_of(name).as_os_str().as_bytes());
@@ -103,7 +104,7 @@ impl Given {
         text
     }
 
-    fn from_text(text: &[u8]) -> Option<Self> {
+    pub(super) fn from_text(text: &[u8]) -> Option<Self> {
         let mut given = Self::default();
         for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let tab = line.iter().position(|byte| *byte == b'\t')?;
@@ -114,66 +115,6 @@ impl Given {
             given.insert(name, PathBuf::from(OsString::from_vec(dir)));
         }
         Some(given)
-    }
-}
-
-impl Root {
-    /// Reads what an earlier run recorded.
-    pub(super) fn load_given(&self) -> Result<(), LocalError> {
-        let path = self.path.join(OWN).join(FILE);
-        let Some(text) = self.read_small(&path, FILE_MAX, Scope::Root)? else { return Ok(()) };
-        // Without it mail would be sent to mailboxes that the server does not have.
-        let given = Given::from_text(&text)
-            .ok_or(LocalError::Malformed { path, why: "not a list of mailboxes" })?;
-        self.spelling.give(given);
-        Ok(())
-    }
-
-    /// Records directories, durably unless only a plan is made.
-    pub(super) fn give(&self, more: Given, durable: bool) -> Result<(), LocalError> {
-        let mut all = self.spelling.given();
-        more.dirs.into_iter().for_each(|(name, dir)| {
-            all.insert(name, dir);
-        });
-        if durable {
-            self.write_own(FILE, &all.to_text())?;
-        }
-        self.spelling.give(all);
-        Ok(())
-    }
-
-    /// Before a mailbox is renamed: what lies below it in directories of other programs keeps
-    /// them.
-    pub(super) fn give_renamed(
-        &self,
-        from: &MailboxName,
-        to: &MailboxName,
-    ) -> Result<(), LocalError> {
-        let relative = |name| {
-            let dir = self.dir_of(name);
-            dir.strip_prefix(&self.path).map(Path::to_owned).unwrap_or_default()
-        };
-        let (old, new) = (relative(from), relative(to));
-        let more = self.spelling.given().renamed(from, to, [&old, &new]);
-        if more.is_empty() { Ok(()) } else { self.give(more, true) }
-    }
-
-    /// The mailbox of a directory, relative to the root, and the names whose last level is
-    /// escaped whole in it.
-    pub(super) fn read_path(&self, path: &Path) -> Option<(MailboxName, BTreeSet<MailboxName>)> {
-        let layout = self.options.layout;
-        self.spelling.with_given(|given| {
-            if let Some(name) = given.name_of(path) {
-                return Some((name.clone(), BTreeSet::new()));
-            }
-            let base = if layout == Layout::Nested { given.above(path) } else { None };
-            let Some((base, dir)) = base else { return layout.read(path) };
-            let (rest, escaped) = layout.read(path.strip_prefix(dir).ok()?)?;
-            let below = |name: &MailboxName| {
-                MailboxName::new(&format!("{}/{}", base.as_str(), name.as_str()))
-            };
-            Some((below(&rest), escaped.iter().map(below).collect()))
-        })
     }
 }
 

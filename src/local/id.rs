@@ -7,10 +7,9 @@ use crate::reconcile::types::{DirStamps, MailboxName};
 use super::error::{At, LocalError, Scope, if_there};
 use super::fs::Kind;
 use super::layout::Layout;
+use super::reserved::ID_FILE;
 use super::root::{Root, make_dirs};
 
-/// The file in a mailbox's directory, beside `cur`.
-pub(super) const ID_FILE: &str = ".mailtide-id";
 /// Digits of an id.
 const LEN: usize = 32;
 

@@ -11,9 +11,9 @@ use crate::reconcile::types::{Flags, Keyword, KeywordMask, MailboxName, Stem, Sy
 
 use super::error::{At, LocalError, Scope, if_there};
 use super::name::keyword_letters;
+use super::reserved::KEYWORDS_FILE;
 use super::root::Root;
 
-pub(super) const FILE: &str = "dovecot-keywords";
 const LOCK: &str = "dovecot-keywords.lock";
 /// Letters a to z.
 const LETTERS: usize = 26;
@@ -195,7 +195,7 @@ impl Root {
     /// # Errors
     /// A table that cannot be read is an error, not an empty one.
     pub fn keyword_table(&self, mailbox: &MailboxName) -> Result<KeywordTable, LocalError> {
-        let path = self.dir_of(mailbox).join(FILE);
+        let path = self.dir_of(mailbox).join(KEYWORDS_FILE);
         let text = self.read_small(&path, TABLE_MAX, Scope::Mailbox)?;
         Ok(text.map(|t| KeywordTable::parse(&t)).unwrap_or_default())
     }
@@ -251,7 +251,7 @@ impl Root {
             }
             file.write_at(&table.print(), 0)
                 .and_then(|()| file.sync())
-                .and_then(|()| self.fs.rename(&lock, &dir.join(FILE)))
+                .and_then(|()| self.fs.rename(&lock, &dir.join(KEYWORDS_FILE)))
                 .at(Scope::Mailbox, "write", &lock)?;
             Ok(true)
         });

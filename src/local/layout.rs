@@ -10,11 +10,12 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::maildirpp;
+use super::percent::{EMPTY, Unit, percent_decoded, percent_encoded};
+use super::reserved::RESERVED;
 use crate::reconcile::types::MailboxName;
 
 pub use crate::reconcile::types::Layout;
@@ -23,13 +24,9 @@ pub use crate::reconcile::types::Layout;
 const NAME_MAX: usize = 255;
 /// Levels of one name that may be escaped whole: more are not ours.
 const ESCAPED_MAX: usize = 32;
-/// An empty level (`a//b`), which no directory can spell.
-pub(super) const EMPTY: &str = "%-";
 /// At the end of a directory name: the level goes on in the subdirectory.
 const GOES_ON: u8 = b'%';
 
-/// Names that mean something inside a Maildir.
-pub(super) const RESERVED: [&str; 3] = ["cur", "new", "tmp"];
 /// Files that a mailbox's directory holds, ours and those of servers that share it: no directory
 /// takes their place (hazard 133). Those that begin with a dot are escaped as such.
 const FILES: [&str; 10] = [
@@ -147,7 +144,8 @@ impl Layout {
     pub fn refuses(self, mailbox: &MailboxName) -> Option<&'static str> {
         let too_long = self.path_of(mailbox).iter().any(|part| part.len() > NAME_MAX);
         too_long.then_some(
-            "its name is too long for one directory, which is all that maildir++ has;              shorten it or use layout = \"nested\"",
+            "its name is too long for one directory, which is all that maildir++ has; shorten it or \
+             use layout = \"nested\"",
         )
     }
 }
@@ -211,45 +209,6 @@ fn escape(level: &str, what: Escape) -> impl Iterator<Item = Unit> {
     })
 }
 
-/// A character as it is spelled: itself, or the `%XX` of its UTF-8.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Unit {
-    c: char,
-    escaped: bool,
-}
-
-impl Unit {
-    /// Bytes of its spelling.
-    fn len(self) -> usize {
-        self.c.len_utf8() * if self.escaped { 3 } else { 1 }
-    }
-}
-
-impl FromIterator<Unit> for String {
-    fn from_iter<I: IntoIterator<Item = Unit>>(units: I) -> Self {
-        let mut text = Self::new();
-        for Unit { c, escaped } in units {
-            if escaped {
-                for byte in c.encode_utf8(&mut [0; 4]).bytes() {
-                    // Writing to a string cannot fail.
-                    let _ = write!(text, "%{byte:02X}");
-                }
-            } else {
-                text.push(c);
-            }
-        }
-        text
-    }
-}
-
-/// The characters of a text, those that need it escaped.
-pub(super) fn percent_encoded(
-    text: &str,
-    needs: impl Fn((usize, char)) -> bool,
-) -> impl Iterator<Item = Unit> {
-    text.chars().enumerate().map(move |(i, c)| Unit { c, escaped: needs((i, c)) })
-}
-
 fn push_level(path: &mut PathBuf, level: &str, whole: bool) {
     let what = if whole { Escape::Whole } else { Escape::Plain };
     if level.is_empty() {
@@ -294,20 +253,6 @@ fn decode(part: &[u8], name: &mut Vec<u8>) -> Option<bool> {
     };
     percent_decoded(part, name)?;
     Some(goes_on)
-}
-
-/// Appends what `%XX` and plain bytes stand for.
-pub(super) fn percent_decoded(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
-    let mut rest = text.iter();
-    while let Some(byte) = rest.next() {
-        if *byte != b'%' {
-            out.push(*byte);
-            continue;
-        }
-        let mut digit = || char::from(*rest.next()?).to_digit(16);
-        out.push(u8::try_from(digit()? * 16 + digit()?).ok()?);
-    }
-    Some(())
 }
 
 #[cfg(test)]

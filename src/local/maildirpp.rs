@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 use crate::reconcile::types::{MailboxName, decode_utf7, encode_utf7};
 
-use super::layout::{EMPTY, percent_decoded, percent_encoded};
+use super::percent::{EMPTY, percent_decoded, percent_encoded};
+use super::reserved::OWN;
 
 /// The file that says that a directory belongs to the Maildir above it.
 pub(super) const FOLDER_MARK: &str = "maildirfolder";
@@ -43,7 +44,7 @@ pub(super) fn name_of(path: &Path) -> Option<MailboxName> {
 /// Whether a directory could be a mailbox beside the INBOX: those of other programs have no
 /// dot, ours is not one.
 pub(super) fn is_candidate(name: &[u8]) -> bool {
-    name.first() == Some(&b'.') && OsStr::from_bytes(name) != super::root::OWN
+    name.first() == Some(&b'.') && OsStr::from_bytes(name) != OWN
 }
 
 pub(super) fn spell(level: &str, whole: bool) -> String {

@@ -7,7 +7,8 @@ use crate::reconcile::types::printable;
 use super::error::{At as _, LocalError, Scope, if_there};
 use super::fs::Fs;
 use super::layout::Layout;
-use super::root::{MARKER, OWN, Root};
+use super::reserved::OWN;
+use super::root::{MARKER, Root};
 
 const FIRST_LINE: &str = "mailtide 1";
 const MARKER_MAX: u64 = 16 * 1024;

@@ -13,10 +13,10 @@ use std::path::Path;
 use crate::reconcile::types::MailboxName;
 
 use super::error::{At, LocalError, Scope, if_there};
-use super::id::ID_FILE;
-use super::layout::{Layout, RESERVED};
+use super::layout::Layout;
 use super::maildirpp::FOLDER_MARK;
-use super::root::{OWN, Root, make_dirs};
+use super::reserved::{ID_FILE, OWN, RESERVED};
+use super::root::{Root, make_dirs};
 use super::scan::is_message;
 
 /// The mailbox that is being removed, in a file of ours.

@@ -10,14 +10,11 @@ use crate::reconcile::types::{DirStamps, FileStamp, MailboxName, Stem};
 
 use super::error::{At, LocalError, Scope, if_there};
 use super::fs::{Fs, Kind, Lock, LockGuard, may_be_link};
-use super::id::ID_FILE;
-use super::keywords::FILE as KEYWORDS_FILE;
 use super::layout::Layout;
 use super::name::{FileName, SEPARATOR, StemMaker, split};
+use super::reserved::{ID_FILE, KEYWORDS_FILE, OWN};
 use super::spelling::Spelling;
 
-/// Our own directory in the root: no Maildir, and no program has to look into it.
-pub(super) const OWN: &str = ".mailtide";
 /// The lock of the account whose root it is.
 const LOCK: &str = "lock";
 /// Its marker.

@@ -14,7 +14,8 @@ use crate::reconcile::types::{Local, MailboxName};
 use super::error::{At, LocalError, Scope, if_there};
 use super::layout::flat;
 use super::name::FileName;
-use super::root::{OWN, Root, make_dirs};
+use super::reserved::OWN;
+use super::root::{Root, make_dirs};
 use super::scan::Listed;
 
 /// A name that is taken gets a number behind it, up to this one.

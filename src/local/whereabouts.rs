@@ -13,7 +13,7 @@ use crate::reconcile::types::{DirStamps, Home, Mailbox};
 use super::error::{At, LocalError, Scope, if_there};
 use super::fs::Kind;
 use super::layout::Layout;
-use super::root::OWN;
+use super::reserved::OWN;
 use super::root::Root;
 use super::scan::is_message;
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use super::RemoteError;
+use super::error::RemoteError;
 
 /// Why nothing more can be had from the connection.
 #[derive(Debug)]

@@ -4,20 +4,11 @@
 //! at the same time share the sum of theirs. Greeting, TLS and sign-in share one
 //! ([`Budget::SIGN_IN`]), whatever number of commands that takes.
 
-use std::time::Duration;
-
-use super::broken::Broken;
-use super::deadline::Deadline;
-
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 
 /// The most octets that a command may bring apart from what was asked for by size.
 const MOST: u64 = 256 << 20;
-
-/// The most octets of remarks and counts in one answer, with [`REMARK`] for each beside its own.
-const REMARKS: u64 = 4 << 20;
-const REMARK: u64 = 64;
 
 /// Least average speed of a transfer, in octets per second: each octet that comes extends the
 /// time of a command by this much.
@@ -72,7 +63,7 @@ impl Budget {
     }
 
     /// Whole messages or headers, so many. Only what surrounds them: each text that is wanted is
-    /// [granted](Allowance::grant) with its length when it begins.
+    /// [granted](super::allowance::Allowance::grant) with its length when it begins.
     pub(crate) fn texts(messages: u64) -> Self {
         let octets = (4 << 20) + messages.saturating_mul(8 << 10);
         Self { line: MIB, response: 2 * MIB, octets: octets.min(MOST), ..Self::SELECT }
@@ -87,127 +78,5 @@ impl Budget {
             timeouts: self.timeouts.max(other.timeouts),
             transfer: self.transfer || other.transfer,
         }
-    }
-}
-
-/// What is left of the budgets of a connection, in octets and in time.
-pub(crate) struct Allowance {
-    budget: Budget,
-    taken: u64,
-    remarks: u64,
-    /// Until the sign-in is over no command gets a budget of its own.
-    signed_in: bool,
-    pub(crate) reading: Deadline,
-    pub(crate) writing: Deadline,
-}
-
-impl Allowance {
-    /// For a new connection, whose server may be silent for so long.
-    pub(crate) fn new(silence: Duration) -> Self {
-        Self {
-            budget: Budget::SIGN_IN,
-            taken: 0,
-            remarks: 0,
-            signed_in: false,
-            reading: Deadline::new(silence),
-            writing: Deadline::new(silence),
-        }
-    }
-
-    /// Without limits of octets, for tests of what lies below.
-    #[cfg(any(test, feature = "fuzz"))]
-    pub(crate) fn unlimited(silence: Duration) -> Self {
-        let mut allowance = Self::new(silence);
-        allowance.signed_in();
-        let (line, response) = (usize::MAX, usize::MAX);
-        allowance.begin(Budget { line, response, octets: u64::MAX, ..Budget::LONG });
-        allowance
-    }
-
-    /// The limits in force.
-    pub(crate) fn budget(&self) -> &Budget {
-        &self.budget
-    }
-
-    /// Commands with this sum of budgets are under way from now on.
-    pub(crate) fn begin(&mut self, budget: Budget) {
-        if self.signed_in {
-            (self.budget, self.taken, self.remarks) = (budget, 0, 0);
-            self.reading.begin(&budget);
-            self.writing.begin(&budget);
-        } else {
-            self.met();
-        }
-    }
-
-    /// One more command is under way beside others.
-    pub(crate) fn add(&mut self, budget: Budget) {
-        if self.signed_in {
-            self.budget = self.budget.and(budget);
-            self.reading.extend(&self.budget);
-            self.writing.extend(&self.budget);
-        }
-        self.met();
-    }
-
-    /// The sign-in is over.
-    pub(crate) fn signed_in(&mut self) {
-        self.signed_in = true;
-    }
-
-    /// Another limit for silence.
-    pub(crate) fn set_silence(&mut self, silence: Duration) {
-        self.reading.set_silence(silence);
-        self.writing.set_silence(silence);
-    }
-
-    /// Silence is counted anew.
-    pub(crate) fn met(&mut self) {
-        self.reading.met();
-        self.writing.met();
-    }
-
-    /// So many more octets are wanted.
-    pub(crate) fn grant(&mut self, octets: u64) {
-        self.budget.octets = self.budget.octets.saturating_add(octets);
-    }
-
-    /// Octets came.
-    ///
-    /// # Errors
-    /// More than the budget.
-    pub(crate) fn take(&mut self, octets: usize) -> Result<(), Broken> {
-        self.reading.moved(octets);
-        self.taken = self.taken.saturating_add(octets as u64);
-        match self.taken > self.budget.octets {
-            true => Err(Broken::Limit("the answer", self.budget.octets)),
-            false => Ok(()),
-        }
-    }
-
-    /// A response came that is no part of an answer: a remark, a number of messages.
-    ///
-    /// # Errors
-    /// There were too many.
-    pub(crate) fn remark(&mut self, octets: usize) -> Result<(), Broken> {
-        self.remarks = self.remarks.saturating_add(octets as u64 + REMARK);
-        match self.remarks > REMARKS {
-            true => Err(Broken::Limit("remarks of the server", REMARKS)),
-            false => Ok(()),
-        }
-    }
-
-    /// Whether a line, and the response that it is part of, are short enough.
-    ///
-    /// # Errors
-    /// One is not.
-    pub(crate) fn fits(&self, line: usize, response: usize) -> Result<(), Broken> {
-        if line > self.budget.line {
-            return Err(Broken::Limit("a line", self.budget.line as u64));
-        }
-        if response > self.budget.response {
-            return Err(Broken::Limit("a response", self.budget.response as u64));
-        }
-        Ok(())
     }
 }

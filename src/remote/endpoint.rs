@@ -1,4 +1,4 @@
-//! From a host name to a stream that may carry a secret.
+//! An account at a server, and how the connection to it is secured.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,10 +7,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
-
-use super::budget::Allowance;
-use super::tls::secure;
-use super::{BoxStream, Connector, RemoteError};
 
 pub use crate::reconcile::types::Tls;
 
@@ -56,43 +52,9 @@ impl fmt::Debug for Endpoint {
 }
 
 impl Endpoint {
-    fn is_loopback(&self) -> bool {
+    pub(super) fn is_loopback(&self) -> bool {
         let address = self.host.trim_start_matches('[').trim_end_matches(']');
         self.host.eq_ignore_ascii_case("localhost")
             || address.parse::<IpAddr>().is_ok_and(|a| a.is_loopback())
-    }
-}
-
-/// Dials, and secures the stream where that comes first. Whoever would have to say the secret
-/// in clear text is not even dialled.
-pub(crate) async fn open(
-    endpoint: &Endpoint,
-    connector: &dyn Connector,
-) -> Result<(BoxStream, Allowance), RemoteError> {
-    if endpoint.tls == Tls::None && !endpoint.is_loopback() && !endpoint.allow_cleartext {
-        return Err(RemoteError::Cleartext { host: endpoint.host.clone() });
-    }
-    let mut allowance = Allowance::new(endpoint.timeout);
-    let mut stream = dial(endpoint, connector, &mut allowance).await?;
-    if endpoint.tls == Tls::Implicit {
-        stream = secure(stream, endpoint, &mut allowance).await?;
-    }
-    Ok((stream, allowance))
-}
-
-async fn dial(
-    endpoint: &Endpoint,
-    connector: &dyn Connector,
-    allowance: &mut Allowance,
-) -> Result<BoxStream, RemoteError> {
-    let to = format!("{}:{}", endpoint.host, endpoint.port);
-    let dialled = connector.connect(&endpoint.host, endpoint.port);
-    match allowance.reading.within(dialled).await {
-        Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(source)) => Err(RemoteError::Connect { to, source }),
-        Err(after) => {
-            let doing = format!("connecting to {to}");
-            Err(RemoteError::Timeout { doing, after })
-        }
     }
 }

@@ -15,8 +15,10 @@ use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 use tokio_rustls::TlsConnector;
 
-use super::budget::Allowance;
-use super::{BoxStream, Endpoint, RemoteError};
+use super::allowance::Allowance;
+use super::endpoint::Endpoint;
+use super::error::RemoteError;
+use super::transport::BoxStream;
 
 /// Wraps a stream in TLS, to whom the endpoint names.
 pub(crate) async fn secure(

@@ -1,7 +1,7 @@
 //! Questions of an account's run: rows by what is left to do with them, in one mailbox.
 
-use super::View;
 use super::error::Result;
+use super::store::View;
 use crate::reconcile::types::{MailboxId, Row};
 
 /// Rows that are read at a time where all are.

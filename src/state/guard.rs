@@ -6,7 +6,7 @@ use rusqlite::Row as Columns;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
 use super::error::Result;
-use super::{Tx, View};
+use super::store::{Tx, View};
 use crate::reconcile::HoldReason;
 use crate::reconcile::hold::Direction;
 use crate::reconcile::types::{MailboxId, RowId};

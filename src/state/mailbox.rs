@@ -5,7 +5,7 @@ use rusqlite::{Row as Columns, params};
 
 use super::error::Result;
 use super::row::{from_json, json, keyword_set};
-use super::{Tx, View};
+use super::store::{Tx, View};
 use crate::reconcile::types::{
     DirStamps, FileStamp, FlagMask, Gate, Home, Keyword, KeywordMask, Mailbox, MailboxId,
     MailboxName, SpecialUse, System,

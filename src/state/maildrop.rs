@@ -4,7 +4,7 @@
 use crate::reconcile::types::{ContentId, MailboxName, Stem};
 
 use super::error::Result;
-use super::{Tx, View};
+use super::store::{Tx, View};
 
 /// How far a message of the maildrop has come.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! Every question about rows. None reads more than its answer and an index (a `count` reads
 //! the index of what it counts), so that none slows down with the size of the account.
 
-use super::View;
 use super::error::Result;
 use super::schema::DIFFERING;
+use super::store::View;
 use crate::reconcile::types::{ContentId, MailboxId, Row, RowId, Stem, Uid};
 
 /// At most so many rows answer a question for equals (by content, words or object id).

@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, Value, ValueRef};
 use rusqlite::{CachedStatement, Row as Columns};
 
-use super::View;
 use super::error::Result;
+use super::store::View;
 use crate::reconcile::types::{
     Base, ContentId, FileStamp, Flags, HeaderKeys, Journal, Keyword, Local, MailboxId, MailboxName,
     Place, Remote, Row, RowId, ServerWords, SetAside, SetAsideKind, Stem, System, Uid,

@@ -1,7 +1,7 @@
 //! The log of runs: what `status` tells of the last ones, and the number a push remembers.
 
 use super::error::Result;
-use super::{Tx, View};
+use super::store::{Tx, View};
 
 /// So many runs are kept; a daemon that runs for years must not fill the disk with its diary.
 pub const RUNS_KEPT: i64 = 1000;

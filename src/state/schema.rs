@@ -9,7 +9,7 @@
 //!   a journal entry can never come to mean another message.
 
 use super::error::{Result, StateError};
-use super::{Rollback, View};
+use super::store::{Rollback, View};
 use crate::reconcile::types::printable;
 
 /// `application_id` of a store: `mtid`.

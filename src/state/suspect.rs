@@ -1,7 +1,7 @@
 //! Things at which connections were lost, from run to run.
 
 use super::error::Result;
-use super::{Tx, View};
+use super::store::{Tx, View};
 
 /// A thing at which a connection was lost.
 #[derive(Debug, Clone, PartialEq, Eq)]

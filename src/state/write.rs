@@ -2,9 +2,9 @@
 
 use std::sync::LazyLock;
 
-use super::Tx;
 use super::error::Result;
 use super::row::{COLUMNS, Keywords, bind};
+use super::store::Tx;
 use crate::reconcile::types::{Flags, MailboxId, Row, RowId, Uid};
 
 static INSERT: LazyLock<String> = LazyLock::new(|| {

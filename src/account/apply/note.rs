@@ -135,8 +135,8 @@ pub(super) fn after_push(journal: &Journal) -> Journal {
 /// The row that a message left: what the server still has of it there is expunged, since its
 /// new place, the message of the row `to`, is a fact.
 pub(super) fn release(w: &Writer<'_>, past: Row, to: &Row) -> Result<(), StateError> {
-    // Numbered anew and not found yet, it may still be there (hazard 84). Found in the very mailbox,
-    // it did not leave (hazard 190).
+    // Numbered anew and not found yet, it may still be there (hazard 84). Found in the very
+    // mailbox, it did not leave (hazard 190).
     let has_left = past.local.is_none() && past.mailbox != to.mailbox;
     let may_be_there = past.restated && has_left && past.base.is_some();
     if past.remote.is_none() && !may_be_there {

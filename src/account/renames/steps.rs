@@ -66,7 +66,7 @@ pub(super) async fn resubscribe(
 
 /// Whether a mailbox was seen on one side only so far: nothing of it is agreed on.
 pub(super) fn is_one_sided(mailbox: &Mailbox) -> bool {
-    !mailbox.base && !(mailbox.local && mailbox.remote)
+    !(mailbox.base || mailbox.local && mailbox.remote)
 }
 
 /// Both sides were seen to call them so.

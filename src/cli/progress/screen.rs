@@ -62,6 +62,11 @@ pub(in crate::cli) fn say(text: &str) -> io::Result<()> {
     write(&text)
 }
 
+/// Writes a line to stderr; there is nobody to tell when that fails.
+pub(in crate::cli) fn complain(text: &str) {
+    let _ = say(&format!("{text}\n"));
+}
+
 /// Leaves the terminal to another program until it is dropped.
 #[derive(Debug)]
 pub(in crate::cli) struct Pause(());

@@ -11,15 +11,14 @@ use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-
 use self::manager::{LABEL, Told, UNIT, Words};
 use self::unit::{Manager, Origin, Start};
+use self::words::{Done, Found};
+use super::answer::{Answer, answer};
 use super::args::{Global, ServiceAction};
 use super::exit::Exit;
 use super::output::Style;
 use super::report::Failure;
-use super::{Answer, answer};
 use crate::config::{Config, Env, SecretSource};
 
 /// The service of this user: where its file is and what it is to start.
@@ -28,39 +27,6 @@ struct Service {
     file: PathBuf,
     log: PathBuf,
     start: Start,
-}
-
-/// What `install` and `uninstall` did.
-#[derive(Debug, Serialize)]
-struct Done {
-    /// `installed`, `replaced`, `unchanged`, `removed` or `absent`.
-    done: &'static str,
-    file: String,
-    manager: &'static str,
-    /// What the file starts; empty after `uninstall`.
-    starts: String,
-    /// Whether the service manager was told.
-    now: bool,
-    /// What is left to do for the user, as command lines.
-    commands: Vec<String>,
-    /// What may keep the service from working.
-    notes: Vec<String>,
-}
-
-/// What `status` found.
-#[derive(Debug, Serialize)]
-struct Found {
-    file: String,
-    manager: &'static str,
-    state: Origin,
-    /// What the file starts, as it stands there.
-    starts: String,
-    /// Whether that is this program with the config that was chosen now.
-    starts_this: bool,
-    active: Option<String>,
-    enabled: Option<String>,
-    /// Why the service manager cannot be asked.
-    silent: Option<String>,
 }
 
 /// Does what was asked for. The config is only looked at: the service reads it by itself.

@@ -1,11 +1,45 @@
-//! What `mailtide service` says to people.
+//! What `mailtide service` did and found, and what it says of that to people.
 
 use std::fmt::Write as _;
 
+use serde::Serialize;
+
 use super::unit::{Manager, Origin};
-use super::{Done, Found};
 use crate::cli::output::Style;
 use crate::reconcile::types::printable;
+
+/// What `install` and `uninstall` did.
+#[derive(Debug, Serialize)]
+pub(super) struct Done {
+    /// `installed`, `replaced`, `unchanged`, `removed` or `absent`.
+    pub(super) done: &'static str,
+    pub(super) file: String,
+    pub(super) manager: &'static str,
+    /// What the file starts; empty after `uninstall`.
+    pub(super) starts: String,
+    /// Whether the service manager was told.
+    pub(super) now: bool,
+    /// What is left to do for the user, as command lines.
+    pub(super) commands: Vec<String>,
+    /// What may keep the service from working.
+    pub(super) notes: Vec<String>,
+}
+
+/// What `status` found.
+#[derive(Debug, Serialize)]
+pub(super) struct Found {
+    pub(super) file: String,
+    pub(super) manager: &'static str,
+    pub(super) state: Origin,
+    /// What the file starts, as it stands there.
+    pub(super) starts: String,
+    /// Whether that is this program with the config that was chosen now.
+    pub(super) starts_this: bool,
+    pub(super) active: Option<String>,
+    pub(super) enabled: Option<String>,
+    /// Why the service manager cannot be asked.
+    pub(super) silent: Option<String>,
+}
 
 /// A word for a shell.
 pub(super) fn quoted(word: &str) -> String {

@@ -13,7 +13,10 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::{Answer, GLANCE, NoAnswer, Request, answer, ask, at, refuse, stand};
+use super::answer::{GLANCE, answer, refuse, stand};
+use super::client::{NoAnswer, ask};
+use super::protocol::{Answer, Request, STILL_THERE};
+use super::socket::{at, is_of_ours};
 use crate::daemon::Shared;
 
 /// The longest request, in octets.
@@ -27,8 +30,6 @@ const ASKING_MAX: usize = 32;
 /// Clients that wait for a run or look on. The others are answered at once, so that they need no
 /// limit.
 const WAITING_MAX: usize = 24;
-/// A client that looks on hears something at least so often.
-pub(super) const STILL_THERE: Duration = Duration::from_secs(60);
 
 /// A socket that clients find; dropped, it is not there any more.
 #[derive(Debug)]
@@ -120,24 +121,6 @@ fn check_directory(dir: &Path) -> io::Result<()> {
         );
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, words));
     }
-    Ok(())
-}
-
-/// Whether the other end of a socket is a process of the same user, or of root.
-///
-/// # Errors
-/// It is another user's, and nothing it says is to be believed.
-pub(super) fn is_of_ours(stream: &UnixStream) -> io::Result<()> {
-    #[cfg(target_os = "linux")]
-    {
-        let peer = rustix::net::sockopt::socket_peercred(stream)?.uid;
-        if peer != rustix::process::geteuid() && !peer.is_root() {
-            let words = format!("the other end belongs to user {}", peer.as_raw());
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, words));
-        }
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = stream;
     Ok(())
 }
 

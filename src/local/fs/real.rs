@@ -12,8 +12,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_NOW};
 use rustix::io::Errno;
 
+use super::contract::{Fs, FsFile, Kind, Lock, LockGuard, Meta};
 use super::resolve::{Below, Spot, directory, spot, way};
-use super::{Fs, FsFile, Kind, Lock, LockGuard, Meta};
 use crate::reconcile::types::FileStamp;
 
 /// The file system of the machine, whole or from a root on.

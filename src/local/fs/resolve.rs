@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{Refused, leads_nowhere, may_be_link};
+use super::contract::{Refused, leads_nowhere, may_be_link};
 
 /// An open root.
 #[derive(Debug)]

@@ -60,6 +60,5 @@ pub(super) fn unproved(cast: &Cast<'_>) -> BTreeSet<MailboxId> {
 
 /// Whether what the server says of a new message may pair it with a row of its mailbox.
 pub(super) fn is_trusted(cast: &Cast<'_>, row: &Row, remote: &Row) -> bool {
-    !(row.restated && cast.unproved.contains(&remote.mailbox))
-        || have_one_object_id(row, remote)
+    !(row.restated && cast.unproved.contains(&remote.mailbox)) || have_one_object_id(row, remote)
 }

@@ -5,15 +5,16 @@ use std::io;
 use super::change::sendable_names;
 use super::list::quoted;
 use super::parse::Response;
-use super::parse::status::{Code, Status};
+use super::parse::status::Status;
 use super::session::Session;
-use super::suspects::{Command, Thing};
 use super::talk::{Stop, Tag, require_ok};
 use super::wire::SLICE;
 use crate::reconcile::types::{Flags, MailboxName, Uid};
-use crate::remote::RemoteError;
 use crate::remote::budget::Budget;
+use crate::remote::code::Code;
 use crate::remote::date;
+use crate::remote::error::RemoteError;
+use crate::remote::suspects::{Command, Thing};
 
 /// Gives the bytes of a message, with CRLF line ends.
 pub trait BodySource {

@@ -7,14 +7,14 @@ use super::parse::Response;
 use super::parse::cursor::{Cursor, Value};
 use super::parse::fetch::{Gathered, Part, Section, fits};
 use super::session::{SET_LIMIT, Session, WINDOW};
-use super::suspects::Command;
 use super::talk::{Stop, Tag, Untagged, require_ok};
 use super::uid_set::UidSet;
 use super::wire::Step;
 use crate::reconcile::types::Uid;
-use crate::remote::RemoteError;
 use crate::remote::broken::Broken;
 use crate::remote::budget::Budget;
+use crate::remote::error::RemoteError;
+use crate::remote::suspects::Command;
 
 /// Refusals one after the other after which a header is asked for that was not refused.
 const IN_A_ROW: u32 = 3;

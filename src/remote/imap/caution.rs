@@ -5,21 +5,12 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::session::{Asked, Session};
-use super::suspects::{Command, Shared, Thing};
 use super::uid_set::{UidSet, halves, unanswered};
 use crate::reconcile::types::{MailboxName, Uid};
-use crate::remote::{Connector, Endpoint, RemoteError};
-
-/// What a connection is in the middle of, and what was lost before.
-#[derive(Debug, Default)]
-pub(crate) struct Caution {
-    pub(crate) suspects: Shared,
-    pub(crate) under_way: Option<Thing>,
-    /// What stands for UIDs in the next APPEND: rows of the store.
-    pub(crate) rows: UidSet,
-    /// SEARCH ALL was seen to answer with something else than UIDs.
-    pub(crate) searches_by_uid: bool,
-}
+use crate::remote::endpoint::Endpoint;
+use crate::remote::error::RemoteError;
+use crate::remote::suspects::{Command, Shared, Thing};
+use crate::remote::transport::Connector;
 
 impl Session {
     /// Connects as [`Self::connect`] does, but asks for nothing that earlier connections were lost

@@ -6,14 +6,15 @@
 use std::fmt;
 
 use super::parse::Response;
-use super::parse::status::{Code, Status, copied_pairs};
+use super::parse::status::{Status, copied_pairs};
 use super::session::{SET_LIMIT, Session};
-use super::suspects::Command;
 use super::talk::{Untagged, deliver, require_ok};
 use super::uid_set::UidSet;
 use crate::reconcile::types::{Flags, Keyword, MailboxName, Uid};
-use crate::remote::RemoteError;
 use crate::remote::budget::Budget;
+use crate::remote::code::Code;
+use crate::remote::error::RemoteError;
+use crate::remote::suspects::Command;
 
 /// What was copied or moved, as the server states it (COPYUID, RFC 4315 §3).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -3,22 +3,19 @@
 use async_imap::Client;
 
 use super::capabilities::Capabilities;
-use super::parse::Response;
-use super::parse::status::{Code, Condition, Status};
+use super::parse::status::{Condition, Status};
+use super::parse::{Response, tagged};
 use super::session::{Asked, Session};
-use super::sign_in;
-use super::suspects::CAPABILITY;
+use super::sign_in::{Greeted, sign_in};
 use super::wire::Wire;
 use crate::remote::broken::{Broken, broken_error};
-use crate::remote::endpoint::open;
+use crate::remote::code::Code;
+use crate::remote::dial::open;
+use crate::remote::endpoint::{Endpoint, Tls};
+use crate::remote::error::RemoteError;
+use crate::remote::suspects::CAPABILITY;
 use crate::remote::tls::secure;
-use crate::remote::{Connector, Endpoint, RemoteError, Tls};
-
-/// A connection that is not signed in yet: async-imap's client and what the server can do.
-pub(crate) struct Greeted {
-    pub(crate) client: Client<Wire>,
-    pub(crate) capabilities: Capabilities,
-}
+use crate::remote::transport::Connector;
 
 impl Session {
     /// Connects, secures and signs in. Where a connection is lost at CAPABILITY, a second one is
@@ -63,7 +60,7 @@ impl Session {
         if greeted.capabilities.is_unknown() && asks {
             pass_refusal(ask_capabilities(&mut greeted).await)?;
         }
-        let (shell, mut capabilities) = sign_in::sign_in(greeted, endpoint).await?;
+        let (shell, mut capabilities) = sign_in(greeted, endpoint).await?;
         let known = !capabilities.is_unknown();
         if !known {
             // Some answer for a proxy before the sign-in, so nothing of that is kept.
@@ -172,14 +169,6 @@ fn refusal(doing: &str, heard: &[Vec<u8>]) -> RemoteError {
         Some(Status { code, words, .. }) => RemoteError::Bad { doing, code, words },
         None => RemoteError::Protocol { doing, what: "it was not answered".to_owned() },
     }
-}
-
-/// The tagged status among responses.
-pub(crate) fn tagged(heard: &[Vec<u8>]) -> Option<Status> {
-    heard.iter().find_map(|response| match Response::parse(response) {
-        Response::Tagged { status, .. } => Some(status),
-        _ => None,
-    })
 }
 
 async fn ask_capabilities(greeted: &mut Greeted) -> Result<(), RemoteError> {

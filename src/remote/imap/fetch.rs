@@ -3,10 +3,10 @@
 use super::parse::Response;
 use super::parse::fetch::{FetchRow, row};
 use super::session::{SET_LIMIT, Session};
-use super::suspects::Command;
 use super::uid_set::UidSet;
-use crate::remote::RemoteError;
 use crate::remote::budget::Budget;
+use crate::remote::error::RemoteError;
+use crate::remote::suspects::Command;
 
 /// Which attributes to ask for. The UID always comes along.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

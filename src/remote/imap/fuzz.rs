@@ -9,15 +9,16 @@ use super::name;
 use super::parse::cursor::Cursor;
 use super::parse::fetch::{FetchRow, Gathered, row};
 use super::parse::list::{list, mailbox_status};
-use super::parse::status::{Code, Status};
+use super::parse::status::Status;
 use super::parse::{
     Marker, Response, esearch, for_the_shell, literal_marker, may_hold_literal, search,
 };
 use super::uid_set::UidSet;
 use super::wire::{LITERAL_LIMIT, LITERALS, SLICE, Step, Wire};
 use crate::reconcile::types::{FlagMask, Flags, KeywordMask, MailboxName};
+use crate::remote::allowance::Allowance;
 use crate::remote::broken::Broken;
-use crate::remote::budget::Allowance;
+use crate::remote::code::Code;
 use crate::remote::pieces::Pieces;
 
 /// No peer of a test is silent for so long.

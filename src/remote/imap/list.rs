@@ -3,45 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::name;
+use super::name::{self, Names};
 use super::parse::Response;
 use super::parse::list::{list, mailbox_status};
-use super::parse::status::Code;
 use super::session::{Session, WINDOW};
-use super::suspects::{Command, Thing};
 use super::talk::{Tag, require_ok};
 use crate::reconcile::types::{Gate, MailboxName, SpecialUse, printable};
-use crate::remote::RemoteError;
 use crate::remote::budget::Budget;
-
-/// How the server spells the names of an account, as learned from LIST.
-#[derive(Debug, Clone, Default)]
-pub struct Names {
-    raw: BTreeMap<MailboxName, String>,
-    /// The delimiter, once LIST has told it; none within for flat names.
-    delimiter: Option<Option<char>>,
-}
-
-impl Names {
-    /// The server's spelling of a name that it did not list. What lies below a mailbox has that
-    /// one's spelling in front, whichever that is (hazard 150).
-    fn spell(&self, name: &MailboxName) -> Result<String, String> {
-        let delimiter = self.delimiter.flatten();
-        let raw = name::encode(name, delimiter)?;
-        let above = std::iter::successors(name.parent(), MailboxName::parent);
-        let mut known = above.filter_map(|above| Some((self.raw.get(&above)?, above)));
-        let Some(((prefix, above), delimiter)) = known.next().zip(delimiter) else {
-            return Ok(raw);
-        };
-        match name::encode(&above, Some(delimiter)) {
-            Ok(usual) if usual != *prefix => match raw.strip_prefix(&usual) {
-                Some(rest) => Ok(format!("{prefix}{rest}")),
-                None => Ok(raw),
-            },
-            _ => Ok(raw),
-        }
-    }
-}
+use crate::remote::code::Code;
+use crate::remote::error::RemoteError;
+use crate::remote::suspects::{Command, Thing};
 
 /// A mailbox as LIST shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]

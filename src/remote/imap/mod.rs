@@ -35,19 +35,20 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-use crate::remote::suspects;
-pub use crate::remote::{Counters, Endpoint, Tls};
+pub use crate::remote::code::Code;
+pub use crate::remote::endpoint::{Endpoint, Tls};
+pub use crate::remote::suspects::{Command, Shared, Suspect, Suspects, Thing};
+pub use crate::remote::transport::Counters;
 pub use append::{AppendError, Appending, BodySource, Upload};
 pub use body::BodySink;
 pub use capabilities::Capabilities;
 pub use change::{CopyError, CopyUid, sendable};
 pub use fetch::FetchItems;
-pub use list::{Existence, ListedMailbox, Names};
+pub use list::{Existence, ListedMailbox};
+pub use name::Names;
 pub use parse::fetch::FetchRow;
-pub use parse::status::Code;
 pub use select::{QresyncSince, Select, Selected};
 pub use session::Session;
-pub use suspects::{Command, Shared, Suspect, Suspects, Thing};
 pub use talk::{Pending, Untagged};
 pub use uid_set::{Collector as UidCollector, UidSet};
 pub use watch::Watch;

@@ -3,7 +3,38 @@
 //! Both ways must come out as they went in; a name that does not is reported with its
 //! reason, never silently changed into another mailbox's name.
 
+use std::collections::BTreeMap;
+
 use crate::reconcile::types::{MailboxName, decode_utf7, decode_utf7_loosely, encode_utf7};
+
+/// How the server spells the names of an account, as learned from LIST.
+#[derive(Debug, Clone, Default)]
+pub struct Names {
+    pub(super) raw: BTreeMap<MailboxName, String>,
+    /// The delimiter, once LIST has told it; none within for flat names.
+    pub(super) delimiter: Option<Option<char>>,
+}
+
+impl Names {
+    /// The server's spelling of a name that it did not list. What lies below a mailbox has that
+    /// one's spelling in front, whichever that is (hazard 150).
+    pub(super) fn spell(&self, name: &MailboxName) -> Result<String, String> {
+        let delimiter = self.delimiter.flatten();
+        let raw = encode(name, delimiter)?;
+        let above = std::iter::successors(name.parent(), MailboxName::parent);
+        let mut known = above.filter_map(|above| Some((self.raw.get(&above)?, above)));
+        let Some(((prefix, above), delimiter)) = known.next().zip(delimiter) else {
+            return Ok(raw);
+        };
+        match encode(&above, Some(delimiter)) {
+            Ok(usual) if usual != *prefix => match raw.strip_prefix(&usual) {
+                Some(rest) => Ok(format!("{prefix}{rest}")),
+                None => Ok(raw),
+            },
+            _ => Ok(raw),
+        }
+    }
+}
 
 /// Our name of what the server calls `raw`, or the reason why it cannot be told exactly.
 ///

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use super::parse::status::{Code, Condition, Status};
+use super::parse::status::{Condition, Status};
 use crate::reconcile::types::printable;
+use crate::remote::code::Code;
 
 /// How many different remarks of one session are told; the others are counted.
 const TOLD: usize = 10;

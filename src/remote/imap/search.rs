@@ -2,10 +2,10 @@
 
 use super::parse::{Response, esearch, search};
 use super::session::Session;
-use super::suspects::Command;
 use super::uid_set::{Collector, UidSet};
-use crate::remote::RemoteError;
 use crate::remote::budget::Budget;
+use crate::remote::error::RemoteError;
+use crate::remote::suspects::Command;
 
 /// How many ranges of UIDs are taken before the answer is not believed any more.
 const RANGES: usize = 2 << 20;

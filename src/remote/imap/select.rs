@@ -1,13 +1,14 @@
 //! SELECT and EXAMINE (RFC 9051 §6.3.2), with what changed since (QRESYNC, RFC 7162 §3.2.5).
 
 use super::parse::Response;
-use super::parse::status::{Code, Status};
+use super::parse::status::Status;
 use super::session::Session;
-use super::suspects::{Command, Thing};
 use super::talk::{Untagged, deliver, require_ok};
 use crate::reconcile::types::{FlagMask, Gate, MailboxName};
-use crate::remote::RemoteError;
 use crate::remote::budget::Budget;
+use crate::remote::code::Code;
+use crate::remote::error::RemoteError;
+use crate::remote::suspects::{Command, Thing};
 
 /// How a mailbox is selected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

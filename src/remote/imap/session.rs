@@ -10,17 +10,18 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::capabilities::Capabilities;
-use super::caution::Caution;
-use super::list::Names;
+use super::name::Names;
 use super::parse::Response;
 use super::parse::status::{Condition, Status};
-use super::suspects::{Command, Thing};
 use super::talk::{Pending, Stop, Tag, Talk, Untagged, deliver, require_ok};
+use super::uid_set::UidSet;
 use super::wire::Wire;
 use crate::reconcile::types::{MailboxName, printable};
 use crate::remote::broken::{Broken, broken_error};
 use crate::remote::budget::Budget;
-use crate::remote::{Counters, RemoteError};
+use crate::remote::error::RemoteError;
+use crate::remote::suspects::{Command, Shared, Thing};
+use crate::remote::transport::Counters;
 
 /// How many commands may wait for their answers at a time.
 pub(crate) const WINDOW: usize = 16;
@@ -38,6 +39,17 @@ pub(crate) enum Asked {
     Answered,
     /// A connection before this one was lost at it: the error, and seconds of silence.
     Lost(String, i64),
+}
+
+/// What a connection is in the middle of, and what was lost before.
+#[derive(Debug, Default)]
+pub(crate) struct Caution {
+    pub(crate) suspects: Shared,
+    pub(crate) under_way: Option<Thing>,
+    /// What stands for UIDs in the next APPEND: rows of the store.
+    pub(crate) rows: UidSet,
+    /// SEARCH ALL was seen to answer with something else than UIDs.
+    pub(crate) searches_by_uid: bool,
 }
 
 /// One signed-in connection.

@@ -7,14 +7,21 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::capabilities::Capabilities;
-use super::connect::{Greeted, tagged};
-use super::parse::Response;
-use super::parse::status::{Code, Condition, Status};
+use super::parse::status::{Condition, Status};
+use super::parse::{Response, tagged};
 use super::wire::Wire;
 use crate::reconcile::types::printable;
 use crate::remote::broken::broken_error;
+use crate::remote::code::Code;
+use crate::remote::endpoint::Endpoint;
+use crate::remote::error::{HAS_NUL, NO_WAY, RemoteError};
 use crate::remote::sasl::{NO_SCRAM, SCRAM, Scram};
-use crate::remote::{Endpoint, HAS_NUL, NO_WAY, RemoteError};
+
+/// A connection that is not signed in yet: async-imap's client and what the server can do.
+pub(crate) struct Greeted {
+    pub(crate) client: Client<Wire>,
+    pub(crate) capabilities: Capabilities,
+}
 
 /// Which way to sign in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use super::uid_set::UidSet;
 use super::wire::Wire;
 use crate::remote::broken::Broken;
 use crate::remote::budget::Budget;
-use crate::remote::{NOT_CONNECTED, RemoteError, is_not_connected, is_throttled};
+use crate::remote::error::{NOT_CONNECTED, RemoteError, is_not_connected, is_throttled};
 
 /// How much may be kept that nobody asked for, in octets.
 const PENDING_LIMIT: usize = 4 << 20;

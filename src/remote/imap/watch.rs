@@ -8,13 +8,14 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::parse::Response;
-use super::parse::status::{Code, Condition};
+use super::parse::status::Condition;
 use super::select::Select;
 use super::session::Session;
 use super::talk::{Stop, Untagged, require_ok};
 use crate::reconcile::types::{MailboxName, printable};
-use crate::remote::RemoteError;
 use crate::remote::budget::Budget;
+use crate::remote::code::Code;
+use crate::remote::error::RemoteError;
 
 /// So long after a change was told, NOTIFY is asked for once more. Dovecot (2.3.19, measured)
 /// watches the log of each mailbox: when that is rotated, which happens after some changes, it

@@ -3,8 +3,6 @@
 
 use std::collections::VecDeque;
 
-use super::session::Session;
-use crate::remote::RemoteError;
 use crate::remote::budget::Budget;
 
 /// How many commands may wait for their answers at a time.
@@ -15,19 +13,19 @@ pub(crate) const WINDOW: usize = 64;
 /// acknowledgement takes its time (RFC 1122 §4.2.3.2).
 pub(crate) const OCTETS: u64 = 4 << 20;
 /// What a body counts whose size was not announced.
-const UNKNOWN: u64 = OCTETS / 16;
+pub(super) const UNKNOWN: u64 = OCTETS / 16;
 
 /// Messages that a command goes out for, some ahead of their answers.
 #[derive(Debug)]
 pub(crate) struct Ahead {
-    rest: VecDeque<u32>,
+    pub(super) rest: VecDeque<u32>,
     /// Messages and their octets, in the order of the commands.
-    under_way: VecDeque<(u32, u64)>,
-    octets: u64,
+    pub(super) under_way: VecDeque<(u32, u64)>,
+    pub(super) octets: u64,
     /// Whether the answers are bodies.
-    bodies: bool,
+    pub(super) bodies: bool,
     /// What each answer may cost.
-    budget: Budget,
+    pub(super) budget: Budget,
 }
 
 impl Ahead {
@@ -52,53 +50,10 @@ impl Ahead {
         self.rest.clear();
     }
 
-    fn has_room(&self, window: usize, octets: u64) -> bool {
+    pub(super) fn has_room(&self, window: usize, octets: u64) -> bool {
         let Some((_, first)) = self.under_way.front() else { return true };
         let is_next = self.under_way.len() == 1;
         let fits = is_next || self.octets - first + octets <= OCTETS;
         self.under_way.len() < window && fits
-    }
-}
-
-impl Session {
-    /// Sends what may be sent now.
-    pub(crate) fn send_ahead(
-        &mut self,
-        ahead: &mut Ahead,
-        doing: &str,
-        command: &dyn Fn(u32) -> String,
-    ) -> Result<(), RemoteError> {
-        let budget = ahead.budget;
-        let window = if self.sends_ahead() { WINDOW } else { 1 };
-        while let Some(number) = ahead.rest.front().copied() {
-            // A server may announce what it likes.
-            let size = || self.size_of(number).map_or(UNKNOWN, |size| size.min(OCTETS));
-            let octets = if ahead.bodies { size() } else { 0 };
-            if !ahead.has_room(window, octets) {
-                break;
-            }
-            if ahead.under_way.is_empty() {
-                self.start(doing, &command(number), budget)?;
-            } else {
-                self.send(doing, &command(number), budget)?;
-            }
-            ahead.under_way.push_back((number, octets));
-            ahead.octets += octets;
-            ahead.rest.pop_front();
-        }
-        Ok(())
-    }
-
-    /// Sends what may be sent, and gives the message whose answer comes next.
-    pub(crate) fn advance(
-        &mut self,
-        ahead: &mut Ahead,
-        doing: &str,
-        command: &dyn Fn(u32) -> String,
-    ) -> Result<Option<u32>, RemoteError> {
-        self.send_ahead(ahead, doing, command)?;
-        let Some((number, octets)) = ahead.under_way.pop_front() else { return Ok(None) };
-        ahead.octets -= octets;
-        Ok(Some(number))
     }
 }

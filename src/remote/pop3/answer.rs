@@ -1,6 +1,7 @@
 //! Status lines (RFC 1939 §3) and their response codes (RFC 2449 §8, RFC 3206).
 
-use crate::remote::{Code, RemoteError};
+use crate::remote::code::Code;
+use crate::remote::error::RemoteError;
 
 /// What a status line says.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,53 +1,12 @@
 //! What is under way on a connection, known before it is sent: should the connection be lost, that
 //! is what it was lost at (hazard 90).
 
-use std::collections::HashSet;
-use std::sync::Arc;
-
-use super::list::Listed;
+use super::listing::Listing;
+use super::sent::Sent;
 use super::session::Session;
-use crate::remote::RemoteError;
 use crate::remote::budget::Budget;
+use crate::remote::error::RemoteError;
 use crate::remote::suspects::{Command, Thing};
-
-/// A command that was sent and is not wholly answered yet.
-#[derive(Debug)]
-pub(crate) struct Sent {
-    /// What its answer may cost.
-    pub(crate) budget: Budget,
-    /// Which it is; none for those of the sign-in.
-    command: Option<Command>,
-    /// The message that it is about, by its number.
-    number: Option<u32>,
-}
-
-impl Sent {
-    /// Reads off a line what it asks for.
-    pub(crate) fn new(line: &str, budget: Budget) -> Self {
-        let mut words = line.split(' ');
-        let command = match words.next().unwrap_or_default() {
-            "CAPA" => Some(Command::Capa),
-            "UTF8" => Some(Command::Utf8),
-            "UIDL" => Some(Command::Uidl),
-            "LIST" => Some(Command::List),
-            "STAT" => Some(Command::Stat),
-            "TOP" => Some(Command::Top),
-            "RETR" => Some(Command::Retr),
-            "DELE" => Some(Command::Dele),
-            "NOOP" => Some(Command::Prove),
-            "QUIT" => Some(Command::Quit),
-            _ => None,
-        };
-        let number = words.next().filter(|_| command.is_some()).and_then(|word| word.parse().ok());
-        match (command, number) {
-            // About one message they are asked only to see whether an answer fits.
-            (Some(Command::Uidl | Command::List), Some(_)) => {
-                Self { budget, command: Some(Command::Prove), number: None }
-            }
-            _ => Self { budget, command, number },
-        }
-    }
-}
 
 /// A connection that could not be had, and what it was lost at.
 #[derive(Debug)]
@@ -61,63 +20,6 @@ pub struct Lost {
 impl From<RemoteError> for Lost {
     fn from(error: RemoteError) -> Self {
         Self { error, thing: None }
-    }
-}
-
-/// The maildrop as a session shows it, by number.
-#[derive(Debug, Clone, Default)]
-pub struct Listing {
-    all: Arc<[Listed]>,
-    /// It has an id twice.
-    twins: bool,
-}
-
-impl Listing {
-    pub(crate) fn new(all: Arc<[Listed]>) -> Self {
-        let mut seen = HashSet::new();
-        let twins = !all.iter().filter_map(|one| one.uidl.as_deref()).all(|id| seen.insert(id));
-        Self { all, twins }
-    }
-
-    /// A message.
-    pub(crate) fn get(&self, number: u32) -> Option<&Listed> {
-        let at = self.all.binary_search_by_key(&number, |one| one.number).ok()?;
-        self.all.get(at)
-    }
-
-    /// How many messages there are.
-    pub(crate) fn len(&self) -> usize {
-        self.all.len()
-    }
-
-    /// Whether an id is that of two.
-    #[must_use]
-    pub fn has_twins(&self) -> bool {
-        self.twins
-    }
-
-    /// All numbers.
-    pub fn numbers(&self) -> impl Iterator<Item = u32> {
-        self.all.iter().map(|one| one.number)
-    }
-
-    /// What a message is called in every session: by its unique id or, where that says nothing, by
-    /// its number and size.
-    #[must_use]
-    pub fn name(&self, number: u32) -> String {
-        let listed = self.get(number);
-        let uidl = listed.and_then(|one| one.uidl.as_ref()).filter(|_| !self.twins);
-        match (uidl.filter(|id| ***id != *number.to_string()), listed.and_then(|one| one.size)) {
-            (Some(uidl), _) => format!("UIDL {uidl}"),
-            (None, Some(size)) => format!("message {number} of {size} octets"),
-            (None, None) => format!("message {number}"),
-        }
-    }
-
-    /// A command about a message.
-    #[must_use]
-    pub fn thing(&self, command: Command, number: u32) -> Thing {
-        Thing::in_maildrop(command, Some(self.name(number)))
     }
 }
 

@@ -4,24 +4,16 @@ use super::answer::Answer;
 use super::capabilities::Capabilities;
 use super::caution::Lost;
 use super::session::Session;
-use super::sign_in::{refused, sign_in};
+use super::sign_in::{Auth, refused, sign_in};
 use super::wire::Wire;
 use crate::remote::broken::broken_error;
 use crate::remote::budget::Budget;
-use crate::remote::endpoint::open;
+use crate::remote::dial::open;
+use crate::remote::endpoint::{Endpoint, Tls};
+use crate::remote::error::RemoteError;
 use crate::remote::suspects::{Command, Shared};
 use crate::remote::tls::secure;
-use crate::remote::{Connector, Endpoint, RemoteError, Tls};
-
-/// What the endpoint's secret is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Auth {
-    /// A password.
-    #[default]
-    Password,
-    /// An OAuth 2.0 access token (XOAUTH2, or OAUTHBEARER of RFC 7628).
-    Token,
-}
+use crate::remote::transport::Connector;
 
 /// What is asked of a server beside what an [`Endpoint`] says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

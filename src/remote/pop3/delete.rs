@@ -2,8 +2,8 @@
 
 use super::ahead::Ahead;
 use super::session::Session;
-use crate::remote::RemoteError;
 use crate::remote::budget::Budget;
+use crate::remote::error::RemoteError;
 
 impl Session {
     /// Marks messages to be deleted when the session [ends in order](Self::quit), and not

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use super::answer::Answer;
 use super::capabilities::Capabilities;
-use super::list::{Listed, entry, id, size};
+use super::listing::{Listed, entry, id, size};
 use super::retrieve::{BodySink, Header};
 use super::session::Session;
 use super::unstuff::Unstuffer;
 use super::wire::{LINE_KEPT, Wire};
-use crate::remote::RemoteError;
-use crate::remote::budget::Allowance;
+use crate::remote::allowance::Allowance;
+use crate::remote::error::RemoteError;
 use crate::remote::pieces::Pieces;
 use crate::remote::sasl::Scram;
 

@@ -6,31 +6,18 @@
 use std::sync::Arc;
 
 use super::answer::{Answer, Refusal};
-use super::caution::Listing;
+use super::listing::{Listed, Listing, entry, id, size};
 use super::session::Session;
 use crate::remote::broken::Broken;
 use crate::remote::budget::Budget;
+use crate::remote::code::Code;
+use crate::remote::error::RemoteError;
 use crate::remote::suspects::Command;
-use crate::remote::{Code, RemoteError};
 
 /// How many messages a listing may have.
 const MOST: usize = 500_000;
 /// How many octets all ids may have together.
 const WEIGHT: usize = 16 << 20;
-/// The longest id that is taken. RFC 1939 §7 allows 70 octets; not all keep to it.
-const ID: usize = 1_000;
-
-/// A message of the maildrop.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
-    /// Its number in this session.
-    pub number: u32,
-    /// Its unique id, as the server spells it; none if it has no usable one. Two messages may
-    /// have the same: some servers make it of what a message says.
-    pub uidl: Option<Arc<str>>,
-    /// Its size in octets, as announced.
-    pub size: Option<u64>,
-}
 
 /// What is kept of a line, by its weight in octets.
 trait Weight {
@@ -207,29 +194,6 @@ impl Session {
     }
 }
 
-/// Reads a line: a number, and what `read` makes of the rest.
-pub(crate) fn entry<T>(line: &[u8], read: fn(&[u8]) -> Option<T>) -> Option<(u32, Option<T>)> {
-    let line = line.trim_ascii();
-    let end = line.iter().position(u8::is_ascii_whitespace).unwrap_or(line.len());
-    let number = std::str::from_utf8(&line[..end]).ok()?;
-    // `parse` takes a sign as well.
-    let number =
-        number.bytes().all(|byte| byte.is_ascii_digit()).then(|| number.parse().ok())??;
-    (number > 0).then(|| (number, read(line[end..].trim_ascii())))
-}
-
-pub(crate) fn id(rest: &[u8]) -> Option<Arc<str>> {
-    let text = std::str::from_utf8(rest).ok()?;
-    (!text.is_empty() && text.len() <= ID).then(|| text.into())
-}
-
-pub(crate) fn size(rest: &[u8]) -> Option<u64> {
-    // What follows the size is the server's own affair (RFC 1939 §5, LIST).
-    let word = rest.split(u8::is_ascii_whitespace).next()?;
-    let digits = word.iter().all(u8::is_ascii_digit);
-    std::str::from_utf8(word).ok().filter(|_| digits)?.parse().ok()
-}
-
 /// Puts together what both listings say, each in the order of the numbers.
 fn united(ids: Entries<Arc<str>>, sizes: Entries<u64>) -> Vec<Listed> {
     let mut listed = Vec::with_capacity(ids.len().max(sizes.len()));
@@ -246,37 +210,6 @@ fn united(ids: Entries<Arc<str>>, sizes: Entries<u64>) -> Vec<Listed> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A line, and what it says.
-    type Case<'a> = (&'a [u8], Option<(u32, Option<Arc<str>>)>);
-
-    #[test]
-    fn lines_of_every_make() {
-        let text = |text: &str| Some(text.into());
-        let long = "x".repeat(ID);
-        let (kept, over) = (format!("3 {long}"), format!("3 {long}y"));
-        let table: [Case<'_>; 13] = [
-            (b"1 a", Some((1, text("a")))),
-            (b"  2   b  ", Some((2, text("b")))),
-            (b"2\tb c", Some((2, text("b c")))),
-            (b"2", Some((2, None))),
-            (b"2 ", Some((2, None))),
-            (kept.as_bytes(), Some((3, Some(long.as_str().into())))),
-            (over.as_bytes(), Some((3, None))),
-            (b"4 \xff", Some((4, None))),
-            (b"0 a", None),
-            (b"+1 a", None),
-            (b"4294967296 a", None),
-            (b"a 1", None),
-            (b"", None),
-        ];
-        for (line, expected) in table {
-            assert_eq!(entry(line, id), expected, "{}", line.escape_ascii());
-        }
-        assert_eq!(entry(b"1 120 more", size), Some((1, Some(120))));
-        assert_eq!(entry(b"1 -120", size), Some((1, None)));
-        assert_eq!(entry(b"1 99999999999999999999", size), Some((1, None)));
-    }
 
     #[test]
     fn both_listings_are_one() {

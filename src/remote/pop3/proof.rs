@@ -7,59 +7,14 @@
 //! or their number, which has to be what the listing said.
 
 use super::answer::Answer;
-use super::list::{self, Listed};
 use super::session::Session;
-use crate::remote::RemoteError;
+use super::step::Proof;
 use crate::remote::budget::Budget;
+use crate::remote::error::RemoteError;
 use crate::remote::suspects::Command;
 
 /// What is wrong where the answer is another one.
 const OUT_OF_STEP: &str = "its answer is that to something else";
-
-/// A question that only the server can answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Proof {
-    /// Its id.
-    Uidl,
-    /// Its size.
-    List,
-    /// How many messages there are.
-    Stat,
-}
-
-impl Proof {
-    /// Whether these words say what the listing said.
-    fn fits(self, words: &[u8], listed: &Listed, count: usize) -> bool {
-        match self {
-            Self::Uidl => {
-                list::entry(words, list::id) == Some((listed.number, listed.uidl.clone()))
-            }
-            Self::List => list::entry(words, list::size) == Some((listed.number, listed.size)),
-            Self::Stat => list::size(words) == Some(count as u64),
-        }
-    }
-}
-
-/// How the conversation stands.
-#[derive(Debug, Default)]
-pub(crate) struct Step {
-    /// What is asked; none before it is known, and where the server answers neither.
-    proof: Option<Proof>,
-    is_known: bool,
-    /// Bodies that came since it was asked last.
-    bodies: u32,
-    /// The server answers about one message what it did not say of all: as this session found,
-    /// or a former one.
-    is_odd: bool,
-    asks_nothing_of_one: bool,
-}
-
-impl Step {
-    /// A body came.
-    pub(crate) fn body(&mut self) {
-        self.bodies = self.bodies.saturating_add(1);
-    }
-}
 
 /// What a question was answered by.
 enum Said {

@@ -4,8 +4,8 @@ use std::io;
 
 use super::ahead::Ahead;
 use super::session::{MIXED, Session};
-use crate::remote::RemoteError;
 use crate::remote::broken::Broken;
+use crate::remote::error::RemoteError;
 
 /// Takes bodies, one after the other.
 ///

@@ -2,17 +2,19 @@
 
 use std::collections::VecDeque;
 
-use super::ahead::Ahead;
+use super::ahead::{Ahead, OCTETS, UNKNOWN, WINDOW};
 use super::answer::{Answer, Refusal};
 use super::capabilities::Capabilities;
-use super::caution::{Listing, Sent};
-use super::proof::Step;
+use super::listing::Listing;
+use super::sent::Sent;
+use super::step::Step;
 use super::wire::Wire;
 use crate::reconcile::types::printable;
 use crate::remote::broken::{Broken, broken_error};
 use crate::remote::budget::Budget;
+use crate::remote::error::RemoteError;
 use crate::remote::suspects::{Command, Shared};
-use crate::remote::{Counters, RemoteError};
+use crate::remote::transport::Counters;
 
 /// What is wrong where a text has no end.
 pub(crate) const MIXED: &str = "the next answer begins before the end of this one";
@@ -229,6 +231,47 @@ impl Session {
     pub(crate) fn lost(&mut self, doing: &str, what: &str) -> RemoteError {
         self.wire.finish();
         RemoteError::Protocol { doing: doing.to_owned(), what: what.to_owned() }
+    }
+
+    /// Sends what may be sent now.
+    pub(crate) fn send_ahead(
+        &mut self,
+        ahead: &mut Ahead,
+        doing: &str,
+        command: &dyn Fn(u32) -> String,
+    ) -> Result<(), RemoteError> {
+        let budget = ahead.budget;
+        let window = if self.sends_ahead() { WINDOW } else { 1 };
+        while let Some(number) = ahead.rest.front().copied() {
+            // A server may announce what it likes.
+            let size = || self.size_of(number).map_or(UNKNOWN, |size| size.min(OCTETS));
+            let octets = if ahead.bodies { size() } else { 0 };
+            if !ahead.has_room(window, octets) {
+                break;
+            }
+            if ahead.under_way.is_empty() {
+                self.start(doing, &command(number), budget)?;
+            } else {
+                self.send(doing, &command(number), budget)?;
+            }
+            ahead.under_way.push_back((number, octets));
+            ahead.octets += octets;
+            ahead.rest.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Sends what may be sent, and gives the message whose answer comes next.
+    pub(crate) fn advance(
+        &mut self,
+        ahead: &mut Ahead,
+        doing: &str,
+        command: &dyn Fn(u32) -> String,
+    ) -> Result<Option<u32>, RemoteError> {
+        self.send_ahead(ahead, doing, command)?;
+        let Some((number, octets)) = ahead.under_way.pop_front() else { return Ok(None) };
+        ahead.octets -= octets;
+        Ok(Some(number))
     }
 
     // --- commands about the session itself ---

@@ -6,12 +6,13 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::answer::{Answer, Refusal};
-use super::connect::Auth;
 use super::session::Session;
 use crate::reconcile::types::printable;
 use crate::remote::budget::Budget;
+use crate::remote::code::Code;
+use crate::remote::endpoint::{Endpoint, Tls};
+use crate::remote::error::{NO_WAY, RemoteError};
 use crate::remote::sasl::{self, SCRAM, Scram};
-use crate::remote::{Code, Endpoint, NO_WAY, RemoteError, Tls};
 
 const DOING: &str = "the sign-in";
 /// The longest line of AUTH that carries its first response, CRLF included (RFC 5034 §4).
@@ -19,6 +20,16 @@ const AUTH_LINE: usize = 255;
 /// How many lines of the server an exchange may have.
 const TURNS: usize = 6;
 const ENDLESS: &str = "AUTH does not come to an end";
+
+/// What the endpoint's secret is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Auth {
+    /// A password.
+    #[default]
+    Password,
+    /// An OAuth 2.0 access token (XOAUTH2, or OAUTHBEARER of RFC 7628).
+    Token,
+}
 
 /// Which way to sign in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,9 +15,9 @@ use zeroize::Zeroize as _;
 
 use super::unstuff::Unstuffer;
 use crate::reconcile::types::printable;
+use crate::remote::allowance::Allowance;
 use crate::remote::broken::Broken;
-use crate::remote::budget::Allowance;
-use crate::remote::{BoxStream, Counters};
+use crate::remote::transport::{BoxStream, Counters};
 
 /// How much of a line is kept; what is beyond is read and dropped.
 pub(crate) const LINE_KEPT: usize = 8 << 10;

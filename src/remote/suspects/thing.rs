@@ -1,7 +1,7 @@
 //! What a connection can be lost at: a command, and what it is about.
 
-use super::UidSet;
 use crate::reconcile::types::MailboxName;
+use crate::remote::imap::uid_set::UidSet;
 
 /// A command at which connections can be lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

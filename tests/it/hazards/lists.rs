@@ -70,8 +70,8 @@ fn hazard_100_a_file_of_a_root_that_was_away_follows_a_message_that_its_body_tel
 #[test]
 fn hazard_189_what_was_on_neither_side_has_no_new_number() {
     passes(
-        "world 2802165\nthere add 1 B\nhere add 2 A/C\nthere add 3 Trash\nquiet\nhere move 1 A\npart A\n\
-         here add 5 A\nrun ; at command 20 there move 1 B ; at call 49 here rename A E\n\
+        "world 2802165\nthere add 1 B\nhere add 2 A/C\nthere add 3 Trash\nquiet\nhere move 1 A\n\
+         part A\nhere add 5 A\nrun ; at command 20 there move 1 B ; at call 49 here rename A E\n\
          there renumber B\n",
     );
 }

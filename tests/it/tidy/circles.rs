@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Source, product, refuse};
 
 /// Rooms that are looked into. A file that only declares others is part of none of its circles.
-const ROOMS: [&str; 1] = ["account"];
+const ROOMS: [&str; 8] =
+    ["account", "cli", "config", "daemon", "local", "reconcile", "remote", "state"];
 
 type Module = Vec<String>;
 

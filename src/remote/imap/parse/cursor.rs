@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use super::number;
-
 /// Without the white space at both ends.
 pub(crate) fn trim(text: &[u8]) -> &[u8] {
     text.trim_ascii()
@@ -12,6 +10,12 @@ pub(crate) fn trim(text: &[u8]) -> &[u8] {
 /// Whether two ASCII words are equal in any case.
 pub(crate) fn is(word: &[u8], name: &str) -> bool {
     word.eq_ignore_ascii_case(name.as_bytes())
+}
+
+/// A number as in `number64`, digits only.
+pub(crate) fn number(digits: &[u8]) -> Option<u64> {
+    let plain = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(digits).ok().filter(|_| plain)?.parse().ok()
 }
 
 /// A string-like value.

@@ -3,8 +3,7 @@
 //! An item that cannot be read is missing, never empty: "no flags" and "flags that we did
 //! not understand" lead to opposite deeds.
 
-use super::cursor::{Cursor, Value, is};
-use super::number;
+use super::cursor::{Cursor, Value, is, number};
 use crate::reconcile::types::{Flags, Uid};
 use crate::remote::date;
 

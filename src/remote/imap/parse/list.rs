@@ -2,9 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::cursor::{Cursor, Value, is};
+use super::cursor::{Cursor, Value, is, number};
 use super::fetch::object_id;
-use super::number;
 use crate::reconcile::types::{Gate, SpecialUse};
 
 /// A LIST response.

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::uid_set::{Collector, UidSet};
-use cursor::{Cursor, is, trim};
+use cursor::{Cursor, is, number, trim};
 use status::{Condition, Status};
 
 /// What the end of a line says of what follows it.
@@ -51,12 +51,6 @@ pub(crate) fn may_hold_literal(response: &[u8]) -> bool {
         Some(rest) => Condition::of(Cursor::new(rest).atom()).is_none(),
         None => false,
     }
-}
-
-/// A number as in `number64`, digits only.
-pub(crate) fn number(digits: &[u8]) -> Option<u64> {
-    let plain = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    std::str::from_utf8(digits).ok().filter(|_| plain)?.parse().ok()
 }
 
 /// One response, told apart.
@@ -214,6 +208,14 @@ pub(crate) fn for_the_shell(response: &[u8], greeting: bool) -> Option<Vec<u8>> 
         Response::Status(_) if greeting => Some(b"* OK -\r\n".to_vec()),
         _ => None,
     }
+}
+
+/// The tagged status among responses.
+pub(crate) fn tagged(heard: &[Vec<u8>]) -> Option<Status> {
+    heard.iter().find_map(|response| match Response::parse(response) {
+        Response::Tagged { status, .. } => Some(status),
+        _ => None,
+    })
 }
 
 #[cfg(test)]

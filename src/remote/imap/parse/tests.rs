@@ -1,9 +1,10 @@
 use super::cursor::Value;
 use super::fetch::{Body, Gathered, Section, row};
 use super::list::{list, mailbox_status};
-use super::status::{Code, copied_pairs};
+use super::status::copied_pairs;
 use super::*;
 use crate::reconcile::types::{Keyword, KeywordMask, SpecialUse, System, Uid};
+use crate::remote::code::Code;
 
 fn status(line: &[u8]) -> Status {
     match Response::parse(line) {

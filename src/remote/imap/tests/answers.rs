@@ -1,6 +1,7 @@
 use super::*;
 use crate::reconcile::types::{Flags, Gate, Keyword, SpecialUse, System};
-use crate::remote::budget::{Allowance, Budget};
+use crate::remote::allowance::Allowance;
+use crate::remote::budget::Budget;
 
 async fn opened(peer: &Peer) -> Session {
     let mut session = connect(peer).await;

@@ -131,7 +131,8 @@ async fn a_long_transfer_goes_on_while_it_makes_progress() {
             }
         }
     });
-    use crate::remote::budget::{Allowance, Budget};
+    use crate::remote::allowance::Allowance;
+    use crate::remote::budget::Budget;
     let mut wire = super::wire::Wire::new(Box::new(ours), Allowance::new(Duration::from_secs(60)));
     wire.allowance().signed_in();
     wire.allowance().begin(Budget { line: 2 << 20, response: 2 << 20, ..Budget::texts(1) });

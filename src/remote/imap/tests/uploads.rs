@@ -1,6 +1,6 @@
 use super::*;
 use crate::reconcile::types::{Flags, Keyword, System};
-use crate::remote::budget::Allowance;
+use crate::remote::allowance::Allowance;
 
 struct Text(Vec<u8>, usize);
 

@@ -22,9 +22,9 @@ use tokio::io::{AsyncRead as _, ReadBuf};
 
 use super::parse::{self, Marker};
 use crate::reconcile::types::printable;
+use crate::remote::allowance::Allowance;
 use crate::remote::broken::Broken;
-use crate::remote::budget::Allowance;
-use crate::remote::{BoxStream, Counters};
+use crate::remote::transport::{BoxStream, Counters};
 
 /// The longest literal that is held in memory, unless the caller sets another limit.
 pub(crate) const LITERAL_LIMIT: u64 = 1 << 20;
