@@ -108,7 +108,6 @@ async fn compare(run: &mut Run, sighting: &Sighting) -> Result<Trees, AccountErr
             (None, Some(true)) => Some(m.name.clone()).filter(|_| m.remote),
             _ => None,
         },
-        renaming: m.renaming.clone(),
     });
     Ok(Trees {
         known: known.collect(),

@@ -7,7 +7,6 @@
 //! | renamed | as known | RENAME, if all inferiors there were renamed likewise |
 //! | renamed | renamed to the same | note it |
 //! | renamed | renamed to another name | rename the directory: the server's name stands |
-//! | renamed | renamed by us before | RENAME: the directory's name is younger |
 //!
 //! Names that were passed on (A to B, B to C) are taken one by one. Where they go round (A and B
 //! swapped) nothing is renamed: no name is free, and none is made up.
@@ -30,8 +29,6 @@ pub struct Whereabouts {
     pub local: Option<MailboxName>,
     /// What the server calls it now; none when it is gone or in doubt.
     pub remote: Option<MailboxName>,
-    /// What a rename of ours that was not noted yet asked for.
-    pub renaming: Option<MailboxName>,
 }
 
 /// What is there, on both sides.
@@ -184,7 +181,7 @@ pub fn plan(trees: &Trees) -> Vec<Rename> {
         }
         if local == remote {
             agreed.insert(&mailbox.name, (mailbox.id, remote.clone()));
-        } else if renamed.1 && !(renamed.0 && mailbox.renaming.as_ref() == Some(remote)) {
+        } else if renamed.1 {
             steps.extend(local_rename(trees, mailbox, local, remote));
         } else if !trees.pull_only {
             steps.extend(remote_rename(trees, mailbox, remote, local));
@@ -311,7 +308,6 @@ mod tests {
                 id: MailboxId(id),
                 name: name.clone(),
                 local: local.clone(),
-                renaming: None,
                 remote: remote.clone(),
             });
             let directories = self.known.iter().filter_map(|(_, local, _)| local.clone());

@@ -338,7 +338,7 @@ async fn scan_part(run: &mut Run, mailbox: &Mailbox, absent: Absent) -> Result<P
         names.iter().map(|(id, listed)| (*id, name(listed))).collect();
     let files: Vec<(Local, Examined)> =
         examined.files.into_iter().map(|(listed, found)| (name(&listed), found)).collect();
-    let written = missing.len() + renamed.len() + files.len();
+    let written = removed.len() + missing.len() + renamed.len() + files.len();
     let keyword_table = table.slots().to_vec();
     make_durable(run, mailbox, written)?;
     let (home, local_id) = (mailbox.home, mailbox.local_id.clone());
