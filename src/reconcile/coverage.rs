@@ -84,6 +84,13 @@ fn may_be_unread(cast: &Cast<'_>, row: &Row) -> bool {
         && same.any(|other| class(other) == Class::BothGone && other.base.is_some())
 }
 
+/// Whether a copy of ours, whose answer was lost and whose file is gone from its place, may be on
+/// the server: until it is found or known not to be there, what is done with the message would be
+/// done with the copy once more (hazard 192).
+pub(super) fn has_open_copy(cast: &Cast<'_>, of: &Row) -> bool {
+    cast.moves_of(of).any(|to| is_claim(to) && !is_claim_void(cast, to))
+}
+
 /// A claim ends when a later look, complete, shows nothing that it could be for. What the server
 /// said it took may be shown by any look to come (hazard 134).
 pub(super) fn is_claim_void(cast: &Cast<'_>, claim: &Row) -> bool {

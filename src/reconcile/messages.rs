@@ -6,7 +6,8 @@ use super::agree::{base_now, merge_row};
 use super::cast::Cast;
 use super::class::{Class, class, is_claim, is_in_doubt, is_left};
 use super::coverage::{
-    is_claim_void, is_searched, may_be_in_trash, may_be_there, ready_for_additions, takes_files,
+    has_open_copy, is_claim_void, is_searched, may_be_in_trash, may_be_there, ready_for_additions,
+    takes_files,
 };
 use super::doubt;
 use super::pairing;
@@ -213,10 +214,7 @@ fn is_explained_elsewhere(cast: &Cast<'_>, gone: &Row) -> bool {
     let moved =
         same_content.filter(|row| row.id != gone.id).any(|row| class(row) == Class::LocalNew);
     let is_sought = is_under_way(gone) && may_be_in_trash(cast, gone);
-    // A copy of ours whose answer was lost, and whose file is gone as well: until that is found or
-    // known not to be there, both would go (hazard 192).
-    let is_copied = cast.moves_of(gone).any(|to| is_claim(to) && !is_claim_void(cast, to));
-    is_copied
+    has_open_copy(cast, gone)
         || moved && !is_sought
         || cast.edited_file_of(gone).is_some_and(|row| class(row) == Class::LocalNew)
 }

@@ -19,7 +19,7 @@ use super::alike::{date, have_one_object_id};
 use super::cast::{Cast, best};
 use super::class::{Class, class, is_active, is_claim, is_in_doubt, is_left};
 use super::coverage::{
-    is_searched, may_be_in_trash, may_be_there, ready_for_additions, takes_files,
+    has_open_copy, is_searched, may_be_in_trash, may_be_there, ready_for_additions, takes_files,
 };
 use super::plan::Step;
 use super::types::{HeaderKeys, Journal, Row, RowId, SetAsideKind};
@@ -278,9 +278,14 @@ pub fn depart(cast: &mut Cast<'_>, steps: &mut Vec<Step>) {
                     && !cast.is_taken(row)
             })
         };
-        let left = || sources().filter(|row| class(row) == Class::LocalGone && is_active(row));
+        let is_left = |row: &Row| class(row) == Class::LocalGone && is_active(row);
+        let left = || sources().filter(|row| is_left(row) && !has_open_copy(cast, row));
         let moved = sources::source_of(to, sources());
-        if moved.is_none() && may_be_in_trash(cast, to) {
+        let waits = match moved {
+            Some(from) => has_open_copy(cast, from),
+            None => may_be_in_trash(cast, to),
+        };
+        if waits {
             continue;
         }
         let moved = moved.or_else(|| best(left(), stem, &flags, date(to)));

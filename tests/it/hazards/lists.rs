@@ -98,6 +98,12 @@ fn hazard_192_a_message_whose_copy_is_looked_for_goes_once() {
         "world 2612853\nthere add 1 D\nfilled 2 INBOX\nrun\nhere move 1 INBOX\nrun ; kill 64\n\
          there remove 2\nhere remove 1\n",
     );
+    // Its file is moved on while the mailbox of the copy gives no answer.
+    passes(
+        "world 3000942\nhere make A\nhere make B\nthere add 1 D\nhere add 2 D\nrun\n\
+         here remake D INBOX\nrun ; at command 10 here move 1 Trash ; \
+         at command 20 there move 2 Trash ; around SELECT 3 silent\n",
+    );
 }
 
 #[test]
