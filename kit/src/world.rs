@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use mailtide::account::{
-    self, AccountError, Clock, Depth, Outside, Progress, Report, Settings, Wish,
+    self, AccountError, Clock, Depth, Environment, Progress, Report, RunRequest, Settings,
 };
 use mailtide::config::{Keep, Maildrop};
 use mailtide::local::Layout;
@@ -275,9 +275,9 @@ impl World {
 
     /// What a program in this world works with; its clock is the runtime's, which tests pause.
     #[must_use]
-    pub fn outside(&self) -> Outside {
+    pub fn environment(&self) -> Environment {
         let (begun, base) = (tokio::time::Instant::now(), self.fs.clock().unsigned_abs());
-        Outside {
+        Environment {
             fs: Arc::new(self.fs.clone()),
             connector: self.connector(),
             clock: Clock::from_fn(move || {
@@ -316,12 +316,12 @@ impl World {
     /// One run over these mailboxes only.
     pub fn sync_only(&self, mailboxes: &[&str]) -> Outcome {
         let focus = Some(mailboxes.iter().map(|name| MailboxName::new(name)).collect());
-        self.go(Arc::new(|| true), Wish { focus, ..Wish::default() })
+        self.go(Arc::new(|| true), RunRequest { focus, ..RunRequest::default() })
     }
 
     /// One run of this kind, to its end.
-    pub fn run(&self, wish: Wish) -> Outcome {
-        self.go(Arc::new(|| true), wish)
+    pub fn run(&self, request: RunRequest) -> Outcome {
+        self.go(Arc::new(|| true), request)
     }
 
     /// What a run would do.
@@ -330,7 +330,7 @@ impl World {
     /// Where it cannot say.
     #[must_use]
     pub fn dry_run(&self) -> Vec<String> {
-        let (report, result) = self.go(Arc::new(|| true), Wish::dry_run());
+        let (report, result) = self.go(Arc::new(|| true), RunRequest::dry_run());
         result.expect("a plan");
         report.plan
     }
@@ -348,7 +348,7 @@ impl World {
 
     /// A verification, however it ends.
     pub fn try_verify(&self, depth: Depth) -> Outcome {
-        self.go(Arc::new(|| true), Wish::verify(depth))
+        self.go(Arc::new(|| true), RunRequest::verify(depth))
     }
 
     /// One run that dies at the n-th point (0: it lives). Gives what it reported and how many
@@ -381,7 +381,7 @@ impl World {
             }
         })));
         let at = Arc::clone(&points);
-        let outcome = self.go(Arc::new(move || at.pass()), Wish::default());
+        let outcome = self.go(Arc::new(move || at.pass()), RunRequest::default());
         self.fs.set_fault(None);
         self.server.on_command(None);
         (outcome, points.passed.load(Ordering::SeqCst))
@@ -395,15 +395,15 @@ impl World {
         self.fs.set_fault(Some(Arc::new(move |_: &str, _: &Path| {
             (count.fetch_add(1, Ordering::SeqCst) + 1 == n).then(error)
         })));
-        let outcome = self.go(Arc::new(|| true), Wish::default());
+        let outcome = self.go(Arc::new(|| true), RunRequest::default());
         self.fs.set_fault(None);
         (outcome, calls.load(Ordering::SeqCst))
     }
 
     /// One run, in a process of its own; `commits` may forbid a commit of the store.
-    fn go(&self, commits: Arc<dyn Fn() -> bool + Send + Sync>, wish: Wish) -> Outcome {
+    fn go(&self, commits: Arc<dyn Fn() -> bool + Send + Sync>, request: RunRequest) -> Outcome {
         let now = self.fs.clock();
-        let outside = Outside {
+        let environment = Environment {
             fs: Arc::new(self.fs.clone()),
             connector: self.connector(),
             clock: Clock::from_fn(move || {
@@ -418,14 +418,17 @@ impl World {
         let settings = self.settings();
         runtime.block_on(async move {
             tokio::time::pause();
-            account::sync(settings, outside, wish).await
+            account::sync(settings, environment, request).await
         })
     }
 
     /// A run that a person limits to one mailbox.
     pub fn part(&self, mailbox: &str) -> Outcome {
         self.wait();
-        self.run(Wish { focus: Some([MailboxName::new(mailbox)].into()), ..Wish::default() })
+        self.run(RunRequest {
+            focus: Some([MailboxName::new(mailbox)].into()),
+            ..RunRequest::default()
+        })
     }
 
     /// Does as a person who reads in the report that the server does not show what it took, and who

@@ -6,8 +6,8 @@ use super::error::AccountError;
 use super::settings::Settings;
 use crate::local::fs::Fs;
 use crate::local::{Root, RootOptions};
-use crate::reconcile::class::{Class, class};
 use crate::reconcile::hold::{Direction, Kind};
+use crate::reconcile::row_state::{RowState, state_of};
 use crate::reconcile::types::{Base, Journal, Row, SetAside, SetAsideKind};
 use crate::state::{Hold, StateError, Store, Tx};
 
@@ -19,15 +19,15 @@ use crate::state::{Hold, StateError, Store, Tx};
 pub fn bring_back(tx: &Tx<'_>, hold: &Hold) -> Result<(), StateError> {
     for id in &hold.rows {
         let Some(row) = tx.row(*id)? else { continue };
-        let kept = match (hold.reason.kind(), hold.direction, class(&row)) {
+        let kept = match (hold.reason.kind(), hold.direction, state_of(&row)) {
             // As if the side that lost it had never had it.
-            (Kind::Removal, Direction::FromRemote, Class::LocalGone)
-            | (Kind::Removal, Direction::FromLocal, Class::RemoteGone) => {
+            (Kind::Removal, Direction::FromRemote, RowState::LocalGone)
+            | (Kind::Removal, Direction::FromLocal, RowState::RemoteGone) => {
                 Row { base: None, journal: Journal::Idle, set_aside: None, ..row }
             }
-            (Kind::Flags, direction, Class::Paired) => with_flags(row, direction),
+            (Kind::Flags, direction, RowState::Paired) => with_flags(row, direction),
             // The file stays here, and here alone.
-            (Kind::Copies, _, Class::LocalNew) => {
+            (Kind::Copies, _, RowState::LocalNew) => {
                 let words = "you rejected the copy on the server".to_owned();
                 let set_aside = Some(SetAside { kind: SetAsideKind::Kept, words, times: 1 });
                 tx.update_row(&Row { set_aside, ..row }, true)?;

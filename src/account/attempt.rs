@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use super::request::RunRequest;
 use super::seen;
-use super::wish::Wish;
 use crate::reconcile::types::{MailboxId, MailboxName, RowId, Uid};
 use crate::remote::imap::Counters;
 
@@ -62,8 +62,8 @@ pub struct Attempt {
 impl Attempt {
     /// An attempt at what is wished, before anything was looked at.
     #[must_use]
-    pub fn new(number: i64, wish: &Wish, traffic: Counters) -> Self {
-        let (dry_run, focus) = (wish.dry_run, wish.focus.clone());
+    pub fn new(number: i64, request: &RunRequest, traffic: Counters) -> Self {
+        let (dry_run, focus) = (request.dry_run, request.focus.clone());
         Self { number, dry_run, focus, traffic, ..Self::default() }
     }
 }

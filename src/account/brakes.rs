@@ -14,8 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::error::AccountError;
 use super::run::Run;
 use crate::reconcile::MailboxView;
-use crate::reconcile::class::{Class, class};
-use crate::reconcile::types::{Gate, Mailbox, MailboxId, MailboxName, Reach, Row, RowId};
+use crate::reconcile::row_state::{RowState, state_of};
+use crate::reconcile::types::{Coverage, Gate, Mailbox, MailboxId, MailboxName, Row, RowId};
 use crate::state::{MATCHES, Waiting, meta};
 
 /// Seconds for which a deletion here waits for a directory that cannot be looked at.
@@ -51,7 +51,7 @@ impl Unread {
         let unread = |row: &Row| {
             let hidden =
                 self.mailboxes.contains_key(&row.mailbox) || self.waiting.contains(&row.id);
-            hidden && class(row) == Class::RemoteNew
+            hidden && state_of(row) == RowState::RemoteNew
         };
         Ok(is_full || same.iter().any(unread))
     }
@@ -71,37 +71,37 @@ pub(super) fn release(
     let put_off = put_off(run, views);
     let blind: BTreeSet<MailboxId> = views
         .iter()
-        .filter(|(_, view)| view.remote_reach == Reach::Partial)
+        .filter(|(_, view)| view.remote_coverage == Coverage::Partial)
         .map(|(id, _)| *id)
         .collect();
     // A message that came before and was not read yet may be one that left elsewhere.
-    let is_new = |row: &Row| class(row) == Class::RemoteNew && !row.is_set_aside();
+    let is_new = |row: &Row| state_of(row) == RowState::RemoteNew && !row.is_set_aside();
     let any_new = rows.values().any(|row| blind.contains(&row.mailbox) && is_new(row));
     let there = !blind.is_empty();
     let is_shut = |id: &MailboxId| run.attempt.seen.shut.contains(id) || put_off.contains(id);
     let shut_only = there && blind.iter().all(is_shut);
-    let here = run.attempt.seen.walk != Reach::Complete
+    let here = run.attempt.seen.walk != Coverage::Complete
         || !run.attempt.seen.misplaced.is_empty()
-        || views.values().any(|view| view.local_reach == Reach::Partial);
-    let waits = |row: &&Row| match class(row) {
-        Class::RemoteGone => (there || unread.is_any()) && !row.is_set_aside(),
-        Class::LocalGone => here && !row.is_set_aside(),
+        || views.values().any(|view| view.local_coverage == Coverage::Partial);
+    let waits = |row: &&Row| match state_of(row) {
+        RowState::RemoteGone => (there || unread.is_any()) && !row.is_set_aside(),
+        RowState::LocalGone => here && !row.is_set_aside(),
         _ => false,
     };
     let leaving: Vec<&Row> = rows.values().filter(waits).collect();
     let sealed = shut_only && !any_new && seal(run, &blind)?;
     let since = note(run, &leaving)?;
-    let now = run.outside.clock.now();
+    let now = run.environment.clock.now();
     let mut hidden = BTreeSet::new();
-    for row in leaving.iter().filter(|row| class(row) == Class::RemoteGone) {
+    for row in leaving.iter().filter(|row| state_of(row) == RowState::RemoteGone) {
         hidden.extend(unread.may_hold(run, row)?.then_some(row.id));
     }
     let may_go = |row: &Row| {
         let Some(seen) = since.get(&row.id) else { return false };
         let again = seen.run < run.attempt.number;
         let a_day_later = again && now >= seen.at.saturating_add(DAY);
-        match class(row) {
-            Class::RemoteGone => {
+        match state_of(row) {
+            RowState::RemoteGone => {
                 (!there || shut_only && (sealed || again))
                     && (a_day_later || !hidden.contains(&row.id))
             }
@@ -111,12 +111,12 @@ pub(super) fn release(
     let (free, held): (Vec<&Row>, Vec<&Row>) = leaving.into_iter().partition(|row| may_go(row));
     let new = |row: &&Row| since.get(&row.id).is_some_and(|seen| seen.run == run.attempt.number);
     run.attempt.waits_for_next |=
-        shut_only && held.iter().any(|row| new(row) && class(row) == Class::RemoteGone);
+        shut_only && held.iter().any(|row| new(row) && state_of(row) == RowState::RemoteGone);
     mark(views, &free, &blind, shut_only);
-    let remote = held.iter().any(|row| class(row) == Class::RemoteGone);
-    let local = held.iter().any(|row| class(row) == Class::LocalGone);
+    let remote = held.iter().any(|row| state_of(row) == RowState::RemoteGone);
+    let local = held.iter().any(|row| state_of(row) == RowState::LocalGone);
     let hidden = held.iter().any(|row| hidden.contains(&row.id));
-    let in_doubt = |row: &Row| row.restated && class(row) == Class::LocalNew;
+    let in_doubt = |row: &Row| row.restated && state_of(row) == RowState::LocalNew;
     let in_doubt = unread.is_any() && rows.values().any(in_doubt);
     tell(run, views, remote && there, local);
     for (name, _) in unread.mailboxes.values() {
@@ -153,7 +153,7 @@ fn put_off(run: &Run, views: &mut BTreeMap<MailboxId, MailboxView>) -> BTreeSet<
     let put_off = views.iter_mut().filter(|(_, view)| suspects.puts_off(&view.mailbox.name));
     put_off
         .map(|(id, view)| {
-            view.remote_reach = Reach::Partial;
+            view.remote_coverage = Coverage::Partial;
             *id
         })
         .collect()
@@ -162,7 +162,7 @@ fn put_off(run: &Run, views: &mut BTreeMap<MailboxId, MailboxView>) -> BTreeSet<
 /// Notes which rows wait. Gives since when.
 fn note(run: &mut Run, leaving: &[&Row]) -> Result<BTreeMap<RowId, Waiting>, AccountError> {
     let before = run.store.waiting()?;
-    let (number, at) = (run.attempt.number, run.outside.clock.now());
+    let (number, at) = (run.attempt.number, run.environment.clock.now());
     let new = |row: &Row| Waiting { row: row.id.0, run: number, at };
     let known = |row: &Row| before.iter().find(|one| one.row == row.id.0).copied();
     let now: Vec<Waiting> =
@@ -213,14 +213,14 @@ fn tell(run: &mut Run, views: &BTreeMap<MailboxId, MailboxView>, remote: bool, l
     run.attempt.skips_told = run.attempt.skips_told.min(run.report.skipped.len());
     for view in views.values() {
         let name = view.mailbox.name.to_string();
-        if remote && view.remote_reach == Reach::Partial {
+        if remote && view.remote_coverage == Coverage::Partial {
             run.report.skip(name.clone(), REMOTE);
         }
-        if local && view.local_reach == Reach::Partial {
+        if local && view.local_coverage == Coverage::Partial {
             run.report.skip(name, LOCAL);
         }
     }
-    let unnamed = !views.values().any(|view| view.local_reach == Reach::Partial);
+    let unnamed = !views.values().any(|view| view.local_coverage == Coverage::Partial);
     if local && unnamed {
         run.report.skip(run.root.path().display().to_string(), LOCAL);
     }

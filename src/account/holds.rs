@@ -109,7 +109,7 @@ impl Run {
         if is_recorded(&self.store.holds()?, plan) {
             return Ok(());
         }
-        let now = self.outside.clock.now();
+        let now = self.environment.clock.now();
         let mailboxes = self.store.mailboxes()?;
         let new = self.record(|w| {
             let stored = w.tx().holds()?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::error::AccountError;
-use super::settings::{Outside, Settings};
+use super::settings::{Environment, Settings};
 use crate::reconcile::types::MailboxName;
 use crate::remote::RemoteError;
 use crate::remote::imap::{Session, Watch};
@@ -34,7 +34,7 @@ impl Listener {
     /// Whatever keeps it from being had.
     pub async fn open(
         settings: &Settings,
-        outside: &Outside,
+        environment: &Environment,
         mailbox: &MailboxName,
         plainly: bool,
     ) -> Result<Option<Self>, AccountError> {
@@ -42,7 +42,7 @@ impl Listener {
         // Of what is told nothing is read, so mod-sequences are of no use.
         let avoided = if plainly { &["ENABLE", "ID", "NOTIFY"][..] } else { &["ENABLE"] };
         endpoint.disable.extend(avoided.iter().map(|name| (*name).to_owned()));
-        let mut session = Session::connect(&endpoint, &*outside.connector).await?;
+        let mut session = Session::connect(&endpoint, &*environment.connector).await?;
         let watch = session.begin_watch(mailbox).await?;
         let Some(watch) = watch else {
             super::run::say_goodbye(session).await;

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use super::attempt::Attempt;
 use super::error::AccountError;
-use super::fetch::lanes::Lanes;
+use super::fetch::connections::Lanes;
 use super::hints::Hints;
 use super::report::Report;
+use super::request::RunRequest;
 use super::run::{Run, say_goodbye};
-use super::settings::{Outside, Settings};
-use super::wish::Wish;
+use super::settings::{Environment, Settings};
 use super::{observe, ownership, restate, seen};
 
 /// A server that does not answer a NOOP for so long, where it would have done so before, is taken
@@ -37,10 +37,10 @@ impl Live {
     /// As for [`super::sync`], before anything was looked at.
     pub async fn open(
         settings: Settings,
-        outside: Outside,
+        environment: Environment,
         cause: &str,
     ) -> Result<Self, AccountError> {
-        let mut run = Run::open(settings, outside, &Wish::default(), cause).await?;
+        let mut run = Run::open(settings, environment, &RunRequest::default(), cause).await?;
         run.waits = false;
         let place = place(&run);
         Ok(Self { run, fresh: true, place })
@@ -75,14 +75,18 @@ impl Live {
         if self.fresh {
             return Ok(true);
         }
-        self.run.reset(&Wish::default());
+        self.run.reset(&RunRequest::default());
         observe::disk(&mut self.run).await
     }
 
     /// One run over what is open.
-    pub async fn run(&mut self, cause: &str, wish: &Wish) -> (Report, Result<(), AccountError>) {
-        let result = match self.begin(cause, wish).await {
-            Ok(()) => Box::pin(self.run.rounds(wish)).await,
+    pub async fn run(
+        &mut self,
+        cause: &str,
+        request: &RunRequest,
+    ) -> (Report, Result<(), AccountError>) {
+        let result = match self.begin(cause, request).await {
+            Ok(()) => Box::pin(self.run.rounds(request)).await,
             Err(error) => Err(error),
         };
         let lost = result.as_ref().is_err_and(AccountError::ends_session);
@@ -97,20 +101,20 @@ impl Live {
         (report, result)
     }
 
-    async fn begin(&mut self, cause: &str, wish: &Wish) -> Result<(), AccountError> {
+    async fn begin(&mut self, cause: &str, request: &RunRequest) -> Result<(), AccountError> {
         if std::mem::take(&mut self.fresh) {
             // What the sign-in cost is counted with it.
             return Ok(());
         }
-        self.run.reset(wish);
+        self.run.reset(request);
         if std::mem::take(&mut self.run.is_view_old) {
             self.run.reconnect().await?;
         }
-        let now = self.run.outside.clock.now();
+        let now = self.run.environment.clock.now();
         self.run.attempt.number = self.run.store.transaction(|tx| tx.begin_run(now, cause))?;
         self.run.begin_cautiously(cause)?;
-        let Run { settings, outside, store, root, .. } = &mut self.run;
-        if restate::check(settings, outside, store, root)? && !wish.dry_run {
+        let Run { settings, environment, store, root, .. } = &mut self.run;
+        if restate::check(settings, environment, store, root)? && !request.dry_run {
             ownership::advance(settings, store, root)?;
         }
         Ok(())
@@ -169,15 +173,15 @@ impl Live {
 }
 
 fn place(run: &Run) -> Option<(u64, u64)> {
-    let meta = run.outside.fs.stat(run.root.path()).ok()?;
+    let meta = run.environment.fs.stat(run.root.path()).ok()?;
     Some((meta.dev, meta.stamp.ino))
 }
 
 impl Run {
     /// Begins a new attempt, with nothing of the last one.
-    fn reset(&mut self, wish: &Wish) {
+    fn reset(&mut self, request: &RunRequest) {
         self.report = Report::default();
-        self.attempt = Attempt::new(self.attempt.number, wish, self.session.counters());
-        self.lanes = Lanes::new(&self.settings, &self.outside, &self.suspects);
+        self.attempt = Attempt::new(self.attempt.number, request, self.session.counters());
+        self.lanes = Lanes::new(&self.settings, &self.environment, &self.suspects);
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::settings::{Outside, Settings};
+use super::settings::{Environment, Settings};
 use crate::reconcile::types::printable;
 use crate::remote::RemoteError;
 use crate::remote::imap::Session;
@@ -173,9 +173,9 @@ pub(super) struct At {
 }
 
 impl At {
-    pub(super) fn of(settings: &Settings, outside: &Outside) -> Self {
+    pub(super) fn of(settings: &Settings, environment: &Environment) -> Self {
         let timeout = settings.endpoint.timeout.as_secs().cast_signed();
-        Self { now: outside.clock.now(), timeout }
+        Self { now: environment.clock.now(), timeout }
     }
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::error::AccountError;
-use super::settings::{Outside, Settings};
-use super::wish::Wish;
+use super::request::RunRequest;
+use super::settings::{Environment, Settings};
 use crate::local::fs::Fs;
 use crate::local::{LocalError, Root, RootOptions};
 use crate::reconcile::types::printable;
@@ -13,15 +13,15 @@ use crate::state::{StateError, Store, meta};
 /// Opens the store.
 pub(super) fn open_store(
     settings: &Settings,
-    outside: &Outside,
-    wish: &Wish,
+    environment: &Environment,
+    request: &RunRequest,
 ) -> Result<Store, AccountError> {
-    let mut store = if wish.dry_run {
+    let mut store = if request.dry_run {
         Store::open_scratch(&settings.store)?
     } else {
         Store::open(&settings.store)?
     };
-    if let Some(commits) = outside.commits.clone() {
+    if let Some(commits) = environment.commits.clone() {
         store.set_commit_hook(Some(Box::new(move || match commits() {
             true => Ok(()),
             false => Err(StateError::Stopped("stopped before a commit".to_owned())),
@@ -35,12 +35,12 @@ pub(super) fn open_store(
 /// disk was removed, and is filled anew.
 pub(super) fn check_disk(
     settings: &Settings,
-    outside: &Outside,
+    environment: &Environment,
     store: &Store,
 ) -> Result<(), AccountError> {
     let known = store.fact(&meta::ROOT_DISK)?;
-    let is_another = known.is_some_and(|known| Some(known) != disk_of(settings, outside));
-    let is_marked = || Root::has_marker(&*outside.fs, &settings.maildir);
+    let is_another = known.is_some_and(|known| Some(known) != disk_of(settings, environment));
+    let is_marked = || Root::has_marker(&*environment.fs, &settings.maildir);
     if is_another && !is_marked()? {
         let maildir = printable(&settings.maildir.display().to_string());
         return Err(AccountError::Gone { maildir, account: settings.name.clone() });
@@ -49,8 +49,8 @@ pub(super) fn check_disk(
 }
 
 /// The device of the root, or of what is left of the way to it.
-pub(super) fn disk_of(settings: &Settings, outside: &Outside) -> Option<u64> {
-    let metas = settings.maildir.ancestors().map(|path| outside.fs.stat(path));
+pub(super) fn disk_of(settings: &Settings, environment: &Environment) -> Option<u64> {
+    let metas = settings.maildir.ancestors().map(|path| environment.fs.stat(path));
     metas.flatten().map(|meta| meta.dev).next()
 }
 
@@ -58,11 +58,11 @@ pub(super) fn disk_of(settings: &Settings, outside: &Outside) -> Option<u64> {
 /// one.
 pub(super) fn note_disk(
     settings: &Settings,
-    outside: &Outside,
+    environment: &Environment,
     store: &mut Store,
     before: Option<u64>,
 ) -> Result<(), AccountError> {
-    let now = disk_of(settings, outside).filter(|now| before == Some(*now));
+    let now = disk_of(settings, environment).filter(|now| before == Some(*now));
     if let Some(now) = now
         && store.fact(&meta::ROOT_DISK)? != Some(now)
     {
@@ -72,11 +72,11 @@ pub(super) fn note_disk(
 }
 
 /// How the account's own root is opened.
-pub(super) fn options(settings: &Settings, store: &Store, wish: &Wish) -> RootOptions {
+pub(super) fn options(settings: &Settings, store: &Store, request: &RunRequest) -> RootOptions {
     let usual = RootOptions::new(&super::ownership::hex(store.id()), &settings.machine);
     RootOptions {
-        create: !wish.dry_run,
-        lock: usual.lock.filter(|_| !wish.dry_run),
+        create: !request.dry_run,
+        lock: usual.lock.filter(|_| !request.dry_run),
         separator: settings.info_separator,
         layout: settings.layout,
         ..usual
@@ -86,12 +86,14 @@ pub(super) fn options(settings: &Settings, store: &Store, wish: &Wish) -> RootOp
 /// Opens the root.
 pub(super) fn open_root(
     settings: &Settings,
-    outside: &Outside,
-    wish: &Wish,
+    environment: &Environment,
+    request: &RunRequest,
     options: RootOptions,
 ) -> Result<Root, AccountError> {
-    Ok(match Root::open(outside.fs.clone(), &settings.maildir, options.clone()) {
-        Err(LocalError::NoRoot { .. }) if wish.dry_run => empty_root(outside.fs.clone(), options)?,
+    Ok(match Root::open(environment.fs.clone(), &settings.maildir, options.clone()) {
+        Err(LocalError::NoRoot { .. }) if request.dry_run => {
+            empty_root(environment.fs.clone(), options)?
+        }
         root => root?,
     })
 }
@@ -105,9 +107,9 @@ fn empty_root(fs: Arc<dyn Fs>, options: RootOptions) -> Result<Root, LocalError>
 }
 
 /// Removes the stand-in of a dry run; a real root is none, and one that holds anything stays.
-pub(super) fn tidy_up(settings: &Settings, outside: &Outside, root: &Root) {
+pub(super) fn tidy_up(settings: &Settings, environment: &Environment, root: &Root) {
     if root.path() != settings.maildir {
         // Left behind, it is an empty directory among temporary files.
-        let _ = outside.fs.remove_dir(root.path());
+        let _ = environment.fs.remove_dir(root.path());
     }
 }

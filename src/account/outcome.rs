@@ -21,7 +21,7 @@ pub(super) fn end_failed(
 pub(super) fn end_run(run: &mut Run, result: &Result<(), AccountError>) -> Result<(), StateError> {
     let held = !run.pending_holds()?.is_empty();
     let outcome = outcome(&run.report, result, held);
-    let (number, now) = (run.attempt.number, run.outside.clock.now());
+    let (number, now) = (run.attempt.number, run.environment.clock.now());
     run.store.transaction(|tx| {
         tx.prune_departures(now - 2 * super::world::WINDOW_S)?;
         tx.end_run(number, now, &outcome)

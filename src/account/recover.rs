@@ -6,9 +6,9 @@ use super::apply;
 use super::apply::placing::{absence_in, is_fresh};
 use super::error::AccountError;
 use super::opening::{check_disk, disk_of, note_disk, open_root, options};
+use super::request::RunRequest;
 use super::run::Run;
-use super::settings::{Outside, Settings};
-use super::wish::Wish;
+use super::settings::{Environment, Settings};
 use super::writer::Writer;
 use crate::local::Root;
 use crate::reconcile::Policy;
@@ -19,21 +19,21 @@ use crate::state::Store;
 /// works on a copy of the store and makes no Maildir.
 pub(super) fn open_place(
     settings: &Settings,
-    outside: &Outside,
+    environment: &Environment,
     store: &mut Store,
-    wish: &Wish,
+    request: &RunRequest,
 ) -> Result<Root, AccountError> {
-    check_disk(settings, outside, store)?;
-    let options = options(settings, store, wish);
-    let root = open_root(settings, outside, wish, options)?;
-    let disk = disk_of(settings, outside);
-    let restated = super::restate::check(settings, outside, store, &root)?;
-    if !wish.dry_run {
+    check_disk(settings, environment, store)?;
+    let options = options(settings, store, request);
+    let root = open_root(settings, environment, request, options)?;
+    let disk = disk_of(settings, environment);
+    let restated = super::restate::check(settings, environment, store, &root)?;
+    if !request.dry_run {
         if restated {
             super::ownership::advance(settings, store, &root)?;
         }
-        note_disk(settings, outside, store, disk)?;
-        settle(settings, outside, store, &root)?;
+        note_disk(settings, environment, store, disk)?;
+        settle(settings, environment, store, &root)?;
     }
     Ok(root)
 }
@@ -43,12 +43,12 @@ pub(super) fn open_place(
 /// the directory is another one, they wait until it is known what became of it.
 fn settle(
     settings: &Settings,
-    outside: &Outside,
+    environment: &Environment,
     store: &mut Store,
     root: &Root,
 ) -> Result<(), AccountError> {
-    apply::unlock(store, root, outside.clock.now())?;
-    let fresh = is_fresh(store, outside)?;
+    apply::unlock(store, root, environment.clock.now())?;
+    let fresh = is_fresh(store, environment)?;
     let mailboxes = store.mailboxes()?;
     for mailbox in &mailboxes {
         settle_in(settings, store, root, mailbox, fresh)?;
@@ -70,8 +70,8 @@ fn settle(
 
 /// The same once it is known which mailboxes have another name now.
 pub(super) fn settle_renamed(run: &mut Run) -> Result<(), AccountError> {
-    let Run { settings, outside, store, root, .. } = run;
-    let fresh = is_fresh(store, outside)?;
+    let Run { settings, environment, store, root, .. } = run;
+    let fresh = is_fresh(store, environment)?;
     for mailbox in store.mailboxes()? {
         settle_in(settings, store, root, &mailbox, fresh)?;
     }

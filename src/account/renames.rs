@@ -53,7 +53,7 @@ pub(super) async fn settle(run: &mut Run) -> Result<Sighting, AccountError> {
             return Ok(sighting);
         }
         let left = inbox_left(run, &sighting.listed).await?;
-        let last = run.outside.is_stopping() || look == LOOKS_MAX;
+        let last = run.environment.is_stopping() || look == LOOKS_MAX;
         if last {
             // What both sides call it is written down in any case.
             steps.retain(|step| target(step).is_none());

@@ -8,7 +8,7 @@ use super::error::AccountError;
 use super::limits::TOO_LARGE;
 use super::ownership::{check_layout, counter, hex, identity, is_our_root};
 use super::run::Run;
-use super::settings::{Outside, Settings};
+use super::settings::{Environment, Settings};
 use super::writer::Writer;
 use crate::local::Root;
 use crate::reconcile::Policy;
@@ -30,7 +30,7 @@ const ASIDE_MAX: usize = 100_000;
 /// refuse.
 pub(super) fn check(
     settings: &Settings,
-    outside: &Outside,
+    environment: &Environment,
     store: &mut Store,
     root: &Root,
 ) -> Result<bool, AccountError> {
@@ -44,7 +44,7 @@ pub(super) fn check(
     let root_is_ours = is_our_root(settings, store, root)?;
     if !root_is_ours {
         // Its disk may have been unmounted since it was opened (hazard 64).
-        super::opening::check_disk(settings, outside, store)?;
+        super::opening::check_disk(settings, environment, store)?;
     }
     let mut roots = store.fact(&meta::ROOTS)?.unwrap_or_default();
     let is_new = roots.note(counter(store, &meta::MARKER)?, store.newest_row()?);

@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use super::attempt::Attempt;
 use super::error::AccountError;
-use super::fetch::lanes::Lanes;
+use super::fetch::connections::Lanes;
 use super::hints::Hints;
 use super::report::Report;
+use super::request::RunRequest;
 use super::run::{Run, say_goodbye};
-use super::settings::{Outside, Settings};
-use super::wish::Wish;
+use super::settings::{Environment, Settings};
 use super::{
     apply, losses, maildrop, opening, outcome, progress, recover, renames, restate, samples, scope,
     suspects, whatif, world,
 };
 use crate::reconcile::plan::MailboxStep;
-use crate::reconcile::types::{Mailbox, Reach, RowId};
+use crate::reconcile::types::{Coverage, Mailbox, RowId};
 use crate::reconcile::{Plan, Step};
 use crate::remote::imap::{Counters, Session, Shared};
 
@@ -28,18 +28,18 @@ const ROUNDS_MAX: u32 = 8;
 /// The report is given even where the run failed, since what was done is done.
 pub async fn sync(
     settings: Settings,
-    outside: Outside,
-    wish: Wish,
+    environment: Environment,
+    request: RunRequest,
 ) -> (Report, Result<(), AccountError>) {
     const CAUSE: &str = "command";
     if let Some(terms) = settings.maildrop.clone() {
-        return Box::pin(maildrop::pull(settings, terms, outside, &wish, CAUSE)).await;
+        return Box::pin(maildrop::pull(settings, terms, environment, &request, CAUSE)).await;
     }
-    let mut run = match Run::open(settings, outside, &wish, CAUSE).await {
+    let mut run = match Run::open(settings, environment, &request, CAUSE).await {
         Ok(run) => run,
         Err(error) => return (Report::default(), Err(error)),
     };
-    let result = run.rounds(&wish).await;
+    let result = run.rounds(&request).await;
     run.close(result).await
 }
 
@@ -47,42 +47,42 @@ impl Run {
     /// Opens an account for its first run, which `cause` is the reason of.
     pub(super) async fn open(
         settings: Settings,
-        outside: Outside,
-        wish: &Wish,
+        environment: Environment,
+        request: &RunRequest,
         cause: &str,
     ) -> Result<Self, AccountError> {
-        let mut store = opening::open_store(&settings, &outside, wish)?;
-        let number = store.transaction(|tx| tx.begin_run(outside.clock.now(), cause))?;
-        let root = match recover::open_place(&settings, &outside, &mut store, wish) {
+        let mut store = opening::open_store(&settings, &environment, request)?;
+        let number = store.transaction(|tx| tx.begin_run(environment.clock.now(), cause))?;
+        let root = match recover::open_place(&settings, &environment, &mut store, request) {
             Ok(root) => root,
             Err(error) => {
-                outcome::end_failed(&mut store, number, outside.clock.now(), &error)?;
+                outcome::end_failed(&mut store, number, environment.clock.now(), &error)?;
                 return Err(error);
             }
         };
-        outside.progress.tell(progress::Event::Connecting);
+        environment.progress.tell(progress::Event::Connecting);
         let suspects = Shared::default();
-        let (now, focus) = (outside.clock.now(), wish.focus.clone().unwrap_or_default());
+        let (now, focus) = (environment.clock.now(), request.focus.clone().unwrap_or_default());
         suspects::load(&suspects, &store, (number, now), cause, focus)?;
-        let (endpoint, connector) = (&settings.endpoint, &*outside.connector);
+        let (endpoint, connector) = (&settings.endpoint, &*environment.connector);
         let session = match Session::connect_cautiously(endpoint, connector, &suspects).await {
             Ok(session) => session,
             Err(error) => {
                 let error = AccountError::from(error);
-                outcome::end_failed(&mut store, number, outside.clock.now(), &error)?;
+                outcome::end_failed(&mut store, number, environment.clock.now(), &error)?;
                 return Err(error);
             }
         };
         let losses = losses::Losses::on(&session);
         Ok(Self {
-            lanes: Lanes::new(&settings, &outside, &suspects),
+            lanes: Lanes::new(&settings, &environment, &suspects),
             settings,
-            outside,
+            environment,
             store,
             root: Arc::new(root),
             session,
             report: Report::default(),
-            attempt: Attempt::new(number, wish, Counters::default()),
+            attempt: Attempt::new(number, request, Counters::default()),
             hints: Hints::default(),
             waits: true,
             suspects,
@@ -91,12 +91,12 @@ impl Run {
         })
     }
 
-    pub(super) async fn rounds(&mut self, wish: &Wish) -> Result<(), AccountError> {
-        if let Some(depth) = wish.verify {
+    pub(super) async fn rounds(&mut self, request: &RunRequest) -> Result<(), AccountError> {
+        if let Some(depth) = request.verify {
             return self.verify(depth).await;
         }
         self.look_at_all_in_doubt()?;
-        if !wish.dry_run {
+        if !request.dry_run {
             while let Err(error) = apply::take_back(self).await {
                 self.survive(error).await?;
             }
@@ -114,7 +114,7 @@ impl Run {
             if renames::reunite(self)? {
                 continue;
             }
-            if wish.dry_run {
+            if request.dry_run {
                 return whatif::describe(self).await;
             }
             let is_idle = !self.apply_all().await?;
@@ -133,7 +133,7 @@ impl Run {
                 apply::name_parents(self)?;
                 return self.finish_restated();
             }
-            if self.outside.is_stopping() {
+            if self.environment.is_stopping() {
                 self.report.interrupted = true;
                 return Ok(());
             }
@@ -177,7 +177,7 @@ impl Run {
             while let Err(error) = samples::look(self).await {
                 self.survive(error).await?;
             }
-            if plan.is_idle() || self.outside.is_stopping() {
+            if plan.is_idle() || self.environment.is_stopping() {
                 return Ok(worked);
             }
             self.attempt.tried.extend(plan.steps.iter().flat_map(tried_rows));
@@ -210,7 +210,7 @@ impl Run {
         if self.attempt.waits_for_next || suspects.are_postponed() {
             return Some(0);
         }
-        suspects.next_due(self.outside.clock.now()).and_then(|s| u64::try_from(s).ok())
+        suspects.next_due(self.environment.clock.now()).and_then(|s| u64::try_from(s).ok())
     }
 
     /// Mailboxes that the server agreed to make and does not list under that name.
@@ -254,7 +254,7 @@ impl Run {
     ) -> (Report, Result<(), AccountError>) {
         let lost = result.as_ref().is_err_and(AccountError::ends_session);
         let result = self.end(result).await;
-        opening::tidy_up(&self.settings, &self.outside, &self.root);
+        opening::tidy_up(&self.settings, &self.environment, &self.root);
         if !lost {
             say_goodbye(self.session).await;
         }
@@ -295,7 +295,7 @@ impl Run {
     /// Whether both sides of a mailbox were looked at, wholly.
     fn has_seen(&self, mailbox: &Mailbox) -> bool {
         let sides = [&self.attempt.seen.local, &self.attempt.seen.remote];
-        sides.iter().all(|side| side.get(&mailbox.id) == Some(&Reach::Complete))
+        sides.iter().all(|side| side.get(&mailbox.id) == Some(&Coverage::Complete))
     }
 
     /// A run that identified everything in its restated mailboxes ends their state.

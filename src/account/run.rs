@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::attempt::Attempt;
 use super::error::AccountError;
-use super::fetch::lanes::Lanes;
+use super::fetch::connections::Lanes;
 use super::hints::Hints;
 use super::losses;
 use super::progress;
 use super::report::Report;
-use super::settings::{Outside, Settings};
+use super::settings::{Environment, Settings};
 use super::writer::Writer;
 use crate::local::Root;
 use crate::reconcile::types::{Mailbox, MailboxId, MailboxName, RowId, SpecialUse};
@@ -24,7 +24,7 @@ pub struct Run {
     /// The account's configuration.
     pub settings: Settings,
     /// File system, network, clock.
-    pub outside: Outside,
+    pub environment: Environment,
     /// The state store.
     pub store: Store,
     /// The Maildir.
@@ -71,7 +71,7 @@ impl Run {
     pub(super) fn tell_skips(&mut self) {
         let skipped = &self.report.skipped;
         let news = skipped.get(self.attempt.skips_told..).unwrap_or_default();
-        news.iter().for_each(|skip| self.outside.progress.tell(progress::Event::Skipped(skip)));
+        news.iter().for_each(|skip| self.environment.progress.tell(progress::Event::Skipped(skip)));
         self.attempt.skips_told = skipped.len();
     }
 }

@@ -97,7 +97,7 @@ pub(super) fn of_file(run: &Run, row: &Row) -> Result<Option<Sample>, AccountErr
     let listed = Listed::expected(local, run.settings.info_separator);
     let path = run.root.path_of(&mailbox.name, &listed.name);
     let mut header = vec![0; READ_MAX];
-    let read = run.outside.fs.open(&path).and_then(|file| file.read_at(&mut header, 0));
+    let read = run.environment.fs.open(&path).and_then(|file| file.read_at(&mut header, 0));
     Ok(read.ok().map(|length| Sample::of(&header[..length.min(READ_MAX)])))
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::settings::Settings;
 use super::writer::Writer;
 use crate::reconcile::agree::merge_row;
-use crate::reconcile::class::{Class, class};
+use crate::reconcile::row_state::{RowState, state_of};
 use crate::reconcile::types::{Mailbox, Row, RowId, SetAsideKind};
 use crate::reconcile::{BringsBack, MailboxView, OnLocalDelete, OnRemoteDelete, Policy};
 use crate::state::{StateError, Store, Tx, View, meta};
@@ -89,9 +89,9 @@ fn judge(tx: &Tx<'_>, settings: &Settings, back: BringsBack) -> Result<(), State
     }
     each_differing(tx, |row| {
         let kept = row.set_aside.as_ref().is_some_and(|aside| aside.kind == SetAsideKind::Kept);
-        let comes_back = match class(&row) {
-            Class::LocalGone => here,
-            Class::RemoteGone => there,
+        let comes_back = match state_of(&row) {
+            RowState::LocalGone => here,
+            RowState::RemoteGone => there,
             _ => false,
         };
         let set_aside = row.set_aside.clone().filter(|_| !(kept && comes_back));
@@ -125,10 +125,10 @@ pub fn unsent(view: &View) -> Result<u64, StateError> {
     let sends = Policy::default();
     let mut unsent = 0;
     each_differing(view, |row| {
-        let differs = match (class(&row), views.get(&row.mailbox)) {
-            (Class::LocalNew, _) => row.set_aside.is_none(),
-            (Class::LocalGone, _) => true,
-            (Class::Paired, Some(view)) => {
+        let differs = match (state_of(&row), views.get(&row.mailbox)) {
+            (RowState::LocalNew, _) => row.set_aside.is_none(),
+            (RowState::LocalGone, _) => true,
+            (RowState::Paired, Some(view)) => {
                 merge_row(&row, view, &sends).is_some_and(|merge| !merge.remote.is_empty())
             }
             _ => false,

@@ -4,22 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::local::Unknown;
-use crate::reconcile::types::{MailboxId, MailboxName, Reach, RowId};
+use crate::reconcile::types::{Coverage, MailboxId, MailboxName, RowId};
 use crate::remote::imap::ListedMailbox;
 
 /// What the last look saw, beside the columns in the store.
 #[derive(Debug, Default)]
 pub struct Seen {
     /// How far the walk over the root reached.
-    pub walk: Reach,
+    pub walk: Coverage,
     /// Paths of which the last walk could not tell what is there.
     pub unknown: Unknown,
     /// How far the look at each directory reached.
-    pub local: BTreeMap<MailboxId, Reach>,
+    pub local: BTreeMap<MailboxId, Coverage>,
     /// Mailboxes whose files are not where they were: nothing of them is planned.
     pub misplaced: BTreeSet<MailboxId>,
     /// How far the look at each mailbox on the server reached.
-    pub remote: BTreeMap<MailboxId, Reach>,
+    pub remote: BTreeMap<MailboxId, Coverage>,
     /// The server is not as it was left: restored from a backup, or another one under its name.
     /// What it lacks was deleted by nobody (hazard 175).
     pub is_server_another: bool,
@@ -47,15 +47,15 @@ pub struct Seen {
 
 impl Seen {
     /// How far the files of all mailboxes were seen.
-    pub(super) fn files(&self) -> Reach {
-        let whole = self.walk == Reach::Complete && self.misplaced.is_empty();
-        let partly = self.local.values().any(|reach| *reach == Reach::Partial);
-        if whole && !partly { Reach::Complete } else { Reach::Partial }
+    pub(super) fn files(&self) -> Coverage {
+        let whole = self.walk == Coverage::Complete && self.misplaced.is_empty();
+        let partly = self.local.values().any(|coverage| *coverage == Coverage::Partial);
+        if whole && !partly { Coverage::Complete } else { Coverage::Partial }
     }
 
     /// Notes that the server did not let us look at a mailbox, though it was asked.
     pub(super) fn shut(&mut self, mailbox: MailboxId) {
-        self.remote.insert(mailbox, Reach::Partial);
+        self.remote.insert(mailbox, Coverage::Partial);
         self.shut.insert(mailbox);
     }
 }

@@ -6,8 +6,8 @@
 use super::error::AccountError;
 use super::run::Run;
 use crate::local::{FileName, TrashOutcome};
-use crate::reconcile::class::{Class, class};
-use crate::reconcile::types::{Journal, Mailbox, Reach, Row};
+use crate::reconcile::row_state::{RowState, state_of};
+use crate::reconcile::types::{Coverage, Journal, Mailbox, Row};
 
 impl Run {
     /// Settles copies that the server agreed to and no look showed. Where the mailbox holds the
@@ -17,7 +17,7 @@ impl Run {
         for row in self.attempt.copied.clone() {
             let Some(row) = self.store.row(row)?.filter(is_under_way) else { continue };
             let Some(mailbox) = self.store.mailbox(row.mailbox)? else { continue };
-            let is_seen = self.attempt.seen.remote.get(&mailbox.id) == Some(&Reach::Complete);
+            let is_seen = self.attempt.seen.remote.get(&mailbox.id) == Some(&Coverage::Complete);
             let held = if is_seen { self.held(&mailbox, &row)? } else { None };
             if held.is_some() && self.drop_second_file(&mailbox, &row)? {
                 continue;
@@ -34,7 +34,7 @@ impl Run {
         let is_held = |other: &Row| {
             other.mailbox == mailbox.id
                 && other.id != row.id
-                && class(other) == Class::Paired
+                && state_of(other) == RowState::Paired
                 && !other.weak
                 && other.set_aside.is_none()
                 && other.remote.as_ref().is_some_and(|remote| remote.confirmed)
@@ -52,7 +52,7 @@ impl Run {
 
     fn drop_second_file(&mut self, mailbox: &Mailbox, row: &Row) -> Result<bool, AccountError> {
         let Some(local) = &row.local else { return Ok(false) };
-        let trashed = self.root.trash(&mailbox.name, local, self.outside.clock.now())?;
+        let trashed = self.root.trash(&mailbox.name, local, self.environment.clock.now())?;
         if !matches!(trashed, TrashOutcome::Trashed(_)) {
             return Ok(false);
         }

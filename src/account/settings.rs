@@ -144,7 +144,7 @@ pub type Commits = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// The outer world of an account: replaced by the test kit, piece by piece.
 #[derive(Clone)]
-pub struct Outside {
+pub struct Environment {
     /// The file system under the Maildir.
     pub fs: Arc<dyn Fs>,
     /// How the server is dialled.
@@ -159,13 +159,13 @@ pub struct Outside {
     pub stop: Arc<AtomicBool>,
 }
 
-impl fmt::Debug for Outside {
+impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outside").field("fs", &self.fs).finish_non_exhaustive()
     }
 }
 
-impl Outside {
+impl Environment {
     /// The outer world as it is.
     #[must_use]
     pub fn real(progress: Progress, stop: Arc<AtomicBool>) -> Self {

@@ -11,7 +11,7 @@ use crate::state::meta;
 
 /// Rows whose bodies came short and are asked for again in this run.
 pub(super) fn due(run: &Run) -> Result<BTreeSet<RowId>, AccountError> {
-    let (number, now) = (run.attempt.number, run.outside.clock.now());
+    let (number, now) = (run.attempt.number, run.environment.clock.now());
     let asked = run.suspects.lock().is_asked();
     let due = load(run)?.into_iter().filter(|short| short.is_due(number, now, asked));
     Ok(due.map(|short| RowId(short.row)).collect())
@@ -32,7 +32,7 @@ pub(super) fn believe(
     for pulled in short {
         let Pulled { row, octets, .. } = &pulled;
         let announced = row.words.as_ref().map_or(0, |words| words.size);
-        let now = run.outside.clock.now();
+        let now = run.environment.clock.now();
         let runs = note(&mut list, row.id.0, *octets, (run.attempt.number, now));
         let uid = row.remote.as_ref().map_or(0, |remote| remote.uid.0);
         let what = format!("{}: UID {uid}", mailbox.name);

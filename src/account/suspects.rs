@@ -28,7 +28,7 @@ use crate::state::{StateError, Store, SuspectRow};
 impl Run {
     /// Begins a run with what is known from earlier ones; `cause` is why it was asked for.
     pub(super) fn begin_cautiously(&mut self, cause: &str) -> Result<(), AccountError> {
-        let (number, now) = (self.attempt.number, self.outside.clock.now());
+        let (number, now) = (self.attempt.number, self.environment.clock.now());
         let focus = self.attempt.focus.clone().unwrap_or_default();
         load(&self.suspects, &self.store, (number, now), cause, focus)?;
         self.losses = Losses::on(&self.session);
@@ -36,7 +36,7 @@ impl Run {
     }
 
     fn now(&self) -> At {
-        At::of(&self.settings, &self.outside)
+        At::of(&self.settings, &self.environment)
     }
 
     /// Goes on over a new connection after one was lost.
@@ -56,7 +56,7 @@ impl Run {
         let loss = Loss { error: &error, thing, is_fresh, has_answered, at };
         let goes_on = self.losses.note(loss, &self.suspects);
         self.keep_suspects()?;
-        if !goes_on || self.outside.is_stopping() {
+        if !goes_on || self.environment.is_stopping() {
             self.losses.end();
             return Err(error.into());
         }
@@ -73,7 +73,7 @@ impl Run {
     /// # Errors
     /// Whatever keeps it from being had.
     pub(super) async fn renew(&mut self) -> Result<bool, AccountError> {
-        if self.losses.is_over() || self.is_weary() || self.outside.is_stopping() {
+        if self.losses.is_over() || self.is_weary() || self.environment.is_stopping() {
             return Ok(false);
         }
         self.losses.begin_anew();
@@ -187,7 +187,7 @@ impl Run {
     /// Forgets what a run that came to its end had no need to ask for.
     pub(super) fn forget_unneeded(&self) {
         let is_whole = self.attempt.focus.is_none() && !self.attempt.seen.listed.is_empty();
-        if is_whole && self.losses.count() == 0 && !self.outside.is_stopping() {
+        if is_whole && self.losses.count() == 0 && !self.environment.is_stopping() {
             self.suspects.lock().forget_unneeded();
         }
     }

@@ -19,7 +19,7 @@ use super::{apply, preview, world};
 use crate::reconcile::hold::Direction;
 use crate::reconcile::plan::MailboxStep;
 use crate::reconcile::types::{
-    ContentId, FileStamp, Flags, Gate, Journal, Local, Mailbox, MailboxId, Reach, Remote, Row,
+    ContentId, Coverage, FileStamp, Flags, Gate, Journal, Local, Mailbox, MailboxId, Remote, Row,
     RowId, SpecialUse, Stem, Uid,
 };
 use crate::reconcile::{Plan, RemoteRemoval, Step};
@@ -53,7 +53,7 @@ pub(super) async fn describe(run: &mut Run) -> Result<(), AccountError> {
         let plan = last.clone();
         last.steps.retain(|step| !matches!(step, Step::Fetch(row) if known.contains(row)));
         whatif.lines.add(run, &last)?;
-        if plan.is_idle() || run.outside.is_stopping() {
+        if plan.is_idle() || run.environment.is_stopping() {
             break;
         }
         whatif.taken.extend(last.steps.iter().filter_map(key));
@@ -84,14 +84,14 @@ impl WhatIf {
                 MailboxStep::CreateLocal(id) => {
                     let Some(mailbox) = run.store.mailbox(*id)? else { continue };
                     run.record(|w| w.mailbox(&Mailbox { local: true, base: true, ..mailbox }))?;
-                    run.attempt.seen.local.insert(*id, Reach::Complete);
+                    run.attempt.seen.local.insert(*id, Coverage::Complete);
                 }
                 MailboxStep::CreateRemote(id) => {
                     let Some(mailbox) = run.store.mailbox(*id)? else { continue };
                     let cursor = Some(EMPTY);
                     let made = Mailbox { remote: true, base: true, cursor, ..mailbox };
                     run.record(|w| w.mailbox(&made))?;
-                    run.attempt.seen.remote.insert(*id, Reach::Complete);
+                    run.attempt.seen.remote.insert(*id, Coverage::Complete);
                 }
                 MailboxStep::Agree(id) => {
                     let Some(mailbox) = run.store.mailbox(*id)? else { continue };
@@ -113,7 +113,7 @@ impl WhatIf {
         steps: &[Step],
         known: &BTreeSet<RowId>,
     ) -> Result<(), AccountError> {
-        let (now, trash) = (run.outside.clock.now(), self.trash(run, steps)?);
+        let (now, trash) = (run.environment.clock.now(), self.trash(run, steps)?);
         let holds = run.store.holds()?.into_iter();
         let approved = holds.filter(|hold| hold.state == HoldState::Approved);
         let approved: BTreeSet<RowId> = approved.flat_map(|hold| hold.rows).collect();
@@ -159,8 +159,8 @@ impl WhatIf {
         let special_use = Some(SpecialUse::Trash);
         let made = Mailbox { remote: true, cursor: Some(EMPTY), special_use, ..mailbox };
         let id = run.record(|w| w.mailbox(&made))?;
-        run.attempt.seen.remote.insert(id, Reach::Complete);
-        run.attempt.seen.local.insert(id, Reach::Complete);
+        run.attempt.seen.remote.insert(id, Coverage::Complete);
+        run.attempt.seen.local.insert(id, Coverage::Complete);
         Ok(Some(id))
     }
 

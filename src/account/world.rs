@@ -6,8 +6,8 @@ use super::brakes::Unread;
 use super::error::AccountError;
 use super::run::Run;
 use super::scope;
-use crate::reconcile::class::{Class, class};
-use crate::reconcile::types::{ContentId, Journal, Mailbox, MailboxId, Reach, Row, RowId};
+use crate::reconcile::row_state::{RowState, state_of};
+use crate::reconcile::types::{ContentId, Coverage, Journal, Mailbox, MailboxId, Row, RowId};
 use crate::reconcile::{self, MailboxView, Plan, Policy, World, guard};
 use crate::state::{Departure, Hold, HoldState, StateError};
 
@@ -32,7 +32,7 @@ fn load(run: &mut Run) -> Result<World, AccountError> {
     let unseen = without_misplaced(run, &mut rows);
     let held = pending.iter().chain(&approved).flat_map(|hold| &hold.rows).copied();
     let unseen_held = held.filter(|row| unseen.rows.contains(row)).collect();
-    let since = run.outside.clock.now() - WINDOW_S;
+    let since = run.environment.clock.now() - WINDOW_S;
     let left = Left { waves: note_waves(run, &rows)?, departed: run.store.departed(since)? };
     let mut mailboxes = views(run, &rows, &left)?;
     let unread = unread(run, unseen.waiting)?;
@@ -46,7 +46,7 @@ fn load(run: &mut Run) -> Result<World, AccountError> {
         unseen_texts: unseen.texts,
         unseen_arrivals: unread.is_any(),
         passed: super::observe::passed::is_noted(run)?,
-        disk_seen: run.attempt.seen.walk == Reach::Complete
+        disk_seen: run.attempt.seen.walk == Coverage::Complete
             && run.attempt.seen.misplaced.is_empty(),
         outside: run.attempt.seen.outside.clone(),
         somewhere: run.attempt.seen.somewhere.clone(),
@@ -100,8 +100,8 @@ fn note_waves(
     run: &mut Run,
     rows: &BTreeMap<RowId, Row>,
 ) -> Result<BTreeMap<MailboxId, RowId>, AccountError> {
-    let gone = [Class::LocalGone, Class::RemoteGone, Class::BothGone];
-    let leaves = |row: &&Row| gone.contains(&class(row)) && !row.is_set_aside();
+    let gone = [RowState::LocalGone, RowState::RemoteGone, RowState::BothGone];
+    let leaves = |row: &&Row| gone.contains(&state_of(row)) && !row.is_set_aside();
     let leaving: BTreeSet<MailboxId> =
         rows.values().filter(leaves).map(|row| row.mailbox).collect();
     let known = run.store.waves()?;
@@ -179,11 +179,11 @@ fn without_misplaced(run: &Run, rows: &mut BTreeMap<RowId, Row>) -> Unseen {
     // What is new on either side and has the text of such a message waits, too (hazard 82).
     let agreed = unseen.values().filter(|row| row.remote.is_some() || row.base.is_some());
     let agreed: BTreeSet<ContentId> = agreed.filter_map(|row| row.content).collect();
-    let is_new = |row: &Row| matches!(class(row), Class::LocalNew | Class::RemoteNew);
+    let is_new = |row: &Row| matches!(state_of(row), RowState::LocalNew | RowState::RemoteNew);
     let may_be = |row: &Row| row.content.is_some_and(|content| agreed.contains(&content));
     let waiting: Vec<Row> =
         rows.extract_if(.., |_, row| is_new(row) && may_be(row)).map(|(_, row)| row).collect();
-    let waiting = waiting.into_iter().filter(|row| class(row) == Class::RemoteNew);
+    let waiting = waiting.into_iter().filter(|row| state_of(row) == RowState::RemoteNew);
     let waiting = waiting.map(|row| row.id).collect();
     Unseen { rows: unseen.into_keys().collect(), texts, waiting }
 }
@@ -202,7 +202,7 @@ fn unread(run: &Run, waiting: BTreeSet<RowId>) -> Result<Unread, StateError> {
         if !mirrored || !is_left_out(run, &mailbox) {
             continue;
         }
-        let is_seen = run.attempt.seen.remote.get(&mailbox.id) == Some(&Reach::Complete);
+        let is_seen = run.attempt.seen.remote.get(&mailbox.id) == Some(&Coverage::Complete);
         if !is_seen || run.store.new_remotes_beyond(mailbox.id, 0)? > 0 {
             unread.mailboxes.insert(mailbox.id, (mailbox.name, is_seen));
         }
@@ -213,10 +213,10 @@ fn unread(run: &Run, waiting: BTreeSet<RowId>) -> Result<Unread, StateError> {
 /// Rows, settled or not, that could be the same message as this one.
 fn could_match(run: &Run, row: &Row) -> Result<Vec<Row>, StateError> {
     let mut out = Vec::new();
-    if let Some(content) = row.content.filter(|_| class(row) != Class::Paired) {
+    if let Some(content) = row.content.filter(|_| state_of(row) != RowState::Paired) {
         out.extend(run.store.by_content(&content)?);
     }
-    if class(row) == Class::RemoteNew
+    if state_of(row) == RowState::RemoteNew
         && let Some(words) = &row.words
     {
         if row.header.is_some() {
@@ -234,7 +234,7 @@ fn views(
     rows: &BTreeMap<RowId, Row>,
     left: &Left,
 ) -> Result<BTreeMap<MailboxId, MailboxView>, AccountError> {
-    let changes = rows.values().filter(|row| class(row) != Class::RemoteNew).count() as u64;
+    let changes = rows.values().filter(|row| state_of(row) != RowState::RemoteNew).count() as u64;
     // Counting reads an index through: only where the guard could ask for it.
     let departed = left.departed.iter().fold(0_u64, |sum, d| sum.saturating_add(d.count));
     let guarded = guard::asks_for_sizes(run.settings.guard, changes.saturating_add(departed));
@@ -252,8 +252,8 @@ fn views(
         let (newest_known, known_departed) = left.of(id);
         let asks = guarded && left.waves.contains_key(&id);
         let view = MailboxView {
-            local_reach: run.attempt.seen.local.get(&id).copied().unwrap_or_default(),
-            remote_reach: run.attempt.seen.remote.get(&id).copied().unwrap_or_default(),
+            local_coverage: run.attempt.seen.local.get(&id).copied().unwrap_or_default(),
+            remote_coverage: run.attempt.seen.remote.get(&id).copied().unwrap_or_default(),
             refused: run.attempt.seen.refused.contains(&id),
             agreed: if guarded { run.store.base_count(id)? } else { 0 },
             newest_known,
@@ -272,5 +272,5 @@ fn views(
 
 /// The rows that `new_remote_count` counts: nothing but a server message.
 fn is_plain_arrival(row: &Row) -> bool {
-    class(row) == Class::RemoteNew && row.base.is_none() && row.set_aside.is_none()
+    state_of(row) == RowState::RemoteNew && row.base.is_none() && row.set_aside.is_none()
 }

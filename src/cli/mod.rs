@@ -31,7 +31,7 @@ use self::interrupt::Interrupt;
 use self::output::Style;
 use self::progress::{Audience, screen};
 use self::report::{Decision, Failure, HoldView};
-use crate::account::{Depth, Wish};
+use crate::account::{Depth, RunRequest};
 use crate::config::{Config, Env};
 use crate::reconcile::types::printable;
 
@@ -116,14 +116,14 @@ fn execute(command: &Command, global: &Global, style: Style) -> Result<Answer, F
     let now = i64::try_from(now).unwrap_or(i64::MAX);
     match command {
         Command::Sync { targets, dry_run: false } => {
-            sync(&config, targets, &Wish::default(), global, style)
+            sync(&config, targets, &RunRequest::default(), global, style)
         }
         Command::Sync { targets, dry_run: true } => {
-            sync(&config, targets, &Wish::dry_run(), global, style)
+            sync(&config, targets, &RunRequest::dry_run(), global, style)
         }
         Command::Verify { targets, bodies } => {
             let depth = if *bodies { Depth::Bodies } else { Depth::Files };
-            sync(&config, targets, &Wish::verify(depth), global, style)
+            sync(&config, targets, &RunRequest::verify(depth), global, style)
         }
         Command::Run => {
             daemon::run(&config, global)?;
@@ -192,7 +192,7 @@ fn watch(config: &Config, global: &Global) -> Result<Answer, Failure> {
 fn sync(
     config: &Config,
     targets: &[Target],
-    wish: &Wish,
+    request: &RunRequest,
     global: &Global,
     style: Style,
 ) -> Result<Answer, Failure> {
@@ -200,7 +200,7 @@ fn sync(
     if !wrong.is_empty() {
         return Err(Failure::new(Exit::Usage, wrong.join("\n")));
     }
-    if !wish.dry_run
+    if !request.dry_run
         && let Some(asked) = daemon::sync(config, targets)
     {
         let views = asked?;
@@ -210,7 +210,7 @@ fn sync(
     }
     let interrupt = Interrupt::install()
         .map_err(|e| Failure::new(Exit::Skipped, format!("cannot listen for signals: {e}")))?;
-    let outcomes = run::sync(config, targets, wish, Audience::of(global), &interrupt)?;
+    let outcomes = run::sync(config, targets, request, Audience::of(global), &interrupt)?;
     let exit = Exit::gravest(outcomes.iter().map(report::AccountOutcome::exit));
     let text = report::outcomes(&outcomes, global.quiet, style);
     Ok(Answer { event: true, ..answer(text, "accounts", &outcomes, exit)? })

@@ -14,7 +14,7 @@ use super::progress::{Audience, Watch, screen};
 use super::report::{AccountOutcome, Failure, LastRun, StatusView, Work};
 use super::store::{store_failure, store_path};
 use crate::account::{
-    self, AccountError, Outside, Progress, Report, Settings, Wish, scope, suspects,
+    self, AccountError, Environment, Progress, Report, RunRequest, Settings, scope, suspects,
 };
 use crate::config::{Account, Config, Direction};
 use crate::daemon::hook;
@@ -31,7 +31,7 @@ const NAMED_MAX: usize = 1000;
 pub(super) fn sync(
     config: &Config,
     targets: &[Target],
-    wish: &Wish,
+    request: &RunRequest,
     audience: Audience,
     interrupt: &Interrupt,
 ) -> Result<Vec<AccountOutcome>, Failure> {
@@ -47,10 +47,10 @@ pub(super) fn sync(
             .iter()
             .enumerate()
             .map(|(n, account)| {
-                let wish = Wish { focus: focus(account, targets), ..wish.clone() };
+                let request = RunRequest { focus: focus(account, targets), ..request.clone() };
                 let run = move || {
-                    let progress = watch.account(n, wish.dry_run);
-                    let outcome = sync_one(config, account, wish, progress, interrupt);
+                    let progress = watch.account(n, request.dry_run);
+                    let outcome = sync_one(config, account, request, progress, interrupt);
                     watch.end(n, &outcome);
                     outcome
                 };
@@ -81,15 +81,15 @@ fn crashed(account: String) -> AccountOutcome {
 fn sync_one(
     config: &Config,
     account: &Account,
-    wish: Wish,
+    request: RunRequest,
     progress: Progress,
     interrupt: &Interrupt,
 ) -> AccountOutcome {
     let started = Instant::now();
-    let dry_run = wish.dry_run;
+    let dry_run = request.dry_run;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(run_account(config, account, wish, progress, interrupt)),
+        Ok(runtime) => runtime.block_on(run_account(config, account, request, progress, interrupt)),
         Err(error) => Err(Failure::new(Exit::Skipped, format!("cannot start: {error}"))),
     };
     let mut outcome = match result {
@@ -105,11 +105,11 @@ fn sync_one(
 async fn run_account(
     config: &Config,
     account: &Account,
-    wish: Wish,
+    request: RunRequest,
     progress: Progress,
     interrupt: &Interrupt,
 ) -> Result<(Report, Option<AccountError>), Failure> {
-    let dry_run = wish.dry_run;
+    let dry_run = request.dry_run;
     // Its password may be asked for at the terminal.
     let pause = screen::pause();
     let secret = tokio::select! {
@@ -120,8 +120,8 @@ async fn run_account(
         secret.map_err(|error| Failure::new(Exit::Unreachable, format!("no password: {error}")))?;
     drop(pause);
     let settings = Settings::of(account, &config.state_dir, secret.expose());
-    let outside = Outside::real(progress, interrupt.flag());
-    let (report, result) = Box::pin(account::sync(settings, outside, wish)).await;
+    let environment = Environment::real(progress, interrupt.flag());
+    let (report, result) = Box::pin(account::sync(settings, environment, request)).await;
     let hooks = [&account.on_change, &account.new_mail, &account.on_hold];
     if !dry_run && hooks.iter().any(|program| !program.is_empty()) {
         // What the programs say stands above what is drawn.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::cause::Causes;
 use super::files::Files;
-use crate::account::{AccountError, Live, Outside, Report, Settings, Wish};
+use crate::account::{AccountError, Environment, Live, Report, RunRequest, Settings};
 
 /// An open account and the watches of its directories.
 #[derive(Debug)]
@@ -32,10 +32,10 @@ impl Kept {
     /// As for [`Live::open`].
     pub(super) async fn open(
         settings: Settings,
-        outside: Outside,
+        environment: Environment,
         causes: &Causes,
     ) -> Result<Self, AccountError> {
-        let live = Live::open(settings, outside, "start").await?;
+        let live = Live::open(settings, environment, "start").await?;
         let mut kept = Self { live, files: Files::new(causes) };
         kept.follow()?;
         Ok(kept)
@@ -68,7 +68,7 @@ impl Kept {
 
     /// One run. Gives what it did, and how much waits for a person.
     pub(super) async fn run(&mut self, cause: &str) -> (Report, Result<u64, AccountError>) {
-        let (report, result) = Box::pin(self.live.run(cause, &Wish::default())).await;
+        let (report, result) = Box::pin(self.live.run(cause, &RunRequest::default())).await;
         let held = result.and_then(|()| {
             self.follow()?;
             self.live.held()

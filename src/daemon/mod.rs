@@ -36,7 +36,7 @@ use self::state::{Board, State};
 use self::systemd::Manager;
 use self::task::{Task, Wanted};
 use self::volume::{ACCOUNT_THREAD, Level, Volume};
-use crate::account::{Outside, Progress};
+use crate::account::{Environment, Progress};
 use crate::config::{Account, Config};
 
 /// How long accounts may take to end.
@@ -246,7 +246,7 @@ impl Daemon {
         let task = Task {
             account: account.clone(),
             state_dir: self.state_dir.clone(),
-            outside: Outside::real(Progress::default(), Arc::default()),
+            environment: Environment::real(Progress::default(), Arc::default()),
             board: Arc::clone(&self.shared.board),
             causes: causes.clone(),
             wanted: receiver,

@@ -12,7 +12,7 @@ use super::progress;
 use super::state::State;
 use super::task::{End, Failure, Task, Wanted, skipped};
 use super::worker::{Place, Worker};
-use crate::account::{Outside, Report, Settings, Wish, maildrop};
+use crate::account::{Environment, Report, RunRequest, Settings, maildrop};
 use crate::config::{Maildrop, Secret};
 
 impl Task {
@@ -67,11 +67,13 @@ impl Task {
         let stop = Arc::new(AtomicBool::new(false));
         let settings = Settings::of(&self.account, &self.state_dir, secret.expose());
         let progress = progress::onto(&self.board, &self.account.name);
-        let outside = Outside { progress, stop: Arc::clone(&stop), ..self.outside.clone() };
+        let environment =
+            Environment { progress, stop: Arc::clone(&stop), ..self.environment.clone() };
         let (started, words) = (Instant::now(), cause::words(causes));
         let (terms, why) = (terms.clone(), words.clone());
         let pull = worker.call(async move |_: &mut ()| {
-            Box::pin(maildrop::pull(settings, terms, outside, &Wish::default(), &why)).await
+            Box::pin(maildrop::pull(settings, terms, environment, &RunRequest::default(), &why))
+                .await
         });
         let (report, result) = tokio::select! {
             done = self.alive(pull) => done,

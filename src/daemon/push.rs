@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use super::backoff::Backoff;
 use super::cause::{Cause, Causes};
 use super::state::Board;
-use crate::account::{AccountError, Listener, Listens, Outside, RENEWAL, Settings, Trouble};
+use crate::account::{AccountError, Environment, Listener, Listens, RENEWAL, Settings, Trouble};
 use crate::reconcile::types::MailboxName;
 
 /// Mailboxes that are listened to by IDLE, however many connections there may be.
@@ -42,7 +42,7 @@ pub struct Push {
 #[derive(Debug)]
 struct Ears {
     settings: Settings,
-    outside: Outside,
+    environment: Environment,
     causes: Causes,
     board: Arc<Board>,
     /// What the first connection found.
@@ -56,14 +56,14 @@ impl Push {
     /// Begins to listen, on the local task set.
     pub fn start(
         settings: &Settings,
-        outside: &Outside,
+        environment: &Environment,
         causes: &Causes,
         board: &Arc<Board>,
     ) -> Self {
         let (stopping, stop) = watch::channel(false);
         let ears = Rc::new(Ears {
             settings: settings.clone(),
-            outside: outside.clone(),
+            environment: environment.clone(),
             causes: causes.clone(),
             board: Arc::clone(board),
             listens: Cell::new(Listens::Never),
@@ -128,8 +128,9 @@ impl Ears {
         let mut backoff = Backoff::default();
         loop {
             let plainly = self.plainly.get();
+            let opened = Listener::open(&self.settings, &self.environment, mailbox, plainly);
             let opened = tokio::select! {
-                opened = Listener::open(&self.settings, &self.outside, mailbox, plainly) => opened,
+                opened = opened => opened,
                 () = self.told_to_stop() => return,
             };
             let (error, wait) = match opened {

@@ -20,7 +20,7 @@ use super::push::Push;
 use super::state::{Board, State, View};
 use super::volume::{ACCOUNT_THREAD, Volume};
 use super::worker::{Badge, Place, Worker};
-use crate::account::{AccountError, Outside, RENEWAL, Report, Settings, Trouble};
+use crate::account::{AccountError, Environment, RENEWAL, Report, Settings, Trouble};
 use crate::config::{Account, SecretError};
 use crate::reconcile::types::printable;
 
@@ -61,7 +61,7 @@ pub struct Task {
     /// Where its store lies.
     pub state_dir: PathBuf,
     /// The world; whom it tells of progress is of no account here.
-    pub outside: Outside,
+    pub environment: Environment,
     /// Where it tells how it stands.
     pub board: Arc<Board>,
     /// Why it should look.
@@ -231,14 +231,14 @@ impl Task {
             opened = self.alive(self.open(worker, &stop)) => opened,
             () = self.other_than(Wanted::Running) => return End::Wanted,
         };
-        let (settings, outside) = match opened {
+        let (settings, environment) = match opened {
             Ok(opened) => opened,
             Err(end) => return end,
         };
         let mut session = Open {
             task: self,
             worker,
-            push: Push::start(&settings, &outside, &self.causes, &self.board),
+            push: Push::start(&settings, &environment, &self.causes, &self.board),
             hooks: Hooks::new(&self.account),
             stop,
             backoff,
@@ -258,18 +258,19 @@ impl Task {
         &self,
         worker: &Worker<Option<Kept>>,
         stop: &Arc<AtomicBool>,
-    ) -> Result<(Settings, Outside), End> {
+    ) -> Result<(Settings, Environment), End> {
         let secret = self.account.secret.fetch().await?;
         let settings = Settings::of(&self.account, &self.state_dir, secret.expose());
         let progress = progress::onto(&self.board, &self.account.name);
-        let outside = Outside { progress, stop: Arc::clone(stop), ..self.outside.clone() };
-        let (with, causes) = ((settings.clone(), outside.clone()), self.causes.clone());
+        let environment =
+            Environment { progress, stop: Arc::clone(stop), ..self.environment.clone() };
+        let (with, causes) = ((settings.clone(), environment.clone()), self.causes.clone());
         let opened = worker.call(async move |kept: &mut Option<Kept>| {
             *kept = Some(Kept::open(with.0, with.1, &causes).await?);
             Ok::<(), AccountError>(())
         });
         opened.await?;
-        Ok((settings, outside))
+        Ok((settings, environment))
     }
 
     /// Whoever works on the disk for this account.

@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::local::content::{content_id, wire_form};
 use crate::local::fs::RealFs;
 use crate::local::*;
-use crate::reconcile::types::{FileStamp, Flags, Keyword, Local, MailboxName, Reach, Stem, System};
+use crate::reconcile::types::{
+    Coverage, FileStamp, Flags, Keyword, Local, MailboxName, Stem, System,
+};
 
 struct World {
     dir: tempfile::TempDir,
@@ -373,12 +375,12 @@ fn hazard_119_a_directory_that_is_exchanged_for_a_link_is_not_read_through() {
     let w = world();
     w.put("INBOX/new/a", b"Subject: mail\n\nx\n");
     let listed = w.listed("a");
-    let outside = w.dir.path().join("outside");
-    fs::create_dir(&outside).unwrap();
-    fs::write(outside.join("a"), "nobody's business").unwrap();
+    let environment = w.dir.path().join("outside");
+    fs::create_dir(&environment).unwrap();
+    fs::write(environment.join("a"), "nobody's business").unwrap();
     let (new, away) = (w.path("INBOX/new"), w.path("INBOX/away"));
     fs::rename(&new, &away).unwrap();
-    symlink(&outside, &new).unwrap();
+    symlink(&environment, &new).unwrap();
     // Neither read nor taken for gone.
     w.root.examine(&w.inbox, &listed).unwrap_err();
     w.root.list(&w.inbox).unwrap_err();
@@ -419,14 +421,14 @@ fn mailboxes_are_walked_and_oddities_named() {
     let all = w.root.mailboxes().unwrap();
     let found: Vec<&str> = all.found.iter().map(|m| m.name.as_str()).collect();
     assert_eq!(found, [".. ", "INBOX", "Work/100%", "Work/cur", "a//b"]);
-    assert_eq!((all.problems.len(), all.reach), (0, Reach::Complete));
+    assert_eq!((all.problems.len(), all.coverage), (0, Coverage::Complete));
     let before = w.root.stamps(&w.inbox).unwrap();
     assert_eq!(all.found[1].stamps, before);
     for odd in ["half/cur", "50%/cur", "50%/new", "unfinished/new", "x%41/new", "x%41/cur"] {
         fs::create_dir_all(w.path(odd)).unwrap();
     }
     let all = w.root.mailboxes().unwrap();
-    assert_eq!((all.problems.len(), all.reach), (3, Reach::Partial));
+    assert_eq!((all.problems.len(), all.coverage), (3, Coverage::Partial));
     assert_eq!(all.found.len(), 5);
 }
 

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::reconcile::types::{DirStamps, MailboxName, Reach};
+use crate::reconcile::types::{Coverage, DirStamps, MailboxName};
 
 use super::error::{At, LocalError, Scope, if_there};
 use super::fs::{Kind, Meta, is_no_directory, may_be_link};
@@ -49,7 +49,7 @@ pub struct Mailboxes {
     pub unknown: Unknown,
     /// `Partial` when something could not be looked into and it cannot be told what: then no
     /// mailbox that is missing may be called gone.
-    pub reach: Reach,
+    pub coverage: Coverage,
 }
 
 /// A directory on the way.
@@ -134,7 +134,7 @@ impl Root {
             problems: Vec::new(),
             others: Vec::new(),
             unknown: Unknown::new(self.options.layout),
-            reach: Reach::Complete,
+            coverage: Coverage::Complete,
         };
         let mut way = Way::default();
         self.fs.refuse(BTreeSet::new());
@@ -399,6 +399,6 @@ impl Mailboxes {
 
     pub(super) fn problem(&mut self, error: LocalError) {
         self.problems.push(error);
-        self.reach = Reach::Partial;
+        self.coverage = Coverage::Partial;
     }
 }

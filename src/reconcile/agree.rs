@@ -1,7 +1,7 @@
 //! What both sides of a row agree on.
 
-use super::class::{Class, class};
 use super::flags::{Merge, agreed_now, merge};
+use super::row_state::{RowState, state_of};
 use super::types::{FlagDelta, Flags, Journal, Row};
 use super::world::{MailboxView, Policy};
 
@@ -41,12 +41,12 @@ pub fn is_settled(row: &Row, view: &MailboxView, policy: &Policy) -> bool {
     if !quiet || row.restated {
         return false;
     }
-    match class(row) {
-        Class::Paired => {
+    match state_of(row) {
+        RowState::Paired => {
             let agreed = merge_row(row, view, policy).is_some_and(|m| m.is_agreed());
             agreed && row.base.as_ref().map(|b| &b.flags) == base_now(row, view).as_ref()
         }
-        Class::LocalNew => policy.pull_only,
+        RowState::LocalNew => policy.pull_only,
         _ => false,
     }
 }

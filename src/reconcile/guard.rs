@@ -10,9 +10,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::agree::merge_row;
-use super::class::{Class, class};
 use super::hold::{Direction, Hold, HoldReason, Kind};
 use super::plan::{Plan, RemoteRemoval, Step};
+use super::row_state::{RowState, state_of};
 use super::types::{
     ContentId, FlagDelta, Flags, GuardLimits, MailboxId, OnLocalDelete, OnRemoteDelete, Row, RowId,
     SpecialUse,
@@ -145,26 +145,26 @@ impl<'w> Guard<'w> {
         }
         match (kind, direction) {
             (Kind::Removal, Direction::FromRemote) => {
-                class(row) == Class::LocalGone
+                state_of(row) == RowState::LocalGone
                     && !row.journal.is_moved()
                     && policy.on_local_delete != OnLocalDelete::Keep
                     && !world.outside.contains_key(&row.id)
                     && !world.somewhere.contains(&row.id)
             }
             (Kind::Removal, Direction::FromLocal) => {
-                class(row) == Class::RemoteGone
+                state_of(row) == RowState::RemoteGone
                     && !row.journal.is_moved()
                     && policy.on_remote_delete != OnRemoteDelete::Keep
             }
             (Kind::Flags, _) => {
-                class(row) == Class::Paired
+                state_of(row) == RowState::Paired
                     && merge_row(row, view, policy).is_some_and(|merge| match direction {
                         Direction::FromRemote => !merge.remote.remove.is_empty(),
                         Direction::FromLocal => !merge.local.remove.is_empty(),
                     })
             }
             (Kind::Copies, _) => {
-                class(row) == Class::LocalNew && !row.is_set_aside() && self.is_doubled(row)
+                state_of(row) == RowState::LocalNew && !row.is_set_aside() && self.is_doubled(row)
             }
         }
     }

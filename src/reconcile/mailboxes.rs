@@ -1,8 +1,8 @@
 //! Mailboxes: created and deleted on either side, mirrored before and after their messages.
 
-use super::class::{Class, class};
 use super::plan::MailboxStep;
-use super::types::{MailboxName, Reach, Row};
+use super::row_state::{RowState, state_of};
+use super::types::{Coverage, MailboxName, Row};
 use super::world::{MailboxView, World};
 
 /// Plans what to do with each mailbox.
@@ -23,8 +23,8 @@ fn make(world: &World, view: &MailboxView) -> Option<MailboxStep> {
     // What this run did not look for, on the side that lacks it, may be there (hazard 77).
     let looked_for = match (mailbox.local, mailbox.remote) {
         // Nor does it get a directory while the server says that it is not there (hazard 69).
-        (false, true) => view.local_reach != Reach::Partial && !view.refused,
-        (true, false) => view.remote_reach != Reach::Partial,
+        (false, true) => view.local_coverage != Coverage::Partial && !view.refused,
+        (true, false) => view.remote_coverage != Coverage::Partial,
         _ => true,
     };
     if !looked_for {
@@ -49,7 +49,8 @@ fn make(world: &World, view: &MailboxView) -> Option<MailboxStep> {
 /// What one side removed: only once none of its messages is left on the other.
 fn remove(world: &World, view: &MailboxView) -> Option<MailboxStep> {
     let mailbox = &view.mailbox;
-    let seen = view.local_reach == Reach::Complete && view.remote_reach == Reach::Complete;
+    let seen =
+        view.local_coverage == Coverage::Complete && view.remote_coverage == Coverage::Complete;
     if !seen || mailbox.name.is_inbox() {
         return None;
     }
@@ -72,10 +73,11 @@ fn remove(world: &World, view: &MailboxView) -> Option<MailboxStep> {
 fn has_unsent_mail(world: &World, view: &MailboxView) -> bool {
     let id = view.mailbox.id;
     let searched = || {
-        let whole = |v: &MailboxView| v.remote_reach != Reach::Partial && v.remotes_beyond == 0;
+        let whole =
+            |v: &MailboxView| v.remote_coverage != Coverage::Partial && v.remotes_beyond == 0;
         world.mailboxes.values().all(whole) && !world.rows.iter().any(super::coverage::is_unknown)
     };
-    let here = |row: &&Row| row.mailbox == id && class(row) == Class::LocalNew;
+    let here = |row: &&Row| row.mailbox == id && state_of(row) == RowState::LocalNew;
     world.rows.iter().filter(here).any(|row| row.base.is_none() || searched())
 }
 

@@ -18,8 +18,6 @@
 
 pub mod agree;
 mod alike;
-pub mod cast;
-pub mod class;
 pub mod coverage;
 mod doubt;
 pub mod flags;
@@ -30,6 +28,8 @@ pub mod messages;
 pub mod pairing;
 pub mod plan;
 pub mod renames;
+pub mod row_index;
+pub mod row_state;
 pub mod types;
 pub mod world;
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::hold::{Direction, Hold};
 use super::types::{
-    ContentId, FlagMask, GuardLimits, KeywordMask, Mailbox, MailboxId, MailboxName, OnLocalDelete,
-    OnRemoteDelete, Reach, Row, RowId, SpecialUse, System,
+    ContentId, Coverage, FlagMask, GuardLimits, KeywordMask, Mailbox, MailboxId, MailboxName,
+    OnLocalDelete, OnRemoteDelete, Row, RowId, SpecialUse, System,
 };
 
 /// Everything that one round decides over.
@@ -54,9 +54,9 @@ pub struct MailboxView {
     /// Its row.
     pub mailbox: Mailbox,
     /// How far the last look at its directory reached.
-    pub local_reach: Reach,
+    pub local_coverage: Coverage,
     /// How far the last look at the server reached.
-    pub remote_reach: Reach,
+    pub remote_coverage: Coverage,
     /// The server said for the first time that it has no such mailbox: where its messages are is
     /// known once the next run has heard that, too (hazard 42).
     pub refused: bool,
@@ -89,8 +89,8 @@ impl MailboxView {
     pub fn of(mailbox: Mailbox) -> Self {
         Self {
             mailbox,
-            local_reach: Reach::default(),
-            remote_reach: Reach::default(),
+            local_coverage: Coverage::default(),
+            remote_coverage: Coverage::default(),
             refused: false,
             agreed: 0,
             newest_known: RowId(i64::MAX),

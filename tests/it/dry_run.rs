@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use kit::imap::Profile;
 use kit::world::{ROOT, World};
-use mailtide::account::{Report, Wish};
+use mailtide::account::{Report, RunRequest};
 
 use crate::scenarios::{SCENARIOS, files, prepared};
 
@@ -167,6 +167,6 @@ fn what_would_be_held_is_told() {
     world.wait();
     files(&world, "INBOX").iter().for_each(|file| world.fs.delete_file(file));
     world.server.append("INBOX", message(99).replace('\n', "\r\n").as_bytes(), &[], Some(5));
-    let report = world.run(Wish::dry_run()).0;
+    let report = world.run(RunRequest::dry_run()).0;
     assert_eq!((report.holds.len(), told(&report.plan)["downloads"]), (1, 1), "{report:#?}");
 }

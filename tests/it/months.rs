@@ -112,7 +112,7 @@ pub(crate) fn task_of(
     let task = Task {
         account,
         state_dir: state.to_owned(),
-        outside: world.outside(),
+        environment: world.environment(),
         board: Board::new(),
         causes: Causes::default(),
         wanted: receiver,
@@ -338,8 +338,8 @@ impl Connector for Stumbles {
 #[test]
 fn an_error_of_our_own_ends_no_account_for_good() {
     let (kept, mut task, _state) = kept(World::new(notify()));
-    let inner = Arc::clone(&task.outside.connector);
-    task.outside.connector = Arc::new(Stumbles(inner, AtomicBool::new(false)));
+    let inner = Arc::clone(&task.environment.connector);
+    task.environment.connector = Arc::new(Stumbles(inner, AtomicBool::new(false)));
     let thread = std::thread::spawn(move || supervise(&task, Duration::ZERO));
     until("it goes on", || kept.view().state == State::InStep);
     kept.wanted.send_replace(Wanted::Stopped);

@@ -1,9 +1,9 @@
 //! Performs steps: intent, effect, fact, in the order and with the records of the engine.
 
 use mailtide::reconcile::agree::base_now;
-use mailtide::reconcile::class::{is_claim, is_ending};
 use mailtide::reconcile::hold::Direction;
 use mailtide::reconcile::plan::MailboxStep;
+use mailtide::reconcile::row_state::{is_claim, is_ending};
 use mailtide::reconcile::types::{
     Base, FlagDelta, Journal, Local, Mailbox, Row, RowId, SetAside, SetAsideKind,
 };

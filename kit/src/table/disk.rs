@@ -1,8 +1,8 @@
 //! Steps on the disk: bodies placed, files copied, moved and removed.
 
 use mailtide::reconcile::MailboxView;
-use mailtide::reconcile::class::{Class, class, is_claim};
 use mailtide::reconcile::hold::Direction;
+use mailtide::reconcile::row_state::{RowState, is_claim, state_of};
 use mailtide::reconcile::types::{Base, Flags, Journal, Local, MailboxName, Row, RowId};
 
 use super::apply::Done;
@@ -34,7 +34,7 @@ impl Model {
         // The same text but for what the server changed of the header.
         let alike = self.store.rows.values().find(|other| {
             other.mailbox == row.mailbox
-                && class(other) == Class::LocalNew
+                && state_of(other) == RowState::LocalNew
                 && other.set_aside.is_none()
                 && other.content.map(|c| c.0[0]) == row.content.map(|c| c.0[0])
         });
@@ -52,18 +52,18 @@ impl Model {
     pub(super) fn waits_for(&self, row: &Row) -> bool {
         let same =
             || self.store.rows.values().filter(|o| o.id != row.id && o.content == row.content);
-        let moved = || same().any(|o| class(o) == Class::LocalNew && o.base.is_none());
-        same().any(|other| match class(other) {
-            Class::LocalNew if matches!(other.journal, Journal::Pushing { .. }) => true,
-            Class::LocalNew => other.mailbox == row.mailbox && other.set_aside.is_none(),
-            Class::BothGone => {
+        let moved = || same().any(|o| state_of(o) == RowState::LocalNew && o.base.is_none());
+        same().any(|other| match state_of(other) {
+            RowState::LocalNew if matches!(other.journal, Journal::Pushing { .. }) => true,
+            RowState::LocalNew => other.mailbox == row.mailbox && other.set_aside.is_none(),
+            RowState::BothGone => {
                 // Moved to one place here and to another there, or there and back.
                 let parted = (other.base.is_some() || other.restated) && !other.weak && moved();
                 parted || (other.mailbox == row.mailbox && is_claim(other))
             }
-            Class::RemoteGone => true,
+            RowState::RemoteGone => true,
             // It may be the twin of one that was sent twice.
-            Class::Paired => {
+            RowState::Paired => {
                 other.mailbox == row.mailbox && matches!(other.journal, Journal::Pushed { .. })
             }
             _ => false,

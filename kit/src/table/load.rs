@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mailtide::reconcile::agree::is_settled;
-use mailtide::reconcile::class::{Class, class};
 use mailtide::reconcile::hold::Direction;
+use mailtide::reconcile::row_state::{RowState, state_of};
 use mailtide::reconcile::types::{Journal, MailboxId, MailboxName, Row, RowId, SpecialUse};
 use mailtide::reconcile::{self, Hold, HoldReason, MailboxView, Plan, Policy, World};
 
@@ -51,17 +51,17 @@ impl Model {
         let unseen_texts: BTreeSet<_> = unseen.iter().filter_map(|row| row.content).collect();
         let agreed = unseen.iter().filter(|row| row.remote.is_some() || row.base.is_some());
         let agreed: BTreeSet<_> = agreed.filter_map(|row| row.content).collect();
-        let is_new = |row: &Row| matches!(class(row), Class::LocalNew | Class::RemoteNew);
+        let is_new = |row: &Row| matches!(state_of(row), RowState::LocalNew | RowState::RemoteNew);
         let waits =
             |row: &mut Row| is_new(row) && row.content.is_some_and(|text| agreed.contains(&text));
         let waiting: Vec<Row> = rows.extract_if(.., waits).collect();
         let shut = self.store.rows.values().filter(|row| self.is_unreadable(row.mailbox));
         let mut mailboxes = self.views();
         // They are new messages that the plan does not see.
-        for row in waiting.iter().filter(|row| class(row) == Class::RemoteNew) {
+        for row in waiting.iter().filter(|row| state_of(row) == RowState::RemoteNew) {
             mailboxes.entry(row.mailbox).and_modify(|view| view.remotes_beyond = 1);
         }
-        let unseen_arrivals = shut.chain(&waiting).any(|row| class(row) == Class::RemoteNew);
+        let unseen_arrivals = shut.chain(&waiting).any(|row| state_of(row) == RowState::RemoteNew);
         World {
             mailboxes,
             rows,
@@ -127,10 +127,10 @@ impl Model {
             let rows = || self.store.rows.values().filter(move |row| row.mailbox == id);
             let count =
                 |wanted: &dyn Fn(&Row) -> bool| rows().filter(|row| wanted(row)).count() as u64;
-            let reach = |side| self.reach.get(&(id, side)).copied().unwrap_or_default();
+            let coverage = |side| self.coverage.get(&(id, side)).copied().unwrap_or_default();
             MailboxView {
-                local_reach: reach(Side::Local),
-                remote_reach: reach(Side::Remote),
+                local_coverage: coverage(Side::Local),
+                remote_coverage: coverage(Side::Remote),
                 agreed: count(&|row| row.base.is_some()),
                 newest_known: self.store.waves.get(&id).copied().unwrap_or(RowId(i64::MAX)),
                 keeps_known: count(&|row| {
@@ -162,7 +162,7 @@ impl Model {
                 .flat_map(BTreeMap::values)
                 .map(|m| m.content())
                 .collect();
-            for row in self.store.rows.values().filter(|row| class(row) == Class::LocalGone) {
+            for row in self.store.rows.values().filter(|row| state_of(row) == RowState::LocalGone) {
                 if let Some(at) = found.iter().position(|content| row.content == Some(*content)) {
                     found.swap_remove(at);
                     out.insert(row.id, name.clone());
@@ -175,8 +175,8 @@ impl Model {
 
 fn could_match(row: &Row, known: &Row) -> bool {
     let same_content =
-        class(row) != Class::Paired && row.content.is_some() && row.content == known.content;
-    let arrival = class(row) == Class::RemoteNew && row.journal == Journal::Idle;
+        state_of(row) != RowState::Paired && row.content.is_some() && row.content == known.content;
+    let arrival = state_of(row) == RowState::RemoteNew && row.journal == Journal::Idle;
     let (Some(words), Some(theirs)) = (&row.words, &known.words) else { return same_content };
     let same_words = row.header.is_some() && words.size == theirs.size && words.date == theirs.date;
     let same_object = words.object_id.is_some() && words.object_id == theirs.object_id;

@@ -7,10 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use mailtide::reconcile::class::{Class, class};
 use mailtide::reconcile::hold::Direction;
+use mailtide::reconcile::row_state::{RowState, state_of};
 use mailtide::reconcile::types::{
-    ContentId, FlagMask, Flags, HeaderKeys, Mailbox, MailboxId, MailboxName, Reach, Row, RowId,
+    ContentId, Coverage, FlagMask, Flags, HeaderKeys, Mailbox, MailboxId, MailboxName, Row, RowId,
     ServerWords, SpecialUse,
 };
 use mailtide::reconcile::{self, BringsBack, Hold, OnLocalDelete, Policy, Step};
@@ -272,7 +272,7 @@ pub struct Model {
     /// Mailboxes that are not mirrored.
     pub excluded: BTreeSet<MailboxName>,
     /// How far the last look at each mailbox reached.
-    pub reach: BTreeMap<(MailboxId, Side), Reach>,
+    pub coverage: BTreeMap<(MailboxId, Side), Coverage>,
     /// What happens to this process.
     pub fate: Fate,
     /// The number of this run.
@@ -296,7 +296,7 @@ impl Default for Model {
             uses: BTreeMap::new(),
             mask: FlagMask::all(),
             excluded: BTreeSet::new(),
-            reach: BTreeMap::new(),
+            coverage: BTreeMap::new(),
             fate: Fate::default(),
             run: 1,
             transfers: (0, 0),
@@ -345,7 +345,7 @@ impl Model {
     pub fn restart(&mut self, fate: Fate) -> Result<(), Crash> {
         self.fate = fate;
         self.run += 1;
-        self.reach.clear();
+        self.coverage.clear();
         self.recover()
     }
 
@@ -393,8 +393,8 @@ impl Model {
 
     /// Notes mailboxes whose messages begin to leave, and the last row known there before.
     fn note_waves(&mut self) {
-        let gone = [Class::LocalGone, Class::RemoteGone, Class::BothGone];
-        let leaves = |row: &&Row| gone.contains(&class(row)) && !row.is_set_aside();
+        let gone = [RowState::LocalGone, RowState::RemoteGone, RowState::BothGone];
+        let leaves = |row: &&Row| gone.contains(&state_of(row)) && !row.is_set_aside();
         let leaving: BTreeSet<MailboxId> =
             self.store.rows.values().filter(leaves).map(|row| row.mailbox).collect();
         self.store.waves.retain(|mailbox, _| leaving.contains(mailbox));
@@ -422,8 +422,8 @@ impl Model {
 
     /// Whether both sides of a mailbox were looked at, wholly.
     fn has_seen(&self, mailbox: MailboxId) -> bool {
-        let reach = |side| self.reach.get(&(mailbox, side)) == Some(&Reach::Complete);
-        reach(Side::Local) && reach(Side::Remote)
+        let coverage = |side| self.coverage.get(&(mailbox, side)) == Some(&Coverage::Complete);
+        coverage(Side::Local) && coverage(Side::Remote)
     }
 
     /// A run that identified everything in its restated mailboxes ends their state.
@@ -473,7 +473,7 @@ impl Model {
 }
 
 fn is_new_remote(row: &Row) -> bool {
-    class(row) == Class::RemoteNew && row.base.is_none()
+    state_of(row) == RowState::RemoteNew && row.base.is_none()
 }
 
 impl fmt::Display for Model {

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use mailtide::reconcile::class::{Class, class, is_in_doubt};
+use mailtide::reconcile::row_state::{RowState, is_in_doubt, state_of};
 use mailtide::reconcile::types::{
-    Base, FileStamp, Flags, Gate, Journal, Local, Mailbox, MailboxId, MailboxName, Reach, Remote,
-    Row, RowId, ServerWords, SetAside, SetAsideKind, Stem, Uid,
+    Base, Coverage, FileStamp, Flags, Gate, Journal, Local, Mailbox, MailboxId, MailboxName,
+    Remote, Row, RowId, ServerWords, SetAside, SetAsideKind, Stem, Uid,
 };
 
 use super::model::{Crash, Mail, Model, Side, Store};
@@ -44,7 +44,7 @@ impl Model {
                 break;
             }
             if look == LOOKS_MAX {
-                self.reach.values_mut().for_each(|reach| *reach = Reach::Partial);
+                self.coverage.values_mut().for_each(|coverage| *coverage = Coverage::Partial);
             }
         }
         Ok(())
@@ -60,7 +60,7 @@ impl Model {
             if self.disk.contains_key(&mailbox.name) {
                 continue;
             }
-            self.reach.insert((mailbox.id, Side::Local), Reach::Complete);
+            self.coverage.insert((mailbox.id, Side::Local), Coverage::Complete);
             if mailbox.local {
                 departed = true;
                 self.tick()?;
@@ -76,10 +76,13 @@ impl Model {
                 continue;
             }
             let id = self.store.mailbox(&name);
-            let reach =
-                if self.is_blind(Side::Local, &name) { Reach::Partial } else { Reach::Complete };
-            self.reach.insert((id, Side::Local), reach);
-            if reach == Reach::Complete {
+            let coverage = if self.is_blind(Side::Local, &name) {
+                Coverage::Partial
+            } else {
+                Coverage::Complete
+            };
+            self.coverage.insert((id, Side::Local), coverage);
+            if coverage == Coverage::Complete {
                 self.tick()?;
                 departed |= self.scan(id, &name);
             }
@@ -154,7 +157,7 @@ impl Model {
             if self.server.contains_key(&mailbox.name) {
                 continue;
             }
-            self.reach.insert((mailbox.id, Side::Remote), Reach::Complete);
+            self.coverage.insert((mailbox.id, Side::Remote), Coverage::Complete);
             if mailbox.remote {
                 departed = true;
                 self.tick()?;
@@ -169,8 +172,8 @@ impl Model {
             }
             let id = self.store.mailbox(&name);
             let blind = self.is_blind(Side::Remote, &name);
-            let reach = if blind { Reach::Partial } else { Reach::Complete };
-            self.reach.insert((id, Side::Remote), reach);
+            let coverage = if blind { Coverage::Partial } else { Coverage::Complete };
+            self.coverage.insert((id, Side::Remote), coverage);
             if !blind {
                 self.tick()?;
                 departed |= self.list(id, &name);
@@ -309,10 +312,10 @@ impl Model {
         let rows = self.rows_of(id);
         let doubtful: Vec<&Row> = rows.iter().filter(|row| is_in_doubt(row)).collect();
         let words = |row: &Row| row.words.as_ref().map(|words| (words.size, words.date));
-        let shown = rows.iter().filter(|row| class(row) == Class::RemoteNew);
+        let shown = rows.iter().filter(|row| state_of(row) == RowState::RemoteNew);
         let found =
             shown.into_iter().any(|row| doubtful.iter().any(|old| words(old) == words(row)));
-        let paired = rows.iter().any(|row| class(row) == Class::Paired);
+        let paired = rows.iter().any(|row| state_of(row) == RowState::Paired);
         if !found && !paired {
             for row in doubtful {
                 self.store.update(Row { restated: false, ..row.clone() });

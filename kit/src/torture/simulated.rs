@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use fastrand::Rng;
-use mailtide::account::{AccountError, Depth, Wish};
+use mailtide::account::{AccountError, Depth, RunRequest};
 use mailtide::local::Layout;
 use mailtide::reconcile::OnLocalDelete;
 
@@ -324,7 +324,7 @@ impl Simulated {
     /// Whether `verify` finds that either side is not what the state says of it.
     fn differs_from_its_state(&mut self) -> bool {
         self.world.wait();
-        let (report, result) = self.world.run(Wish::verify(Depth::Files));
+        let (report, result) = self.world.run(RunRequest::verify(Depth::Files));
         let differing = report.verified.as_ref().map_or(0, |verified| verified.differing);
         result.is_err() || differing > 0 || !report.plan.is_empty()
     }

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 
-use mailtide::account::Wish;
+use mailtide::account::RunRequest;
 
 use super::{Outcome, World};
 use crate::imap::Action;
@@ -130,7 +130,7 @@ impl World {
         self.server.on_answer(Some(Box::new(move |line| of.answer(line))));
         let of = Arc::clone(&moments);
         let commits = move || of.pass(None::<fn() -> Moment>);
-        let outcome = self.go(Arc::new(commits), Wish::default());
+        let outcome = self.go(Arc::new(commits), RunRequest::default());
         self.fs.set_fault(None);
         self.server.on_command(None);
         self.server.on_answer(None);

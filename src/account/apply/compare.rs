@@ -8,7 +8,7 @@ use crate::account::fetch::take::Pulled;
 use crate::account::run::Run;
 use crate::local::compare::Likeness;
 use crate::local::{Listed, LocalError, Summary};
-use crate::reconcile::class::{Class, class};
+use crate::reconcile::row_state::{RowState, state_of};
 use crate::reconcile::types::{ContentId, Mailbox, Row, RowId, SetAside, SetAsideKind};
 
 /// Files that wait at most.
@@ -52,7 +52,7 @@ impl<'a> WaitingFiles<'a> {
         let mut files: BTreeMap<[u8; 16], Vec<Row>> = BTreeMap::new();
         if run.store.new_local_count(mailbox.id)? > 0 {
             for row in run.store.unsettled(None, FILES_MAX)? {
-                let waits = row.mailbox == mailbox.id && class(&row) == Class::LocalNew;
+                let waits = row.mailbox == mailbox.id && state_of(&row) == RowState::LocalNew;
                 if let Some(header) = row.header.filter(|h| h.has_message_id && waits) {
                     files.entry(header.loose).or_default().push(row);
                 }

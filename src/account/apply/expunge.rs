@@ -10,7 +10,7 @@ use crate::account::restate;
 use crate::account::run::Run;
 use crate::reconcile::hold::{Direction, Kind};
 use crate::reconcile::types::{
-    Flags, Journal, Mailbox, Place, Reach, Row, RowId, SetAside, SetAsideKind, Uid,
+    Coverage, Flags, Journal, Mailbox, Place, Row, RowId, SetAside, SetAsideKind, Uid,
 };
 use crate::remote::imap::{Command, FetchItems, FetchRow, UidSet};
 
@@ -51,7 +51,7 @@ pub(super) async fn verify(
             run.report.skip(mailbox.name.to_string(), why);
             run.session.unselect().await?;
             restate::renumbered(run, mailbox.clone())?;
-            run.attempt.seen.remote.insert(mailbox.id, Reach::Partial);
+            run.attempt.seen.remote.insert(mailbox.id, Coverage::Partial);
             return Ok(BTreeMap::new());
         }
         verified.insert(row.id, fetched.uid);
@@ -107,7 +107,7 @@ pub(super) async fn expunge(
 /// Records that the messages of these rows have copies, so that only the rest of them is to go.
 pub(super) fn release_all(run: &mut Run, rows: Vec<(RowId, Place)>) -> Result<(), AccountError> {
     let approved = approved(run)?;
-    let now = run.outside.clock.now();
+    let now = run.environment.clock.now();
     run.record(|w| {
         for (id, copy) in rows {
             let Some(row) = w.tx().row(id)? else { continue };
@@ -183,7 +183,7 @@ pub(super) fn forget(
         return Ok(());
     }
     let approved = approved(run)?;
-    let now = run.outside.clock.now();
+    let now = run.environment.clock.now();
     run.record(|w| {
         for id in rows {
             let Some(row) = w.tx().row(*id)? else { continue };

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::bookkeeping::settle_base;
 use super::keywords;
-use super::note::settle_base;
 use super::steps::{grouped, mailbox_of, select, trouble};
 use crate::account::error::AccountError;
 use crate::account::observe::note_flags_changed;
@@ -37,7 +37,7 @@ pub(super) async fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountEr
         record_names(run, &mailbox, renamed)?;
         for ((_, add), (flags, rows)) in changes {
             for rows in run.in_company(&[Command::Store, Command::Flags], &mailbox, &rows)? {
-                if run.outside.is_stopping() {
+                if run.environment.is_stopping() {
                     return Ok(());
                 }
                 let stored = match select(run, &mailbox).await {
@@ -60,7 +60,7 @@ fn change_file(
 ) -> Result<Option<(RowId, Local)>, AccountError> {
     let Some(local) = row.local.clone() else { return Ok(None) };
     let mut flags = delta.applied_to(&local.flags);
-    let mut table = super::letters::table_for(run, mailbox, &flags)?;
+    let mut table = super::keyword_letters::table_for(run, mailbox, &flags)?;
     let keywords = if run.attempt.unread_tables.contains(&mailbox.id) {
         // The letters that the name has stay, with what they mean; none is added or taken away.
         table = KeywordTable::default();

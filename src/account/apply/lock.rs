@@ -15,7 +15,7 @@ const FORGOTTEN_S: i64 = 10 * 60;
 /// Notes that the table of a mailbox is about to be locked.
 pub(super) fn note(run: &mut Run, mailbox: &Mailbox) -> Result<KeywordsLock, AccountError> {
     let id = mailbox.local_id.clone();
-    let noted_s = run.outside.clock.now();
+    let noted_s = run.environment.clock.now();
     let lock = KeywordsLock { mailbox: mailbox.name.as_str().to_owned(), id, noted_s };
     run.record(|w| {
         let mut locks = w.tx().fact(&meta::KEYWORDS_LOCKS)?.unwrap_or_default();

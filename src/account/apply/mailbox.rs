@@ -9,11 +9,11 @@ use crate::account::run::Run;
 use crate::local::{Removal, Root};
 use crate::reconcile::Plan;
 use crate::reconcile::plan::MailboxStep;
-use crate::reconcile::types::{Mailbox, MailboxId, MailboxName, Reach};
+use crate::reconcile::types::{Coverage, Mailbox, MailboxId, MailboxName};
 
 pub(super) async fn apply(run: &mut Run, steps: &[MailboxStep]) -> Result<(), AccountError> {
     for step in steps {
-        if run.outside.is_stopping() {
+        if run.environment.is_stopping() {
             return Ok(());
         }
         match step {
@@ -57,7 +57,7 @@ fn create_local(run: &mut Run, mailbox: Mailbox) -> Result<(), AccountError> {
     let home = home.and_then(|home| run.root.check_there().map(|()| home));
     match home {
         Ok(home) => {
-            run.attempt.seen.local.insert(marked.id, Reach::Complete);
+            run.attempt.seen.local.insert(marked.id, Coverage::Complete);
             run.record(|w| w.mailbox(&Mailbox { home: Some(home), ..marked }))?;
         }
         // The next look finds it, and all that is in it.
@@ -94,7 +94,7 @@ pub(super) async fn create(
 
 /// Removes the directory, if no message is left in it.
 fn remove_local(run: &mut Run, mailbox: Mailbox) -> Result<(), AccountError> {
-    let now_s = run.outside.clock.now();
+    let now_s = run.environment.clock.now();
     // What cannot be read is not empty.
     let looked = run.root.list(&mailbox.name);
     match looked.and_then(|_| run.root.remove_mailbox(&mailbox.name, now_s)) {

@@ -4,17 +4,18 @@
 //! that destroys, at what justifies it. A step that cannot be taken is a skip with its reason;
 //! the next look decides anew.
 
+mod append_pipeline;
+mod bookkeeping;
 mod carry;
 mod compare;
 mod expunge;
-mod file;
 mod flags;
+mod keyword_letters;
 mod keywords;
-mod letters;
+mod local_moves;
 mod lock;
 mod mailbox;
 mod mark;
-mod note;
 mod place;
 pub(super) mod placing;
 mod pull;
@@ -26,13 +27,12 @@ mod taken;
 mod transfer;
 mod trashing;
 mod upload;
-mod window;
 
+pub(super) use bookkeeping::{settle_base, write as note_facts};
 pub(super) use compare::{Compared, WaitingFiles};
 pub(super) use lock::unlock;
 pub(super) use mailbox::{hold_back, name_parents};
 pub(super) use mark::take_back;
-pub(super) use note::{settle_base, write as note_facts};
 pub(super) use place::waits_for;
 pub(super) use placing::settle;
 pub(super) use push::revive;
@@ -48,8 +48,8 @@ use crate::reconcile::Plan;
 /// A lost connection, a broken store, a root that is gone.
 pub(super) async fn apply(run: &mut Run, plan: &Plan) -> Result<(), AccountError> {
     mailbox::apply(run, &plan.mailboxes).await?;
-    note::apply(run, &plan.steps)?;
-    file::apply(run, &plan.steps)?;
+    bookkeeping::apply(run, &plan.steps)?;
+    local_moves::apply(run, &plan.steps)?;
     let moved = transfer::apply(run, &plan.steps).await;
     run.go_on(moved).await?;
     let pushed = push::apply(run, &plan.steps).await;

@@ -12,9 +12,9 @@ use crate::account::run::Run;
 use crate::account::writer::Writer;
 use crate::local::name::{FileName, with_flags};
 use crate::local::{Delivered, KeywordTable, LocalError, Placed};
-use crate::reconcile::class::{Class, class, is_claim, is_ending, is_in_doubt, is_left};
+use crate::reconcile::row_state::{RowState, is_claim, is_ending, is_in_doubt, is_left, state_of};
 use crate::reconcile::types::{
-    Flags, Journal, Local, Mailbox, MailboxId, Reach, Row, RowId, SpecialUse, System,
+    Coverage, Flags, Journal, Local, Mailbox, MailboxId, Row, RowId, SpecialUse, System,
 };
 use crate::state::StateError;
 
@@ -78,7 +78,7 @@ fn groups(run: &mut Run, pulled: Vec<Pulled>) -> Result<Vec<Group>, AccountError
     let mut groups = Vec::new();
     for (id, pulled) in by_mailbox {
         let mailbox = mailbox_of(run, id)?;
-        let table = super::letters::table_for(run, &mailbox, &wanted_keywords(&pulled))?;
+        let table = super::keyword_letters::table_for(run, &mailbox, &wanted_keywords(&pulled))?;
         let compared = compare(run, &mailbox, &pulled)?;
         groups.push(Group { mailbox: mailbox_of(run, id)?, table, pulled, compared });
     }
@@ -163,7 +163,7 @@ fn identify(
     mailbox: &Mailbox,
     pulled: &Pulled,
     table: &KeywordTable,
-    (compared, files): (Option<&Compared>, Reach),
+    (compared, files): (Option<&Compared>, Coverage),
 ) -> Result<Option<Row>, StateError> {
     let Some(row) = w.tx().row(pulled.row.id)? else { return Ok(None) };
     let Some(remote) = row.remote.clone() else { return Ok(None) };
@@ -190,7 +190,7 @@ fn identify(
         }
         _ => {}
     }
-    let flags = super::letters::held(mailbox, &remote.flags);
+    let flags = super::keyword_letters::held(mailbox, &remote.flags);
     let in_new = flags.is_empty();
     let info = if in_new { String::new() } else { info(table, &flags) };
     let journal = Journal::Placing { stem: delivered.stem.clone(), in_new, info };
@@ -204,26 +204,26 @@ fn identify(
 pub(in crate::account) fn waits_for(
     w: &Writer<'_>,
     row: &Row,
-    files: Reach,
+    files: Coverage,
 ) -> Result<bool, StateError> {
     let Some(content) = row.content else { return Ok(false) };
     let known = w.tx().by_content(&content)?;
-    Ok(known.iter().filter(|other| other.id != row.id).any(|other| match class(other) {
+    Ok(known.iter().filter(|other| other.id != row.id).any(|other| match state_of(other) {
         // Sent from another mailbox, and maybe moved here by another client since.
-        Class::LocalNew if matches!(other.journal, Journal::Pushing { .. }) => true,
+        RowState::LocalNew if matches!(other.journal, Journal::Pushing { .. }) => true,
         // One that was numbered anew may have been moved here from anywhere.
-        Class::LocalNew => {
+        RowState::LocalNew => {
             (other.mailbox == row.mailbox || is_in_doubt(other)) && other.set_aside.is_none()
         }
-        Class::BothGone => {
+        RowState::BothGone => {
             // Its file may have left before its mailbox was numbered anew.
-            let moved = |file: &Row| class(file) == Class::LocalNew && file.base.is_none();
+            let moved = |file: &Row| state_of(file) == RowState::LocalNew && file.base.is_none();
             // Or was moved to one place here and to another there, or there and back (hazards 100
             // and 139).
             let was_there = other.base.is_some() || other.restated;
             let parted = || was_there && !other.weak && known.iter().any(moved);
             // It may lie where nothing could be looked at (hazard 168).
-            let may_have_moved = || files == Reach::Partial || known.iter().any(moved);
+            let may_have_moved = || files == Coverage::Partial || known.iter().any(moved);
             let is_left = || is_left(other) && (is_ending(other) || may_have_moved());
             let left = || is_left() || parted();
             match other.mailbox == row.mailbox {
@@ -231,9 +231,9 @@ pub(in crate::account) fn waits_for(
                 false => parted(),
             }
         }
-        Class::RemoteGone => true,
+        RowState::RemoteGone => true,
         // It may be the twin of one that was sent twice.
-        Class::Paired => {
+        RowState::Paired => {
             other.mailbox == row.mailbox && matches!(other.journal, Journal::Pushed { .. })
         }
         _ => false,

@@ -2,7 +2,7 @@
 
 use crate::account::error::AccountError;
 use crate::account::run::Run;
-use crate::account::settings::Outside;
+use crate::account::settings::Environment;
 use crate::local::{Found, LocalError, Placed, Root};
 use crate::reconcile::MailboxView;
 use crate::reconcile::agree::base_now;
@@ -55,9 +55,10 @@ pub(in crate::account) fn settle(
 /// The row of a file that has its place, with the flags that its name was given.
 pub(super) fn placed(mailbox: &Mailbox, row: Row, local: Local) -> Row {
     let agreed = row.remote.as_ref().map(|remote| remote.flags.clone()).unwrap_or_default();
-    let local = Some(Local { flags: super::letters::held(mailbox, &agreed), ..local });
+    let local = Some(Local { flags: super::keyword_letters::held(mailbox, &agreed), ..local });
     let wanted = agreed.keywords.clone();
-    let base = super::letters::base_held(Some(Base { flags: agreed }), &wanted, local.as_ref());
+    let base =
+        super::keyword_letters::base_held(Some(Base { flags: agreed }), &wanted, local.as_ref());
     let mut row = Row { local, base, journal: Journal::Idle, restated: false, ..row };
     row.set_aside = None;
     if let Some(flags) = base_now(&row, &MailboxView::of(mailbox.clone())) {
@@ -68,7 +69,7 @@ pub(super) fn placed(mailbox: &Mailbox, row: Row, local: Local) -> Row {
 
 /// Meaning of a missing `tmp/` file in this mailbox.
 pub(in crate::account) fn absence(run: &Run, mailbox: &Mailbox) -> Result<Absence, AccountError> {
-    let fresh = is_fresh(&run.store, &run.outside)?;
+    let fresh = is_fresh(&run.store, &run.environment)?;
     Ok(absence_in(&run.root, mailbox, fresh))
 }
 
@@ -83,9 +84,12 @@ pub(in crate::account) fn absence_in(root: &Root, mailbox: &Mailbox, fresh: bool
 }
 
 /// True if the previous run is recent enough that no other program has cleaned `tmp/` since.
-pub(in crate::account) fn is_fresh(store: &Store, outside: &Outside) -> Result<bool, AccountError> {
+pub(in crate::account) fn is_fresh(
+    store: &Store,
+    environment: &Environment,
+) -> Result<bool, AccountError> {
     let before = store.last_runs(2)?.into_iter().nth(1).map(|run| run.ended.unwrap_or(run.started));
-    let age = before.map_or(0, |before| outside.clock.now().saturating_sub(before));
+    let age = before.map_or(0, |before| environment.clock.now().saturating_sub(before));
     Ok((0..TMP_IS_CLEANED_S).contains(&age))
 }
 

@@ -11,12 +11,12 @@ use super::placing;
 use super::placing::{Absence, settle};
 use super::steps::{announce, grouped, mailbox_of};
 use crate::account::error::AccountError;
-use crate::account::fetch::lanes::Lanes;
+use crate::account::fetch::connections::Lanes;
 use crate::account::fetch::take::{Fetched, Kept, Pulled, Tools};
 use crate::account::fetch::{Job, sizes};
 use crate::account::progress::{Event, Way};
 use crate::account::run::Run;
-use crate::account::settings::Outside;
+use crate::account::settings::Environment;
 use crate::account::short::believe;
 use crate::reconcile::Step;
 use crate::reconcile::types::{
@@ -175,7 +175,7 @@ fn apart(run: &Run, mailbox: &Mailbox, rows: Vec<Row>) -> (Vec<Row>, Vec<Vec<Row
 /// Bodies on their way, and those that wait for their turn.
 struct Pull {
     tools: Tools,
-    outside: Outside,
+    environment: Environment,
     min_free: u64,
     share: Size,
     waiting: VecDeque<Job>,
@@ -201,10 +201,10 @@ struct Pull {
 impl Pull {
     fn new(run: &Run) -> Self {
         let root = Arc::clone(&run.root);
-        let (progress, limit) = (run.outside.progress.clone(), run.settings.max_message_size);
+        let (progress, limit) = (run.environment.progress.clone(), run.settings.max_message_size);
         Self {
             tools: Tools { root, progress, limit, sizes: sizes::Shared::load(&run.store) },
-            outside: run.outside.clone(),
+            environment: run.environment.clone(),
             min_free: run.settings.min_free,
             share: if run.settings.connections > 1 { SHARE } else { BATCH },
             waiting: VecDeque::new(),
@@ -352,7 +352,7 @@ impl Pull {
 
     /// The next job that the disk has room for; none when the run is to end.
     fn next_job(&mut self) -> Option<Job> {
-        while !self.outside.is_stopping()
+        while !self.environment.is_stopping()
             && let Some(job) = self.waiting.pop_front()
         {
             let octets = job.octets();

@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::append_pipeline;
 use super::sent::{Taken, flags_up, pushed, refused, set_aside, unreadable};
 use super::steps::{announce, grouped, mailbox_of, select, trouble};
 use super::taken;
 use super::upload::{Sent, append};
-use super::window;
 use crate::account::claim::claimed;
 use crate::account::error::AccountError;
 use crate::account::limits::too_large;
@@ -33,11 +33,11 @@ pub(super) async fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountEr
     announce(run, Way::Up, &wanted)?;
     for (id, rows) in wanted {
         let mailbox = mailbox_of(run, id)?;
-        run.outside.progress.tell(Event::Began { mailbox: &mailbox.name, way: Way::Up });
+        run.environment.progress.tell(Event::Began { mailbox: &mailbox.name, way: Way::Up });
         let rows: Vec<Row> = rows.into_iter().map(|(row, ())| row).collect();
         let parts = run.in_company_up(&mailbox, rows);
         for batch in parts.iter().flat_map(|part| part.chunks(BATCH)) {
-            if run.outside.is_stopping() {
+            if run.environment.is_stopping() {
                 break;
             }
             match push_batch(run, &mailbox, batch).await {
@@ -46,7 +46,7 @@ pub(super) async fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountEr
                 Err(error) => run.go_on(Err(error)).await?,
             }
         }
-        run.outside.progress.tell(Event::Ended { mailbox: &mailbox.name, way: Way::Up });
+        run.environment.progress.tell(Event::Ended { mailbox: &mailbox.name, way: Way::Up });
     }
     Ok(())
 }
@@ -63,7 +63,7 @@ async fn push_batch(run: &mut Run, mailbox: &Mailbox, rows: &[Row]) -> Result<bo
         }
     }
     let rows = still;
-    let rows = super::letters::before_push(run, mailbox, rows)?;
+    let rows = super::keyword_letters::before_push(run, mailbox, rows)?;
     let rows = note_before(run, mailbox, rows)?;
     let (ids, exists): (Vec<RowId>, _) =
         (rows.iter().map(|row| row.id).collect(), run.session.message_count());
@@ -75,13 +75,13 @@ async fn push_batch(run: &mut Run, mailbox: &Mailbox, rows: &[Row]) -> Result<bo
 async fn push_rows(run: &mut Run, mailbox: &Mailbox, rows: Vec<Row>) -> Result<bool, AccountError> {
     let is_first = |row: &Row| matches!(row.journal, Journal::Pushing { attempts: 1, .. });
     let (first, again): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(is_first);
-    let Some(alone) = window::push(run, mailbox, first).await? else { return Ok(false) };
+    let Some(alone) = append_pipeline::push(run, mailbox, first).await? else { return Ok(false) };
     for row in alone.into_iter().chain(again) {
-        if run.outside.is_stopping() {
+        if run.environment.is_stopping() {
             return Ok(false);
         }
         let goes_on = push(run, mailbox, row).await?;
-        run.outside.progress.tell(Event::Message { mailbox: &mailbox.name, way: Way::Up });
+        run.environment.progress.tell(Event::Message { mailbox: &mailbox.name, way: Way::Up });
         if !goes_on {
             return Ok(false);
         }

@@ -40,7 +40,7 @@ pub(super) async fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountEr
         }
         let mailbox = mailbox_of(run, id)?;
         for (target, rows) in by_target {
-            if run.outside.is_stopping() {
+            if run.environment.is_stopping() {
                 return Ok(());
             }
             let commands = match &target {
@@ -183,11 +183,11 @@ fn remove_files(run: &mut Run, steps: &[Step]) -> Result<(), AccountError> {
         let mailbox = mailbox_of(run, id)?;
         let mut gone = Vec::new();
         for (row, ()) in rows {
-            if run.outside.is_stopping() {
+            if run.environment.is_stopping() {
                 break;
             }
             let Some(local) = &row.local else { continue };
-            match run.root.trash(&mailbox.name, local, run.outside.clock.now()) {
+            match run.root.trash(&mailbox.name, local, run.environment.clock.now()) {
                 Ok(TrashOutcome::Trashed(_)) => gone.push(row.id),
                 Ok(TrashOutcome::Changed) => crate::account::observe::reexamine(run, row.id)?,
                 // Removed or re-flagged by a reader, or in another directory: the next look tells.

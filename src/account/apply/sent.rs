@@ -83,7 +83,7 @@ pub(super) fn fact(w: &Writer<'_>, mailbox: &Mailbox, taken: Taken) -> Result<()
         let set_aside = Some(SetAside { kind: SetAsideKind::Undecided, words, times: 1 });
         return w.update(&Row { set_aside, journal: Journal::Idle, ..row });
     }
-    let journal = super::note::after_push(&row.journal);
+    let journal = super::bookkeeping::after_push(&row.journal);
     let remote = Some(Remote { uid, flags: flags.clone(), confirmed: false });
     let base = Some(row.base.clone().unwrap_or(Base { flags }));
     let mut row = Row { remote, base, journal, restated: false, set_aside: None, ..row };

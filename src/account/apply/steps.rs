@@ -39,7 +39,7 @@ pub(super) fn announce(
         // The sizes are a server's words: together they may be anything.
         let octets = words.fold(0_u64, |sum, words| sum.saturating_add(words.size));
         let (mailbox, messages) = (&mailbox.name, rows.len() as u64);
-        run.outside.progress.tell(Event::Planned { mailbox, way, messages, octets });
+        run.environment.progress.tell(Event::Planned { mailbox, way, messages, octets });
     }
     Ok(())
 }

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::account::error::AccountError;
 use crate::account::run::Run;
-use crate::reconcile::class::{Class, class};
-use crate::reconcile::types::{Base, Journal, Mailbox, MailboxId, Reach, Row, RowId};
+use crate::reconcile::row_state::{RowState, state_of};
+use crate::reconcile::types::{Base, Coverage, Journal, Mailbox, MailboxId, Row, RowId};
 use crate::state::meta::{self, Missed};
 
 /// Rows that are looked through.
@@ -46,7 +46,7 @@ pub(super) fn resend_if_asked(run: &mut Run) -> Result<(), AccountError> {
 /// server. Gives whether there were such: what follows from that is still to be done.
 pub(in crate::account) fn settle_taken(run: &mut Run) -> Result<bool, AccountError> {
     let rows = run.store.unsettled(None, ROWS_MAX)?;
-    let is_new = |row: &&Row| class(row) == Class::LocalNew && !row.journal.is_taken();
+    let is_new = |row: &&Row| state_of(row) == RowState::LocalNew && !row.journal.is_taken();
     let waiting: BTreeSet<_> = rows.iter().filter(is_new).filter_map(|row| row.content).collect();
     // Filed elsewhere meanwhile, the file waits for the message.
     let waits = |row: &Row| row.content.is_some_and(|content| waiting.contains(&content));
@@ -85,7 +85,7 @@ fn look(
 ) -> Result<All, AccountError> {
     let mut known: All =
         rows.iter().filter_map(|row| Some((row.id, *before.get(&row.id)?))).collect();
-    if run.attempt.seen.remote.get(&mailbox.id) != Some(&Reach::Complete) {
+    if run.attempt.seen.remote.get(&mailbox.id) != Some(&Coverage::Complete) {
         return Ok(known);
     }
     for missed in known.values_mut().filter(|missed| missed.run != run.attempt.number) {
@@ -97,7 +97,7 @@ fn look(
         // a number may have got one of these.
         let former = known.values().filter(|missed| !missed.numbered).count();
         let numbered = were_numbered(run, mailbox, &new, former)?;
-        let (number, since) = (run.attempt.number, run.outside.clock.now());
+        let (number, since) = (run.attempt.number, run.environment.clock.now());
         let missed = Missed { misses: 0, run: number, since, numbered };
         known.extend(new.into_iter().map(|row| (row.id, missed)));
     }
@@ -107,7 +107,7 @@ fn look(
 }
 
 fn is_over(run: &Run, missed: Missed) -> bool {
-    let is_late = run.outside.clock.now() - missed.since >= LATE;
+    let is_late = run.environment.clock.now() - missed.since >= LATE;
     missed.numbered && missed.misses >= MISSES && is_late
 }
 

@@ -5,9 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::bookkeeping::{release, settle_base};
 use super::expunge;
-use super::letters::{self, base_held, keywords_left};
-use super::note::{release, settle_base};
+use super::keyword_letters::{self, base_held, keywords_left};
 use super::steps::{mailbox_of, select, trouble};
 use crate::account::error::AccountError;
 use crate::account::run::Run;
@@ -42,7 +42,7 @@ pub(super) async fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountEr
         groups.entry((source.mailbox, target.mailbox, how)).or_default().push((from, to));
     }
     for ((from, to, how), pairs) in groups {
-        if run.outside.is_stopping() {
+        if run.environment.is_stopping() {
             return Ok(());
         }
         let (from, to) = (mailbox_of(run, from)?, mailbox_of(run, to)?);
@@ -201,7 +201,7 @@ fn record(
     let mut done = Vec::new();
     for (uid, new_uid) in &facts.pairs {
         if let Some((source, target)) = by_uid.get(uid)
-            && letters::relabelled(run, to, *target)?
+            && keyword_letters::relabelled(run, to, *target)?
         {
             done.push((*source, *target, *new_uid));
         }

@@ -68,7 +68,7 @@ pub(super) fn open<'a>(
 
 pub(super) async fn append(run: &mut Run, mailbox: &Mailbox, row: &Row, flags: Flags) -> Sent {
     let separator = run.settings.info_separator;
-    let (progress, name) = (&run.outside.progress, &mailbox.name);
+    let (progress, name) = (&run.environment.progress, &mailbox.name);
     let Ready { mut source, size } = match open(&run.root, separator, progress, name, row) {
         Ok(ready) => ready,
         Err(error) => return Sent::Unreadable(error),

@@ -3,7 +3,7 @@
 //! A job knows nothing of the store, so that several of them go on side by side.
 
 mod apart;
-pub(super) mod lanes;
+pub(super) mod connections;
 pub(super) mod sizes;
 pub(super) mod take;
 

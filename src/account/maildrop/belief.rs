@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
+use super::classify::{Entry, Name};
 use super::fetch::{Leaving, is_torn};
+use super::pending::Body;
 use super::read::Read;
 use super::run::Run;
-use super::shelf::Body;
 use super::sizes::{Habit, Size};
-use super::sort::{Entry, Name};
 use crate::account::error::AccountError;
 use crate::account::fetch::sizes::{RUNS, Short, note};
 use crate::account::progress::Progress;
@@ -116,7 +116,7 @@ impl Run {
         let (mut right, mut off) = (0, 0);
         let mut list = self.short_bodies()?;
         let (mut kept, mut leaving) = (Vec::new(), Vec::new());
-        let when = (self.number, self.outside.clock.now());
+        let when = (self.number, self.environment.clock.now());
         for mut body in bodies {
             if !short.contains(&body.read.number) {
                 right += 1;
@@ -157,7 +157,7 @@ impl Run {
     /// Numbers of messages whose bodies came short, and that are not asked for again yet.
     pub(super) fn waiting_short(&self) -> Result<HashSet<u32>, AccountError> {
         let list = self.short_bodies()?;
-        let (number, now) = (self.number, self.outside.clock.now());
+        let (number, now) = (self.number, self.environment.clock.now());
         let asked = self.suspects.lock().is_asked();
         let waits = list.iter().filter(|short| !short.is_due(number, now, asked));
         let names: HashSet<&str> = waits.map(|short| short.row.as_str()).collect();

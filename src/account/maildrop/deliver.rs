@@ -7,12 +7,12 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use super::alike::Found;
+use super::classify::{Entry, Name};
 use super::fetch::Leaving;
+use super::pending::{Body, PendingBatch, Pipeline, Placement};
+use super::rematch::Found;
 use super::remove::Removable;
 use super::run::{Run, Through};
-use super::shelf::{Behind, Body, Naming, Shelf};
-use super::sort::{Entry, Name};
 use crate::account::error::AccountError;
 use crate::account::ownership;
 use crate::config::child;
@@ -32,14 +32,14 @@ impl Run {
     /// not be waited for. Gives whether all went well; what is not delivered stays on the server.
     pub(super) async fn put_behind(
         &mut self,
-        behind: &mut Behind,
-        next: Shelf,
+        pipeline: &mut Pipeline,
+        next: PendingBatch,
         pulled: &mut Vec<Removable>,
     ) -> Result<Through, AccountError> {
-        behind.put(next);
+        pipeline.put(next);
         let mut all = true;
-        while behind.is_due() {
-            all &= self.step(behind, pulled).await?;
+        while pipeline.is_due() {
+            all &= self.step(pipeline, pulled).await?;
         }
         Ok(if all { Through::All } else { Through::Enough })
     }
@@ -47,12 +47,12 @@ impl Run {
     /// Brings all that is under way to its end.
     pub(super) async fn finish(
         &mut self,
-        behind: &mut Behind,
+        pipeline: &mut Pipeline,
         pulled: &mut Vec<Removable>,
     ) -> Result<Through, AccountError> {
         let mut all = true;
-        while !behind.is_empty() {
-            all &= self.step(behind, pulled).await?;
+        while !pipeline.is_empty() {
+            all &= self.step(pipeline, pulled).await?;
         }
         Ok(if all { Through::All } else { Through::Enough })
     }
@@ -61,12 +61,12 @@ impl Run {
     /// whether all went well.
     async fn step(
         &mut self,
-        behind: &mut Behind,
+        pipeline: &mut Pipeline,
         pulled: &mut Vec<Removable>,
     ) -> Result<bool, AccountError> {
-        let (naming, shelf) = behind.take();
-        let (bodies, synced) = shelf.take();
-        let named = self.names_of(naming);
+        let (placement, pending) = pipeline.take();
+        let (bodies, synced) = pending.take();
+        let named = self.names_of(placement);
         let mut all = named.all;
         let bodies = match synced {
             Ok(()) => bodies,
@@ -83,7 +83,7 @@ impl Run {
         let bodies = self.recognize(bodies, pulled)?;
         if self.terms.deliver_command.is_empty() {
             let placing = self.record(named, &bodies, pulled)?;
-            behind.name(Naming::begin(&self.root, &self.terms.mailbox, placing));
+            pipeline.name(Placement::begin(&self.root, &self.terms.mailbox, placing));
         } else {
             all &= self.hand_over(bodies, pulled).await?;
         }
@@ -152,9 +152,9 @@ impl Run {
     }
 
     /// What became of names. What has none stays *placing*, and the next pull settles it.
-    fn names_of(&mut self, naming: Naming) -> Names {
+    fn names_of(&mut self, placement: Placement) -> Names {
         let mailbox = self.terms.mailbox.clone();
-        let (results, synced) = naming.take();
+        let (results, synced) = placement.take();
         let mut names = Names { placed: Vec::new(), lost: Vec::new(), all: true };
         if let Err(error) = synced {
             self.report.skip(mailbox.to_string(), error.to_string());
@@ -227,7 +227,7 @@ impl Run {
         let today = self.today();
         let (mut waits, mut leaving) = (false, Vec::new());
         for body in bodies {
-            waits |= self.outside.is_stopping();
+            waits |= self.environment.is_stopping();
             if !waits {
                 match self.give(&body.read.delivered).await {
                     Ok(()) => {

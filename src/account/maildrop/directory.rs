@@ -4,7 +4,7 @@
 //! its place, or be hidden by one that is mounted over it. What was delivered there is not in this
 //! one, and is no ground to delete anything from the server.
 
-use super::home::{Found, gone};
+use super::destination::{Found, gone};
 use super::run::{Home, Run};
 use crate::account::error::AccountError;
 use crate::local::{Found as Seen, Root};

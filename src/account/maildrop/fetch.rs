@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::classify::{Entry, TRIES};
+use super::pending::{Body, PendingBatch, Pipeline};
 use super::read::Read;
 use super::remove::Removable;
 use super::run::{Run, Through};
-use super::shelf::{Behind, Body, Shelf};
 use super::sink::{Sink, Taken};
-use super::sort::{Entry, TRIES};
 use super::totals;
 use crate::account::error::AccountError;
 use crate::account::progress::{Event, Way};
@@ -58,7 +58,7 @@ impl Run {
     ) -> Result<(Through, Vec<Removable>), AccountError> {
         let new = self.leave_large(new)?;
         let mailbox = self.terms.mailbox.clone();
-        let (mailbox, way, progress) = (&mailbox, Way::Down, self.outside.progress.clone());
+        let (mailbox, way, progress) = (&mailbox, Way::Down, self.environment.progress.clone());
         let (messages, octets) = totals(&new);
         if messages > 0 {
             progress.tell(Event::Planned { mailbox, way, messages, octets });
@@ -103,7 +103,7 @@ impl Run {
         mut todo: VecDeque<Entry>,
         pulled: &mut Vec<Removable>,
     ) -> Result<Through, AccountError> {
-        let (mut through, mut behind) = (Through::All, Behind::default());
+        let (mut through, mut pipeline) = (Through::All, Pipeline::default());
         let mut next = self.next(&mut todo, &mut through);
         while let Some(batch) = next.take() {
             let Batch { bodies, left, cut, torn, torn_before, in_doubt } =
@@ -117,13 +117,13 @@ impl Run {
                 }
             }
             if torn_before {
-                behind.drop_last();
+                pipeline.drop_last();
             }
-            let shelf = match self.terms.deliver_command.is_empty() {
-                true => Shelf::sync(&self.root, bodies),
-                false => Shelf::as_they_are(bodies),
+            let pending = match self.terms.deliver_command.is_empty() {
+                true => PendingBatch::sync(&self.root, bodies),
+                false => PendingBatch::as_they_are(bodies),
             };
-            if self.put_behind(&mut behind, shelf, pulled).await? != Through::All {
+            if self.put_behind(&mut pipeline, pending, pulled).await? != Through::All {
                 through = Through::Enough;
             }
             match cut {
@@ -131,7 +131,7 @@ impl Run {
                 // It answered, and not to what it was asked.
                 None => through = Through::Enough,
                 Some(Cut::Lost(error)) => {
-                    self.finish(&mut behind, pulled).await?;
+                    self.finish(&mut pipeline, pulled).await?;
                     // What it was lost at, and what may not have been whole before that.
                     let count = if in_doubt { 0 } else { 1 + usize::from(torn && !torn_before) };
                     let first = left.into_iter().take(count);
@@ -147,7 +147,7 @@ impl Run {
                     through = Through::Enough;
                 }
                 Some(Cut::Large) if session.is_over() => {
-                    self.finish(&mut behind, pulled).await?;
+                    self.finish(&mut pipeline, pulled).await?;
                     return Ok(Through::Part);
                 }
                 Some(Cut::Large) => {
@@ -159,7 +159,7 @@ impl Run {
                 session.abandon();
             }
         }
-        let last = self.finish(&mut behind, pulled).await?;
+        let last = self.finish(&mut pipeline, pulled).await?;
         Ok(if through == Through::All { last } else { through })
     }
 
@@ -168,7 +168,7 @@ impl Run {
         if todo.is_empty() {
             return None;
         }
-        if self.outside.is_stopping() || self.rests(Command::Retr) {
+        if self.environment.is_stopping() || self.rests(Command::Retr) {
             *through = Through::Enough;
             return None;
         }
@@ -205,10 +205,10 @@ impl Run {
         Sink {
             root: &self.root,
             mailbox: &self.terms.mailbox,
-            progress: &self.outside.progress,
+            progress: &self.environment.progress,
             limit: self.settings.max_message_size,
             min_free: self.settings.min_free,
-            now: self.outside.clock.now(),
+            now: self.environment.clock.now(),
             taken: Taken::default(),
             open: None,
             unmeasured: 0,

@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use super::classify::{Entry, Name, Sorted};
 use super::run::{Run, Through};
-use super::sort::{Entry, Name, Sorted};
 use crate::account::error::AccountError;
 use crate::account::losses::{At, Loss, title};
 use crate::account::samples::Sample;
@@ -20,7 +20,7 @@ use crate::state::StateError;
 impl Run {
     /// Takes what earlier pulls noted; `cause` is why this one was asked for.
     pub(super) fn begin_cautiously(&mut self, cause: &str) -> Result<(), StateError> {
-        let when = (self.number, self.outside.clock.now());
+        let when = (self.number, self.environment.clock.now());
         suspects::load(&self.suspects, &self.store, when, cause, BTreeSet::new())
     }
 
@@ -50,14 +50,14 @@ impl Run {
         let thing = match torn {
             Some(torn) if is_known => Some(torn),
             Some(torn) => {
-                let at = At::of(&self.settings, &self.outside);
+                let at = At::of(&self.settings, &self.environment);
                 self.losses.at(&torn, &error, &self.suspects, at);
                 session.under_way()
             }
             None => session.under_way(),
         };
         let is_fresh = session.answers() == 0;
-        let at = At::of(&self.settings, &self.outside);
+        let at = At::of(&self.settings, &self.environment);
         // Whoever let us in has answered.
         self.go_on(Loss { error: &error, thing, is_fresh, has_answered: true, at })?;
         self.on_or_out(error)
@@ -70,7 +70,7 @@ impl Run {
             return self.end_of_session(error);
         }
         let is_fresh = thing.as_ref().is_some_and(|thing| thing.command.has_another_way());
-        let at = At::of(&self.settings, &self.outside);
+        let at = At::of(&self.settings, &self.environment);
         self.go_on(Loss { error: &error, thing, is_fresh, has_answered: false, at })?;
         self.on_or_out(error)
     }
@@ -79,7 +79,7 @@ impl Run {
     pub(super) fn may_wait(&mut self, lost: &Lost) -> bool {
         let is_busy = matches!(&lost.error, RemoteError::Busy { code, .. }
             if !matches!(code, Some(Code::LoginDelay(_))));
-        is_busy && !self.outside.is_stopping() && self.losses.may_be_released()
+        is_busy && !self.environment.is_stopping() && self.losses.may_be_released()
     }
 
     fn go_on(&mut self, loss: Loss<'_>) -> Result<(), AccountError> {
@@ -89,7 +89,7 @@ impl Run {
 
     fn on_or_out(&self, error: RemoteError) -> Result<Through, AccountError> {
         // A server that wants a rest gets it.
-        if self.losses.is_over() || self.outside.is_stopping() || self.report.rest.is_some() {
+        if self.losses.is_over() || self.environment.is_stopping() || self.report.rest.is_some() {
             return Err(error.into());
         }
         tracing::info!(%error, "going on over a new connection");

@@ -1,47 +1,47 @@
 //! An account that only pulls (POP3): messages come down once, and nothing goes up.
 //!
-//! 1. `home`: is the Maildir still the one that was delivered into? What a crash left there
+//! 1. `destination`: is the Maildir still the one that was delivered into? What a crash left there
 //!    is settled.
-//! 2. The maildrop is listed and sorted (`sort`) by what the store remembers.
+//! 2. The maildrop is listed and sorted (`classify`) by what the store remembers.
 //! 3. What is new is streamed (`fetch`) into `tmp/`, a batch made durable, recorded as
 //!    *placing*, given its names (`deliver`), recorded as pulled. What is only called otherwise
 //!    than before is known by its content, and not delivered once more.
 //! 4. What may go by the user's word is deleted (`remove`): only what was recorded as pulled, and
 //!    only while the Maildir is as it was left. QUIT makes it count.
 
-mod alike;
 mod belief;
+mod classify;
 mod deliver;
+mod destination;
 mod directory;
 mod fetch;
-mod home;
 mod losses;
+mod pending;
 mod read;
 mod recheck;
+mod rematch;
 mod remove;
 mod run;
-mod shelf;
 mod sink;
 mod sizes;
-mod sort;
 mod verify;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(super) use self::home::guest_options;
+pub(super) use self::destination::guest_options;
 
-use self::alike::Alike;
+use self::classify::{Entry, Name, Sorted, Terms, Trust};
 use self::read::ASKED;
+use self::rematch::Alike;
 use self::remove::Removable;
 use self::run::{Headers, Run, Through};
-use self::sort::{Entry, Name, Sorted, Terms, Trust};
 use super::error::AccountError;
 use super::progress::Event;
 use super::report::Report;
-use super::settings::{Outside, Settings};
-use super::wish::Wish;
+use super::request::RunRequest;
+use super::settings::{Environment, Settings};
 use super::{error, outcome};
 use crate::config::{Keep, Maildrop};
 use crate::remote::RemoteError;
@@ -69,15 +69,15 @@ const DAY: i64 = 86_400;
 pub async fn pull(
     settings: Settings,
     terms: Maildrop,
-    outside: Outside,
-    wish: &Wish,
+    environment: Environment,
+    request: &RunRequest,
     cause: &str,
 ) -> (Report, Result<(), AccountError>) {
-    let mut pull = match Run::open(settings, terms, outside, wish, cause).await {
+    let mut pull = match Run::open(settings, terms, environment, request, cause).await {
         Ok(pull) => pull,
         Err(error) => return (Report::default(), Err(error)),
     };
-    let result = match wish.verify {
+    let result = match request.verify {
         Some(depth) => pull.verify(depth).await,
         None => pull.sessions().await,
     };
@@ -99,20 +99,20 @@ impl Run {
             if through != Through::Part || self.report.rest.is_some() {
                 break;
             }
-            if self.outside.is_stopping() {
+            if self.environment.is_stopping() {
                 break;
             }
         }
-        self.report.interrupted = self.outside.is_stopping();
+        self.report.interrupted = self.environment.is_stopping();
         Ok(())
     }
 
     async fn connect(&mut self) -> Result<Session, Lost> {
-        self.outside.progress.tell(Event::Connecting);
+        self.environment.progress.tell(Event::Connecting);
         let auth = if self.terms.token { Auth::Token } else { Auth::Password };
         // As they are: a server that may not send UTF-8 in headers rewrites them.
         let how = crate::remote::pop3::Settings { auth, utf8: true };
-        let connector = &*self.outside.connector;
+        let connector = &*self.environment.connector;
         let mut endpoint = self.settings.endpoint.clone();
         endpoint.timeout = self.losses.patience(endpoint.timeout);
         let connected = Session::connect_cautiously(&endpoint, how, connector, &self.suspects);
@@ -149,7 +149,7 @@ impl Run {
         session: &mut Session,
     ) -> Result<(Through, Vec<Removable>), AccountError> {
         let mailbox = self.terms.mailbox.clone();
-        self.outside.progress.tell(Event::Looking { mailbox: &mailbox, at: 1, of: 1 });
+        self.environment.progress.tell(Event::Looking { mailbox: &mailbox, at: 1, of: 1 });
         let listed = self.list(session).await?;
         let mut sorted = self.sort(session, &listed).await?;
         self.recheck(session, &mut sorted).await?;
@@ -207,13 +207,13 @@ impl Run {
         }
         let doubted = self.doubts_names()?;
         let trust = if doubted { Trust::Headers } else { Trust::Names };
-        let unnamed = sort::unnamed(listed, trust);
+        let unnamed = classify::unnamed(listed, trust);
         if unnamed.len() > NAMELESS_MAX {
             let doing = format!("UIDL, in a maildrop of more than {NAMELESS_MAX} messages");
             return Err(RemoteError::Unsupported { doing }.into());
         }
         let headers = self.headers(session, &unnamed).await?.tops;
-        let entries = sort::entries(listed, &headers, trust);
+        let entries = classify::entries(listed, &headers, trust);
         let counts = matches!(self.terms.keep, Keep::Days(_));
         let limit = self.settings.max_message_size;
         let mut resting = self.resting(Command::Retr);
@@ -227,7 +227,7 @@ impl Run {
                 Name::Start(start) => view.drop_rows_beginning(start),
                 Name::None => Ok(Vec::new()),
             };
-            sort::sort(entries, (&before, &deleting), terms, &named)
+            classify::sort(entries, (&before, &deleting), terms, &named)
         })?;
         Ok(sorted)
     }
@@ -346,7 +346,7 @@ impl Run {
 
     /// Days since 1970.
     fn today(&self) -> i64 {
-        self.outside.clock.now().div_euclid(DAY)
+        self.environment.clock.now().div_euclid(DAY)
     }
 
     /// Writes down how it ended.
@@ -356,9 +356,9 @@ impl Run {
         let marked = if std::mem::take(&mut self.marked) { self.mark() } else { Ok(()) };
         let result = result.and(marked);
         let outcome = outcome::outcome(&self.report, &result, false);
-        let (number, now) = (self.number, self.outside.clock.now());
+        let (number, now) = (self.number, self.environment.clock.now());
         let recorded = self.store.transaction(|tx| tx.end_run(number, now, &outcome));
-        super::opening::tidy_up(&self.settings, &self.outside, &self.root);
+        super::opening::tidy_up(&self.settings, &self.environment, &self.root);
         (self.report, result.and(recorded.map_err(AccountError::from)))
     }
 }

@@ -4,8 +4,8 @@
 //! the last one, or stands where newer ones were before. There, and only there, the beginning of
 //! the message is compared with what was pulled under that id.
 
+use super::classify::{Entry, Known, Name, Sorted};
 use super::run::Run;
-use super::sort::{Entry, Known, Name, Sorted};
 use crate::account::error::AccountError;
 use crate::remote::pop3::Session;
 

@@ -1,8 +1,8 @@
 //! What may leave the server: by the user's word, and only what is safe here.
 
+use super::classify::Known;
 use super::read::KnownTop;
 use super::run::{Headers, Run};
-use super::sort::Known;
 use crate::account::error::AccountError;
 use crate::account::ownership;
 use crate::config::Keep;
@@ -60,7 +60,11 @@ impl Run {
         }
         let due = due(self.terms.keep, removable.into_iter().map(Some));
         let mut marked = Vec::new();
-        if !due.is_empty() && !self.dry_run && !self.outside.is_stopping() && self.may_remove()? {
+        if !due.is_empty()
+            && !self.dry_run
+            && !self.environment.is_stopping()
+            && self.may_remove()?
+        {
             let due = self.without_suspects(due);
             let due = self.still_the_same(session, due).await?;
             let numbers: Vec<u32> = due.iter().map(|one| one.number).collect();

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::alike::Alike;
 use super::read::Top;
+use super::rematch::Alike;
 use crate::account::losses::Losses;
 use crate::account::report::Report;
-use crate::account::settings::{Outside, Settings};
+use crate::account::settings::{Environment, Settings};
 use crate::config::Maildrop;
 use crate::local::Root;
 use crate::remote::pop3::Listing;
@@ -19,7 +19,7 @@ use crate::state::Store;
 pub(super) struct Run {
     pub(super) settings: Settings,
     pub(super) terms: Maildrop,
-    pub(super) outside: Outside,
+    pub(super) environment: Environment,
     pub(super) store: Store,
     pub(super) root: Arc<Root>,
     pub(super) home: Home,

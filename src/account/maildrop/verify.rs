@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 
 use super::Event;
+use super::classify::{Known, Sorted};
 use super::run::Run;
-use super::sort::{Known, Sorted};
 use crate::account::error::AccountError;
 use crate::account::progress::Way;
 use crate::account::report::Verified;
+use crate::account::request::Depth;
 use crate::account::verify::{Comparison, Expected};
-use crate::account::wish::Depth;
 use crate::remote::pop3::Session;
 use crate::state::Pull;
 
@@ -25,7 +25,7 @@ impl Run {
         self.report.received += counters.received;
         self.report.sent += counters.sent;
         listed?;
-        self.report.interrupted = self.outside.is_stopping();
+        self.report.interrupted = self.environment.is_stopping();
         Ok(())
     }
 
@@ -54,7 +54,7 @@ impl Run {
         left: &HashSet<i64>,
     ) -> Result<(), AccountError> {
         let mailbox = self.terms.mailbox.clone();
-        self.outside.progress.tell(Event::Looking { mailbox: &mailbox, at: 1, of: 1 });
+        self.environment.progress.tell(Event::Looking { mailbox: &mailbox, at: 1, of: 1 });
         let listed = self.list(session).await?;
         let sorted = self.sort(session, &listed).await?;
         self.describe(&sorted);
@@ -78,10 +78,10 @@ impl Run {
     ) -> Result<(), AccountError> {
         const PAGE: usize = 1000;
         let (progress, mailbox, way) =
-            (self.outside.progress.clone(), self.terms.mailbox.clone(), Way::Down);
+            (self.environment.progress.clone(), self.terms.mailbox.clone(), Way::Down);
         let (mailbox, mut begun) = (&mailbox, false);
         for some in sorted.known.chunks(PAGE) {
-            if self.outside.is_stopping() {
+            if self.environment.is_stopping() {
                 break;
             }
             let expected = self.expected(some)?;

@@ -12,7 +12,7 @@ use super::rows::merge;
 use super::{members, modseq, next, unshown};
 use crate::account::error::AccountError;
 use crate::account::run::Run;
-use crate::reconcile::types::{FlagMask, Gate, Mailbox, MailboxId, Reach, Uid};
+use crate::reconcile::types::{Coverage, FlagMask, Gate, Mailbox, MailboxId, Uid};
 use crate::remote::imap::{
     Command, FetchItems, FetchRow, QresyncSince, Select, Selected, Session, UidCollector, UidSet,
     Untagged,
@@ -42,7 +42,7 @@ pub(super) struct Looked {
     /// Those of them that were asked for again, and not shown this time either.
     pub(super) in_vain: Vec<Uid>,
     /// How far the look reached.
-    pub reach: Reach,
+    pub coverage: Coverage,
     /// What did not add up, for `status`.
     pub problems: Vec<String>,
     /// The UIDs that are known mean nothing any more: nothing was written.
@@ -73,7 +73,7 @@ pub(super) async fn look(
         gone: Vec::new(),
         silent: Vec::new(),
         in_vain: Vec::new(),
-        reach: Reach::Partial,
+        coverage: Coverage::Partial,
         problems: Vec::new(),
         renumbered: is_renumbered(run, mailbox, &selected.gate)?,
     };
@@ -309,7 +309,7 @@ async fn check_membership(
     // What was left out and what is gone would make up for one another.
     let is_whole = !leaves_out(run, mailbox, looked.gate.uid_validity)?;
     if is_whole && counted == u64::from(looked.gate.messages) {
-        looked.reach = Reach::Complete;
+        looked.coverage = Coverage::Complete;
         return Ok(());
     }
     looked.gone.clear();
@@ -321,7 +321,7 @@ async fn check_membership(
         }
     };
     looked.gate.messages = u32::try_from(all.len()).unwrap_or(u32::MAX);
-    looked.reach = Reach::Complete;
+    looked.coverage = Coverage::Complete;
     let mut silent = unshown(run, mailbox, &all, taken, looked.gate)?;
     let known = run.store.mailbox(mailbox)?;
     let resting = known.map(|known| resting(run, &known, looked.gate.uid_validity));
@@ -385,7 +385,7 @@ fn check_flags(taken: &Taken, looked: &mut Looked) {
     let mute = taken.mute.len();
     if mute > 0 {
         looked.problems.push(format!("the server showed no flags for {mute} messages"));
-        looked.reach = Reach::Partial;
+        looked.coverage = Coverage::Partial;
         looked.gone.clear();
     }
 }

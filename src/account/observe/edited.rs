@@ -41,7 +41,7 @@ pub(super) async fn look(run: &mut Run) -> Result<(), AccountError> {
     }
     let mut mailboxes = run.store.mailboxes()?;
     mailboxes.sort_unstable_by_key(|mailbox| mailbox.id);
-    let mut slice = Slice { begun_ns: run.outside.clock.now_ns() };
+    let mut slice = Slice { begun_ns: run.environment.clock.now_ns() };
     for mailbox in mailboxes.into_iter().filter(|mailbox| mailbox.local) {
         let after = match reached {
             Some((id, _)) if mailbox.id < id => continue,
@@ -78,7 +78,7 @@ fn look_in_drafts(run: &mut Run) -> Result<(), AccountError> {
 /// grown since (hazard 141).
 fn look_at_youngest(run: &mut Run) -> Result<(), AccountError> {
     let mut rows = run.store.youngest_files(YOUNGEST_MAX)?;
-    let since_ns = run.outside.clock.now_ns().saturating_sub(EVERY_S * 1_000_000_000);
+    let since_ns = run.environment.clock.now_ns().saturating_sub(EVERY_S * 1_000_000_000);
     rows.retain(|row| row.local.as_ref().is_some_and(|local| local.stamp.mtime_ns > since_ns));
     if rows.is_empty() {
         return Ok(());
@@ -100,7 +100,7 @@ fn is_growing(run: &mut Run, mailbox: &Mailbox, row: &Row) -> bool {
     let Some(local) = &row.local else { return false };
     let name = FileName::of(local, run.settings.info_separator);
     let Ok(Some(now)) = run.root.stat(&mailbox.name, &name) else { return false };
-    let now_ns = run.outside.clock.now_ns();
+    let now_ns = run.environment.clock.now_ns();
     let quiet_ns = i64::try_from(QUIET.as_nanos()).unwrap_or(i64::MAX);
     let is_young = (now_ns - quiet_ns..=now_ns).contains(&now.mtime_ns);
     let grows = now != local.stamp && is_young;
@@ -110,7 +110,7 @@ fn is_growing(run: &mut Run, mailbox: &Mailbox, row: &Row) -> bool {
 
 /// Whether a comparison is due. If so, it is noted that it begins now.
 fn begins(run: &mut Run) -> Result<bool, AccountError> {
-    let now = run.outside.clock.now();
+    let now = run.environment.clock.now();
     let last = run.store.fact(&meta::FILES_COMPARED)?;
     // A clock that was set back must not put this off for ever.
     let due = last.is_some_and(|last| !(last..last + EVERY_S).contains(&now));
@@ -231,16 +231,16 @@ impl Slice {
         (mailbox, row): (MailboxId, RowId),
     ) -> Result<bool, AccountError> {
         tokio::task::yield_now().await;
-        let now_ns = run.outside.clock.now_ns();
+        let now_ns = run.environment.clock.now_ns();
         let over = u128::from(now_ns.abs_diff(self.begun_ns)) >= SLICE.as_nanos();
-        if !over && !run.outside.is_stopping() {
+        if !over && !run.environment.is_stopping() {
             return Ok(true);
         }
         run.store.transaction(|tx| tx.set_fact(&meta::FILES_COMPARED_TO, &(mailbox, row)))?;
         run.keep_awake().await?;
         self.begun_ns = now_ns;
         run.attempt.growing |= !run.waits;
-        Ok(run.waits && !run.outside.is_stopping())
+        Ok(run.waits && !run.environment.is_stopping())
     }
 }
 

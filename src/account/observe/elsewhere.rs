@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::account::error::AccountError;
 use crate::account::run::Run;
-use crate::reconcile::class::{Class, class};
+use crate::reconcile::row_state::{RowState, state_of};
 use crate::reconcile::types::{ContentId, Row, RowId};
 
 /// Departures looked up among directories that are not mirrored in one run; more are left to the
@@ -23,7 +23,7 @@ pub(super) fn look(run: &mut Run) -> Result<(), AccountError> {
     }
     let unsettled = run.store.unsettled(None, DEPARTURES_MAX)?;
     let left: Vec<Row> =
-        unsettled.into_iter().filter(|row| class(row) == Class::LocalGone).collect();
+        unsettled.into_iter().filter(|row| state_of(row) == RowState::LocalGone).collect();
     if left.is_empty() {
         return Ok(());
     }
@@ -63,7 +63,7 @@ fn find(run: &mut Run, dir: &Path, shown: &str, left: &[Row]) -> Option<BTreeSet
         }
         Err(error) => {
             run.report.skip(shown, error.to_string());
-            run.attempt.seen.walk = crate::reconcile::types::Reach::Partial;
+            run.attempt.seen.walk = crate::reconcile::types::Coverage::Partial;
             None
         }
     }

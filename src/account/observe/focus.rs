@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::account::error::AccountError;
 use crate::account::run::Run;
-use crate::reconcile::class::{Class, class};
+use crate::reconcile::row_state::{RowState, state_of};
 use crate::reconcile::types::{MailboxId, Row};
 
 /// New files that are looked up; with more of them the run looks at all mailboxes.
@@ -23,7 +23,7 @@ pub(super) fn widen(run: &mut Run) -> Result<bool, AccountError> {
         return Ok(true);
     }
     let mut sources: BTreeSet<MailboxId> = BTreeSet::new();
-    let is_new = |row: &&Row| class(row) == Class::LocalNew && row.base.is_none();
+    let is_new = |row: &&Row| state_of(row) == RowState::LocalNew && row.base.is_none();
     for row in unsettled.iter().filter(is_new) {
         let Some(content) = row.content else { continue };
         let known = run.store.by_content(&content)?;

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use crate::account::error::AccountError;
 use crate::account::run::Run;
-use crate::reconcile::class::{Class, class};
-use crate::reconcile::types::{ContentId, Mailbox, MailboxId, Reach, RowId};
+use crate::reconcile::row_state::{RowState, state_of};
+use crate::reconcile::types::{ContentId, Coverage, Mailbox, MailboxId, RowId};
 
 /// Files that may be looked up; a mailbox with more waits for a person.
 const FILES_MAX: usize = 10_000;
@@ -45,7 +45,7 @@ fn content(run: &Run, row: RowId) -> Result<Option<ContentId>, AccountError> {
 /// New files with this content in other mailboxes that were wholly looked at.
 fn new_files(run: &Run, except: MailboxId, content: &ContentId) -> Result<usize, AccountError> {
     let same = run.store.by_content(content)?.into_iter();
-    let seen = |id: MailboxId| run.attempt.seen.local.get(&id) == Some(&Reach::Complete);
-    let new = same.filter(|row| class(row) == Class::LocalNew && row.base.is_none());
+    let seen = |id: MailboxId| run.attempt.seen.local.get(&id) == Some(&Coverage::Complete);
+    let new = same.filter(|row| state_of(row) == RowState::LocalNew && row.base.is_none());
     Ok(new.filter(|row| row.mailbox != except && seen(row.mailbox)).count())
 }

@@ -12,10 +12,10 @@ use crate::account::restate;
 use crate::account::run::Run;
 use crate::account::writer::Writer;
 use crate::local::{Examined, Found, Listed, LocalMailbox, Mailboxes, Missing};
-use crate::reconcile::class::{Class, class};
 use crate::reconcile::hold::Direction;
+use crate::reconcile::row_state::{RowState, state_of};
 use crate::reconcile::types::{
-    FileStamp, Journal, Local, Mailbox, MailboxId, Reach, Row, RowId, ServerWords, SetAside,
+    Coverage, FileStamp, Journal, Local, Mailbox, MailboxId, Row, RowId, ServerWords, SetAside,
     SetAsideKind,
 };
 use crate::state::StateError;
@@ -31,7 +31,7 @@ pub(super) async fn look(run: &mut Run, walk: Option<Mailboxes>) -> Result<usize
     name_problems(run, &found);
     let mut departed = note_missing_directories(run, &found)?;
     run.attempt.seen.excluded.clear();
-    run.attempt.seen.walk = found.reach;
+    run.attempt.seen.walk = found.coverage;
     let mut last = Vec::new();
     for directory in &found.found {
         if !(run.settings.selects)(&directory.name) {
@@ -56,7 +56,7 @@ async fn look_at<'f>(
 ) -> Result<usize, AccountError> {
     let mailbox = note_directory(run, directory)?;
     let id = mailbox.id;
-    let (left, reach) = match look_in(run, mailbox, directory, found, later.is_some()).await {
+    let (left, coverage) = match look_in(run, mailbox, directory, found, later.is_some()).await {
         Ok(Some(looked)) => looked,
         Ok(None) => {
             later.into_iter().for_each(|later| later.push(directory));
@@ -65,11 +65,11 @@ async fn look_at<'f>(
         Err(AccountError::Local(error)) => {
             run.report.skip(directory.name.to_string(), error.to_string());
             run.attempt.seen.misplaced.insert(id);
-            (0, Reach::Partial)
+            (0, Coverage::Partial)
         }
         Err(error) => return Err(error),
     };
-    run.attempt.seen.local.insert(id, reach);
+    run.attempt.seen.local.insert(id, coverage);
     Ok(left)
 }
 
@@ -99,7 +99,7 @@ fn note_missing_directories(run: &mut Run, walk: &Mailboxes) -> Result<usize, Ac
             continue;
         }
         let absent = look_for(run, &mailbox, Some(walk))?;
-        let whole = walk.reach == Reach::Complete;
+        let whole = walk.coverage == Coverage::Complete;
         let Some(absent) = absent.filter(|_| mailbox.local && whole) else {
             continue;
         };
@@ -159,7 +159,7 @@ fn look_for(
         doubt(run, mailbox, Some(why));
         return Ok(None);
     }
-    run.attempt.seen.local.insert(mailbox.id, Reach::Complete);
+    run.attempt.seen.local.insert(mailbox.id, Coverage::Complete);
     Ok(Absent::with_directory(mailbox, missing))
 }
 
@@ -205,7 +205,7 @@ fn doubt(run: &mut Run, mailbox: &Mailbox, why: Option<&str>) {
     if let Some(why) = why.filter(|_| (run.settings.selects)(&mailbox.name)) {
         run.report.skip(mailbox.name.to_string(), format!("{why}; nothing is changed meanwhile"));
     }
-    run.attempt.seen.local.insert(mailbox.id, Reach::Partial);
+    run.attempt.seen.local.insert(mailbox.id, Coverage::Partial);
     run.attempt.seen.misplaced.insert(mailbox.id);
 }
 
@@ -233,9 +233,9 @@ async fn look_in(
     directory: &LocalMailbox,
     walk: &Mailboxes,
     first: bool,
-) -> Result<Option<(usize, Reach)>, AccountError> {
+) -> Result<Option<(usize, Coverage)>, AccountError> {
     if mailbox.stamps.is_some_and(|stamps| stamps == directory.stamps) {
-        return Ok(Some((0, Reach::Complete)));
+        return Ok(Some((0, Coverage::Complete)));
     }
     let holds_files = run.store.has_local(mailbox.id)?;
     let found = run.root.identify(&mailbox, &directory.stamps, holds_files)?;
@@ -260,7 +260,7 @@ async fn look_in(
                  mailboxes below it"
             );
             doubt(run, &mailbox, Some(&why));
-            return Ok(Some((0, Reach::Partial)));
+            return Ok(Some((0, Coverage::Partial)));
         }
     };
     if mailbox.home.is_none() {
@@ -291,7 +291,7 @@ async fn scan(
     run: &mut Run,
     mailbox: Mailbox,
     absent: Absent,
-) -> Result<(usize, Reach), AccountError> {
+) -> Result<(usize, Coverage), AccountError> {
     let mut left = 0;
     loop {
         let part = scan_part(run, &mailbox, absent).await?;
@@ -300,7 +300,7 @@ async fn scan(
         if !part.more || part.written == 0 {
             // A file that could not be read to its end may be what went missing elsewhere.
             let whole = !part.again && !part.more;
-            return Ok((left, if whole { Reach::Complete } else { Reach::Partial }));
+            return Ok((left, if whole { Coverage::Complete } else { Coverage::Partial }));
         }
     }
 }
@@ -321,7 +321,7 @@ async fn scan_part(run: &mut Run, mailbox: &Mailbox, absent: Absent) -> Result<P
     let mut left = difference.missing.len();
     let examined = examine(run, mailbox, std::mem::take(&mut difference.new)).await?;
     let after = run.root.stamps(&mailbox.name)?;
-    let now = run.outside.clock.now_ns();
+    let now = run.environment.clock.now_ns();
     let (again, more) = (examined.again || difference.open, difference.more);
     left += examined.vanished;
     let whole = before == after && !again && !more;
@@ -343,7 +343,7 @@ async fn scan_part(run: &mut Run, mailbox: &Mailbox, absent: Absent) -> Result<P
     make_durable(run, mailbox, written)?;
     let (home, local_id) = (mailbox.home, mailbox.local_id.clone());
     let limit = run.settings.max_message_size;
-    let departed = run.outside.clock.now();
+    let departed = run.environment.clock.now();
     run.record(|w| {
         let Some(mailbox) = w.tx().mailbox(id)? else { return Ok(()) };
         if mailbox.home.is_some() && mailbox.home != home {
@@ -386,10 +386,10 @@ fn removed_by_us(
     mailbox: &Mailbox,
     missing: Vec<Row>,
 ) -> Result<(Vec<Row>, Vec<Row>), AccountError> {
-    let now = run.outside.clock.now();
+    let now = run.environment.clock.now();
     let (mut removed, mut other) = (Vec::new(), Vec::new());
     for row in missing {
-        let is_due = class(&row) == Class::RemoteGone && row.journal == Journal::Idle;
+        let is_due = state_of(&row) == RowState::RemoteGone && row.journal == Journal::Idle;
         let file = row.local.as_ref().filter(|_| is_due);
         let is_removed = match file {
             Some(file) => run.root.is_trashed(&mailbox.name, file, now)?,
@@ -457,11 +457,11 @@ async fn examine(
         // Hashing waits for nobody: others of this thread have their turn in between.
         tokio::task::yield_now().await;
         run.keep_awake().await?;
-        if run.outside.is_stopping() {
+        if run.environment.is_stopping() {
             out.again = true;
             return Ok(out);
         }
-        let now = run.outside.clock.now_ns();
+        let now = run.environment.clock.now_ns();
         match examine_one(run, mailbox, &listed, now) {
             Ok(Examined::NotRegular) => {}
             // Under the name that it has now it is met by another comparison.
@@ -485,7 +485,7 @@ async fn examine(
     }
     tokio::time::sleep(QUIET).await;
     for listed in growing {
-        let now = run.outside.clock.now_ns();
+        let now = run.environment.clock.now_ns();
         match examine_one(run, mailbox, &listed, now)? {
             Examined::NotRegular => {}
             Examined::Gone => {

@@ -6,7 +6,7 @@
 use super::attributes::Looked;
 use crate::account::error::AccountError;
 use crate::account::run::Run;
-use crate::reconcile::types::{Mailbox, Reach};
+use crate::reconcile::types::{Coverage, Mailbox};
 use crate::remote::imap::UidSet;
 use crate::state::meta::{self, List};
 
@@ -40,7 +40,7 @@ pub(super) fn wait_for(
         return Ok(());
     }
     looked.gone.retain(|uid| !first.contains(*uid));
-    looked.reach = Reach::Partial;
+    looked.coverage = Coverage::Partial;
     looked.problems.push(format!(
         "the server named {} that it does not show; believed to be gone when the next run does \
          not see {} either",

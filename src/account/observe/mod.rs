@@ -44,7 +44,7 @@ pub(super) use walk::{recognise, walk};
 use super::error::AccountError;
 use super::run::Run;
 use crate::local::Mailboxes;
-use crate::reconcile::types::{MailboxName, Reach};
+use crate::reconcile::types::{Coverage, MailboxName};
 use crate::remote::imap::ListedMailbox;
 
 /// Looks at the same side after which departures are not believed in this run.
@@ -73,7 +73,7 @@ pub(super) async fn disk(run: &mut Run) -> Result<bool, AccountError> {
         .filter(|mailbox| mailbox.local && !walk.is_unknown(&run.root.dir_of(&mailbox.name)));
     let known: BTreeSet<MailboxName> = known.map(|mailbox| mailbox.name).collect();
     // A rename is found by a run, which asks both sides.
-    if walk.reach == Reach::Partial || known != found {
+    if walk.coverage == Coverage::Partial || known != found {
         return Ok(true);
     }
     edited::look_at(run)?;
@@ -117,8 +117,8 @@ pub(super) async fn observe(
         come_to_rest(wave).await;
         if look == WAVE_LOOKS_MAX || (look >= LOOKS_MAX && wave < WAVE) {
             tracing::info!("mail leaves while it is looked at; removals wait for the next run");
-            run.attempt.seen.local.values_mut().for_each(|reach| *reach = Reach::Partial);
-            run.attempt.seen.remote.values_mut().for_each(|reach| *reach = Reach::Partial);
+            run.attempt.seen.local.values_mut().for_each(|coverage| *coverage = Coverage::Partial);
+            run.attempt.seen.remote.values_mut().for_each(|coverage| *coverage = Coverage::Partial);
             break;
         }
     }

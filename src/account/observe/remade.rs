@@ -16,7 +16,7 @@ use super::gone::forget_message;
 use crate::account::error::AccountError;
 use crate::account::run::Run;
 use crate::account::writer::Writer;
-use crate::reconcile::class::{Class, class, is_in_doubt};
+use crate::reconcile::row_state::{RowState, is_in_doubt, state_of};
 use crate::reconcile::types::{Mailbox, MailboxId, Row};
 use crate::remote::imap::ListedMailbox;
 use crate::state::StateError;
@@ -143,9 +143,9 @@ struct Shown {
 
 impl Shown {
     fn add(&mut self, row: &Row) {
-        match (class(row), &row.words) {
-            (Class::Paired, _) | (Class::RemoteNew, None) => self.paired = true,
-            (Class::RemoteNew, Some(words)) => {
+        match (state_of(row), &row.words) {
+            (RowState::Paired, _) | (RowState::RemoteNew, None) => self.paired = true,
+            (RowState::RemoteNew, Some(words)) => {
                 let header = row.header.map(|header| header.loose);
                 self.words.entry((words.size, words.date)).or_default().insert(header);
                 self.headers.extend(header);

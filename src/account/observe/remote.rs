@@ -13,7 +13,7 @@ use crate::account::error::AccountError;
 use crate::account::progress::Event;
 use crate::account::restate;
 use crate::account::run::Run;
-use crate::reconcile::types::{Gate, Mailbox, MailboxName, Reach};
+use crate::reconcile::types::{Coverage, Gate, Mailbox, MailboxName};
 use crate::remote::RemoteError;
 use crate::remote::imap::{Command, Existence, ListedMailbox, UidSet};
 use crate::state::meta;
@@ -44,7 +44,7 @@ pub(super) async fn look(
     let mut at = 0;
     while let Some((mailbox, losses)) = waiting.pop_front() {
         at += usize::from(losses == 0);
-        run.outside.progress.tell(Event::Looking { mailbox: &mailbox.name, at, of });
+        run.environment.progress.tell(Event::Looking { mailbox: &mailbox.name, at, of });
         match look_listed(run, mailbox.clone(), &due).await {
             Ok(left) => departed |= left,
             Err(error) => {
@@ -84,14 +84,14 @@ async fn look_listed(
     let name = listed.name.to_string();
     let due = due.get(&id).cloned().unwrap_or_default();
     match look_inside(run, mailbox.clone(), listed.gate, &due).await {
-        Ok((reach, departed)) => {
-            run.attempt.seen.remote.insert(id, reach);
+        Ok((coverage, departed)) => {
+            run.attempt.seen.remote.insert(id, coverage);
             Ok(departed)
         }
         // One bad mailbox never stops the others.
         Err(AccountError::Remote(error)) if !error.ends_session() => {
             if listing::is_shut(run, &mailbox).await? {
-                run.attempt.seen.remote.insert(id, Reach::Complete);
+                run.attempt.seen.remote.insert(id, Coverage::Complete);
                 return note_gone(run, mailbox);
             }
             run.attempt.seen.shut(id);
@@ -145,45 +145,45 @@ async fn note_missing(run: &mut Run, listed: &[ListedMailbox]) -> Result<bool, A
             continue;
         }
         if !mailbox.remote {
-            run.attempt.seen.remote.insert(mailbox.id, Reach::Complete);
+            run.attempt.seen.remote.insert(mailbox.id, Coverage::Complete);
             continue;
         }
         let is_server_another = run.attempt.seen.is_server_another;
-        let reach = match run.session.exists(&mailbox.name).await {
+        let coverage = match run.session.exists(&mailbox.name).await {
             Ok(Existence::Gone | Existence::Refused(_)) if is_server_another => {
                 restate::lost_with_server(run, mailbox.clone())?;
-                Reach::Complete
+                Coverage::Complete
             }
             Ok(Existence::Gone) => {
                 departed |= note_gone(run, mailbox.clone())?;
-                Reach::Complete
+                Coverage::Complete
             }
             Ok(Existence::Refused(words)) => {
                 if refused_before(run, &mailbox)? {
                     departed |= note_gone(run, mailbox.clone())?;
-                    Reach::Complete
+                    Coverage::Complete
                 } else {
                     let why = format!("{words}; believed when the next run hears it again");
                     run.report.skip(mailbox.name.to_string(), why);
                     run.attempt.seen.refused.insert(mailbox.id);
                     run.attempt.waits_for_next = true;
-                    Reach::Partial
+                    Coverage::Partial
                 }
             }
             Ok(Existence::Exists(_)) => {
                 let why = "the server has it but does not list it; nothing is removed meanwhile";
                 run.report.skip(mailbox.name.to_string(), why);
-                Reach::Partial
+                Coverage::Partial
             }
             Err(error) => {
                 run.report.skip(mailbox.name.to_string(), error.to_string());
                 if error.ends_session() {
                     run.survive(error.into()).await?;
                 }
-                Reach::Partial
+                Coverage::Partial
             }
         };
-        run.attempt.seen.remote.insert(mailbox.id, reach);
+        run.attempt.seen.remote.insert(mailbox.id, coverage);
     }
     Ok(departed)
 }
@@ -222,16 +222,16 @@ async fn look_inside(
     mailbox: Mailbox,
     gate: Option<Gate>,
     due: &UidSet,
-) -> Result<(Reach, bool), AccountError> {
+) -> Result<(Coverage, bool), AccountError> {
     let is_due = !due.is_empty() || run.suspects.lock().has_due(&mailbox.name);
     if is_unmoved(&mailbox, gate) && !is_due {
-        return Ok((Reach::Complete, false));
+        return Ok((Coverage::Complete, false));
     }
     let mut looked = attributes::look(run, &mailbox, due).await?;
     let mut mailbox = mailbox;
     if looked.renumbered && is_stale(&mailbox, gate) && run.attempt.seen.stale.insert(mailbox.id) {
         tracing::info!(mailbox = %mailbox.name, "renumbered or exchanged since it was listed");
-        return Ok((Reach::Partial, true));
+        return Ok((Coverage::Partial, true));
     }
     if looked.renumbered {
         tracing::info!(mailbox = %mailbox.name, "renumbered by the server");
@@ -244,14 +244,14 @@ async fn look_inside(
         run.report.skip(mailbox.name.to_string(), problem.clone());
     }
     let departed = record(run, mailbox, &looked)?;
-    Ok((looked.reach, departed))
+    Ok((looked.coverage, departed))
 }
 
 /// Writes what is not there any more, and the cursor that covers all rows of the look, in one
 /// transaction: rows that came before it are in the store already (hazard 1).
 fn record(run: &mut Run, mailbox: Mailbox, looked: &Looked) -> Result<bool, AccountError> {
     let id = mailbox.id;
-    let complete = looked.reach == Reach::Complete;
+    let complete = looked.coverage == Coverage::Complete;
     let absent = Absent::from_membership(&mailbox, looked.gate.uid_validity);
     let cursor = complete.then_some(looked.gate).or(mailbox.cursor);
     let before = mailbox.clone();

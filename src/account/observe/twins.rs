@@ -137,7 +137,7 @@ enum Read {
 
 fn read(run: &Run, mailbox: &Mailbox, listed: &Listed) -> Result<Read, AccountError> {
     let table = run.root.keyword_table(&mailbox.name)?;
-    let now = run.outside.clock.now_ns();
+    let now = run.environment.clock.now_ns();
     let (content, stamp) = match examine_one(run, mailbox, listed, now)? {
         Examined::Message { summary, stamp, .. } => (Some(summary.content), stamp),
         Examined::Empty => match run.root.stat(&mailbox.name, &listed.name)? {
@@ -213,7 +213,7 @@ fn prune(
     spare: &Twin,
 ) -> Result<bool, AccountError> {
     let (root, name) = (&run.root, &mailbox.name);
-    let now = run.outside.clock.now();
+    let now = run.environment.clock.now();
     let TrashOutcome::Trashed(path) = root.trash(name, &spare.local, now)? else {
         return Ok(false);
     };

@@ -47,7 +47,7 @@ pub(super) fn due(run: &mut Run) -> Result<Due, AccountError> {
         before.map(|_| run.store.transaction(|tx| tx.delete_fact(&meta::ASK_AGAIN))).transpose()?;
         return Ok(Due::new());
     }
-    let (number, now) = (run.attempt.number, run.outside.clock.now());
+    let (number, now) = (run.attempt.number, run.environment.clock.now());
     let (asked, next, wait) = before.unwrap_or((0, i64::MAX, 0));
     if asked == number {
         return Ok(Due::new());

@@ -44,7 +44,7 @@ pub(in crate::account) fn recognise(
         walk = run.root.mailboxes()?;
     }
     // Directories are made as fast as they are read: the next look goes on.
-    walk.reach = crate::reconcile::types::Reach::Partial;
+    walk.coverage = crate::reconcile::types::Coverage::Partial;
     run.attempt.doubtful = BTreeSet::new();
     Ok(walk)
 }

@@ -12,7 +12,7 @@ use crate::account::error::AccountError;
 use crate::account::restate;
 use crate::account::run::Run;
 use crate::reconcile::renames::Rename;
-use crate::reconcile::types::{Mailbox, MailboxId, MailboxName, Reach, Row};
+use crate::reconcile::types::{Coverage, Mailbox, MailboxId, MailboxName, Row};
 
 /// Rows that are read at once.
 const PAGE: usize = 1000;
@@ -60,7 +60,7 @@ fn pairs(run: &Run) -> Result<Vec<(Mailbox, MailboxName)>, AccountError> {
     let owned: BTreeSet<&String> = known.iter().filter_map(|m| m.local_id.as_ref()).collect();
     let is_seen = |m: &Mailbox| {
         let seen = [run.attempt.seen.local.get(&m.id), run.attempt.seen.remote.get(&m.id)];
-        seen == [Some(&Reach::Complete); 2] && !run.attempt.seen.refused.contains(&m.id)
+        seen == [Some(&Coverage::Complete); 2] && !run.attempt.seen.refused.contains(&m.id)
     };
     // One with a special use is not called otherwise by a person.
     let has_use = |m: &Mailbox| m.name.is_inbox() || m.special_use.is_some();

@@ -15,8 +15,8 @@ use self::altered::{Essences, Relation, of_file};
 use super::error::AccountError;
 use super::progress::{Event, Way};
 use super::report::Verified;
+use super::request::Depth;
 use super::run::Run;
-use super::wish::Depth;
 use super::{observe, world};
 use crate::local::{Examined, Listed};
 use crate::reconcile::types::{Gate, Mailbox, Row, RowId, Uid};
@@ -35,10 +35,10 @@ impl Run {
         self.tell_skips();
         let plan = world::plan(self)?;
         self.describe(&plan)?;
-        if depth == Depth::Bodies && !self.outside.is_stopping() {
+        if depth == Depth::Bodies && !self.environment.is_stopping() {
             self.compare_bodies().await?;
         }
-        self.report.interrupted = self.outside.is_stopping();
+        self.report.interrupted = self.environment.is_stopping();
         Ok(())
     }
 
@@ -65,14 +65,14 @@ impl Run {
         let of = mailboxes.len();
         let mut edited = Vec::new();
         for (at, mailbox) in (1..).zip(&mailboxes) {
-            self.outside.progress.tell(Event::Looking { mailbox: &mailbox.name, at, of });
+            self.environment.progress.tell(Event::Looking { mailbox: &mailbox.name, at, of });
             let mut after: Option<RowId> = None;
             loop {
                 let rows = self.store.rows_in(mailbox.id, after, PAGE)?;
                 let Some(last) = rows.last() else { break };
                 after = Some(last.id);
                 for row in rows {
-                    if self.outside.is_stopping() {
+                    if self.environment.is_stopping() {
                         return Ok(());
                     }
                     edited.extend(self.read_file(mailbox, &row, depth).then_some(row.id));
@@ -131,7 +131,7 @@ impl Run {
                 }
                 result => result?,
             }
-            if self.outside.is_stopping() {
+            if self.environment.is_stopping() {
                 break;
             }
         }
@@ -146,7 +146,7 @@ impl Run {
             self.report.skip(mailbox.name.to_string(), "renumbered by the server at this moment");
             return Ok(());
         }
-        let progress = self.outside.progress.clone();
+        let progress = self.environment.progress.clone();
         let way = Way::Down;
         let mut after: Option<RowId> = None;
         let mut begun = false;
@@ -173,7 +173,7 @@ impl Run {
             comparison.conclude(fetched.is_ok(), "UID", self.report.verified());
             fetched?;
             self.look_closely(mailbox, &rows, &differing).await?;
-            if self.outside.is_stopping() {
+            if self.environment.is_stopping() {
                 break;
             }
         }

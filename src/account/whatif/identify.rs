@@ -11,7 +11,7 @@ use crate::account::world;
 use crate::local::compare::TEXT_MAX;
 use crate::local::{Digest, Summary, header};
 use crate::reconcile::Step;
-use crate::reconcile::class::{Class, class};
+use crate::reconcile::row_state::{RowState, state_of};
 use crate::reconcile::types::{HeaderKeys, Mailbox, MailboxId, Row, RowId, Uid};
 use crate::remote::imap::{BodySink, Select, UidSet, Untagged};
 
@@ -53,12 +53,12 @@ impl Waiting {
         let mut out = Self::default();
         for row in run.store.unsettled(None, world::UNSETTLED_MAX)? {
             let Some(header) = row.header else { continue };
-            match class(&row) {
-                Class::LocalNew => {
+            match state_of(&row) {
+                RowState::LocalNew => {
                     out.files.insert((row.mailbox, header.loose));
                     out.mailboxes.insert(row.mailbox);
                 }
-                Class::RemoteGone => {
+                RowState::RemoteGone => {
                     out.gone.insert(header.loose);
                 }
                 _ => {}

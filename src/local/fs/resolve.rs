@@ -51,8 +51,8 @@ impl Below {
 
     fn relative<'a>(&self, path: &'a Path) -> io::Result<&'a Path> {
         self.refused.check(path)?;
-        let outside = |_| io::Error::new(io::ErrorKind::InvalidInput, "not below the root");
-        path.strip_prefix(&self.path).map_err(outside)
+        let environment = |_| io::Error::new(io::ErrorKind::InvalidInput, "not below the root");
+        path.strip_prefix(&self.path).map_err(environment)
     }
 
     /// The directory and the name of a path below the root.

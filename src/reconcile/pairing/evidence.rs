@@ -8,8 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::reconcile::alike::have_one_object_id;
-use crate::reconcile::cast::Cast;
-use crate::reconcile::class::{Class, class};
+use crate::reconcile::row_index::RowIndex;
+use crate::reconcile::row_state::{RowState, state_of};
 use crate::reconcile::types::{Journal, MailboxId, Row};
 
 /// One message found again proves nothing of itself.
@@ -30,13 +30,13 @@ fn is_unnumbered(row: &Row) -> bool {
     row.restated
         && row.base.is_some()
         && !under_way
-        && matches!(class(row), Class::LocalNew | Class::BothGone)
+        && matches!(state_of(row), RowState::LocalNew | RowState::BothGone)
 }
 
 /// Mailboxes in which too few messages were found again for what the server says to prove a
 /// text.
-pub(super) fn unproved(cast: &Cast<'_>) -> BTreeSet<MailboxId> {
-    let rows = || cast.world.rows.iter().filter(|row| !cast.is_taken(row));
+pub(super) fn unproved(index: &RowIndex<'_>) -> BTreeSet<MailboxId> {
+    let rows = || index.world.rows.iter().filter(|row| !index.is_taken(row));
     let mut known: BTreeMap<MailboxId, Vec<Facts>> = BTreeMap::new();
     for row in rows().filter(|row| is_unnumbered(row)) {
         known.entry(row.mailbox).or_default().extend(facts(row));
@@ -45,7 +45,7 @@ pub(super) fn unproved(cast: &Cast<'_>) -> BTreeSet<MailboxId> {
         return BTreeSet::new();
     }
     let mut shown: BTreeMap<MailboxId, BTreeSet<Facts>> = BTreeMap::new();
-    for row in rows().filter(|row| class(row) == Class::RemoteNew) {
+    for row in rows().filter(|row| state_of(row) == RowState::RemoteNew) {
         shown.entry(row.mailbox).or_default().extend(facts(row));
     }
     let is_proved = |mailbox: &MailboxId, known: &[Facts]| {
@@ -59,6 +59,6 @@ pub(super) fn unproved(cast: &Cast<'_>) -> BTreeSet<MailboxId> {
 }
 
 /// Whether what the server says of a new message may pair it with a row of its mailbox.
-pub(super) fn is_trusted(cast: &Cast<'_>, row: &Row, remote: &Row) -> bool {
-    !(row.restated && cast.unproved.contains(&remote.mailbox)) || have_one_object_id(row, remote)
+pub(super) fn is_trusted(index: &RowIndex<'_>, row: &Row, remote: &Row) -> bool {
+    !(row.restated && index.unproved.contains(&remote.mailbox)) || have_one_object_id(row, remote)
 }

@@ -8,11 +8,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::evidence::{Facts, facts};
-use crate::reconcile::cast::Cast;
-use crate::reconcile::class::{Class, class, is_active};
+use crate::reconcile::row_index::RowIndex;
+use crate::reconcile::row_state::{RowState, is_active, state_of};
 use crate::reconcile::types::{Journal, MailboxId, Row};
 
-impl Cast<'_> {
+impl RowIndex<'_> {
     /// Whether what the server says of a new message proves no text: nobody saw all that came and
     /// left, or the message may be a new version of one that left its mailbox.
     pub(super) fn may_be_unknown(&self, remote: &Row) -> bool {
@@ -22,12 +22,12 @@ impl Cast<'_> {
 
 /// Mailboxes that a message left by another hand than ours, and that is nowhere else, as far as the
 /// new messages elsewhere tell. One that may itself be a new version tells nothing.
-pub(super) fn replaced(cast: &Cast<'_>) -> BTreeSet<MailboxId> {
-    let gone: Vec<&Row> = cast.world.rows.iter().filter(|row| has_left(row)).collect();
+pub(super) fn replaced(index: &RowIndex<'_>) -> BTreeSet<MailboxId> {
+    let gone: Vec<&Row> = index.world.rows.iter().filter(|row| has_left(row)).collect();
     if gone.is_empty() {
         return BTreeSet::new();
     }
-    let new = || cast.world.rows.iter().filter(|row| class(row) == Class::RemoteNew);
+    let new = || index.world.rows.iter().filter(|row| state_of(row) == RowState::RemoteNew);
     let texts = counted(new().filter_map(|row| row.content));
     let mut told: BTreeMap<Facts, BTreeMap<MailboxId, usize>> = BTreeMap::new();
     for row in new().filter(|row| row.content.is_none()) {
@@ -65,7 +65,7 @@ pub(super) fn replaced(cast: &Cast<'_>) -> BTreeSet<MailboxId> {
 fn has_left(row: &Row) -> bool {
     let quiet =
         matches!(row.journal, Journal::Idle | Journal::Pushed { .. } | Journal::Replaced { .. });
-    let gone = matches!(class(row), Class::RemoteGone | Class::BothGone);
+    let gone = matches!(state_of(row), RowState::RemoteGone | RowState::BothGone);
     gone && quiet && row.base.is_some() && !row.restated && is_active(row)
 }
 

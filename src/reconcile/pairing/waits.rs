@@ -2,11 +2,11 @@
 //! are known, from places that could not be looked at.
 
 use super::sources::known_elsewhere;
-use crate::reconcile::cast::Cast;
-use crate::reconcile::class::{Class, is_active, is_in_doubt};
+use crate::reconcile::row_index::RowIndex;
+use crate::reconcile::row_state::{RowState, is_active, is_in_doubt};
 use crate::reconcile::types::{MailboxId, Row};
 
-impl Cast<'_> {
+impl RowIndex<'_> {
     /// Whether a new message waits: it is that of a file in doubt, whose own mailbox has to be
     /// seen first. What could also be that of a file beside it is looked into at once.
     #[must_use]
@@ -21,7 +21,7 @@ impl Cast<'_> {
         };
         elsewhere
             && (to.content.is_some()
-                || !self.open(Class::LocalNew).any(|row| is_in_doubt(row) && beside(row)))
+                || !self.open(RowState::LocalNew).any(|row| is_in_doubt(row) && beside(row)))
     }
 
     /// Whether a new file may be one that lay where nobody can look now.

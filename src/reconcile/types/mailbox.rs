@@ -7,7 +7,7 @@ use super::name::MailboxName;
 
 /// How far a look reached. Failing to look is never "absent".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Reach {
+pub enum Coverage {
     /// Everything was seen.
     Complete,
     /// Something could not be seen: nothing may be called gone.

@@ -17,7 +17,7 @@ pub use choice::{GuardLimits, Layout, OnLocalDelete, OnRemoteDelete, Tls};
 pub use content::{ContentId, FileStamp, HeaderKeys, Stem};
 pub use flags::{FlagDelta, FlagMask, Flags, Keyword, KeywordMask, System};
 pub use id::{MailboxId, RowId, Uid};
-pub use mailbox::{DirStamps, Gate, Home, Mailbox, Reach, SpecialUse};
+pub use mailbox::{Coverage, DirStamps, Gate, Home, Mailbox, SpecialUse};
 pub use name::{MailboxName, printable};
 pub use row::{Base, Journal, Local, Place, Remote, Row, ServerWords, SetAside, SetAsideKind};
 pub use utf7::{decode_utf7, decode_utf7_loosely, encode_utf7};

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use kit::imap::{Fault, Profile, When};
 use kit::world::{ROOT, World};
-use mailtide::account::Wish;
+use mailtide::account::RunRequest;
 use mailtide::reconcile::types::MailboxName;
 
 use super::{agreed, agreed_on, cut_off, here, rungs, sent, settle, sync, there, uid};
@@ -209,7 +209,7 @@ fn hazard_120_a_person_may_have_it_sent_again() {
         sync(&world);
         world.wait();
         let focus = Some([MailboxName::new("INBOX")].into());
-        world.run(Wish { focus, ..Wish::default() }).1.unwrap();
+        world.run(RunRequest { focus, ..RunRequest::default() }).1.unwrap();
         settle(&world);
         assert_eq!((there(&world, "INBOX", "freshly"), here(&world, "INBOX", "freshly")), (1, 1));
         // Should it turn up all the same, it is a twin of ours.

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use kit::imap::Profile;
 use kit::world::{ROOT, World};
-use mailtide::account::{AccountError, Clock, Live, Outside, Wish};
+use mailtide::account::{AccountError, Clock, Environment, Live, RunRequest};
 use mailtide::daemon::cause::Cause;
 use mailtide::daemon::state::State;
 use mailtide::daemon::task::{Task, Wanted};
@@ -24,10 +24,10 @@ const DAY_NS: i64 = 86_400_000_000_000;
 const SECOND_NS: i64 = 1_000_000_000;
 
 /// The outer world of an account whose clock is that of the disk.
-fn by_the_disk(world: &World) -> Outside {
+fn by_the_disk(world: &World) -> Environment {
     let fs = world.fs.clone();
     let now = move || SystemTime::UNIX_EPOCH + Duration::from_nanos(fs.clock().unsigned_abs());
-    Outside { clock: Clock::from_fn(now), ..world.outside() }
+    Environment { clock: Clock::from_fn(now), ..world.environment() }
 }
 
 /// Opens the account for one run. Gives whether the disk is to be looked at again.
@@ -37,7 +37,7 @@ fn one_slice(world: &World) -> bool {
     local.block_on(&runtime, async {
         let mut live = Live::open(world.settings(), by_the_disk(world), "test").await.unwrap();
         let begun = world.fs.clock();
-        live.run("test", &Wish::default()).await.1.unwrap();
+        live.run("test", &RunRequest::default()).await.1.unwrap();
         // A slice, one page beyond it, and what a run costs.
         assert!(world.fs.clock() - begun < 25 * SECOND_NS, "nobody else has a turn for so long");
         live.looks_again().is_some()

@@ -19,9 +19,9 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const KINDS: [&str; 7] = ["symlink", "dangling", "loop", "fifo", "socket", "directory", "device"];
 
 /// Makes one of them. False where this user may not.
-fn plant(kind: &str, at: &Path, outside: &Path) -> bool {
+fn plant(kind: &str, at: &Path, environment: &Path) -> bool {
     match kind {
-        "symlink" => symlink(outside, at).unwrap(),
+        "symlink" => symlink(environment, at).unwrap(),
         "dangling" => symlink("/nowhere/at all", at).unwrap(),
         "loop" => symlink(at.file_name().unwrap(), at).unwrap(),
         "fifo" => made(Command::new("mkfifo").arg(at)),
@@ -85,14 +85,14 @@ fn goes_on(mirror: &Mirror, word: &str) {
 #[test]
 fn what_is_no_file_is_neither_opened_nor_sent_nor_removed() {
     let mirror = Mirror::in_step();
-    let outside = mirror.dir.path().join("secret");
-    fs::write(&outside, mail("nobody's business")).unwrap();
-    unprivileged::give(&outside);
+    let environment = mirror.dir.path().join("secret");
+    fs::write(&environment, mail("nobody's business")).unwrap();
+    unprivileged::give(&environment);
     for sub in ["cur", "new", "tmp"] {
         for kind in KINDS {
             let at = mirror.root().join(format!("INBOX/{sub}/{kind}:2,S"));
             let word = format!("{sub} {kind}");
-            if !plant(kind, &at, &outside) {
+            if !plant(kind, &at, &environment) {
                 skipped(&word);
                 continue;
             }
@@ -113,11 +113,11 @@ fn what_is_no_file_is_neither_opened_nor_sent_nor_removed() {
 fn a_known_file_that_became_something_else_is_not_read_through_it() {
     for kind in KINDS {
         let mirror = Mirror::in_step();
-        let outside = mirror.dir.path().join("secret");
-        fs::write(&outside, mail("nobody's business")).unwrap();
+        let environment = mirror.dir.path().join("secret");
+        fs::write(&environment, mail("nobody's business")).unwrap();
         let file = mirror.file("INBOX", "INBOX 2");
         fs::remove_file(&file).unwrap();
-        if !plant(kind, &file, &outside) {
+        if !plant(kind, &file, &environment) {
             skipped(kind);
             continue;
         }
@@ -160,9 +160,9 @@ fn a_mailbox_directory_that_became_something_else_deletes_no_mail() {
 fn a_table_of_keywords_that_is_no_file_is_named_and_others_go_on() {
     for kind in KINDS {
         let mirror = Mirror::in_step();
-        let outside = mirror.dir.path().join("table");
-        fs::write(&outside, "0 Later\n").unwrap();
-        if !plant(kind, &mirror.root().join("Work/dovecot-keywords"), &outside) {
+        let environment = mirror.dir.path().join("table");
+        fs::write(&environment, "0 Later\n").unwrap();
+        if !plant(kind, &mirror.root().join("Work/dovecot-keywords"), &environment) {
             skipped(kind);
             continue;
         }
@@ -172,7 +172,7 @@ fn a_table_of_keywords_that_is_no_file_is_named_and_others_go_on() {
         said.expect(1, &["Work/dovecot-keywords"]);
         assert!(!said.text.contains("as fast as"), "{}", said.text);
         assert_eq!((mirror.subjects("Work").len(), mirror.files("Work").len()), (3, 3), "{kind}");
-        assert_eq!(fs::read(&outside).unwrap(), b"0 Later\n", "{kind}: not written through");
+        assert_eq!(fs::read(&environment).unwrap(), b"0 Later\n", "{kind}: not written through");
     }
 }
 

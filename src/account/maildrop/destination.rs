@@ -8,13 +8,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use super::alike::{Alike, Files};
+use super::rematch::{Alike, Files};
 use super::run::{Home, Run};
 use crate::account::error::AccountError;
 use crate::account::losses::Losses;
 use crate::account::report::Report;
-use crate::account::settings::{Outside, Settings};
-use crate::account::wish::Wish;
+use crate::account::request::RunRequest;
+use crate::account::settings::{Environment, Settings};
 use crate::account::{opening, outcome, ownership};
 use crate::config::Maildrop;
 use crate::local::name::FileName;
@@ -41,29 +41,29 @@ impl Run {
     pub(super) async fn open(
         settings: Settings,
         terms: Maildrop,
-        outside: Outside,
-        wish: &Wish,
+        environment: Environment,
+        request: &RunRequest,
         cause: &str,
     ) -> Result<Self, AccountError> {
-        let mut store = opening::open_store(&settings, &outside, wish)?;
-        let now = outside.clock.now();
+        let mut store = opening::open_store(&settings, &environment, request)?;
+        let now = environment.clock.now();
         let number = store.transaction(|tx| tx.begin_run(now, cause))?;
         let home = match (&terms.owner, terms.deliver_command.is_empty()) {
             (_, false) => Home::Spool,
             (Some(_), true) => Home::Guest,
             (None, true) => Home::Own,
         };
-        let root = match open_root(&settings, &outside, &store, home, wish) {
+        let root = match open_root(&settings, &environment, &store, home, request) {
             Ok(root) => Arc::new(root),
             Err(error) => {
-                outcome::end_failed(&mut store, number, outside.clock.now(), &error)?;
+                outcome::end_failed(&mut store, number, environment.clock.now(), &error)?;
                 return Err(error);
             }
         };
         let mut run = Self {
             settings,
             terms,
-            outside,
+            environment,
             store,
             root,
             home,
@@ -73,7 +73,7 @@ impl Run {
             losses: Losses::default(),
             report: Report::default(),
             number,
-            dry_run: wish.dry_run,
+            dry_run: request.dry_run,
             marked: false,
             all_read: true,
             in_parts: false,
@@ -83,7 +83,7 @@ impl Run {
         match run.enter().await {
             Ok(()) => Ok(run),
             Err(error) => {
-                let now = run.outside.clock.now();
+                let now = run.environment.clock.now();
                 outcome::end_failed(&mut run.store, number, now, &error)?;
                 Err(error)
             }
@@ -423,16 +423,16 @@ pub(in crate::account) fn guest_options(usual: RootOptions) -> RootOptions {
 /// Opens the root: it is made only where there was none before.
 fn open_root(
     settings: &Settings,
-    outside: &Outside,
+    environment: &Environment,
     store: &Store,
     home: Home,
-    wish: &Wish,
+    request: &RunRequest,
 ) -> Result<Root, AccountError> {
-    let usual = opening::options(settings, store, wish);
+    let usual = opening::options(settings, store, request);
     let was_there = home != Home::Spool && ownership::counter(store, &meta::MARKER)? > 0;
     let options = if home == Home::Guest { guest_options(usual) } else { usual };
     let options = RootOptions { create: options.create && !was_there, ..options };
-    opening::open_root(settings, outside, wish, options).map_err(|error| match error {
+    opening::open_root(settings, environment, request, options).map_err(|error| match error {
         AccountError::Local(LocalError::NoRoot { .. }) => gone(settings),
         error => error,
     })

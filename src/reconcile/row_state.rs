@@ -4,7 +4,7 @@ use super::types::{Journal, Row};
 
 /// What a row is, judged by its columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
+pub enum RowState {
     /// On both sides.
     Paired,
     /// Agreed, and the file is gone.
@@ -21,15 +21,15 @@ pub enum Class {
 
 /// Judges a row. A restated row's missing side is unknown, not departed.
 #[must_use]
-pub fn class(row: &Row) -> Class {
+pub fn state_of(row: &Row) -> RowState {
     let agreed = row.base.is_some() && !row.restated;
     match (agreed, row.local.is_some(), row.remote.is_some()) {
-        (_, true, true) => Class::Paired,
-        (true, false, true) => Class::LocalGone,
-        (true, true, false) => Class::RemoteGone,
-        (_, false, false) => Class::BothGone,
-        (false, true, false) => Class::LocalNew,
-        (false, false, true) => Class::RemoteNew,
+        (_, true, true) => RowState::Paired,
+        (true, false, true) => RowState::LocalGone,
+        (true, true, false) => RowState::RemoteGone,
+        (_, false, false) => RowState::BothGone,
+        (false, true, false) => RowState::LocalNew,
+        (false, false, true) => RowState::RemoteNew,
     }
 }
 
@@ -38,14 +38,14 @@ pub fn class(row: &Row) -> Class {
 #[must_use]
 pub fn is_claim(row: &Row) -> bool {
     let under_way = matches!(row.journal, Journal::Pushing { .. } | Journal::Moving { .. });
-    under_way && class(row) == Class::BothGone && is_active(row)
+    under_way && state_of(row) == RowState::BothGone && is_active(row)
 }
 
 /// A file whose message was numbered anew and not found under its new number yet: it may have
 /// gone to another mailbox, or away.
 #[must_use]
 pub fn is_in_doubt(row: &Row) -> bool {
-    class(row) == Class::LocalNew && row.restated && row.base.is_some()
+    state_of(row) == RowState::LocalNew && row.restated && row.base.is_some()
 }
 
 /// Whether a row takes part in decisions at all.
@@ -58,7 +58,7 @@ pub(super) fn is_active(row: &Row) -> bool {
 #[must_use]
 pub fn is_left(row: &Row) -> bool {
     let quiet = matches!(row.journal, Journal::Idle | Journal::Replaced { .. }) || is_ending(row);
-    class(row) == Class::BothGone && row.restated && row.base.is_some() && quiet
+    state_of(row) == RowState::BothGone && row.restated && row.base.is_some() && quiet
 }
 
 /// Whether the message was on its way to another place, or there already, when its mailbox was

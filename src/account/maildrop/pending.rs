@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use super::classify::Entry;
 use super::read::Read;
-use super::sort::Entry;
 use crate::local::{Delivered, LocalError, Placed, Root};
 use crate::reconcile::types::{MailboxName, Stem};
 use crate::state::{DropRow, Pull};
@@ -50,55 +50,56 @@ const MOST: usize = 4;
 
 /// What is under way behind the batch that comes, in order.
 #[derive(Debug, Default)]
-pub(super) struct Behind {
-    shelves: VecDeque<Shelf>,
-    naming: Naming,
+pub(super) struct Pipeline {
+    shelves: VecDeque<PendingBatch>,
+    placement: Placement,
 }
 
-impl Behind {
-    pub(super) fn put(&mut self, shelf: Shelf) {
-        self.shelves.push_back(shelf);
+impl Pipeline {
+    pub(super) fn put(&mut self, pending: PendingBatch) {
+        self.shelves.push_back(pending);
     }
 
     /// Whether nothing is left to be done.
     pub(super) fn is_empty(&self) -> bool {
-        self.shelves.is_empty() && self.naming.work.is_none()
+        self.shelves.is_empty() && self.placement.work.is_none()
     }
 
     /// Whether there is something to be done now. The last batch always waits for another: only
     /// what comes next says whether its last body was whole.
     pub(super) fn is_due(&self) -> bool {
         let is_ready = || {
-            let first = self.shelves.front().and_then(|shelf| shelf.syncing.as_ref());
-            self.naming.work.as_ref().is_none_or(Work::is_over) && first.is_none_or(Work::is_over)
+            let first = self.shelves.front().and_then(|pending| pending.syncing.as_ref());
+            self.placement.work.as_ref().is_none_or(Work::is_over)
+                && first.is_none_or(Work::is_over)
         };
         self.shelves.len() > MOST || self.shelves.len() > 1 && is_ready()
     }
 
     /// Takes what is done next.
-    pub(super) fn take(&mut self) -> (Naming, Shelf) {
-        (std::mem::take(&mut self.naming), self.shelves.pop_front().unwrap_or_default())
+    pub(super) fn take(&mut self) -> (Placement, PendingBatch) {
+        (std::mem::take(&mut self.placement), self.shelves.pop_front().unwrap_or_default())
     }
 
-    pub(super) fn name(&mut self, naming: Naming) {
-        self.naming = naming;
+    pub(super) fn name(&mut self, placement: Placement) {
+        self.placement = placement;
     }
 
     /// The last of all bodies is none.
     pub(super) fn drop_last(&mut self) {
-        self.shelves.back_mut().map(|shelf| shelf.bodies.pop());
+        self.shelves.back_mut().map(|pending| pending.bodies.pop());
     }
 }
 
 /// Bodies that are on their way to be durable.
 #[derive(Debug, Default)]
-pub(super) struct Shelf {
+pub(super) struct PendingBatch {
     bodies: Vec<Body>,
     /// None where they need not be.
     syncing: Option<Work<Result<(), LocalError>>>,
 }
 
-impl Shelf {
+impl PendingBatch {
     /// Bodies that need not be durable.
     pub(super) fn as_they_are(bodies: Vec<Body>) -> Self {
         Self { bodies, syncing: None }
@@ -123,7 +124,7 @@ impl Shelf {
     }
 }
 
-impl Drop for Shelf {
+impl Drop for PendingBatch {
     /// Whoever opens the Maildir next finds nobody at work in it.
     fn drop(&mut self) {
         // What it found out is of no use any more.
@@ -148,12 +149,12 @@ pub(super) type Named = ((u32, DropRow), Result<Placed, LocalError>);
 
 /// Bodies that get their names, each recorded as *placing*, with its number in the session.
 #[derive(Debug, Default)]
-pub(super) struct Naming {
+pub(super) struct Placement {
     rows: Vec<(u32, DropRow)>,
     work: Option<Work<Names>>,
 }
 
-impl Naming {
+impl Placement {
     /// Begins to give names.
     pub(super) fn begin(
         root: &Arc<Root>,
@@ -190,7 +191,7 @@ impl Naming {
     }
 }
 
-impl Drop for Naming {
+impl Drop for Placement {
     fn drop(&mut self) {
         self.work.take().map(Work::wait);
     }

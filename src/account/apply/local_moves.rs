@@ -1,7 +1,7 @@
 //! Moves and copies on disk: no body on the wire.
 
-use super::letters;
-use super::note::{release, settle_base};
+use super::bookkeeping::{release, settle_base};
+use super::keyword_letters;
 use super::place::{info, place};
 use super::steps::{grouped, mailbox_of};
 use crate::account::error::AccountError;
@@ -25,7 +25,7 @@ pub(super) fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountError> {
         }
         // Its letters are those of the mailbox that it left, not of the one where it lies.
         let found = rows.iter().map(|(_, (from, past))| (*from, *past));
-        let unread = letters::relabel_found(run, found)?;
+        let unread = keyword_letters::relabel_found(run, found)?;
         for (to, (from, past)) in rows {
             if unread.contains(&from) {
                 continue;
@@ -61,7 +61,7 @@ fn move_file(
 ) -> Result<(), AccountError> {
     let Some(file) = from.local.clone() else { return Ok(()) };
     let source = mailbox_of(run, from.mailbox)?;
-    let table = letters::table_for(run, mailbox, &file.flags)?;
+    let table = keyword_letters::table_for(run, mailbox, &file.flags)?;
     if source.id == mailbox.id {
         // It left and came back: the file is where it belongs.
         return record_move(run, from, to, past, file);
@@ -82,7 +82,8 @@ fn move_file(
     // Where a reader was quicker, the next look sees what became of the file.
     let Changed::Changed(now) = moved else { return run.list_again(source.id) };
     // The stamp stays that of the bytes that were hashed: an edit since is still found.
-    let local = now.local(letters::held(&mailbox_of(run, mailbox.id)?, &file.flags), file.stamp);
+    let local =
+        now.local(keyword_letters::held(&mailbox_of(run, mailbox.id)?, &file.flags), file.stamp);
     if let Err(error) = run.root.sync_dirs(&source.name) {
         run.report.skip(source.name.to_string(), error.to_string());
     }
@@ -107,7 +108,7 @@ fn record_move(
         };
         let base = past.as_ref().map_or(from.base.clone(), |past| past.base.clone());
         let wanted = from.local.as_ref().map(|file| file.flags.keywords.clone());
-        let base = letters::base_held(base, &wanted.unwrap_or_default(), Some(&local));
+        let base = keyword_letters::base_held(base, &wanted.unwrap_or_default(), Some(&local));
         w.delete(from.id)?;
         w.list_again(to.mailbox)?;
         if let Some(past) = past {

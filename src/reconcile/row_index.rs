@@ -4,15 +4,15 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::alike::date;
-use super::class::{Class, class, is_active, is_in_doubt};
+use super::row_state::{RowState, is_active, is_in_doubt, state_of};
 use super::types::{
-    ContentId, Flags, HeaderKeys, Journal, MailboxId, Reach, Row, RowId, SpecialUse, Stem,
+    ContentId, Coverage, Flags, HeaderKeys, Journal, MailboxId, Row, RowId, SpecialUse, Stem,
 };
 use super::world::{MailboxView, World};
 
 /// The rows of a world by what they are, and which of them a step has used up.
 #[derive(Debug)]
-pub struct Cast<'w> {
+pub struct RowIndex<'w> {
     /// The world.
     pub world: &'w World,
     pub(super) by_id: BTreeMap<RowId, &'w Row>,
@@ -29,11 +29,11 @@ pub struct Cast<'w> {
     pub(super) replaced: BTreeSet<MailboxId>,
 }
 
-impl<'w> Cast<'w> {
+impl<'w> RowIndex<'w> {
     /// Sorts the rows of a world.
     #[must_use]
     pub fn new(world: &'w World) -> Self {
-        let mut cast = Self {
+        let mut index = Self {
             world,
             by_id: world.rows.iter().map(|row| (row.id, row)).collect(),
             by_content: BTreeMap::new(),
@@ -46,9 +46,9 @@ impl<'w> Cast<'w> {
             replaced: BTreeSet::new(),
         };
         for row in &world.rows {
-            cast.index(row);
+            index.index(row);
         }
-        cast
+        index
     }
 
     fn index(&mut self, row: &'w Row) {
@@ -94,22 +94,25 @@ impl<'w> Cast<'w> {
     /// header hashes have equal loose keys.
     pub(super) fn with_header(
         &self,
-        wanted: Class,
+        wanted: RowState,
         mailbox: MailboxId,
         header: &HeaderKeys,
     ) -> impl Iterator<Item = &'w Row> {
         let found = self.by_loose.get(&header.loose).into_iter().flatten().copied();
         found.filter(move |row| {
-            row.mailbox == mailbox && class(row) == wanted && is_active(row) && !self.is_taken(row)
+            row.mailbox == mailbox
+                && state_of(row) == wanted
+                && is_active(row)
+                && !self.is_taken(row)
         })
     }
 
     /// Active rows of a class that no step has used up, in the order of their ids.
-    pub fn open(&self, wanted: Class) -> impl Iterator<Item = &'w Row> {
+    pub fn open(&self, wanted: RowState) -> impl Iterator<Item = &'w Row> {
         self.by_id
             .values()
             .copied()
-            .filter(move |row| class(row) == wanted && is_active(row) && !self.is_taken(row))
+            .filter(move |row| state_of(row) == wanted && is_active(row) && !self.is_taken(row))
     }
 
     /// Whether a step has used the row up.
@@ -148,7 +151,7 @@ impl<'w> Cast<'w> {
     /// Whether a new message of a mailbox could be the one of a row in doubt: only its body can
     /// tell.
     pub(super) fn could_be(&self, row: &Row, mailbox: MailboxId) -> bool {
-        self.open(Class::RemoteNew).any(|new| {
+        self.open(RowState::RemoteNew).any(|new| {
             let loose = |row: &Row| row.header.map(|header| header.loose);
             let unlike = loose(new).zip(loose(row)).is_some_and(|(a, b)| a != b);
             new.mailbox == mailbox && new.content.is_none() && !unlike
@@ -160,7 +163,7 @@ impl<'w> Cast<'w> {
     #[must_use]
     pub fn is_lost(&self, row: &Row) -> bool {
         let seen = |view: &MailboxView| {
-            let whole = view.remote_reach != Reach::Partial && view.remotes_beyond == 0;
+            let whole = view.remote_coverage != Coverage::Partial && view.remotes_beyond == 0;
             whole && (!view.mailbox.remote || view.mailbox.cursor.is_some())
         };
         is_in_doubt(row)

@@ -7,8 +7,8 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
+use super::classify::{Entry, Sorted};
 use super::read::Read;
-use super::sort::{Entry, Sorted};
 use crate::reconcile::types::ContentId;
 use crate::state::{DropRow, Presence, Pull, StateError, View};
 

@@ -72,7 +72,7 @@ impl Window {
         rows: Vec<Row>,
     ) -> Result<(), AccountError> {
         let mut rows = VecDeque::from(rows);
-        while !run.outside.is_stopping() && self.trouble.is_none() && !rows.is_empty() {
+        while !run.environment.is_stopping() && self.trouble.is_none() && !rows.is_empty() {
             let command = next_command(run, &mut rows);
             let octets = command.iter().map(announced).sum();
             while self.is_full(octets) {
@@ -97,7 +97,7 @@ impl Window {
         mailbox: &Mailbox,
         rows: Vec<Row>,
     ) -> Result<(), AccountError> {
-        let (progress, separator) = (run.outside.progress.clone(), run.settings.info_separator);
+        let (progress, separator) = (run.environment.progress.clone(), run.settings.info_separator);
         let mut ready: Vec<(Row, Flags, Ready<'_>)> = Vec::new();
         for row in rows {
             match open(&run.root, separator, &progress, &mailbox.name, &row) {
@@ -151,7 +151,7 @@ impl Window {
         let answer = run.session.end_append(appending).await;
         self.octets -= octets;
         for _ in &messages {
-            run.outside.progress.tell(Event::Message { mailbox: &mailbox.name, way: Way::Up });
+            run.environment.progress.tell(Event::Message { mailbox: &mailbox.name, way: Way::Up });
         }
         match answer {
             Ok(uids) => {

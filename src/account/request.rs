@@ -6,7 +6,7 @@ use crate::reconcile::types::MailboxName;
 
 /// What a run is asked to do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Wish {
+pub struct RunRequest {
     /// Observe and plan, then say what would be done.
     pub dry_run: bool,
     /// Look whether everything is as it should be. That is a dry run, too.
@@ -15,7 +15,7 @@ pub struct Wish {
     pub focus: Option<BTreeSet<MailboxName>>,
 }
 
-impl Wish {
+impl RunRequest {
     /// To see what a run would do.
     #[must_use]
     pub fn dry_run() -> Self {

@@ -11,7 +11,7 @@ use std::task::Poll;
 
 use super::Job;
 use super::take::{Fetched, Tools};
-use crate::account::settings::{Outside, Settings};
+use crate::account::settings::{Environment, Settings};
 use crate::remote::imap::{Counters, Endpoint, Names, Session, Shared};
 use crate::remote::{Connector, RemoteError};
 
@@ -44,13 +44,13 @@ impl std::fmt::Debug for Lanes {
 impl Lanes {
     pub(in crate::account) fn new(
         settings: &Settings,
-        outside: &Outside,
+        environment: &Environment,
         suspects: &Shared,
     ) -> Self {
         Self {
             suspects: suspects.clone(),
             endpoint: settings.endpoint.clone(),
-            connector: Arc::clone(&outside.connector),
+            connector: Arc::clone(&environment.connector),
             unopened: usize::from(settings.connections).saturating_sub(1),
             idle: Vec::new(),
             busy: Vec::new(),

@@ -2,18 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use super::letters;
+use super::keyword_letters;
 use crate::account::error::AccountError;
 use crate::account::run::Run;
 use crate::account::writer::Writer;
 use crate::reconcile::agree::base_now;
-use crate::reconcile::class::{is_claim, is_ending};
+use crate::reconcile::row_state::{is_claim, is_ending};
 use crate::reconcile::types::{Base, Journal, Place, Row, RowId, SetAside, SetAsideKind};
 use crate::reconcile::{MailboxView, Step};
 use crate::state::StateError;
 
 pub(super) fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountError> {
-    let unread = letters::relabel_found(
+    let unread = keyword_letters::relabel_found(
         run,
         steps.iter().filter_map(|step| match step {
             Step::Pair { local, past, .. } => Some((*local, *past)),
@@ -90,7 +90,7 @@ fn pair(
     };
     let base = match &local.journal {
         Journal::Moving { keywords, .. } => {
-            letters::base_held(base, keywords, local.local.as_ref())
+            keyword_letters::base_held(base, keywords, local.local.as_ref())
         }
         _ => base,
     };
