@@ -287,7 +287,7 @@ pub fn is_root() -> bool {
 /// Whether the tests run as root, which this server needs. Prints that it is left out if not.
 pub(crate) fn is_root_for(server: &str) -> bool {
     if !is_root() {
-        eprintln!("left out: a {server} can be started only by root");
+        crate::skipped(&format!("a {server} can be started only by root"));
     }
     is_root()
 }

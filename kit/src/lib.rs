@@ -14,8 +14,11 @@ pub mod oracle;
 pub mod pop3;
 pub mod proxy;
 pub mod sample;
+mod skipped;
 pub mod table;
 pub mod terminal;
 pub mod torture;
 pub mod unprivileged;
 pub mod world;
+
+pub use skipped::skipped;

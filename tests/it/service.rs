@@ -234,7 +234,7 @@ fn a_service_that_would_fail_is_said_to() {
 fn systemd_reads_the_paths_back() {
     let systemd = Path::new("/lib/systemd/systemd");
     if !systemd.exists() {
-        println!("skipped: systemd is not installed");
+        kit::skipped("systemd is not installed");
         return;
     }
     let paths = [
@@ -263,7 +263,7 @@ fn systemd_reads_the_paths_back() {
     command.env("HOME", dir.path()).env("XDG_RUNTIME_DIR", dir.path());
     let output = command.output().unwrap();
     if !output.status.success() {
-        println!("skipped: systemd cannot be tried here: {output:?}");
+        kit::skipped(&format!("systemd cannot be tried here: {output:?}"));
         return;
     }
     let told = String::from_utf8_lossy(&output.stdout);

@@ -8,11 +8,6 @@ use kit::dovecot::Client;
 
 use super::{Mirror, mail};
 
-#[expect(clippy::print_stdout, reason = "why a test did not run")]
-fn skipped(why: &str) {
-    println!("skipped: {why}");
-}
-
 /// Runs a script of the shell where `disk` is a tmpfs of this size. None where this machine
 /// lets nobody mount.
 fn with_small_disk(mirror: &Mirror, disk: &Path, size: &str, script: &str) -> Option<Output> {
@@ -37,7 +32,7 @@ fn with_small_disk(mirror: &Mirror, disk: &Path, size: &str, script: &str) -> Op
             return Some(run(how, &format!("{mount} && {script}")).unwrap());
         }
     }
-    skipped("this machine lets nobody mount");
+    kit::skipped("this machine lets nobody mount");
     None
 }
 

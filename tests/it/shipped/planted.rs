@@ -36,9 +36,8 @@ fn plant(kind: &str, at: &Path, environment: &Path) -> bool {
     true
 }
 
-#[expect(clippy::print_stdout, reason = "why a case did not run")]
 fn skipped(what: &str) {
-    println!("{what}: this user may not make one");
+    kit::skipped(&format!("{what}: this user may not make one"));
 }
 
 fn made(command: &mut Command) {

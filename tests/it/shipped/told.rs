@@ -108,7 +108,7 @@ fn where_too_little_can_be_watched_it_says_so_and_looks_by_itself() {
     let mut attempt = unprivileged::command(unshare, mirror.dir.path());
     let allowed = attempt.args(["-Ur", "true"]).stderr(Stdio::null()).status();
     if !allowed.is_ok_and(|status| status.success()) {
-        println!("skipped: this system forbids user namespaces");
+        kit::skipped("this system forbids user namespaces");
         return;
     }
     let mailtide = mirror.command().get_program().to_owned();
