@@ -27,6 +27,7 @@ pub mod ownership;
 mod preview;
 pub mod progress;
 pub mod recover;
+mod removed;
 mod renames;
 pub mod report;
 pub mod request;

@@ -251,6 +251,18 @@ fn moves_and_trash_are_renames() {
     let trash = w.path(".mailtide/trash/1970-01-01/INBOX");
     assert_eq!(names(&trash), ["t:2,S", "t:2,S~1"]);
 
+    w.put("INBOX/cur/u:2,S", b"u");
+    let u = w.local("u");
+    let in_trash = |mailbox: &MailboxName, file: &Local| {
+        w.root.trashed(mailbox, std::iter::once(file)).unwrap().contains(&file.stamp.ino)
+    };
+    assert!(!in_trash(&w.inbox, &u), "still in its mailbox");
+    w.root.trash(&w.inbox, &u, 1_000_000_000).unwrap();
+    assert!(in_trash(&w.inbox, &u), "of whatever day");
+    assert!(!in_trash(&work, &u), "in the trash of another mailbox");
+    let stamp = FileStamp { size: 2, ..u.stamp };
+    assert!(!in_trash(&w.inbox, &Local { stamp, ..u }), "another file with its inode");
+
     w.root.create_mailbox(&MailboxName::new("Work")).unwrap();
     assert_eq!(w.root.remove_mailbox(&MailboxName::new("Work"), 0).unwrap(), Removal::Removed);
     assert_eq!(w.root.remove_mailbox(&MailboxName::new("Work"), 0).unwrap(), Removal::Absent);

@@ -4,12 +4,13 @@
 //! comes first, so that what is old can go as a whole. A mailbox on another disk than the root,
 //! behind a link or a mount, has a trash of its own: `.mailtide/trash/…` in its directory.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::reconcile::types::{Local, MailboxName};
+use crate::reconcile::types::{FileStamp, Local, MailboxName};
 
 use super::error::{At, LocalError, Scope, if_there};
 use super::layout::flat;
@@ -20,8 +21,6 @@ use super::scan::Listed;
 
 /// A name that is taken gets a number behind it, up to this one.
 const TWINS_MAX: u32 = 10_000;
-
-const DAY_S: i64 = 86_400;
 
 /// The outcome of trashing a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,30 +87,50 @@ impl Root {
         }
     }
 
-    /// Whether a file that is missing in its mailbox was put into the trash, today or the day
-    /// before.
+    /// Inodes of those of these files that lie unchanged in the trash of their mailbox.
     ///
     /// # Errors
     /// The trash cannot be read.
-    pub fn is_trashed(
+    pub fn trashed<'f>(
         &self,
         mailbox: &MailboxName,
-        seen: &Local,
-        now_s: i64,
-    ) -> Result<bool, LocalError> {
-        for top in [&self.path, &self.dir_of(mailbox)] {
-            for day in [now_s, now_s - DAY_S].map(day) {
-                let dir = top.join(OWN).join("trash").join(day);
-                let dir = dir.join(OsStr::from_bytes(&flat(mailbox)));
-                let mut is_there = false;
-                let read =
-                    self.fs.read_dir(&dir, &mut |_, _, ino| is_there |= ino == seen.stamp.ino);
-                if if_there(read).at(Scope::Root, "look into", &dir)?.is_some() && is_there {
-                    return Ok(true);
+        files: impl Iterator<Item = &'f Local>,
+    ) -> Result<BTreeSet<u64>, LocalError> {
+        let wanted: BTreeMap<u64, FileStamp> = files.map(|f| (f.stamp.ino, f.stamp)).collect();
+        let mut found = BTreeSet::new();
+        if wanted.is_empty() {
+            return Ok(found);
+        }
+        for top in BTreeSet::from([self.path.clone(), self.dir_of(mailbox)]) {
+            let trash = top.join(OWN).join("trash");
+            for day in self.entries(&trash, |_| true)? {
+                let dir = trash.join(day).join(OsStr::from_bytes(&flat(mailbox)));
+                for name in self.entries(&dir, |ino| wanted.contains_key(&ino))? {
+                    let path = dir.join(name);
+                    let meta =
+                        if_there(self.fs.lstat(&path)).at(Scope::Message, "look at", &path)?;
+                    let same = meta.filter(|m| wanted.get(&m.stamp.ino) == Some(&m.stamp));
+                    found.extend(same.map(|meta| meta.stamp.ino));
                 }
             }
         }
-        Ok(false)
+        Ok(found)
+    }
+
+    /// Names in a directory by their inodes; none where there is no directory.
+    fn entries(
+        &self,
+        dir: &Path,
+        is_wanted: impl Fn(u64) -> bool,
+    ) -> Result<Vec<OsString>, LocalError> {
+        let mut names = Vec::new();
+        let read = self.fs.read_dir(dir, &mut |name, _, ino| {
+            if is_wanted(ino) {
+                names.push(OsStr::from_bytes(name).to_owned());
+            }
+        });
+        if_there(read).at(Scope::Mailbox, "look into", dir)?;
+        Ok(names)
     }
 
     fn trash_missing(
@@ -199,7 +218,7 @@ impl Root {
 /// `YYYY-MM-DD` (UTC) of a time in seconds since 1970.
 fn day(now_s: i64) -> String {
     // Days since 0000-03-01, so that the leap day is the last of its year (Gregorian).
-    let days = now_s.div_euclid(DAY_S) + 719_468;
+    let days = now_s.div_euclid(86_400) + 719_468;
     let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
     let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
     let of_year = of_era - (365 * year + year / 4 - year / 100);

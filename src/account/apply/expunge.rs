@@ -6,9 +6,10 @@ use super::mark::Marked;
 use super::steps::{select, trouble};
 use super::{carry, mark};
 use crate::account::error::AccountError;
+use crate::account::removed::{approved, forget};
 use crate::account::restate;
 use crate::account::run::Run;
-use crate::reconcile::hold::{Direction, Kind};
+use crate::reconcile::hold::Direction;
 use crate::reconcile::types::{
     Coverage, Flags, Journal, Mailbox, Place, Row, RowId, SetAside, SetAsideKind, Uid,
 };
@@ -163,44 +164,3 @@ fn refused(run: &mut Run, mailbox: &Mailbox, rows: &[(RowId, Uid)]) -> Result<()
 
 /// Commands that remove a message by EXPUNGE.
 pub(super) const BY_EXPUNGE: [Command; 3] = [Command::Attributes, Command::Store, Command::Expunge];
-
-fn approved(run: &Run) -> Result<std::collections::BTreeSet<RowId>, AccountError> {
-    let holds = run.store.holds()?.into_iter();
-    let approved = holds.filter(|hold| {
-        hold.state == crate::state::HoldState::Approved && hold.reason.kind() == Kind::Removal
-    });
-    Ok(approved.flat_map(|hold| hold.rows).collect())
-}
-
-/// Removed, as a fact. What a person approved does not count against the next removals.
-pub(super) fn forget(
-    run: &mut Run,
-    mailbox: &Mailbox,
-    rows: &[RowId],
-    direction: Direction,
-) -> Result<(), AccountError> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let approved = approved(run)?;
-    let now = run.environment.clock.now();
-    run.record(|w| {
-        for id in rows {
-            let Some(row) = w.tx().row(*id)? else { continue };
-            let rest_of_a_move = row.journal.is_moved() || row.base.is_none();
-            if !approved.contains(id) && !rest_of_a_move {
-                w.departed(now, &row, direction)?;
-            }
-            w.delete(*id)?;
-        }
-        Ok(())
-    })?;
-    match direction {
-        Direction::FromRemote => run.report.removed_remote += rows.len() as u64,
-        Direction::FromLocal => {
-            run.report.removed_local += rows.len() as u64;
-            run.report.touch(&mailbox.name);
-        }
-    }
-    Ok(())
-}

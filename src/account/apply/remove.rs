@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::expunge::{BY_EXPUNGE, expunge, forget, release_all, verify};
+use super::expunge::{BY_EXPUNGE, expunge, release_all, verify};
 use super::steps::{grouped, mailbox_of, select, trouble};
 use super::trashing;
 use crate::account::error::AccountError;
+use crate::account::removed::forget;
 use crate::account::run::Run;
 use crate::local::TrashOutcome;
 use crate::reconcile::hold::Direction;

@@ -8,12 +8,11 @@ use super::examine::examine_one;
 use super::unsent::{is_no_message, is_too_large};
 use super::{hollow, letters, names};
 use crate::account::error::AccountError;
-use crate::account::restate;
 use crate::account::run::Run;
 use crate::account::writer::Writer;
+use crate::account::{removed, restate};
 use crate::local::{Examined, Found, Listed, LocalMailbox, Mailboxes, Missing};
 use crate::reconcile::hold::Direction;
-use crate::reconcile::row_state::{RowState, state_of};
 use crate::reconcile::types::{
     Coverage, FileStamp, Journal, Local, Mailbox, MailboxId, Row, RowId, ServerWords, SetAside,
     SetAsideKind,
@@ -318,17 +317,16 @@ async fn scan_part(run: &mut Run, mailbox: &Mailbox, absent: Absent) -> Result<P
     let mut difference = names::compare(run, mailbox)?;
     // After the names: whoever gives a new letter writes it into the table first (hazard 58).
     let table = letters::read(run, mailbox, &mut difference);
-    let mut left = difference.missing.len();
     let examined = examine(run, mailbox, std::mem::take(&mut difference.new)).await?;
     let after = run.root.stamps(&mailbox.name)?;
     let now = run.environment.clock.now_ns();
     let (again, more) = (examined.again || difference.open, difference.more);
-    left += examined.vanished;
     let whole = before == after && !again && !more;
     let stamps = (whole && !difference.strange && is_quiet(&after, now)).then_some(after);
     let id = mailbox.id;
     let missing: Vec<Row> = rows(run, difference.missing.values())?;
     let (removed, missing) = removed_by_us(run, mailbox, missing)?;
+    let left = missing.len() + examined.vanished;
     let rewritten = rewritten(run, mailbox, &difference.renamed)?;
     let renamed: Vec<Row> = rows(run, difference.renamed.iter().map(|(id, _)| id))?;
     let names: BTreeMap<RowId, Listed> = difference.renamed.into_iter().collect();
@@ -343,17 +341,13 @@ async fn scan_part(run: &mut Run, mailbox: &Mailbox, absent: Absent) -> Result<P
     make_durable(run, mailbox, written)?;
     let (home, local_id) = (mailbox.home, mailbox.local_id.clone());
     let limit = run.settings.max_message_size;
-    let departed = run.environment.clock.now();
+    removed::forget(run, mailbox, &removed, Direction::FromLocal)?;
     run.record(|w| {
         let Some(mailbox) = w.tx().mailbox(id)? else { return Ok(()) };
         if mailbox.home.is_some() && mailbox.home != home {
             forget_placing(w, id)?;
         }
         w.mailbox(&Mailbox { stamps, home, local_id, keyword_table, ..mailbox })?;
-        for row in &removed {
-            w.departed(departed, row, Direction::FromLocal)?;
-            w.delete(row.id)?;
-        }
         for mut row in missing {
             row.letters = letters::meanings(w, &row, &before_table)?;
             forget_file(w, row, false, absent)?;
@@ -378,26 +372,23 @@ async fn scan_part(run: &mut Run, mailbox: &Mailbox, absent: Absent) -> Result<P
     Ok(Part { left, again, more, written })
 }
 
-/// Missing files that were removed by a run which was cut short before it wrote that down, and the
-/// other ones. Kept for the former, a row would take another file of the same text for its own
-/// (hazard 193).
+/// Missing files that a run removed which was cut short before it wrote that down, and the other
+/// ones. A row of the former would take another file of the same text for its own (hazard 193).
 fn removed_by_us(
     run: &Run,
     mailbox: &Mailbox,
     missing: Vec<Row>,
-) -> Result<(Vec<Row>, Vec<Row>), AccountError> {
-    let now = run.environment.clock.now();
-    let (mut removed, mut other) = (Vec::new(), Vec::new());
-    for row in missing {
-        let is_due = state_of(&row) == RowState::RemoteGone && row.journal == Journal::Idle;
-        let file = row.local.as_ref().filter(|_| is_due);
-        let is_removed = match file {
-            Some(file) => run.root.is_trashed(&mailbox.name, file, now)?,
-            None => false,
-        };
-        if is_removed { &mut removed } else { &mut other }.push(row);
-    }
-    Ok((removed, other))
+) -> Result<(Vec<RowId>, Vec<Row>), AccountError> {
+    let is_sent =
+        |row: &Row| matches!(row.journal, Journal::Pushing { .. } | Journal::Moving { .. });
+    let may_be = |row: &Row| row.base.is_some() && row.remote.is_none() && !is_sent(row);
+    let files = missing.iter().filter(|row| may_be(row)).filter_map(|row| row.local.as_ref());
+    let trashed = run.root.trashed(&mailbox.name, files)?;
+    let is_ours = |row: &Row| {
+        may_be(row) && row.local.as_ref().is_some_and(|file| trashed.contains(&file.stamp.ino))
+    };
+    let (removed, other): (Vec<Row>, Vec<Row>) = missing.into_iter().partition(is_ours);
+    Ok((removed.into_iter().map(|row| row.id).collect(), other))
 }
 
 /// Makes the names that a look found durable before they are recorded, since both sides may agree
