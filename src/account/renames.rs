@@ -182,8 +182,8 @@ fn is_new(run: &Run, name: &MailboxName) -> Result<bool, AccountError> {
     Ok(run.looks_at(name) && run.store.mailbox_by_name(name)?.is_none())
 }
 
-/// Whether a mailbox of this name is new or was seen on one side only so far: a run that was cut
-/// short, or saw one side of a rename, may have taken it for a new one (hazard 191).
+/// Returns true if the name may belong to a renamed mailbox: the store does not know it, or only
+/// one side has shown it. An earlier run may have seen half of the rename (hazard 191).
 fn may_be_known(run: &Run, name: &MailboxName) -> Result<bool, AccountError> {
     let known = run.store.mailbox_by_name(name)?;
     Ok(run.looks_at(name) && known.is_none_or(|known| is_one_sided(&known)))

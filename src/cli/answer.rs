@@ -1,11 +1,11 @@
-//! What a command leaves to be shown.
+//! The output of a command.
 
 use serde::Serialize;
 
 use super::exit::Exit;
 use super::report::Failure;
 
-/// What a command leaves to be shown.
+/// The output of a command, and its exit code.
 pub(super) struct Answer {
     /// For people.
     pub(super) text: String,

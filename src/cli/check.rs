@@ -138,7 +138,7 @@ fn of_mirror(account: &Account) -> Vec<String> {
     lines
 }
 
-/// How many messages may leave a mailbox within 24 hours.
+/// Describes the limit of messages that may leave a mailbox within 24 hours.
 fn most(GuardLimits { percent, messages, always }: GuardLimits) -> String {
     let always = always.min(messages);
     let count = |n: u64| format!("{n} message{}", if n == 1 { "" } else { "s" });

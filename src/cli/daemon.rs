@@ -223,7 +223,7 @@ pub(super) fn nudge(config: &Config, account: &str) {
     let _ = ask(config, &request);
 }
 
-/// What is asked of a running daemon.
+/// Request to a running daemon.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Pausing {
     Pause,

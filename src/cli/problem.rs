@@ -13,7 +13,7 @@ pub struct Named {
     pub mailbox: String,
     /// Which message, as a person could find it (UID or file); none for the mailbox itself.
     pub message: Option<String>,
-    /// What could not be done.
+    /// The operation that failed.
     pub what: String,
     /// Who refused it, in their words.
     pub words: String,

@@ -68,13 +68,13 @@ pub(crate) const FILES_COMPARED_TO: Key<(MailboxId, RowId)> = key("files_compare
 /// The run that last asked for what was not shown, when to ask next (seconds since 1970), and for
 /// how many seconds that was put off.
 pub(crate) const ASK_AGAIN: Key<(i64, i64, i64)> = key("ask_again");
-/// How announced sizes fit.
+/// Number of bodies whose announced size was right, and of those where it was wrong.
 pub(crate) const ANNOUNCED_SIZES: Key<Sizes> = key("announced_sizes");
 /// Short bodies of rows that are not believed yet.
 pub(crate) const SHORT_BODIES: Key<Vec<Short<i64>>> = key("short_bodies");
 /// The same of a maildrop, by UIDL.
 pub(crate) const SHORT_BODIES_OF_NAMES: Key<Option<Vec<Short<String>>>> = key("short_bodies");
-/// How a POP3 server miscounts.
+/// The way in which a POP3 server miscounts octets.
 pub(crate) const SIZE_HABIT: Key<Habit> = key("size_habit");
 /// The directory that is delivered into, as it was left.
 pub(crate) const MAILBOX_DIRECTORY: Key<MailboxDirectory> = key("mailbox_directory");

@@ -164,8 +164,8 @@ impl Draw {
 
     fn trouble(&mut self, meanwhile: bool) -> Trouble {
         let real = self.engine == Engine::Real;
-        let coverage = if self.rng.bool() { 20 } else { 90 };
-        let nth = 1 + self.rng.u64(..coverage);
+        let furthest = if self.rng.bool() { 20 } else { 90 };
+        let nth = 1 + self.rng.u64(..furthest);
         match self.rng.u8(..16) {
             0..5 => Trouble::Kill(nth),
             5 | 6 if !real => Trouble::PowerCut(nth, self.rng.u64(..4)),

@@ -26,7 +26,7 @@ const MOST: usize = 1000;
 /// Octets by which a body that is made anew each time differs in length.
 const ALIKE: u64 = 64;
 
-/// How announced sizes fit, for all connections of a run.
+/// Comparison of announced sizes with those received, shared by all connections of a run.
 #[derive(Debug, Clone, Default)]
 pub(in crate::account) struct Shared(Arc<Mutex<Sizes>>);
 

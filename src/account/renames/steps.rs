@@ -64,7 +64,7 @@ pub(super) async fn resubscribe(
     Ok(())
 }
 
-/// Whether a mailbox was seen on one side only so far: nothing of it is agreed on.
+/// Returns true for a mailbox that only one side has shown so far.
 pub(super) fn is_one_sided(mailbox: &Mailbox) -> bool {
     !(mailbox.base || mailbox.local && mailbox.remote)
 }

@@ -30,7 +30,7 @@ pub(super) enum Manager {
     Launchd,
 }
 
-/// How the file of the service stands to what `install` writes.
+/// Origin of the service file, compared with the one that `install` writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Origin {

@@ -1,4 +1,4 @@
-//! What `mailtide service` did and found, and what it says of that to people.
+//! Results of `mailtide service`, as text and as JSON.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use super::unit::{Manager, Origin};
 use crate::cli::output::Style;
 use crate::reconcile::types::printable;
 
-/// What `install` and `uninstall` did.
+/// Result of `install` or `uninstall`.
 #[derive(Debug, Serialize)]
 pub(super) struct Done {
     /// `installed`, `replaced`, `unchanged`, `removed` or `absent`.
