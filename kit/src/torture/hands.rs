@@ -129,7 +129,7 @@ impl Hands {
         Path::new(ROOT).join(self.layout.path_of(&MailboxName::new(mailbox)))
     }
 
-    fn next(&self) -> u64 {
+    pub(super) fn next(&self) -> u64 {
         self.made.fetch_add(1, Ordering::SeqCst)
     }
 
@@ -175,7 +175,7 @@ impl Hands {
             }
             Deed::Edit(token, new) => {
                 let Some((mailbox, uid)) = self.find_there(*token) else { return };
-                server.append(&mailbox, &text::of(*new), 1_650_000_000);
+                server.append(&mailbox, &text::of(*new), text::edited(*new));
                 server.expunge(&mailbox, uid);
             }
             Deed::Make(mailbox) => server.create(mailbox),
@@ -357,36 +357,12 @@ impl Hands {
     }
 
     /// Takes a mailbox out of the Maildir, as a file manager's trash does.
-    fn put_away(&self, mailbox: &str) {
+    pub(super) fn put_away(&self, mailbox: &str) {
         if !self.has_here(mailbox) || mailbox == "INBOX" {
             return;
         }
         self.fs.make_dirs(Path::new("/gone"));
         self.fs.rename(&self.dir(mailbox), Path::new(&format!("/gone/{}", self.next())));
-    }
-
-    /// Takes a directory out of the Maildir in which nothing is.
-    pub(super) fn put_away_empty(&self, mailbox: &str) {
-        let dir = self.dir(mailbox);
-        if self.fs.tree().keys().all(|path| !path.starts_with(&dir) || *path == dir) {
-            self.fs.make_dirs(Path::new("/gone"));
-            self.fs.rename(&dir, Path::new(&format!("/gone/{}", self.next())));
-        }
-    }
-
-    /// Takes an empty mailbox out of the Maildir, and nothing of what lies below it.
-    pub(super) fn put_away_alone(&self, mailbox: &str) {
-        let dir = self.dir(mailbox);
-        let tree = self.fs.tree();
-        let below = |path: &PathBuf| path.starts_with(&dir) && path.ends_with("cur");
-        let others = tree.keys().any(|path| below(path) && *path != dir.join("cur"));
-        if !others && mailbox != "INBOX" {
-            return self.put_away(mailbox);
-        }
-        self.fs.make_dirs(Path::new("/gone"));
-        for part in ["new", "cur", "tmp"] {
-            self.fs.rename(&dir.join(part), Path::new(&format!("/gone/{}", self.next())));
-        }
     }
 
     fn rename_here(&self, from: &str, to: &str) {
@@ -399,14 +375,19 @@ impl Hands {
             return;
         }
         self.fs.make_dirs(new.parent().expect("below the root"));
+        let mut below = Vec::new();
         if self.layout == Layout::MaildirPlusPlus {
             let prefix = format!("{}.", old.display());
             for path in tree.keys().filter(|path| path.parent() == Some(Path::new(ROOT))) {
                 if let Some(rest) = path.to_string_lossy().strip_prefix(&prefix) {
-                    self.fs.rename(path, Path::new(&format!("{}.{rest}", new.display())));
+                    below.push((path, PathBuf::from(format!("{}.{rest}", new.display()))));
                 }
             }
         }
+        if below.iter().any(|(_, to)| tree.contains_key(to)) {
+            return;
+        }
+        below.iter().for_each(|(from, to)| self.fs.rename(from, to));
         self.fs.rename(&old, &new);
     }
 }

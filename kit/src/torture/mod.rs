@@ -8,6 +8,7 @@
 pub mod action;
 pub mod draw;
 mod hands;
+mod heed;
 mod ledger;
 mod maildrop;
 mod mishaps;

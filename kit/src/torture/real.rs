@@ -16,7 +16,7 @@ use super::action::{Action, Cut, Deed, Point, Side, Trouble};
 use super::hands::Hands;
 use super::places::{Disk, Tree};
 use super::relay::{Fate, Judge, Relay};
-use super::simulated::{HOLLOW, differences};
+use super::simulated::differences;
 use super::wire::Wire;
 use super::{Counts, RUNS_TO_AGREE, Scene};
 use crate::courier::Courier;
@@ -588,9 +588,8 @@ impl<'a> Real<'a> {
             if code != 0 && std::mem::take(&mut self.torn) {
                 self.lose_state();
             }
-            // As a person does who is told so and knows that nothing is to be mounted there.
-            let hollow = said.last().into_iter().flat_map(|said| hollow(said));
-            hollow.for_each(|mailbox| hands.put_away_alone(mailbox));
+            let skipped = said.last().into_iter().flat_map(|said| skipped(said));
+            skipped.for_each(|(what, why)| hands.heed(what, why));
         }
         self.torn = false;
         let (here, there) = (hands.census(Side::Here), hands.census(Side::There));
@@ -630,11 +629,11 @@ impl<'a> Real<'a> {
     }
 }
 
-/// Mailboxes of which a run says that an empty directory is where their mail was.
-fn hollow(said: &str) -> Vec<&str> {
+/// What a run says that it skipped, and why.
+fn skipped(said: &str) -> Vec<(&str, &str)> {
     let problems = said.lines().filter_map(|line| line.trim().strip_prefix("problem"));
     let named = problems.filter_map(|problem| problem.split_once(": skipped: "));
-    named.filter(|(_, why)| why.starts_with(HOLLOW)).map(|(name, _)| name.trim()).collect()
+    named.map(|(what, why)| (what.trim(), why)).collect()
 }
 
 /// Held by whoever acts.

@@ -19,11 +19,6 @@ use crate::imap::{Fault as Wrong, Profile, StatusIds, When};
 use crate::oracle::{Census, Fault, Kind, Oracle, agree};
 use crate::world::{Outcome, ROOT, World};
 
-/// How a run begins to tell of an empty directory where mail was.
-pub(super) const HOLLOW: &str = "an empty mailbox is where its mail was";
-/// The same of a directory that is no mailbox any more.
-const EMPTY: &str = "an empty directory is in its place";
-
 /// A simulated account under torture.
 pub(super) struct Simulated {
     world: World,
@@ -303,14 +298,8 @@ impl Simulated {
                 return true;
             }
             self.world.ask_for_unshown(&outcome.0);
-            // As a person does who is told so and knows that nothing is to be mounted there.
-            for skip in &outcome.0.skipped {
-                if skip.why.starts_with(HOLLOW) {
-                    self.hands().put_away_alone(&skip.what);
-                } else if skip.why.starts_with(EMPTY) {
-                    self.hands().put_away_empty(&skip.what);
-                }
-            }
+            let skipped = &outcome.0.skipped;
+            skipped.iter().for_each(|skip| self.hands().heed(&skip.what, &skip.why));
         }
         false
     }

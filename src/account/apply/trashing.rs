@@ -34,8 +34,9 @@ impl Sent {
 
 /// What a look into one mailbox showed.
 enum Found {
-    /// The rows whose messages are there, and those whose messages are not.
-    Looked { there: Vec<(RowId, Place)>, missing: Vec<Row> },
+    /// The rows whose messages are there, those of them that nothing else there is like, and the
+    /// rows whose messages are not there.
+    Looked { there: Vec<(RowId, Place)>, sure: Vec<(RowId, Place)>, missing: Vec<Row> },
     /// Nothing that could be relied on.
     Unknown,
 }
@@ -71,7 +72,8 @@ pub(super) async fn settle(
         for place in places(run, &to, uid_validity) {
             let rows = std::mem::take(&mut sent.rows);
             match look(run, &place, &sent, rows).await? {
-                Found::Looked { there, missing } => {
+                Found::Looked { there, sure, missing } => {
+                    note_copies(run, &place, Gate::default(), &sure)?;
                     done.extend(there);
                     sent.rows = missing;
                 }
@@ -113,11 +115,14 @@ pub(super) fn note_copies(
                 passed::doubt(w)?;
                 continue;
             };
-            if w.tx().by_uid(to.id, *uid)?.is_some() {
+            let Row { content, header, words, weak, .. } = row;
+            if let Some(known) = w.tx().by_uid(to.id, *uid)? {
+                if known.content.is_none() && known.local.is_none() && !known.is_set_aside() {
+                    w.update(&Row { content, ..known })?;
+                }
                 continue;
             }
             let remote = Remote { uid: *uid, flags: Flags::default(), confirmed: false };
-            let Row { content, header, words, weak, .. } = row;
             let (remote, new) = (Some(remote), Row::new(to.id));
             w.insert(&Row { remote, content, header, words, weak, ..new })?;
         }
@@ -157,7 +162,7 @@ async fn look(
         // There is no such mailbox, and so nothing in it.
         Err(error) => {
             tracing::debug!(mailbox = %place, %error, "cannot be looked into");
-            return Ok(Found::Looked { there: Vec::new(), missing: rows });
+            return Ok(Found::Looked { there: Vec::new(), sure: Vec::new(), missing: rows });
         }
     };
     // Under another numbering a copy may have any UID, and so may an older message that is alike:
@@ -183,30 +188,47 @@ async fn look(
         texts => texts.flatten(),
     };
     let headers = headers_of(run, &shown).await?;
-    let (mut there, mut missing) = (Vec::new(), Vec::new());
-    for row in rows {
-        let loose = row.header.map(|header| header.loose);
+    let is_it = |t: &FetchRow, row: &Row| {
         // What cannot be asked for its header is told by size and date alone.
-        let same_header = |uid: &Uid| match (loose, headers.get(uid)) {
-            (Some(known), Some(there)) => known == *there,
+        let same_header = match (row.header, headers.get(&t.uid)) {
+            (Some(known), Some(there)) => known.loose == *there,
             _ => true,
         };
-        let same_text = |uid: &Uid| match &texts {
-            Some(texts) => row.content.is_some() && texts.get(uid) == row.content.as_ref(),
+        let same_text = match &texts {
+            Some(texts) => row.content.is_some() && texts.get(&t.uid) == row.content.as_ref(),
             None => true,
         };
-        let is_it = |t: &FetchRow| looks_like(t, &row) && same_header(&t.uid) && same_text(&t.uid);
-        let found = shown.iter().position(is_it);
-        match found {
-            Some(at) => {
-                // Counted: one copy there answers for one row.
-                let uid = shown.swap_remove(at).uid;
-                there.push((row.id, Place { mailbox: place.clone(), uid_validity, uid }));
-            }
-            None => missing.push(row),
+        looks_like(t, row) && same_header && same_text
+    };
+    Ok(matched(place, uid_validity, &shown, rows, is_it))
+}
+
+/// Gives each row the first message that is like it and was given to no other row.
+fn matched(
+    place: &MailboxName,
+    uid_validity: u32,
+    shown: &[FetchRow],
+    rows: Vec<Row>,
+    is_it: impl Fn(&FetchRow, &Row) -> bool,
+) -> Found {
+    let mut free: Vec<&FetchRow> = shown.iter().collect();
+    let (mut there, mut sure, mut missing) = (Vec::new(), Vec::new(), Vec::new());
+    for row in &rows {
+        let Some(at) = free.iter().position(|message| is_it(message, row)) else {
+            missing.push(row.clone());
+            continue;
+        };
+        let message = free.swap_remove(at);
+        let uid = message.uid;
+        let found = Place { mailbox: place.clone(), uid_validity, uid };
+        let alike_there = shown.iter().filter(|message| is_it(message, row)).count();
+        let alike_here = rows.iter().filter(|row| is_it(message, row)).count();
+        if (alike_there, alike_here) == (1, 1) {
+            sure.push((row.id, found.clone()));
         }
+        there.push((row.id, found));
     }
-    Ok(Found::Looked { there, missing })
+    Found::Looked { there, sure, missing }
 }
 
 /// The texts of messages in a mailbox, as far as the store knows them: none of those that were set

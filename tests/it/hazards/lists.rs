@@ -122,3 +122,8 @@ fn hazard_193_a_copy_is_not_the_file_that_was_removed() {
          run ; at command 25 here copy 1 A/C ; at call 56 there remove 4 ; kill 57\n",
     );
 }
+
+#[test]
+fn hazard_169_a_copy_that_was_looked_for_is_no_other_message() {
+    passes("world 4090254\nhere add 3 B\nhere add 4 D\nrun\nhere remove 4\nthere drop B\n");
+}
