@@ -2,7 +2,6 @@
 
 use super::error::AccountError;
 use super::report::Report;
-use super::run::Run;
 use crate::state::{StateError, Store};
 
 /// Writes down a run that ended before anything was looked at.
@@ -15,17 +14,6 @@ pub(super) fn end_failed(
     let kind = error.kind();
     let outcome = serde_json::json!({ "failure": error.to_string(), "kind": kind }).to_string();
     store.transaction(|tx| tx.end_run(number, now, &outcome))
-}
-
-/// Writes down how a run ended.
-pub(super) fn end_run(run: &mut Run, result: &Result<(), AccountError>) -> Result<(), StateError> {
-    let held = !run.pending_holds()?.is_empty();
-    let outcome = outcome(&run.report, result, held);
-    let (number, now) = (run.attempt.number, run.environment.clock.now());
-    run.store.transaction(|tx| {
-        tx.prune_departures(now - 2 * super::world::WINDOW_S)?;
-        tx.end_run(number, now, &outcome)
-    })
 }
 
 /// What came of a run, as the store keeps it.

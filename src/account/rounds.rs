@@ -19,6 +19,7 @@ use crate::reconcile::plan::MailboxStep;
 use crate::reconcile::types::{Coverage, Mailbox, RowId};
 use crate::reconcile::{Plan, Step};
 use crate::remote::imap::{Counters, Session, Shared};
+use crate::state::StateError;
 
 /// Rounds after which a run gives up: something changes as fast as it is mirrored.
 const ROUNDS_MAX: u32 = 8;
@@ -243,8 +244,19 @@ impl Run {
             self.report.unsent = scope::unsent(&self.store)?;
         }
         self.tell_skips();
-        let recorded = outcome::end_run(self, &result);
+        let recorded = self.record_outcome(&result);
         result.and(named).and(recorded.map_err(AccountError::from))
+    }
+
+    /// Writes down how the run ended.
+    fn record_outcome(&mut self, result: &Result<(), AccountError>) -> Result<(), StateError> {
+        let held = !self.pending_holds()?.is_empty();
+        let outcome = outcome::outcome(&self.report, result, held);
+        let (number, now) = (self.attempt.number, self.environment.clock.now());
+        self.store.transaction(|tx| {
+            tx.prune_departures(now - 2 * world::WINDOW_S)?;
+            tx.end_run(number, now, &outcome)
+        })
     }
 
     /// Says goodbye after a run that ended.

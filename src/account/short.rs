@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::fetch::take::{Kept, Pulled, discard};
 use crate::account::error::AccountError;
-use crate::account::fetch::sizes::{RUNS, Short, note};
 use crate::account::run::Run;
+use crate::account::sizes::{RUNS, Short, note};
 use crate::reconcile::types::{Mailbox, RowId, SetAside};
 use crate::state::meta;
 

@@ -3,7 +3,7 @@
 use super::exit::Exit;
 use super::report::{Decision, Failure, HoldView};
 use super::store::{store_failure, store_path};
-use crate::account::{self, samples};
+use crate::account::{self, sample};
 use crate::config::{Account, Config};
 use crate::reconcile::HoldReason;
 use crate::reconcile::hold::{Direction, Kind};
@@ -28,7 +28,7 @@ pub(super) fn view(account: &Account, hold: &Hold) -> HoldView {
             HoldState::Approved => Some(Decision::Approved),
             HoldState::Rejected => Some(Decision::Rejected),
         },
-        samples: samples::of_hold(hold),
+        samples: sample::of_hold(hold),
     }
 }
 

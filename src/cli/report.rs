@@ -9,7 +9,7 @@ use super::exit::Exit;
 use super::output::{Style, ago, bytes, counted, grouped, took};
 use super::problem::{Named, write_named, write_note};
 use super::verified::VerifiedView;
-use crate::account::samples::Sample;
+use crate::account::sample::Sample;
 use crate::daemon::state::View;
 use crate::reconcile::types::printable;
 

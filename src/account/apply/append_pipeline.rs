@@ -8,7 +8,7 @@ use super::upload::{Ready, open};
 use crate::account::error::AccountError;
 use crate::account::progress::{Event, Way};
 use crate::account::run::Run;
-use crate::account::suspects::rows_of;
+use crate::account::survival::rows_of;
 use crate::reconcile::types::{Flags, Mailbox, Row};
 use crate::remote::RemoteError;
 use crate::remote::imap::{Appending, Upload};

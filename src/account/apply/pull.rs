@@ -11,13 +11,14 @@ use super::placing;
 use super::placing::{Absence, settle};
 use super::steps::{announce, grouped, mailbox_of};
 use crate::account::error::AccountError;
+use crate::account::fetch::Job;
 use crate::account::fetch::connections::Lanes;
 use crate::account::fetch::take::{Fetched, Kept, Pulled, Tools};
-use crate::account::fetch::{Job, sizes};
 use crate::account::progress::{Event, Way};
 use crate::account::run::Run;
 use crate::account::settings::Environment;
 use crate::account::short::believe;
+use crate::account::sizes;
 use crate::reconcile::Step;
 use crate::reconcile::types::{
     Journal, Mailbox, MailboxId, MailboxName, Row, SetAside, SetAsideKind, Uid,

@@ -15,7 +15,7 @@ use crate::account::error::AccountError;
 use crate::account::limits::too_large;
 use crate::account::progress::{Event, Way};
 use crate::account::run::Run;
-use crate::account::suspects::rows_of;
+use crate::account::survival::rows_of;
 use crate::reconcile::Step;
 use crate::reconcile::types::{Flags, Journal, Mailbox, Row, RowId, SetAsideKind, Uid};
 use crate::remote::imap::{FetchItems, FetchRow, UidSet};

@@ -4,7 +4,7 @@ use std::io;
 
 use crate::account::progress::{Event, Progress, Way};
 use crate::account::run::Run;
-use crate::account::suspects::rows_of;
+use crate::account::survival::rows_of;
 use crate::local::{Examined, Listed, LocalError, PushSource, Pushed, Root};
 use crate::reconcile::types::{Flags, Mailbox, MailboxName, Row, Uid};
 use crate::remote::imap::{AppendError, BodySource, Upload};

@@ -4,7 +4,6 @@
 
 mod apart;
 pub(super) mod connections;
-pub(super) mod sizes;
 pub(super) mod take;
 
 use std::collections::BTreeMap;

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
-use super::sizes;
-use super::sizes::are_alike;
 use crate::account::progress::{Event, Progress, Way};
+use crate::account::sizes;
+use crate::account::sizes::are_alike;
 use crate::local::{Delivered, Delivery, LocalError, Root};
 use crate::reconcile::types::{Mailbox, MailboxName, Row, RowId, SetAside, Uid};
 use crate::remote::RemoteError;

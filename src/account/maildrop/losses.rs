@@ -10,7 +10,7 @@ use super::classify::{Entry, Name, Sorted};
 use super::run::{Run, Through};
 use crate::account::error::AccountError;
 use crate::account::losses::{At, Loss, title};
-use crate::account::samples::Sample;
+use crate::account::sample::Sample;
 use crate::account::suspects;
 use crate::remote::pop3::{Header, Lost, Session};
 use crate::remote::suspects::{Command, Suspect, Suspects};

@@ -5,11 +5,11 @@ use std::collections::HashSet;
 use super::Event;
 use super::classify::{Known, Sorted};
 use super::run::Run;
+use crate::account::comparison::{Comparison, Expected};
 use crate::account::error::AccountError;
 use crate::account::progress::Way;
 use crate::account::report::Verified;
 use crate::account::request::Depth;
-use crate::account::verify::{Comparison, Expected};
 use crate::remote::pop3::Session;
 use crate::state::Pull;
 

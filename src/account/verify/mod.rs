@@ -7,9 +7,8 @@
 //! plan, as of a dry run; what none would is named.
 
 mod altered;
-mod compare;
 
-pub(super) use self::compare::{Comparison, Expected};
+use super::comparison::{Comparison, Expected};
 
 use self::altered::{Essences, Relation, of_file};
 use super::error::AccountError;
