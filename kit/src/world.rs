@@ -14,9 +14,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use mailtide::account::{
-    self, AccountError, Clock, Depth, Environment, Progress, Report, RunRequest, Settings,
+    AccountError, Clock, Depth, Environment, Progress, Report, RunRequest, Settings,
 };
 use mailtide::config::{Keep, Maildrop};
+use mailtide::engine;
 use mailtide::local::Layout;
 use mailtide::reconcile::types::{MailboxName, SetAsideKind};
 use mailtide::reconcile::{GuardLimits, OnLocalDelete, OnRemoteDelete};
@@ -418,7 +419,7 @@ impl World {
         let settings = self.settings();
         runtime.block_on(async move {
             tokio::time::pause();
-            account::sync(settings, environment, request).await
+            engine::sync(settings, environment, request).await
         })
     }
 
@@ -445,7 +446,7 @@ impl World {
     /// # Panics
     /// Where that fails.
     pub fn adopt(&self) {
-        account::adopt(&self.settings(), Arc::new(self.fs.clone())).expect("it is taken over");
+        engine::adopt(&self.settings(), Arc::new(self.fs.clone())).expect("it is taken over");
     }
 
     /// The store is gone, as on a new machine.

@@ -3,22 +3,22 @@
 use std::collections::HashMap;
 use std::io;
 
-use crate::account::progress::{Event, Progress, Way};
-use crate::account::report::Verified;
+use super::progress::{Event, Progress, Way};
+use super::report::Verified;
 use crate::local::Digest;
 use crate::reconcile::types::{ContentId, MailboxName, Uid};
 use crate::remote::{RemoteError, imap, pop3};
 
 /// What bodies should hold, by UID or, in a maildrop, by number.
 #[derive(Debug, Default)]
-pub(in crate::account) struct Expected {
-    pub(in crate::account) contents: HashMap<u32, ContentId>,
+pub(crate) struct Expected {
+    pub(crate) contents: HashMap<u32, ContentId>,
     /// Their sizes together, as announced.
-    pub(in crate::account) octets: u64,
+    pub(crate) octets: u64,
 }
 
 impl Expected {
-    pub(in crate::account) fn add(&mut self, number: u32, content: ContentId, size: u64) {
+    pub(crate) fn add(&mut self, number: u32, content: ContentId, size: u64) {
         self.contents.insert(number, content);
         self.octets = self.octets.saturating_add(size);
     }
@@ -26,7 +26,7 @@ impl Expected {
 
 /// Compares bodies as they come.
 #[derive(Debug)]
-pub(in crate::account) struct Comparison<'a> {
+pub(crate) struct Comparison<'a> {
     expected: HashMap<u32, ContentId>,
     mailbox: &'a MailboxName,
     progress: &'a Progress,
@@ -37,7 +37,7 @@ pub(in crate::account) struct Comparison<'a> {
 }
 
 impl<'a> Comparison<'a> {
-    pub(in crate::account) fn new(
+    pub(crate) fn new(
         expected: Expected,
         mailbox: &'a MailboxName,
         progress: &'a Progress,
@@ -54,17 +54,17 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    pub(in crate::account) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         self.digest = Digest::default();
     }
 
-    pub(in crate::account) fn chunk(&mut self, octets: &[u8]) {
+    pub(crate) fn chunk(&mut self, octets: &[u8]) {
         self.digest.update(octets);
         let (mailbox, way, count) = (self.mailbox, Way::Down, octets.len() as u64);
         self.progress.tell(Event::Octets { mailbox, way, count });
     }
 
-    pub(in crate::account) fn end(&mut self, number: u32) {
+    pub(crate) fn end(&mut self, number: u32) {
         self.progress.tell(Event::Message { mailbox: self.mailbox, way: Way::Down });
         let content = std::mem::take(&mut self.digest).finish().content;
         match self.expected.remove(&number) {
@@ -75,25 +75,20 @@ impl<'a> Comparison<'a> {
     }
 
     /// Takes out those that are not what was expected, to be looked at more closely.
-    pub(in crate::account) fn take_differing(&mut self) -> Vec<u32> {
+    pub(crate) fn take_differing(&mut self) -> Vec<u32> {
         let mut differing = std::mem::take(&mut self.differing);
         differing.sort_unstable();
         differing
     }
 
     /// Those that are not what was expected, or did not come.
-    pub(in crate::account) fn not_the_same(self) -> Vec<u32> {
+    pub(crate) fn not_the_same(self) -> Vec<u32> {
         self.expected.into_keys().chain(self.differing).collect()
     }
 
     /// Says what came of it; `whole` where everything was answered, so that what did not come is
     /// not to be had. `called` is what a number is called.
-    pub(in crate::account) fn conclude(
-        mut self,
-        whole: bool,
-        called: &str,
-        verified: &mut Verified,
-    ) {
+    pub(crate) fn conclude(mut self, whole: bool, called: &str, verified: &mut Verified) {
         verified.bodies += self.same;
         self.differing.sort_unstable();
         let mailbox = self.mailbox;

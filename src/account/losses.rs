@@ -11,7 +11,7 @@ use crate::remote::suspects::{Command, Shared, Thing};
 
 /// Connections that were lost in a run.
 #[derive(Debug, Default)]
-pub(super) struct Losses {
+pub(crate) struct Losses {
     connections: u32,
     /// Seconds of silence.
     silent: i64,
@@ -32,13 +32,13 @@ pub(super) struct Losses {
 
 impl Losses {
     /// None yet, on this connection.
-    pub(super) fn on(session: &Session) -> Self {
+    pub(crate) fn on(session: &Session) -> Self {
         Self { answers: session.answers(), ..Self::default() }
     }
 
     /// Counts a loss, and makes a suspect of what was under way. Gives whether a new connection
     /// may take its place.
-    pub(super) fn note(&mut self, loss: Loss<'_>, suspects: &Shared) -> bool {
+    pub(crate) fn note(&mut self, loss: Loss<'_>, suspects: &Shared) -> bool {
         let Loss { error, thing, is_fresh, has_answered, at } = loss;
         let known = thing.as_ref().is_some_and(|thing| {
             // What can be had in another way may as well be.
@@ -66,7 +66,7 @@ impl Losses {
 
     /// Makes a suspect of what a connection was lost at. Gives whether it was lost at that often
     /// enough.
-    pub(super) fn at(
+    pub(crate) fn at(
         &mut self,
         thing: &Thing,
         error: &RemoteError,
@@ -89,7 +89,7 @@ impl Losses {
 
     /// How long the next connection may be silent where the first one may be for so long: each
     /// silence costs, and what is only slow has the whole time again in the next run.
-    pub(super) fn patience(&self, timeout: Duration) -> Duration {
+    pub(crate) fn patience(&self, timeout: Duration) -> Duration {
         const LEAST: Duration = Duration::from_secs(15);
         let shorter = timeout / (1 << self.silences.min(8));
         shorter.max(LEAST).min(timeout)
@@ -97,83 +97,83 @@ impl Losses {
 
     /// Whether a server that lets nobody in is asked once more: it may not have noticed yet that
     /// the connection before was lost.
-    pub(super) fn may_be_released(&mut self) -> bool {
+    pub(crate) fn may_be_released(&mut self) -> bool {
         const MOST: u32 = 6;
         self.busy += 1;
         self.connections > 0 && self.busy <= MOST && !self.over
     }
 
     /// Whether the session has answered anything in this run.
-    pub(super) fn is_answered_since(&self, session: &Session) -> bool {
+    pub(crate) fn is_answered_since(&self, session: &Session) -> bool {
         session.answers() > self.answers
     }
 
     /// Whether so much was lost already that what would be one more try waits for the next run.
-    pub(super) fn are_many(&self, timeout: Duration) -> bool {
+    pub(crate) fn are_many(&self, timeout: Duration) -> bool {
         self.silent > (SILENCES - 2) * timeout.as_secs().cast_signed()
             || self.connections + 4 > CONNECTIONS
     }
 
     /// No further connection is opened.
-    pub(super) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         self.over = true;
     }
 
     /// Whether no further connection is opened.
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.over
     }
 
     /// A connection is given up for another one, and nothing is known of what is to blame.
-    pub(super) fn begin_anew(&mut self) {
+    pub(crate) fn begin_anew(&mut self) {
         self.connections += 1;
         self.over |= self.connections > CONNECTIONS;
     }
 
     /// How many there were.
-    pub(super) fn count(&self) -> u32 {
+    pub(crate) fn count(&self) -> u32 {
         self.connections
     }
 
     /// A message was taken.
-    pub(super) fn is_taken(&mut self) {
+    pub(crate) fn is_taken(&mut self) {
         self.refused = 0;
     }
 
     /// A message was refused for the moment. Gives whether it may have been for its own sake.
-    pub(super) fn is_refused_for_now(&mut self, error: &RemoteError) -> bool {
+    pub(crate) fn is_refused_for_now(&mut self, error: &RemoteError) -> bool {
         self.refused += 1;
         self.refused < REFUSED && !matches!(error, RemoteError::SetAside { .. })
     }
 
     /// A new connection takes the place of the one that was lost.
-    pub(super) fn begin(&mut self, session: &Session) {
+    pub(crate) fn begin(&mut self, session: &Session) {
         self.answers = session.answers();
     }
 }
 
 /// A connection that was lost.
 #[derive(Debug)]
-pub(super) struct Loss<'e> {
-    pub(super) error: &'e RemoteError,
+pub(crate) struct Loss<'e> {
+    pub(crate) error: &'e RemoteError,
     /// What was under way.
-    pub(super) thing: Option<Thing>,
+    pub(crate) thing: Option<Thing>,
     /// Nothing was ever answered on it.
-    pub(super) is_fresh: bool,
+    pub(crate) is_fresh: bool,
     /// Something was answered on it in this run.
-    pub(super) has_answered: bool,
-    pub(super) at: At,
+    pub(crate) has_answered: bool,
+    pub(crate) at: At,
 }
 
 /// When a connection was lost, and how long the server may be silent, in seconds.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct At {
-    pub(super) now: i64,
-    pub(super) timeout: i64,
+pub(crate) struct At {
+    pub(crate) now: i64,
+    pub(crate) timeout: i64,
 }
 
 impl At {
-    pub(super) fn of(settings: &Settings, environment: &Environment) -> Self {
+    pub(crate) fn of(settings: &Settings, environment: &Environment) -> Self {
         let timeout = settings.endpoint.timeout.as_secs().cast_signed();
         Self { now: environment.clock.now(), timeout }
     }
@@ -195,7 +195,7 @@ const REFUSED: u32 = 3;
 const BARREN: u32 = 3;
 
 /// What a thing is called in the report.
-pub(super) fn title(thing: &Thing, subject: Option<&str>) -> String {
+pub(crate) fn title(thing: &Thing, subject: Option<&str>) -> String {
     let mut title = match (&thing.mailbox, &thing.message) {
         (Some(mailbox), _) => mailbox.to_string(),
         (None, Some(message)) => printable(message),

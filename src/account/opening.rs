@@ -11,7 +11,7 @@ use crate::reconcile::types::printable;
 use crate::state::{StateError, Store, meta};
 
 /// Opens the store.
-pub(super) fn open_store(
+pub(crate) fn open_store(
     settings: &Settings,
     environment: &Environment,
     request: &RunRequest,
@@ -33,7 +33,7 @@ pub(super) fn open_store(
 /// A root that lay on another disk than what is found in its place now is not mounted: nothing is
 /// put there, and nothing is taken for removed (hazard 64). One that was a directory of the same
 /// disk was removed, and is filled anew.
-pub(super) fn check_disk(
+pub(crate) fn check_disk(
     settings: &Settings,
     environment: &Environment,
     store: &Store,
@@ -49,14 +49,14 @@ pub(super) fn check_disk(
 }
 
 /// The device of the root, or of what is left of the way to it.
-pub(super) fn disk_of(settings: &Settings, environment: &Environment) -> Option<u64> {
+pub(crate) fn disk_of(settings: &Settings, environment: &Environment) -> Option<u64> {
     let metas = settings.maildir.ancestors().map(|path| environment.fs.stat(path));
     metas.flatten().map(|meta| meta.dev).next()
 }
 
 /// Notes the device that the root lies on: the same before and after it was found to be the right
 /// one.
-pub(super) fn note_disk(
+pub(crate) fn note_disk(
     settings: &Settings,
     environment: &Environment,
     store: &mut Store,
@@ -72,7 +72,7 @@ pub(super) fn note_disk(
 }
 
 /// How the account's own root is opened.
-pub(super) fn options(settings: &Settings, store: &Store, request: &RunRequest) -> RootOptions {
+pub(crate) fn options(settings: &Settings, store: &Store, request: &RunRequest) -> RootOptions {
     let usual = RootOptions::new(&super::ownership::hex(store.id()), &settings.machine);
     RootOptions {
         create: !request.dry_run,
@@ -84,7 +84,7 @@ pub(super) fn options(settings: &Settings, store: &Store, request: &RunRequest) 
 }
 
 /// Opens the root.
-pub(super) fn open_root(
+pub(crate) fn open_root(
     settings: &Settings,
     environment: &Environment,
     request: &RunRequest,
@@ -107,7 +107,7 @@ fn empty_root(fs: Arc<dyn Fs>, options: RootOptions) -> Result<Root, LocalError>
 }
 
 /// Removes the stand-in of a dry run; a real root is none, and one that holds anything stays.
-pub(super) fn tidy_up(settings: &Settings, environment: &Environment, root: &Root) {
+pub(crate) fn tidy_up(settings: &Settings, environment: &Environment, root: &Root) {
     if root.path() != settings.maildir {
         // Left behind, it is an empty directory among temporary files.
         let _ = environment.fs.remove_dir(root.path());

@@ -5,7 +5,7 @@ use super::report::Report;
 use crate::state::{StateError, Store};
 
 /// Writes down a run that ended before anything was looked at.
-pub(super) fn end_failed(
+pub(crate) fn end_failed(
     store: &mut Store,
     number: i64,
     now: i64,
@@ -17,7 +17,7 @@ pub(super) fn end_failed(
 }
 
 /// What came of a run, as the store keeps it.
-pub(super) fn outcome(report: &Report, result: &Result<(), AccountError>, held: bool) -> String {
+pub(crate) fn outcome(report: &Report, result: &Result<(), AccountError>, held: bool) -> String {
     let kind = result.as_ref().err().map(AccountError::kind);
     let failure = result.as_ref().err().map(ToString::to_string);
     let skipped: Vec<_> =

@@ -10,7 +10,7 @@ use crate::state::{StateError, Store};
 /// In another layout every mailbox would seem gone, and all mail would be fetched beside the
 /// old directories. With another separator no file would have flags, and they would be taken off
 /// on the server (hazard 173).
-pub(super) fn check_layout(settings: &Settings, root: &Root) -> Result<(), AccountError> {
+pub(crate) fn check_layout(settings: &Settings, root: &Root) -> Result<(), AccountError> {
     match root.marker()? {
         Some(marker) if marker.layout != settings.layout => Err(AccountError::Layout {
             maildir: printable(&settings.maildir.display().to_string()),
@@ -28,7 +28,7 @@ pub(super) fn check_layout(settings: &Settings, root: &Root) -> Result<(), Accou
     }
 }
 
-pub(super) fn identity(settings: &Settings) -> String {
+pub(crate) fn identity(settings: &Settings) -> String {
     format!("{}@{}", settings.endpoint.user, settings.endpoint.host)
 }
 
@@ -58,7 +58,7 @@ fn same_owner(settings: &Settings, marker: &Marker) -> bool {
 }
 
 /// A counter in the store; 0 where it was never written.
-pub(super) fn counter(store: &Store, key: &Key<u64>) -> Result<u64, StateError> {
+pub(crate) fn counter(store: &Store, key: &Key<u64>) -> Result<u64, StateError> {
     Ok(store.fact(key)?.unwrap_or(0))
 }
 
@@ -68,7 +68,7 @@ const COUNTER_MAX: u64 = u64::MAX / 2;
 /// Advances the counter that the root's marker and the store share, past whatever any root may
 /// bear: a run that was cut off here may have left the next number in a root that is not this one
 /// (hazard 71).
-pub(super) fn advance(
+pub(crate) fn advance(
     settings: &Settings,
     store: &mut Store,
     root: &Root,
@@ -85,7 +85,7 @@ pub(super) fn advance(
 
 /// Whether marker and store tell the same story. A fresh store and an unmarked root do too:
 /// there is nothing to restate.
-pub(super) fn is_our_root(
+pub(crate) fn is_our_root(
     settings: &Settings,
     store: &Store,
     root: &Root,

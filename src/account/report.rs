@@ -83,7 +83,7 @@ impl Report {
     }
 
     /// What a verification has found so far.
-    pub(super) fn verified(&mut self) -> &mut Verified {
+    pub(crate) fn verified(&mut self) -> &mut Verified {
         self.verified.get_or_insert_default()
     }
 
@@ -95,7 +95,7 @@ impl Report {
     }
 
     /// Takes back what was skipped for such a reason.
-    pub(super) fn unskip(&mut self, is_such: impl Fn(&Skip) -> bool) {
+    pub(crate) fn unskip(&mut self, is_such: impl Fn(&Skip) -> bool) {
         self.skipped.retain(|skip| !is_such(skip));
     }
 
@@ -156,7 +156,7 @@ pub struct Verified {
 
 impl Verified {
     /// A message is not what it should be.
-    pub(super) fn differs(&mut self, what: impl Into<String>, why: impl Into<String>) {
+    pub(crate) fn differs(&mut self, what: impl Into<String>, why: impl Into<String>) {
         self.differing += 1;
         if self.differs.len() < LISTED_MAX {
             self.differs.push(Skip { what: what.into(), why: why.into() });

@@ -8,7 +8,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub(in crate::account) use crate::state::meta::{Short, Sizes};
+pub(crate) use crate::state::meta::{Short, Sizes};
 use crate::state::{StateError, Store, meta};
 
 /// Bodies that are counted; of more, the proportion is kept.
@@ -16,7 +16,7 @@ const COUNTED: u64 = 16;
 /// Bodies that are off at least where sizes are taken for estimates.
 const OFF_LEAST: u64 = 3;
 /// Runs in which a short body has to come with the same length until it is kept.
-pub(in crate::account) const RUNS: u32 = 4;
+pub(crate) const RUNS: u32 = 4;
 /// Seconds until a short body is asked for again, at first and at most; runs until then where a
 /// person asks for each of them. Both are doubled each time.
 const WAITS: (i64, i64) = (60, 6 * 60 * 60);
@@ -28,20 +28,20 @@ const ALIKE: u64 = 64;
 
 /// Comparison of announced sizes with those received, shared by all connections of a run.
 #[derive(Debug, Clone, Default)]
-pub(in crate::account) struct Shared(Arc<Mutex<Sizes>>);
+pub(crate) struct Shared(Arc<Mutex<Sizes>>);
 
 impl Shared {
-    pub(in crate::account) fn load(store: &Store) -> Self {
+    pub(crate) fn load(store: &Store) -> Self {
         let sizes = store.fact(&meta::ANNOUNCED_SIZES).ok().flatten().unwrap_or_default();
         Self(Arc::new(Mutex::new(sizes)))
     }
 
-    pub(in crate::account) fn lock(&self) -> MutexGuard<'_, Sizes> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Sizes> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps what was counted for later runs.
-    pub(in crate::account) fn keep(&self, store: &mut Store) -> Result<(), StateError> {
+    pub(crate) fn keep(&self, store: &mut Store) -> Result<(), StateError> {
         let sizes = *self.lock();
         if store.fact(&meta::ANNOUNCED_SIZES)? == Some(sizes) {
             return Ok(());
@@ -52,7 +52,7 @@ impl Shared {
 
 impl Sizes {
     /// Counts bodies that came together: those as long as announced, and others that look whole.
-    pub(in crate::account) fn add(&mut self, right: u64, off: u64) {
+    pub(crate) fn add(&mut self, right: u64, off: u64) {
         let (right, off) = (self.right.saturating_add(right), self.off.saturating_add(off));
         let total = right.saturating_add(off).max(1);
         *self = match total > COUNTED {
@@ -65,19 +65,19 @@ impl Sizes {
     }
 
     /// Whether a size says nothing of whether a body is whole.
-    pub(in crate::account) fn are_estimates(self) -> bool {
+    pub(crate) fn are_estimates(self) -> bool {
         self.off >= OFF_LEAST && self.off > self.right
     }
 }
 
 /// Whether two bodies are of about the same length.
-pub(in crate::account) fn are_alike(a: u64, b: u64) -> bool {
+pub(crate) fn are_alike(a: u64, b: u64) -> bool {
     a.abs_diff(b) <= ALIKE && (a == 0) == (b == 0)
 }
 
 impl<K> Short<K> {
     /// Whether it is asked for again; `asked` if a person asks for this run.
-    pub(in crate::account) fn is_due(&self, run: i64, now: i64, asked: bool) -> bool {
+    pub(crate) fn is_due(&self, run: i64, now: i64, asked: bool) -> bool {
         let doublings = self.runs.saturating_sub(1).min(20);
         let wait = (WAITS.0 << doublings).min(WAITS.1);
         let runs = (1_i64 << doublings).min(RUNS_MAX);
@@ -86,7 +86,7 @@ impl<K> Short<K> {
 }
 
 /// Notes that a body came so. Gives in how many runs it did.
-pub(in crate::account) fn note<K: PartialEq>(
+pub(crate) fn note<K: PartialEq>(
     list: &mut Vec<Short<K>>,
     row: K,
     octets: u64,

@@ -10,7 +10,7 @@ use crate::remote::suspects::{Command, Shared, Suspect, Thing};
 use crate::state::{StateError, Store, SuspectRow};
 
 /// Takes what earlier runs of an account noted, for the run with this number at this time.
-pub(super) fn load(
+pub(crate) fn load(
     suspects: &Shared,
     store: &Store,
     (number, now): (i64, i64),
@@ -25,14 +25,14 @@ pub(super) fn load(
 }
 
 /// Writes down what changed.
-pub(super) fn keep(suspects: &Shared, store: &mut Store) -> Result<(), AccountError> {
+pub(crate) fn keep(suspects: &Shared, store: &mut Store) -> Result<(), AccountError> {
     let Some(list) = suspects.lock().changed() else { return Ok(()) };
     let rows: Vec<SuspectRow> = list.iter().map(to_row).collect();
     Ok(store.transaction(|tx| tx.set_suspects(&rows))?)
 }
 
 /// What happened to a suspect, and what becomes of it.
-pub(super) fn why(suspect: &Suspect) -> String {
+pub(crate) fn why(suspect: &Suspect) -> String {
     let Suspect { losses, words, .. } = suspect;
     let times = if *losses == 1 { "once".to_owned() } else { format!("{losses} times") };
     let next = match suspect.is_set_aside() {

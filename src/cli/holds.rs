@@ -3,8 +3,9 @@
 use super::exit::Exit;
 use super::report::{Decision, Failure, HoldView};
 use super::store::{store_failure, store_path};
-use crate::account::{self, sample};
+use crate::account::sample;
 use crate::config::{Account, Config};
+use crate::mail;
 use crate::reconcile::HoldReason;
 use crate::reconcile::hold::{Direction, Kind};
 use crate::state::{Hold, HoldState, StateError, Store};
@@ -131,7 +132,7 @@ fn decide_in(
         };
         tx.set_hold_state(id, state)?;
         if decision == Decision::Rejected {
-            account::bring_back(tx, &hold)?;
+            mail::bring_back(tx, &hold)?;
             tx.delete_hold(id)?;
         }
         Ok(Answered::Yes(Hold { state, ..hold }))

@@ -13,12 +13,12 @@ use super::problem::Named;
 use super::progress::{Audience, Watch, screen};
 use super::report::{AccountOutcome, Failure, LastRun, StatusView, Work};
 use super::store::{store_failure, store_path};
-use crate::account::{
-    self, AccountError, Environment, Progress, Report, RunRequest, Settings, scope, suspects,
-};
+use crate::account::{AccountError, Environment, Progress, Report, RunRequest, Settings, suspects};
 use crate::config::{Account, Config, Direction};
 use crate::daemon::hook;
+use crate::engine;
 use crate::local::fs::RealFs;
+use crate::mail::scope;
 use crate::reconcile::types::{MailboxId, MailboxName, Row, SetAsideKind};
 use crate::remote::RemoteError;
 use crate::state::{Pull, StateError, Store};
@@ -121,7 +121,7 @@ async fn run_account(
     drop(pause);
     let settings = Settings::of(account, &config.state_dir, secret.expose());
     let environment = Environment::real(progress, interrupt.flag());
-    let (report, result) = Box::pin(account::sync(settings, environment, request)).await;
+    let (report, result) = Box::pin(engine::sync(settings, environment, request)).await;
     let hooks = [&account.on_change, &account.new_mail, &account.on_hold];
     if !dry_run && hooks.iter().any(|program| !program.is_empty()) {
         // What the programs say stands above what is drawn.
@@ -427,7 +427,7 @@ pub(super) fn adopt(config: &Config, account: &str) -> Result<String, Failure> {
         return Err(Failure::new(Exit::Usage, "there is no such account"));
     };
     let settings = Settings::of(account, &config.state_dir, "");
-    account::adopt(&settings, Arc::new(RealFs::default())).map_err(|error| failure(&error))?;
+    engine::adopt(&settings, Arc::new(RealFs::default())).map_err(|error| failure(&error))?;
     Ok(format!(
         "{} is kept by this mailtide from now on; the next sync unites both sides, nothing is \
          deleted by that",

@@ -14,7 +14,7 @@ use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
 use notify::{ErrorKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::cause::{Cause, Causes};
-use crate::account::Hints;
+use crate::mail::Hints;
 
 /// How often is looked at what cannot be watched.
 pub const UNWATCHED: Duration = Duration::from_secs(30);

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::cause::Causes;
 use super::files::Files;
-use crate::account::{AccountError, Environment, Live, Report, RunRequest, Settings};
+use crate::account::{AccountError, Environment, Report, RunRequest, Settings};
+use crate::mail::Live;
 
 /// An open account and the watches of its directories.
 #[derive(Debug)]

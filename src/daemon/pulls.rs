@@ -12,8 +12,9 @@ use super::progress;
 use super::state::State;
 use super::task::{End, Failure, Task, Wanted, skipped};
 use super::worker::{Place, Worker};
-use crate::account::{Environment, Report, RunRequest, Settings, maildrop};
+use crate::account::{Environment, Report, RunRequest, Settings};
 use crate::config::{Maildrop, Secret};
+use crate::pull;
 
 impl Task {
     /// Pulls until something else is wanted, or it fails.
@@ -72,8 +73,7 @@ impl Task {
         let (started, words) = (Instant::now(), cause::words(causes));
         let (terms, why) = (terms.clone(), words.clone());
         let pull = worker.call(async move |_: &mut ()| {
-            Box::pin(maildrop::pull(settings, terms, environment, &RunRequest::default(), &why))
-                .await
+            Box::pin(pull::pull(settings, terms, environment, &RunRequest::default(), &why)).await
         });
         let (report, result) = tokio::select! {
             done = self.alive(pull) => done,

@@ -13,7 +13,8 @@ use tokio::time::{Instant, timeout_at};
 use super::backoff::Backoff;
 use super::cause::{Cause, Causes};
 use super::state::Board;
-use crate::account::{AccountError, Environment, Listener, Listens, RENEWAL, Settings, Trouble};
+use crate::account::{AccountError, Environment, Settings, Trouble};
+use crate::mail::{Listener, Listens, RENEWAL};
 use crate::reconcile::types::MailboxName;
 
 /// Mailboxes that are listened to by IDLE, however many connections there may be.

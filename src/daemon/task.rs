@@ -20,8 +20,9 @@ use super::push::Push;
 use super::state::{Board, State, View};
 use super::volume::{ACCOUNT_THREAD, Volume};
 use super::worker::{Badge, Place, Worker};
-use crate::account::{AccountError, Environment, RENEWAL, Report, Settings, Trouble};
+use crate::account::{AccountError, Environment, Report, Settings, Trouble};
 use crate::config::{Account, SecretError};
+use crate::mail::RENEWAL;
 use crate::reconcile::types::printable;
 
 /// Where the server tells of everything, this is still looked after: events may be lost.

@@ -18,15 +18,20 @@ const FUNCTION_LIMIT: usize = 70;
 const COLUMN_LIMIT: usize = 100;
 
 /// What the modules of each folder may use of ours, besides themselves.
-const LAYERS: [(&str, &[&str]); 8] = [
+const LAYERS: [(&str, &[&str]); 10] = [
     ("reconcile", &[]),
     ("state", &["reconcile"]),
     ("local", &["reconcile"]),
     ("remote", &["reconcile"]),
     ("config", &["reconcile"]),
     ("account", &["reconcile", "state", "local", "remote", "config"]),
-    ("daemon", &["reconcile", "config", "account"]),
-    ("cli", &["reconcile", "state", "local", "remote", "config", "account", "daemon"]),
+    ("mail", &["reconcile", "state", "local", "remote", "account"]),
+    ("pull", &["reconcile", "state", "local", "remote", "config", "account"]),
+    ("daemon", &["reconcile", "config", "account", "mail", "pull"]),
+    (
+        "cli",
+        &["reconcile", "state", "local", "remote", "config", "account", "mail", "engine", "daemon"],
+    ),
 ];
 
 /// What the pure layer must not know: the disk, the net, the clock, other tasks, logs, stores.

@@ -1,7 +1,7 @@
 //! A hold is state (hazard 60), and the guard counts what was known within a day (hazard 61).
 
 use kit::world::{ROOT, World};
-use mailtide::account::bring_back;
+use mailtide::mail::bring_back;
 use mailtide::reconcile::GuardLimits;
 use mailtide::reconcile::hold::Direction::{self, FromLocal, FromRemote};
 use mailtide::state::{Hold, HoldState};

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use kit::world::{ROOT, World};
-use mailtide::account::{Report, scope};
+use mailtide::account::Report;
+use mailtide::mail::scope;
 use mailtide::reconcile::types::MailboxName;
 use mailtide::reconcile::{OnLocalDelete, OnRemoteDelete};
 use serde_json::json;

@@ -7,11 +7,12 @@ use std::time::{Duration, SystemTime};
 
 use kit::imap::Profile;
 use kit::world::{ROOT, World};
-use mailtide::account::{AccountError, Clock, Environment, Live, RunRequest};
+use mailtide::account::{AccountError, Clock, Environment, RunRequest};
 use mailtide::daemon::cause::Cause;
 use mailtide::daemon::state::State;
 use mailtide::daemon::task::{Task, Wanted};
 use mailtide::local::LocalError;
+use mailtide::mail::Live;
 
 use super::{agreed_on, settle, there};
 use crate::months::{account, task_of};

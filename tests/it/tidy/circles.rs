@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Source, product, refuse};
 
 /// Rooms that are looked into. A file that only declares others is part of none of its circles.
-const ROOMS: [&str; 8] =
-    ["account", "cli", "config", "daemon", "local", "reconcile", "remote", "state"];
+const ROOMS: [&str; 10] =
+    ["account", "cli", "config", "daemon", "local", "mail", "pull", "reconcile", "remote", "state"];
 
 type Module = Vec<String>;
 
