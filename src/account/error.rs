@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::local::LocalError;
 use crate::remote::{Code, RemoteError};
 use crate::state::StateError;
@@ -87,24 +89,38 @@ pub fn rest(seconds: u64) -> Duration {
     Duration::from_secs(seconds.min(MOST))
 }
 
+/// What a run is remembered by that an error ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FailureKind {
+    /// The server cannot be reached, does not let us in, or went away.
+    Unreachable,
+    /// Another process works with the account.
+    Locked,
+    /// The config does not fit what is there.
+    Config,
+    /// Anything else.
+    Failed,
+}
+
 impl AccountError {
-    /// What a run that it ended is remembered as: `unreachable`, `locked`, `config` or `failed`.
+    /// What a run that it ended is remembered by.
     #[must_use]
-    pub fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> FailureKind {
         match self {
             Self::Remote(
                 RemoteError::Connect { .. }
                 | RemoteError::Tls { .. }
                 | RemoteError::Cleartext { .. }
                 | RemoteError::SignIn { .. },
-            ) => "unreachable",
-            Self::Remote(error) if error.ends_session() => "unreachable",
-            Self::Local(LocalError::Locked { .. }) => "locked",
+            ) => FailureKind::Unreachable,
+            Self::Remote(error) if error.ends_session() => FailureKind::Unreachable,
+            Self::Local(LocalError::Locked { .. }) => FailureKind::Locked,
             Self::Foreign { .. }
             | Self::Gone { .. }
             | Self::Layout { .. }
-            | Self::Separator { .. } => "config",
-            _ => "failed",
+            | Self::Separator { .. } => FailureKind::Config,
+            _ => FailureKind::Failed,
         }
     }
 

@@ -1,8 +1,52 @@
 //! How a run ended, as the store keeps it.
 
-use super::error::AccountError;
+use serde::{Deserialize, Serialize};
+
+use super::error::{AccountError, FailureKind};
 use super::report::Report;
 use crate::state::{StateError, Store};
+
+/// How a run ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Outcome {
+    /// The error that ended it, in words.
+    pub(crate) failure: Option<String>,
+    /// What kind of error that was.
+    pub(crate) kind: Option<FailureKind>,
+    /// What it skipped, and why.
+    pub(crate) skipped: Vec<(String, String)>,
+    /// It was interrupted.
+    pub(crate) interrupted: bool,
+    /// Something waits for a person.
+    pub(crate) held: bool,
+}
+
+impl Outcome {
+    /// What came of a run.
+    pub(crate) fn of(report: &Report, result: &Result<(), AccountError>, held: bool) -> Self {
+        let error = result.as_ref().err();
+        let skips = report.skipped.iter();
+        Self {
+            failure: error.map(ToString::to_string),
+            kind: error.map(AccountError::kind),
+            skipped: skips.map(|skip| (skip.what.clone(), skip.why.clone())).collect(),
+            interrupted: report.interrupted,
+            held,
+        }
+    }
+
+    /// Reads what [`Self::print`] gave. Of one that cannot be read nothing is known.
+    #[must_use]
+    pub(crate) fn parse(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or_default()
+    }
+
+    /// The JSON that the store keeps.
+    pub(crate) fn print(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
 
 /// Writes down a run that ended before anything was looked at.
 pub(crate) fn end_failed(
@@ -11,24 +55,7 @@ pub(crate) fn end_failed(
     now: i64,
     error: &AccountError,
 ) -> Result<(), StateError> {
-    let kind = error.kind();
-    let outcome = serde_json::json!({ "failure": error.to_string(), "kind": kind }).to_string();
-    store.transaction(|tx| tx.end_run(number, now, &outcome))
-}
-
-/// What came of a run, as the store keeps it.
-pub(crate) fn outcome(report: &Report, result: &Result<(), AccountError>, held: bool) -> String {
-    let kind = result.as_ref().err().map(AccountError::kind);
-    let failure = result.as_ref().err().map(ToString::to_string);
-    let skipped: Vec<_> =
-        report.skipped.iter().map(|s| [s.what.as_str(), s.why.as_str()]).collect();
-    let interrupted = report.interrupted;
-    serde_json::json!({
-        "failure": failure,
-        "kind": kind,
-        "skipped": skipped,
-        "interrupted": interrupted,
-        "held": held,
-    })
-    .to_string()
+    let (failure, kind) = (Some(error.to_string()), Some(error.kind()));
+    let outcome = Outcome { failure, kind, ..Outcome::default() };
+    store.transaction(|tx| tx.end_run(number, now, &outcome.print()))
 }

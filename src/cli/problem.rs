@@ -36,3 +36,9 @@ pub(super) fn write_named(out: &mut String, label: &str, named: &Named) {
         printable(&named.words)
     );
 }
+
+/// What a run did not do, and why.
+pub(super) fn skipped(what: &str, why: &str) -> Named {
+    let (mailbox, words) = (what.to_owned(), why.to_owned());
+    Named { mailbox, message: None, what: "skipped".to_owned(), words }
+}

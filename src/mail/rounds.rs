@@ -9,6 +9,7 @@ use super::hints::Hints;
 use super::run::{Run, say_goodbye};
 use super::{apply, recover, renames, restate, samples, scope, whatif, world};
 use crate::account::error::AccountError;
+use crate::account::outcome::Outcome;
 use crate::account::report::Report;
 use crate::account::request::RunRequest;
 use crate::account::settings::{Environment, Settings};
@@ -245,7 +246,7 @@ impl Run {
     /// Writes down how the run ended.
     fn record_outcome(&mut self, result: &Result<(), AccountError>) -> Result<(), StateError> {
         let held = !self.pending_holds()?.is_empty();
-        let outcome = outcome::outcome(&self.report, result, held);
+        let outcome = Outcome::of(&self.report, result, held).print();
         let (number, now) = (self.attempt.number, self.environment.clock.now());
         self.store.transaction(|tx| {
             tx.prune_departures(now - 2 * world::WINDOW_S)?;

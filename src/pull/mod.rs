@@ -37,12 +37,13 @@ use self::read::ASKED;
 use self::rematch::Alike;
 use self::remove::Removable;
 use self::run::{Headers, Run, Through};
+use crate::account::error;
 use crate::account::error::AccountError;
+use crate::account::outcome::Outcome;
 use crate::account::progress::Event;
 use crate::account::report::Report;
 use crate::account::request::RunRequest;
 use crate::account::settings::{Environment, Settings};
-use crate::account::{error, outcome};
 use crate::config::{Keep, Maildrop};
 use crate::remote::RemoteError;
 use crate::remote::pop3::{Auth, Header, Listed, Lost, Session};
@@ -355,7 +356,7 @@ impl Run {
         // A backup of the middle of this pull is not what it left.
         let marked = if std::mem::take(&mut self.marked) { self.mark() } else { Ok(()) };
         let result = result.and(marked);
-        let outcome = outcome::outcome(&self.report, &result, false);
+        let outcome = Outcome::of(&self.report, &result, false).print();
         let (number, now) = (self.number, self.environment.clock.now());
         let recorded = self.store.transaction(|tx| tx.end_run(number, now, &outcome));
         crate::account::opening::tidy_up(&self.settings, &self.environment, &self.root);

@@ -5,11 +5,11 @@ use std::path::Path;
 use serde::Serialize;
 
 /// The shipped unit of a systemd user manager.
-const UNIT: &str = include_str!("../../../systemd/mailtide.service");
+const UNIT: &str = include_str!("../../../../systemd/mailtide.service");
 /// Its line that names the program.
 const UNIT_START: &str = "ExecStart=%h/.cargo/bin/mailtide run";
 /// The shipped agent of launchd.
-const AGENT: &str = include_str!("../../../launchd/org.mailtide.mailtide.plist");
+const AGENT: &str = include_str!("../../../../launchd/org.mailtide.mailtide.plist");
 /// Its lines that name the program.
 const AGENT_START: &str =
     "\t\t<string>/usr/local/bin/mailtide</string>\n\t\t<string>run</string>\n";

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::exit::Exit;
-use super::output::{Style, bytes, took};
+use crate::cli::exit::Exit;
+use crate::cli::output::{Style, bytes, took};
 use crate::config::{Account, Config, Direction, Keep, Maildrop};
 use crate::reconcile::types::{GuardLimits, OnLocalDelete, OnRemoteDelete, Tls, printable};
 

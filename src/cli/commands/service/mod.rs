@@ -14,11 +14,11 @@ use std::path::{Path, PathBuf};
 use self::manager::{LABEL, Told, UNIT, Words};
 use self::unit::{Manager, Origin, Start};
 use self::words::{Done, Found};
-use super::answer::{Answer, answer};
-use super::args::{Global, ServiceAction};
-use super::exit::Exit;
-use super::output::Style;
-use super::report::Failure;
+use crate::cli::answer::{Answer, answer};
+use crate::cli::args::{Global, ServiceAction};
+use crate::cli::exit::Exit;
+use crate::cli::output::Style;
+use crate::cli::report::Failure;
 use crate::config::{Config, Env, SecretSource};
 
 /// The service of this user: where its file is and what it is to start.

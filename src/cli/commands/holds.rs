@@ -1,64 +1,49 @@
-//! `holds`, `approve`, `reject`: what waits for a person, in words, and the answers.
+//! `holds`, `approve`, `reject`: what waits for a person, and the answers.
 
-use super::exit::Exit;
-use super::report::{Decision, Failure, HoldView};
-use super::store::{store_failure, store_path};
-use crate::account::sample;
+use super::Context;
+use crate::cli::answer::{Answer, answer};
+use crate::cli::exit::Exit;
+use crate::cli::report::{self, Decision, Failure, HoldView};
+use crate::cli::standing::standing;
+use crate::cli::store::{store_failure, store_path};
+use crate::cli::{hold_view, running};
 use crate::config::{Account, Config};
 use crate::mail;
-use crate::reconcile::HoldReason;
-use crate::reconcile::hold::{Direction, Kind};
 use crate::state::{Hold, HoldState, StateError, Store};
 
-/// The hold for people and programs.
-pub(super) fn view(account: &Account, hold: &Hold) -> HoldView {
-    let (kind, side) = (hold.reason.kind(), hold.direction);
-    HoldView {
-        id: hold.id.clone(),
-        account: account.name.clone(),
-        mailbox: Some(hold.mailbox_name.clone()).filter(|name| !name.is_empty()),
-        kind: kind.word(),
-        side: side.side(),
-        reason: reason_word(&hold.reason),
-        what: what(kind, side).to_owned(),
-        messages: hold.rows.len() as u64,
-        why: hold.why.clone(),
-        since: hold.created,
-        decided: match hold.state {
-            HoldState::Pending => None,
-            HoldState::Approved => Some(Decision::Approved),
-            HoldState::Rejected => Some(Decision::Rejected),
-        },
-        samples: sample::of_hold(hold),
+/// Lists what is held, of one account or of all.
+pub(super) fn list(context: &Context<'_>, account: Option<&String>) -> Result<Answer, Failure> {
+    if let Some(name) = account {
+        context.account(name)?;
     }
+    let mut views = standing(context.config)?;
+    views.retain(|view| account.is_none_or(|name| view.account == *name));
+    let held: Vec<HoldView> = views.into_iter().flat_map(|view| view.holds).collect();
+    let open = held.iter().any(|hold| hold.decided.is_none());
+    let exit = if open { Exit::Held } else { Exit::Agreed };
+    let text = match held.is_empty() {
+        true if context.global.quiet => String::new(),
+        _ => report::holds(&held, context.now, context.style),
+    };
+    answer(text, "holds", &held, exit)
 }
 
-fn reason_word(reason: &HoldReason) -> &'static str {
-    match reason {
-        HoldReason::TooMany { .. } => "too_many",
-        HoldReason::Emptied { .. } => "emptied",
-        HoldReason::FlagsRemoved { .. } => "flags_removed",
-        HoldReason::SurplusCopies { .. } => "surplus_copies",
-    }
-}
-
-fn what(kind: Kind, side: Direction) -> &'static str {
-    match (kind, side) {
-        (Kind::Removal, Direction::FromRemote) => "remove from the server",
-        (Kind::Removal, Direction::FromLocal) => "remove from the disk",
-        (Kind::Flags, Direction::FromRemote) => "remove flags on the server",
-        (Kind::Flags, Direction::FromLocal) => "remove flags from files",
-        (Kind::Copies, _) => "make more copies on the server",
-    }
+/// Approves or rejects a hold, and lets a running daemon know.
+pub(super) fn decide(
+    context: &Context<'_>,
+    id: &str,
+    decision: Decision,
+) -> Result<Answer, Failure> {
+    let hold = decided(context.config, id, decision)?;
+    running::nudge(context.config, &hold.account);
+    let text = context
+        .unless_quiet(|| report::holds(std::slice::from_ref(&hold), hold.since, context.style));
+    answer(text, "hold", &hold, Exit::Agreed)
 }
 
 /// Notes what a person said to the hold whose id begins with `prefix`, in whatever account, and
 /// returns the hold with that.
-pub(super) fn decide(
-    config: &Config,
-    prefix: &str,
-    decision: Decision,
-) -> Result<HoldView, Failure> {
+fn decided(config: &Config, prefix: &str, decision: Decision) -> Result<HoldView, Failure> {
     let mut found = Vec::new();
     for account in &config.accounts {
         let ids = ids(config, account, prefix).map_err(|e| store_failure(&e))?;
@@ -77,7 +62,7 @@ pub(super) fn decide(
         }
     };
     match decide_in(config, account, &id, decision).map_err(|e| store_failure(&e))? {
-        Answered::Yes(hold) => Ok(view(account, &hold)),
+        Answered::Yes(hold) => Ok(hold_view::view(account, &hold)),
         Answered::Replaced { new, more, messages } => {
             let text = format!(
                 "{id} was replaced by {new}, which has {messages} messages, {more} of them \

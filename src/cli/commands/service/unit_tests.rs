@@ -186,7 +186,7 @@ fn systemd_finds_nothing_wrong_with_the_units() {
         let text = Manager::Systemd.render(&start, Path::new(LOG)).unwrap();
         verify("mailtide.service", &text, &["--user"]);
     }
-    verify("mailtide@.service", include_str!("../../../systemd/mailtide@.service"), &[]);
+    verify("mailtide@.service", include_str!("../../../../systemd/mailtide@.service"), &[]);
 }
 
 #[test]
