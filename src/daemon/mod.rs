@@ -9,6 +9,7 @@
 pub mod backoff;
 pub mod cause;
 pub mod control;
+mod ending;
 pub mod files;
 pub mod hook;
 mod kept;
@@ -18,6 +19,7 @@ pub mod push;
 pub mod state;
 pub mod systemd;
 pub mod task;
+mod telling;
 pub mod volume;
 pub mod wake;
 pub mod worker;

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use super::backoff::Backoff;
 use super::cause::{self, Cause, Merged};
+use super::ending::{End, Failure, skipped};
 use super::hook::Hooks;
 use super::progress;
 use super::state::State;
-use super::task::{End, Failure, Task, Wanted, skipped};
+use super::task::{Task, Wanted};
 use super::worker::{Place, Worker};
 use crate::account::{Environment, Report, RunRequest, Settings};
 use crate::config::{Maildrop, Secret};

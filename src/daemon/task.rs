@@ -7,21 +7,22 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use super::backoff::Backoff;
 use super::cause::{self, Cause, Causes, Merged};
+use super::ending::{End, Failure, skipped};
 use super::hook::Hooks;
 use super::kept::{Kept, Look};
 use super::progress;
 use super::push::Push;
-use super::state::{Board, State, View};
+use super::state::{Board, State, now};
 use super::volume::{ACCOUNT_THREAD, Volume};
 use super::worker::{Badge, Place, Worker};
-use crate::account::{AccountError, Environment, Report, Settings, Trouble};
-use crate::config::{Account, SecretError};
+use crate::account::{AccountError, Environment, Settings, Trouble};
+use crate::config::Account;
 use crate::mail::RENEWAL;
 use crate::reconcile::types::printable;
 
@@ -73,62 +74,6 @@ pub struct Task {
     pub volume: Volume,
     /// How often it shows that it is alive; never where nobody looks.
     pub beat: Option<Duration>,
-}
-
-/// Why a signed-in life ended.
-pub(super) enum End {
-    /// The user wants something else.
-    Wanted,
-    /// The same, and a command was cut off for it: nothing more may be said.
-    Cut,
-    /// Something else lies where the Maildir was.
-    Moved,
-    Trouble(Failure),
-}
-
-/// What went wrong, before it is told.
-pub(super) struct Failure {
-    trouble: Trouble,
-    text: String,
-    words: Option<String>,
-    /// What the server asks for at least.
-    wait: Option<Duration>,
-}
-
-impl Failure {
-    /// The same, and nobody is to ask earlier than that.
-    pub(super) fn no_earlier(self, rest: Option<Duration>) -> Self {
-        Self { wait: self.wait.max(rest), ..self }
-    }
-}
-
-impl From<AccountError> for Failure {
-    fn from(error: AccountError) -> Self {
-        let words = error.words().map(str::to_owned);
-        let (trouble, wait) = (error.trouble(), error.wait());
-        Self { trouble, text: error.to_string(), words, wait }
-    }
-}
-
-impl From<SecretError> for Failure {
-    fn from(error: SecretError) -> Self {
-        // A locked keyring, a helper that is offline: asked again soon, and rarely.
-        let text = format!("no password: {error}");
-        Self { trouble: Trouble::SignIn, text, words: None, wait: None }
-    }
-}
-
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        let text = format!("the system gives no thread: {error}");
-        Self { trouble: Trouble::Person, text, words: None, wait: None }
-    }
-}
-
-impl<E: Into<Failure>> From<E> for End {
-    fn from(error: E) -> Self {
-        Self::Trouble(error.into())
-    }
 }
 
 impl Task {
@@ -325,56 +270,6 @@ impl Task {
         stop.store(true, Ordering::Relaxed);
         tokio::time::sleep(GRACE).await;
     }
-
-    /// One line for each run: why, and what it did.
-    pub(super) fn tell(&self, causes: &str, report: &Report, time: Duration) {
-        let millis = time.as_millis();
-        let did = report.to_string();
-        tracing::info!("{causes}: {did} in {millis} ms");
-        for hold in &report.holds {
-            let (id, why, place) = (&hold.id, &hold.why, printable(&hold.mailbox_name));
-            let place = if place.is_empty() { "the account".to_owned() } else { place };
-            tracing::warn!(
-                "held in {place}: {why}; look with `mailtide holds`, answer with \
-                 `mailtide approve {id}` or `mailtide reject {id}`"
-            );
-        }
-        self.board.update(&self.account.name, |view| {
-            let run = format!("{did} ({causes}, {millis} ms)");
-            if report.done() > 0 || view.last.is_none() {
-                view.last = Some(run.clone());
-            }
-            view.run = Some(run);
-        });
-    }
-
-    /// What a run or an attempt came to: whoever waits for its end sees that.
-    pub(super) fn ends(&self, state: State, until: Option<i64>, why: Option<String>) {
-        self.show(state, until, why, |view| {
-            view.runs += 1;
-            view.ended = view.begun;
-        });
-    }
-
-    pub(super) fn state(&self, state: State, until: Option<i64>, why: Option<String>) {
-        self.show(state, until, why, |_| {});
-    }
-
-    fn show(
-        &self,
-        state: State,
-        until: Option<i64>,
-        why: Option<String>,
-        also: impl FnOnce(&mut View),
-    ) {
-        self.board.update(&self.account.name, |view| {
-            also(view);
-            if view.state != state || view.since == 0 {
-                view.since = now();
-            }
-            (view.state, view.until, view.why) = (state, until, why);
-        });
-    }
 }
 
 /// A signed-in account.
@@ -565,17 +460,4 @@ impl Open<'_> {
             }
         }
     }
-}
-
-pub(super) fn skipped(report: &Report) -> Option<String> {
-    let first = report.skipped.first()?;
-    let more = report.skipped.len() - 1;
-    let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
-    Some(format!("{}: {}{more}", printable(&first.what), printable(&first.why)))
-}
-
-/// Seconds since 1970.
-pub(super) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

@@ -25,13 +25,6 @@ pub fn date(token: u32) -> i64 {
     1_600_000_000 + i64::from(token)
 }
 
-/// INTERNALDATE of a new version of a message; no two that are alike but for the body are of one
-/// second.
-#[must_use]
-pub fn edited(token: u32) -> i64 {
-    1_650_000_000 + i64::from(token % 2)
-}
-
 /// The octets of a message as a mail reader writes them: with LF alone.
 #[must_use]
 pub fn of_here(token: u32) -> Vec<u8> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Context;
+use super::context::Context;
 use crate::account::Settings;
 use crate::cli::answer::{Answer, answer};
 use crate::cli::exit::Exit;

@@ -1,6 +1,6 @@
 //! `holds`, `approve`, `reject`: what waits for a person, and the answers.
 
-use super::Context;
+use super::context::Context;
 use crate::cli::answer::{Answer, answer};
 use crate::cli::exit::Exit;
 use crate::cli::report::{self, Decision, Failure, HoldView};

@@ -1,7 +1,8 @@
-//! A file for each command, and what they all are given.
+//! A file for each command.
 
 mod adopt;
 mod check;
+mod context;
 mod holds;
 mod pause;
 mod run;
@@ -11,42 +12,15 @@ mod sync;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use self::context::Context;
 use super::answer::{Answer, answer};
-use super::args::{self, Command, Global};
+use super::args::{Command, Global};
 use super::exit::Exit;
 use super::output::Style;
 use super::report::{Decision, Failure};
 use super::running::Pausing;
 use crate::account::{Depth, RunRequest};
-use crate::config::{Account, Config, Env};
-
-/// What a command is given.
-#[derive(Clone, Copy)]
-struct Context<'a> {
-    config: &'a Config,
-    global: &'a Global,
-    style: Style,
-    /// Seconds since 1970.
-    now: i64,
-}
-
-impl<'a> Context<'a> {
-    /// An account by the name that was typed.
-    fn account(&self, name: &str) -> Result<&'a Account, Failure> {
-        let unknown = || Failure::new(Exit::Usage, args::unknown_account(name, self.config));
-        self.config.account(name).ok_or_else(unknown)
-    }
-
-    /// What is said unless only problems are to be.
-    fn unless_quiet(&self, text: impl FnOnce() -> String) -> String {
-        if self.global.quiet { String::new() } else { text() }
-    }
-
-    /// The answer of a command that has nothing to say.
-    fn nothing(&self) -> Result<Answer, Failure> {
-        answer(String::new(), "accounts", &[(); 0], Exit::Agreed)
-    }
-}
+use crate::config::{Config, Env};
 
 /// Carries out a command.
 pub(super) fn execute(command: &Command, global: &Global, style: Style) -> Result<Answer, Failure> {

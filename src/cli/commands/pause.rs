@@ -1,6 +1,6 @@
 //! `pause`, `resume` and `log-level`: words to a running daemon.
 
-use super::Context;
+use super::context::Context;
 use crate::cli::answer::{Answer, answer};
 use crate::cli::exit::Exit;
 use crate::cli::report::Failure;

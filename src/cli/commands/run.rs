@@ -8,7 +8,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
-use super::Context;
+use super::context::Context;
 use crate::cli::answer::Answer;
 use crate::cli::exit::Exit;
 use crate::cli::report::Failure;

@@ -1,6 +1,6 @@
 //! `mailtide status`: how the accounts stand.
 
-use super::Context;
+use super::context::Context;
 use crate::cli::answer::{Answer, answer};
 use crate::cli::exit::Exit;
 use crate::cli::report::{self, Failure, StatusView};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::thread;
 use std::time::Instant;
 
-use super::Context;
+use super::context::Context;
 use crate::account::{AccountError, Environment, Progress, Report, RunRequest, Settings};
 use crate::cli::answer::{Answer, answer};
 use crate::cli::args::Target;

@@ -27,6 +27,7 @@ mod remade;
 mod remote;
 mod reused;
 mod rows;
+mod scan;
 mod twins;
 mod unsent;
 mod unshown;

@@ -16,6 +16,7 @@ mod capabilities;
 mod caution;
 mod change;
 mod connect;
+mod delivery;
 mod fetch;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
@@ -40,9 +41,9 @@ pub use crate::remote::endpoint::{Endpoint, Tls};
 pub use crate::remote::suspects::{Command, Shared, Suspect, Suspects, Thing};
 pub use crate::remote::transport::Counters;
 pub use append::{AppendError, Appending, BodySource, Upload};
-pub use body::BodySink;
 pub use capabilities::Capabilities;
 pub use change::{CopyError, CopyUid, sendable};
+pub use delivery::BodySink;
 pub use fetch::FetchItems;
 pub use list::{Existence, ListedMailbox};
 pub use name::Names;

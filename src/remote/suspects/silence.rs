@@ -4,7 +4,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{CAPABILITY, Command, REST, Suspects, Thing};
+use super::suspect::REST;
+use super::{CAPABILITY, Command, Suspects, Thing};
 use crate::reconcile::types::MailboxName;
 
 /// A later silence is waited for so many times shorter than the first one.
