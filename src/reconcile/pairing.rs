@@ -54,7 +54,17 @@ pub fn pair_in_place(index: &mut RowIndex<'_>, steps: &mut Vec<Step>) {
             .or_else(|| left::pair_claim(index, remote))
             .or_else(|| words::pair_by_header(index, remote))
             .or_else(|| left::pair(index, remote));
-        let found = found.filter(|(local, ..)| !has_older_file(index, remote, *local));
+        let found = match found {
+            Some((local, ..)) if left::is_file_of_copy(index, remote, local) => {
+                let rest = left::pair_rest(index, remote);
+                if rest.is_none() && remote.content.is_some() {
+                    // Known and not told yet: it would come down beside the file.
+                    index.take([remote.id]);
+                }
+                rest
+            }
+            found => found.filter(|(local, ..)| !has_older_file(index, remote, *local)),
+        };
         if let Some((local, past, weak)) = found {
             // A message in doubt is its own past: another one that left is that of an equal text.
             let past = past.filter(|_| remote.base.is_none());
@@ -184,6 +194,9 @@ pub fn reattach(index: &mut RowIndex<'_>, steps: &mut Vec<Step>) {
                 // Its message is at its new place: a file that is here is another one of the
                 // same text, or was moved back from there (hazard 83).
                 && !row.journal.is_moved()
+                // While our copy is looked for, its file may be the one that is here: given back to
+                // this row, it would leave the copy without a file (hazard 194).
+                && !has_open_copy(index, row)
                 && !index.is_taken(row)
                 && row.set_aside.as_ref().is_none_or(|s| s.kind == SetAsideKind::Kept)
         });

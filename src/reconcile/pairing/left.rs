@@ -7,10 +7,11 @@ use super::evidence;
 use super::sources::{Found, past_of};
 use super::words;
 use crate::reconcile::alike::{date, have_one_object_id, same_words};
+use crate::reconcile::coverage::has_open_copy;
 use crate::reconcile::plan::Step;
 use crate::reconcile::row_index::{RowIndex, best};
 use crate::reconcile::row_state::{RowState, is_active, is_claim, is_ending, is_left, state_of};
-use crate::reconcile::types::{Journal, MailboxId, Row};
+use crate::reconcile::types::{Journal, MailboxId, Row, RowId};
 
 /// Orders new messages: first those where a copy of ours is due. Found there, the message leaves
 /// the place that it came from, also where that was numbered anew since (hazard 84).
@@ -25,6 +26,19 @@ pub(super) fn order(index: &RowIndex<'_>, arrivals: &mut [&Row]) {
 /// one anew: it is this row's, and in doubt. Its file may have been moved to another mailbox, or be
 /// in a root that is not here. One that was removed is in none: its message comes back.
 pub(super) fn pair(index: &RowIndex<'_>, remote: &Row) -> Option<Found> {
+    pair_with(index, remote, |_| true)
+}
+
+/// The same where its message is known to be at its new place: what is left of it here is to go.
+pub(super) fn pair_rest(index: &RowIndex<'_>, remote: &Row) -> Option<Found> {
+    pair_with(index, remote, |row| row.journal.is_moved())
+}
+
+fn pair_with(
+    index: &RowIndex<'_>,
+    remote: &Row,
+    is_wanted: impl Fn(&Row) -> bool,
+) -> Option<Found> {
     let like = |row: &Row| match remote.content {
         Some(content) => row.content == Some(content),
         None => same_words(row, remote) && evidence::is_trusted(index, row, remote),
@@ -44,10 +58,25 @@ pub(super) fn pair(index: &RowIndex<'_>, remote: &Row) -> Option<Found> {
         return None;
     }
     let left = known.into_iter().filter(|row| is_left(row) && !row.weak && !index.is_taken(row));
+    let left = left.filter(|row| is_wanted(row));
     let proved = |row: &Row| remote.content.is_some() || have_one_object_id(row, remote);
     let left = left.filter(|row| !is_ending(row) || proved(row));
     let flags = remote.remote.as_ref().map(|r| r.flags.clone()).unwrap_or_default();
     best(left, None, &flags, date(remote)).map(|left| (left.id, None, false))
+}
+
+/// Whether a new file goes with a copy that we made of a message of this mailbox, which was numbered
+/// anew since: the file was moved away, the copy made, and the file moved back. What the server
+/// shows here under a new number may be what the move left behind (hazard 194).
+pub(super) fn is_file_of_copy(index: &RowIndex<'_>, remote: &Row, local: RowId) -> bool {
+    let file = index.row(local).filter(|row| state_of(row) == RowState::LocalNew);
+    let file = file.filter(|row| row.journal == Journal::Idle && row.base.is_none());
+    let same = || file.and_then(|file| file.content).into_iter();
+    let same = || same().flat_map(|content| index.with_content(content));
+    let is_there = || same().any(|row| row.mailbox != remote.mailbox && row.remote.is_some());
+    let left = same().filter(|row| row.mailbox == remote.mailbox && is_left(row));
+    let mut left = left.filter(|row| !row.weak);
+    left.any(|row| has_open_copy(index, row) || row.journal.is_moved() && is_there())
 }
 
 /// A copy of ours whose answer was lost and whose file is gone since, or an upload that only

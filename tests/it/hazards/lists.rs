@@ -127,3 +127,19 @@ fn hazard_193_a_copy_is_not_the_file_that_was_removed() {
 fn hazard_169_a_copy_that_was_looked_for_is_no_other_message() {
     passes("world 4090254\nhere add 3 B\nhere add 4 D\nrun\nhere remove 4\nthere drop B\n");
 }
+
+#[test]
+fn hazard_194_a_file_moved_back_follows_the_copy_that_was_made_for_it() {
+    passes(
+        "world 5110539\nhere add 5 Trash\nrun\nhere move 5 A\nrun ; kill 50\nhere move 5 Trash\n",
+    );
+    // The mailbox to which it returns was numbered anew, on a server with and without object ids.
+    passes(
+        "world 4100966\nhere add 1 B\nthere add 3 B\nrun\nhere move 3 A/C\nrun\nhere remove 1\n\
+         run ; at command 5 here move 3 B ; power 86 2\nthere renumber A/C\nhere move 3 A/C\n",
+    );
+    passes(
+        "world 5110539\nhere add 5 B\nrun\nhere move 5 Trash\nrun ; kill 56\nthere renumber B\n\
+         here move 5 B\n",
+    );
+}
