@@ -24,6 +24,7 @@ use crate::reconcile::renames::{
 };
 use crate::reconcile::types::{DirStamps, Home, Mailbox, MailboxId, MailboxName};
 use crate::remote::imap::ListedMailbox;
+use crate::state::meta;
 
 /// Looks that may each show more to be renamed.
 const LOOKS_MAX: u32 = 8;
@@ -254,7 +255,10 @@ async fn same_as(
     ask: bool,
     budget: &mut usize,
 ) -> Result<Vec<MailboxName>, AccountError> {
-    let was = gone(mailbox);
+    let mut was = gone(mailbox);
+    if ask {
+        was.renamed_as = run.store.fact(&meta::renaming(mailbox.id))?;
+    }
     let mut like: Vec<(&Arrived, Likeness)> =
         arrived.iter().map(|arrived| (arrived, likeness(&was, arrived))).collect();
     like.retain(|(_, likeness)| *likeness != Likeness::Other);

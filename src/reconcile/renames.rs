@@ -85,6 +85,8 @@ pub struct Gone {
     pub cursor: Option<Gate>,
     /// What a RENAME of ours, whose answer was not recorded, asked for.
     pub renaming: Option<MailboxName>,
+    /// UIDVALIDITY that it had when that was asked for; none where its former name is listed.
+    pub renamed_as: Option<u32>,
 }
 
 /// A mailbox that the server shows under a name that nobody knows.
@@ -115,6 +117,14 @@ pub fn likeness(gone: &Gone, arrived: &Arrived) -> Likeness {
     if arrived.name.is_inbox() {
         return Likeness::Other;
     }
+    let asked_for = gone.renaming.as_ref() == Some(&arrived.name);
+    // Numbered anew, or made anew, and renamed by us before that was noted (hazard 195).
+    if asked_for
+        && gone.renamed_as.is_some()
+        && gone.renamed_as == arrived.gate.map(|is| is.uid_validity)
+    {
+        return Likeness::Same;
+    }
     if let (Some(was), Some(is)) = (&gone.object_id, &arrived.object_id) {
         return if was == is { Likeness::Same } else { Likeness::Other };
     }
@@ -123,7 +133,6 @@ pub fn likeness(gone: &Gone, arrived: &Arrived) -> Likeness {
     if !numbered_alike || is.uid_next < was.uid_next {
         return Likeness::Other;
     }
-    let asked_for = gone.renaming.as_ref() == Some(&arrived.name);
     if asked_for { Likeness::Same } else { Likeness::Likely }
 }
 
@@ -475,16 +484,26 @@ mod tests {
                 object_id: old,
                 cursor: Some(was),
                 renaming: Some(name(asked)).filter(|_| !asked.is_empty()),
+                renamed_as: None,
             };
             let mut arrived = Arrived { name: name("B"), object_id: new, gate: shown };
             assert_eq!(likeness(&gone, &arrived), expected, "{gone:?} {arrived:?}");
             arrived.name = name("inbox");
             assert_eq!(likeness(&gone, &arrived), Other);
         }
-        let unnumbered =
-            Gone { id: MailboxId(1), object_id: None, cursor: Some(gate(0, 0)), renaming: None };
-        let arrived = Arrived { name: name("B"), object_id: None, gate: Some(gate(0, 0)) };
+        let unnumbered = Gone { cursor: Some(gate(0, 0)), ..gone_as(None) };
+        let mut arrived = Arrived { name: name("B"), object_id: None, gate: Some(gate(0, 0)) };
         assert_eq!(likeness(&unnumbered, &arrived), Other, "UIDVALIDITY 0 says nothing");
+        arrived.gate = Some(gate(8, 1));
+        for (renamed_as, expected) in [(Some(8), Same), (Some(9), Other), (None, Other)] {
+            let gone = Gone { renaming: Some(name("B")), ..gone_as(renamed_as) };
+            assert_eq!(likeness(&gone, &arrived), expected, "{gone:?}");
+        }
+    }
+
+    fn gone_as(renamed_as: Option<u32>) -> Gone {
+        let cursor = Some(gate(7, 5));
+        Gone { id: MailboxId(1), object_id: None, cursor, renaming: None, renamed_as }
     }
 
     #[test]

@@ -99,6 +99,11 @@ pub(crate) fn numbers(mailbox: MailboxId) -> Key<Numbers> {
     key_of(format!("numbers {}", mailbox.0))
 }
 
+/// UIDVALIDITY that the server showed of a mailbox when its RENAME was asked for.
+pub(crate) fn renaming(mailbox: MailboxId) -> Key<u32> {
+    key_of(format!("renaming {}", mailbox.0))
+}
+
 /// Set where a mailbox of this name cannot be selected.
 pub(crate) fn shut(mailbox: &MailboxName) -> Key<Shut> {
     key_of(format!("shut {}", mailbox.as_str()))

@@ -30,6 +30,7 @@ pub(super) fn gone(mailbox: &Mailbox) -> Gone {
         object_id: mailbox.object_id.clone(),
         cursor: mailbox.cursor,
         renaming: mailbox.renaming.clone(),
+        renamed_as: None,
     }
 }
 

@@ -4,6 +4,7 @@ use crate::account::error::AccountError;
 use crate::mail::run::Run;
 use crate::reconcile::renames::Rename;
 use crate::reconcile::types::{Mailbox, MailboxId, MailboxName};
+use crate::state::meta;
 
 pub(super) fn done(
     run: &mut Run,
@@ -39,10 +40,23 @@ pub(super) fn begin(
     let mut mailboxes = Vec::new();
     for (id, name) in moved {
         if let Some(mailbox) = run.store.mailbox(*id)? {
-            mailboxes.push(Mailbox { renaming: Some(name.clone()), ..mailbox });
+            let shown = run.attempt.seen.listed.iter().find(|shown| shown.name == mailbox.name);
+            let shown = shown.and_then(|shown| shown.gate).map(|gate| gate.uid_validity);
+            mailboxes.push((Mailbox { renaming: Some(name.clone()), ..mailbox }, shown));
         }
     }
-    run.record(|w| mailboxes.iter().try_for_each(|mailbox| w.mailbox(mailbox).map(drop)))
+    run.record(|w| {
+        for (mailbox, shown) in &mailboxes {
+            w.mailbox(mailbox)?;
+            let key = meta::renaming(mailbox.id);
+            match shown.filter(|uid_validity| *uid_validity != 0) {
+                // Numbered anew, it has numbers that the store does not know yet (hazard 195).
+                Some(uid_validity) => w.tx().set_fact(&key, &uid_validity)?,
+                None => drop(w.tx().delete_fact(&key)?),
+            }
+        }
+        Ok(())
+    })
 }
 
 /// Subscriptions are by name and stay behind (RFC 9051 §6.3.6); without them many clients
@@ -98,7 +112,10 @@ pub(super) fn note(run: &mut Run, moved: &[(MailboxId, MailboxName)]) -> Result<
             let nobodys = MailboxName::new(&format!("//{}", mailbox.id.0));
             w.mailbox(&Mailbox { name: nobodys, ..mailbox.clone() })?;
         }
-        noted.iter().try_for_each(|mailbox| w.mailbox(mailbox).map(drop))
+        noted.iter().try_for_each(|mailbox| {
+            w.tx().delete_fact(&meta::renaming(mailbox.id))?;
+            w.mailbox(mailbox).map(drop)
+        })
     })?;
     // What a run left in `tmp` was not found under the former name (hazard 59).
     noted.iter().try_for_each(|mailbox| crate::mail::observe::clean_tmp(run, mailbox))

@@ -57,6 +57,7 @@ fn facts_keep_their_keys_and_texts() {
     same(s, &UIDL_RENAMED, "uidl_renamed", &["1"]);
     same(s, &POP3_ODD_ABOUT_ONE, "pop3_odd_about_one", &["1"]);
     same(s, &looking(id), "looking 7", &["99"]);
+    same(s, &renaming(id), "renaming 7", &["99"]);
     same(s, &numbers(id), "numbers 7", &["alone", "with others"]);
     same(s, &shut(&name), "shut Lists/a b", &["by SELECT"]);
     same(s, &refused(id), "refused 7", &["33"]);

@@ -143,3 +143,15 @@ fn hazard_194_a_file_moved_back_follows_the_copy_that_was_made_for_it() {
          here move 5 B\n",
     );
 }
+
+#[test]
+fn hazard_195_a_mailbox_numbered_anew_is_renamed_with_its_messages() {
+    let found = "world 4050424\nthere add 3 B\nhere add 4 A/C\n\
+                 run ; at command 21 there add 5 D\nthere move 3 D\nhere move 4 Trash\n\
+                 there renumber A/C\nthere edit 3 8\nhere rename A/C E\n";
+    passes(found);
+    // The answer to RENAME is lost, too.
+    for n in 15..26 {
+        passes(&format!("{found}run ; kill {n}\n"));
+    }
+}
