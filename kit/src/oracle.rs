@@ -289,6 +289,15 @@ impl Oracle {
             let place = |copies: &[(&str, &Copy)]| -> BTreeSet<String> {
                 copies.iter().map(|(mailbox, _)| (*mailbox).to_owned()).collect()
             };
+            // One of several copies may have gone to where another one lies: the set of the
+            // mailboxes stays the same, and not how many each of them holds.
+            let spread = |copies: &[(&str, &Copy)]| -> Vec<String> {
+                let mut places: Vec<String> = copies.iter().map(|(m, _)| (*m).to_owned()).collect();
+                places.sort();
+                places
+            };
+            let moved =
+                place(was) != place(now) || was.len() == now.len() && spread(was) != spread(now);
             // What the server still has did not go by a disk that was put back; what it has beside
             // that, where no file was, may be the rest of a move.
             let kept = elsewhere.as_ref().and_then(|server| server.get(&token));
@@ -301,7 +310,7 @@ impl Oracle {
                 count => count,
             });
             expected.removed += was.len().saturating_sub(now.len().max(there));
-            if !now.is_empty() && !was.is_empty() && place(was) != place(now) {
+            if !now.is_empty() && !was.is_empty() && moved {
                 expected.moved[side] = true;
                 expected.chased += usize::from(side == 0 && self.is_running);
                 expected.escaped |= expected.chased > 1;

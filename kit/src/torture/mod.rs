@@ -319,6 +319,12 @@ mod tests {
                 "there make D / here add 2 A/C / quiet / \
                  run ; at call 4 here remove 2 ; unreadable D / tear-state 915",
             ),
+            // One of three equal files goes to where another one lies, after the state was lost.
+            (
+                4_040_967,
+                "there add 1 B / here add 3 A/C / run ; at command 24 here copy 1 B / \
+                 here copy 1 Trash / quiet / tear-state 187 / here move 1 Trash",
+            ),
             // A removal that was cut off left its mark, or its copy in the trash.
             (
                 71827,
