@@ -69,6 +69,21 @@ impl Hands {
         oracle.saw(side as usize, &before, &after);
     }
 
+    /// Whether a device would change the flags of a marked message at the very command that
+    /// expunges it. No answer tells a client of that, so nobody could carry it to a copy.
+    pub(super) fn is_late(&self, command: &str, side: Side, deed: &Deed) -> bool {
+        let (Side::There, Deed::Set(token, _) | Deed::Clear(token, _)) = (side, deed) else {
+            return false;
+        };
+        let is_marked = |(mailbox, uid): (String, u32)| {
+            let everything = self.server.everything();
+            let mut messages = everything.get(&mailbox).into_iter().flatten();
+            messages.any(|held| held.uid == uid && held.flags.contains("\\deleted"))
+        };
+        command.strip_prefix("UID ").unwrap_or(command).starts_with("EXPUNGE")
+            && self.find_there(*token).is_some_and(is_marked)
+    }
+
     pub(super) fn census(&self, side: Side) -> Census {
         match side {
             Side::Here => self.census_here(),

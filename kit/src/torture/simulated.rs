@@ -179,11 +179,11 @@ impl Simulated {
         let (at_commands, at_calls) = (pick(true), pick(false));
         if !at_commands.is_empty() {
             let (hands, mut n) = (self.hands(), 0);
-            self.world.on_command(move |_| {
+            self.world.on_command(move |command| {
                 n += 1;
                 at_commands
                     .iter()
-                    .filter(|(at, _, _)| *at == n)
+                    .filter(|(at, side, deed)| *at == n && !hands.is_late(command, *side, deed))
                     .for_each(|(_, side, deed)| hands.act(*side, deed));
             });
         }

@@ -15,6 +15,9 @@ use crate::remote::imap::{Command, FetchItems, FetchRow, UidSet, Untagged};
 use crate::state::meta;
 use crate::state::meta::List;
 
+/// Looks at flags while the server tells of changes. One that always does is believed in the end.
+const LOOKS_MAX: u32 = 3;
+
 fn mark() -> Flags {
     Flags::system(System::TRASHED)
 }
@@ -150,18 +153,27 @@ async fn changed(run: &mut Run, given: &BTreeMap<Uid, Given>) -> Result<FlagsByU
     if given.is_empty() {
         return Ok(changed);
     }
-    // FETCH shows a mailbox as the server last told of it.
-    run.catch_up().await?;
     let set: UidSet = given.keys().copied().collect();
     let items = FetchItems { flags: true, ..FetchItems::default() };
-    let mut sink = |row: FetchRow| {
-        if let Some((then, now)) = given.get(&row.uid).zip(row.flags)
-            && !then.difference(&now).is_empty()
-        {
-            changed.insert(row.uid, now);
+    for _ in 0..LOOKS_MAX {
+        // FETCH shows a mailbox as the server last told of it.
+        run.catch_up().await?;
+        run.session.take_pending();
+        let mut sink = |row: FetchRow| {
+            if let Some((then, now)) = given.get(&row.uid).zip(row.flags)
+                && !then.difference(&now).is_empty()
+            {
+                changed.insert(row.uid, now);
+            }
+        };
+        run.session.fetch(&set, items, None, &mut sink).await?;
+        // A change that is told without a UID may be one of theirs, and newer than what was shown.
+        let told = run.session.take_pending();
+        let is_shown = !told.overflowed && !told.seen.contains(&Untagged::Other);
+        if is_shown || !changed.is_empty() {
+            break;
         }
-    };
-    run.session.fetch(&set, items, None, &mut sink).await?;
+    }
     Ok(changed)
 }
 

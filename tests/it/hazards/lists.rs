@@ -155,3 +155,13 @@ fn hazard_195_a_mailbox_numbered_anew_is_renamed_with_its_messages() {
         passes(&format!("{found}run ; kill {n}\n"));
     }
 }
+
+#[test]
+fn hazard_92_only_at_the_very_expunge_is_a_flag_out_of_reach() {
+    for command in 18..=25 {
+        passes(&format!(
+            "world 5000855\nthere add 3 B\nthere add 4 A\nrun\nhere remove 4\nrun\n\
+             here move 3 Trash\nrun ; at command {command} there set 3 k1\n"
+        ));
+    }
+}
