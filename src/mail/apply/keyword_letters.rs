@@ -63,8 +63,10 @@ fn add(
     let added = run.root.add_keywords(&mailbox.name, table, &flags.keywords, &choice);
     let is_unlocked = matches!(added, Ok(()) | Err(LocalError::KeywordsBusy { .. }));
     if let Err(error) = added {
-        // A letter that is not in the file means nothing to anybody (hazard 58).
-        *table = run.root.keyword_table(&mailbox.name).unwrap_or(before);
+        // A letter that is not in the file means nothing to anybody (hazard 58), nor does one that
+        // a power cut takes out of it (hazard 140).
+        let now = run.root.keyword_table_after(&mailbox.name, &mailbox.keyword_table);
+        *table = now.unwrap_or(before);
         // Files are named without them, and say so: a later plan adds the letters.
         run.report.skip(mailbox.name.to_string(), error.to_string());
     }

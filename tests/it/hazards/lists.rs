@@ -165,3 +165,11 @@ fn hazard_92_only_at_the_very_expunge_is_a_flag_out_of_reach() {
         ));
     }
 }
+
+#[test]
+fn hazard_140_a_letter_is_used_once_its_table_is_durable() {
+    passes(
+        "world 5120872\nthere add 1 B\nhere add 2 D\nhere add 3 B\nrun\nhere edit 2 6\n\
+         run ; at call 147 here add 7 D\nrun\nthere set 1 k1\nrun ; broken 75\nrun ; power 17 0\n",
+    );
+}
