@@ -110,7 +110,8 @@ pub(super) fn base_held(
 
 /// The keywords of a moved file: what its letters meant when the file left `source` (hazard 58). A
 /// letter that it did not have then was given since, by a reader who knows of tables: it means what
-/// it means here, or, where it means nothing, what it means in the mailbox that the file left.
+/// it means here, or, where it means nothing, what it means in the mailbox that the file left. A
+/// file that is still there says nothing of letters that it does not have (hazard 177).
 pub(super) fn keywords_left(
     left: Option<&Mailbox>,
     here: Option<&Mailbox>,
@@ -120,6 +121,10 @@ pub(super) fn keywords_left(
     let Some(local) = &row.local else { return BTreeSet::new() };
     let Some(left) = left else { return local.flags.keywords.clone() };
     let letters = local.info.chars().filter(char::is_ascii_lowercase);
+    let agreed = source.base.as_ref().map(|base| &base.flags.keywords);
+    let had = |keyword: &Keyword| {
+        source.local.is_none() || agreed.is_some_and(|keywords| keywords.contains(keyword))
+    };
     let entry = |letter: char| {
         if let Some(keyword) = source.letters.get(&letter) {
             return Some(keyword.clone());
@@ -128,7 +133,7 @@ pub(super) fn keywords_left(
         let of = |mailbox: &Mailbox| mailbox.keyword_table.get(at).cloned().flatten();
         match source.local.as_ref().is_some_and(|file| file.info.contains(letter)) {
             true => of(left).or_else(|| here.and_then(of)),
-            false => here.and_then(of).or_else(|| of(left)),
+            false => here.and_then(of).or_else(|| of(left).filter(had)),
         }
     };
     letters.filter_map(entry).collect()

@@ -173,3 +173,11 @@ fn hazard_140_a_letter_is_used_once_its_table_is_durable() {
          run ; at call 147 here add 7 D\nrun\nthere set 1 k1\nrun ; broken 75\nrun ; power 17 0\n",
     );
 }
+
+#[test]
+fn hazard_177_a_letter_means_nothing_that_a_file_without_it_could_tell() {
+    passes(
+        "world 5141178\nhere add 2 INBOX\nrun\nthere set 2 k1\nthere add 4 A\nrun\nhere set 4 k2\n\
+         lose-state\nrun ; at call 9 here move 4 B ; at call 15 there move 4 INBOX\n",
+    );
+}
