@@ -46,6 +46,9 @@ pub struct Attempt {
     pub(super) absent: BTreeSet<RowId>,
     /// Mailboxes whose keyword table could not be read: no letter is given there (hazard 58).
     pub(super) unread_tables: BTreeSet<MailboxId>,
+    /// Mailboxes whose keyword table could not be written: no name there loses its keywords for
+    /// want of a letter (hazard 200).
+    pub(super) unwritten_tables: BTreeSet<MailboxId>,
     /// Messages whose headers do not come as announced: nothing is paired by them.
     pub(super) headless: BTreeSet<(MailboxId, Uid)>,
     /// Number of skips in the report that the progress sink has been told of.

@@ -26,6 +26,8 @@ pub(super) fn table_for(
             return Ok(KeywordTable::default());
         }
     };
+    // Read now, it tells from now on what the letters of new names mean.
+    run.attempt.unread_tables.remove(&mailbox.id);
     let lacks = !flags.keywords.iter().all(|keyword| table.contains(keyword));
     let unlocked = if lacks { add(run, mailbox, &mut table, flags)? } else { None };
     let keyword_table = table.slots().to_vec();
@@ -67,10 +69,24 @@ fn add(
         // a power cut takes out of it (hazard 140).
         let now = run.root.keyword_table_after(&mailbox.name, &mailbox.keyword_table);
         *table = now.unwrap_or(before);
-        // Files are named without them, and say so: a later plan adds the letters.
+        // A later plan adds the letters of what the server holds. What only a file says waits.
+        run.attempt.unwritten_tables.insert(mailbox.id);
         run.report.skip(mailbox.name.to_string(), error.to_string());
     }
     Ok(is_unlocked.then_some(lock))
+}
+
+/// Whether a file keeps its name for now: it would lose keywords, since the table of its mailbox
+/// could not be read or written. Where all letters are taken there is no use in waiting.
+pub(super) fn waits(
+    run: &Run,
+    mailbox: &Mailbox,
+    table: &KeywordTable,
+    keywords: &BTreeSet<Keyword>,
+) -> bool {
+    let (unread, unwritten) = (&run.attempt.unread_tables, &run.attempt.unwritten_tables);
+    let failed = unread.contains(&mailbox.id) || unwritten.contains(&mailbox.id);
+    failed && !keywords.iter().all(|keyword| table.contains(keyword))
 }
 
 /// Keywords of the files of a mailbox that are to get its letters, by stem.
@@ -155,8 +171,9 @@ pub(super) fn relabelled(
     }
     let flags = Flags { system: local.flags.system, keywords: keywords.clone() };
     let table = table_for(run, mailbox, &flags)?;
-    if run.attempt.unread_tables.contains(&mailbox.id) {
-        // Its letters cannot be told yet: the file waits.
+    let unread = run.attempt.unread_tables.contains(&mailbox.id);
+    if unread || waits(run, mailbox, &table, keywords) {
+        // Its letters cannot be told, or not be given, yet: the file waits (hazards 58 and 200).
         return Ok(false);
     }
     let changed = run.root.set_flags(&mailbox.name, local, &flags, &table);

@@ -66,6 +66,13 @@ fn move_file(
         // It left and came back: the file is where it belongs.
         return record_move(run, from, to, past, file);
     }
+    let mut only_here = file.flags.keywords.clone();
+    let there = to.remote.iter().flat_map(|remote| &remote.flags.keywords);
+    there.for_each(|keyword| _ = only_here.remove(keyword));
+    if keyword_letters::waits(run, mailbox, &table, &only_here) {
+        // Nothing but its name says that it has them (hazard 200).
+        return Ok(());
+    }
     let taken = run.store.by_stem(mailbox.id, &file.stem)?.is_some();
     let stem = if taken { run.root.new_stem() } else { file.stem.clone() };
     let in_new = file.flags.is_empty();

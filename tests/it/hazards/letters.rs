@@ -2,7 +2,7 @@
 
 use kit::world::{ROOT, World};
 
-use super::{agreed_on, flags, rungs, settle};
+use super::{agreed_on, flags, rungs, settle, sync, uid};
 use crate::scenarios::{files, stem, with_text, write};
 
 const COPY: &str = "Message-ID: <copied>\n\nthe copied text\n";
@@ -82,5 +82,33 @@ fn hazard_177_moved_files_keep_the_letter_that_their_keyword_has_elsewhere() {
             assert!(file.to_string_lossy().ends_with(":2,Sb"), "{file:?}");
         }
         assert_eq!(table(&world, "Work"), "1 Later\n");
+    }
+}
+
+#[test]
+fn hazard_200_a_keyword_that_only_a_file_has_waits_for_a_table_that_can_be_written() {
+    for profile in rungs() {
+        for moved_here in [true, false] {
+            let world = agreed_on(&profile);
+            write(&world, "INBOX/dovecot-keywords", "0 Later\n");
+            let known = with_text(&world, "INBOX", "text 2");
+            world.fs.move_file(&known, known.with_file_name(format!("{}:2,Sa", stem(&known))));
+            settle(&world);
+            // The keyword is set, and the message moved, between two looks.
+            let file = with_text(&world, "INBOX", "text 1");
+            let dir = world.dir_of(if moved_here { "Work" } else { "INBOX" });
+            world.fs.move_file(&file, dir.join("cur").join(format!("{}:2,Sa", stem(&file))));
+            if !moved_here {
+                world.server.mv("INBOX", uid(&world, "INBOX", "text 1"), "Work");
+            }
+            // Another program holds the lock of the table that is to get the keyword.
+            let lock = world.dir_of("Work").join("dovecot-keywords.lock");
+            world.fs.write_file(&lock, b"");
+            sync(&world);
+            world.fs.delete_file(&lock);
+            settle(&world);
+            let now = flags(&world, "Work", "text 1");
+            assert_eq!(now, ["Later", "\\Seen"], "moved here: {moved_here}");
+        }
     }
 }

@@ -181,3 +181,17 @@ fn hazard_177_a_letter_means_nothing_that_a_file_without_it_could_tell() {
          lose-state\nrun ; at call 9 here move 4 B ; at call 15 there move 4 INBOX\n",
     );
 }
+
+#[test]
+fn hazard_200_a_keyword_that_only_a_file_has_waits_for_a_table_that_can_be_written() {
+    passes(
+        "world 5081953\nthere make A\nthere make B\nhere make A/C\nhere add 1 D\nfilled 2 INBOX\n\
+         filled 3 D\nfilled 4 D\nhere add 5 INBOX\nquiet\nhere set 2 k1\nhere move 5 B\n\
+         there move 2 D\nrun ; full 149\n",
+    );
+    // The table could not be read at first, and could when the file was moved.
+    passes(
+        "world 5081953\nfilled 2 INBOX\nfilled 3 D\nhere add 4 D\nquiet\nhere set 2 k1\n\
+         here move 2 D\nthere move 2 B\nrun ; full 159\n",
+    );
+}
