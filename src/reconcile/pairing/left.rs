@@ -65,9 +65,9 @@ fn pair_with(
     best(left, None, &flags, date(remote)).map(|left| (left.id, None, false))
 }
 
-/// Whether a new file goes with a copy that we made of a message of this mailbox, which was numbered
-/// anew since: the file was moved away, the copy made, and the file moved back. What the server
-/// shows here under a new number may be what the move left behind (hazard 194).
+/// Whether a new file goes with a copy that we made of a message of this mailbox, which was
+/// numbered anew since: the file was moved away, the copy made, and the file moved back. What the
+/// server shows here under a new number may be what the move left behind (hazard 194).
 pub(super) fn is_file_of_copy(index: &RowIndex<'_>, remote: &Row, local: RowId) -> bool {
     let file = index.row(local).filter(|row| state_of(row) == RowState::LocalNew);
     let file = file.filter(|row| row.journal == Journal::Idle && row.base.is_none());
