@@ -23,6 +23,7 @@
 mod account;
 mod disk;
 mod error;
+mod fact;
 mod guard;
 mod mailbox;
 mod maildrop;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Lines of a file, tests not counted, above which it should be split.
 const FILE_WISH: usize = 400;
 /// Lines of a file, tests not counted, that it must not exceed.
-const FILE_LIMIT: usize = 550;
+const FILE_LIMIT: usize = 500;
 /// Lines of a function.
 const FUNCTION_LIMIT: usize = 70;
 /// Columns of a line, what stands in string literals not counted.
