@@ -23,7 +23,8 @@ pub(super) fn answer(
     value: &impl Serialize,
     exit: Exit,
 ) -> Result<Answer, Failure> {
-    let failed = |error| Failure::new(Exit::Skipped, format!("cannot be shown as JSON: {error}"));
+    let failed =
+        |error| Failure::new(Exit::Incomplete, format!("cannot be shown as JSON: {error}"));
     let value = serde_json::to_value(value).map_err(failed)?;
     Ok(Answer { text, json: serde_json::json!({ key: value, "exit": exit }), exit, event: false })
 }

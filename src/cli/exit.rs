@@ -8,9 +8,9 @@ use serde::{Serialize, Serializer};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Exit {
     /// 0: both sides agree, but for what is set aside for good and named by `status`.
-    Agreed,
+    InSync,
     /// 1: something was skipped that another run may mend.
-    Skipped,
+    Incomplete,
     /// 4: something is held until a person agrees.
     Held,
     /// 5: another mailtide has the Maildir; this one did nothing.
@@ -26,8 +26,8 @@ pub enum Exit {
 impl Exit {
     /// Every way to end, from the least grave.
     pub const ALL: [Self; 7] = [
-        Self::Agreed,
-        Self::Skipped,
+        Self::InSync,
+        Self::Incomplete,
         Self::Held,
         Self::Locked,
         Self::Unreachable,
@@ -39,8 +39,8 @@ impl Exit {
     #[must_use]
     pub const fn code(self) -> u8 {
         match self {
-            Self::Agreed => 0,
-            Self::Skipped => 1,
+            Self::InSync => 0,
+            Self::Incomplete => 1,
             Self::Usage => 2,
             Self::Unreachable => 3,
             Self::Held => 4,
@@ -49,10 +49,10 @@ impl Exit {
         }
     }
 
-    /// The gravest of several, [`Exit::Agreed`] of none.
+    /// The gravest of several, [`Exit::InSync`] of none.
     #[must_use]
     pub fn gravest(of: impl IntoIterator<Item = Self>) -> Self {
-        of.into_iter().max().unwrap_or(Self::Agreed)
+        of.into_iter().max().unwrap_or(Self::InSync)
     }
 }
 
@@ -83,6 +83,6 @@ mod tests {
                 assert_eq!(Exit::gravest([*grave, *lesser]), *grave);
             }
         }
-        assert_eq!(Exit::gravest([]), Exit::Agreed);
+        assert_eq!(Exit::gravest([]), Exit::InSync);
     }
 }

@@ -12,7 +12,7 @@ pub(super) const fn exit_of(kind: FailureKind) -> Exit {
         FailureKind::Unreachable => Exit::Unreachable,
         FailureKind::Locked => Exit::Locked,
         FailureKind::Config => Exit::Usage,
-        FailureKind::Failed => Exit::Skipped,
+        FailureKind::Failed => Exit::Incomplete,
     }
 }
 

@@ -65,7 +65,7 @@ fn show(answer: &Answer, global: &Global) -> Exit {
         Ok(()) => answer.exit,
         Err(error) => {
             screen::complain(&format!("mailtide: cannot write to stdout: {error}"));
-            Exit::gravest([answer.exit, Exit::Skipped])
+            Exit::gravest([answer.exit, Exit::Incomplete])
         }
     }
 }

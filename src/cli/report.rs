@@ -175,7 +175,7 @@ impl AccountOutcome {
         let held = self.holds.iter().any(|h| h.decided.is_none()).then_some(Exit::Held);
         // A dry run agrees to nothing, and that is no failure.
         let unsettled = self.skipped > 0 || !(self.agreed || self.dry_run) || self.differs();
-        let skipped = unsettled.then_some(Exit::Skipped);
+        let skipped = unsettled.then_some(Exit::Incomplete);
         Exit::gravest([failure, held, skipped].into_iter().flatten())
     }
 
@@ -197,7 +197,7 @@ impl AccountOutcome {
         let exit = self.exit();
         if let Some(found) = &self.verified {
             let head = match exit {
-                Exit::Agreed => style.green("verified"),
+                Exit::InSync => style.green("verified"),
                 _ => style.yellow("differs"),
             };
             let mut text = format!("{head}: {}", found.words());
@@ -208,7 +208,7 @@ impl AccountOutcome {
         }
         let mut text = match exit {
             _ if self.dry_run => style.bold("dry run"),
-            Exit::Agreed => style.green("agreed"),
+            Exit::InSync => style.green("agreed"),
             Exit::Held => style.yellow("held"),
             _ => style.yellow("not yet agreed"),
         };
@@ -296,7 +296,7 @@ impl StatusView {
     #[must_use]
     pub fn exit(&self) -> Exit {
         let held = self.holds.iter().any(|h| h.decided.is_none());
-        if held { Exit::Held } else { Exit::Agreed }
+        if held { Exit::Held } else { Exit::InSync }
     }
 }
 
@@ -305,7 +305,7 @@ impl StatusView {
 pub fn outcomes(list: &[AccountOutcome], quiet: bool, style: Style) -> String {
     let wide = list.iter().map(|o| printable(&o.account).chars().count()).max().unwrap_or(0);
     let mut out = String::new();
-    for outcome in list.iter().filter(|o| !quiet || o.exit() != Exit::Agreed) {
+    for outcome in list.iter().filter(|o| !quiet || o.exit() != Exit::InSync) {
         let name = format!("{:wide$}", printable(&outcome.account));
         let _ = writeln!(out, "{}  {}", style.bold(&name), outcome.summary(style));
         if let Some(advice) = outcome.failure.as_ref().and_then(|f| f.advice.as_ref()) {
@@ -338,7 +338,7 @@ pub fn status(list: &[StatusView], now: i64, style: Style) -> String {
             }
             Some(LastRun { at, exit, .. }) => {
                 let how = match exit {
-                    Exit::Agreed => style.green("agreed"),
+                    Exit::InSync => style.green("agreed"),
                     Exit::Held => style.yellow("something is held"),
                     Exit::Interrupted => style.yellow("interrupted"),
                     _ => style.yellow("not yet agreed"),

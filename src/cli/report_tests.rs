@@ -89,7 +89,7 @@ fn a_dry_run_says_would() {
         "me  dry run: would do nothing  (0.0 s)\n\
          me  dry run: would pull 1,234, re-flag 2 on the server, remove 1 here  (1.2 s)\n"
     );
-    assert_eq!(nothing.exit(), Exit::Agreed);
+    assert_eq!(nothing.exit(), Exit::InSync);
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn answers(config: &Config, request: &Request) -> Option<Result<Answers, Failure
         let shown = printable(&socket.display().to_string());
         let lost = move |error: std::io::Error| {
             let text = format!("the mailtide at {shown} does not answer: {error}");
-            Failure::new(Exit::Skipped, text)
+            Failure::new(Exit::Incomplete, text)
         };
         let mut answers = match control::ask(&socket, request) {
             Ok(answers) => answers.peekable(),
@@ -52,7 +52,7 @@ fn answers(config: &Config, request: &Request) -> Option<Result<Answers, Failure
         }
         let said = move |answer: std::io::Result<Answer>| match answer.map_err(&lost)? {
             Answer { error: Some(words), .. } => {
-                Err(Failure::new(Exit::Skipped, printable(&words)))
+                Err(Failure::new(Exit::Incomplete, printable(&words)))
             }
             answer => Ok(answer),
         };
@@ -73,7 +73,7 @@ fn ask(config: &Config, request: &Request) -> Option<Result<Answer, Failure>> {
 }
 
 fn nobody() -> Failure {
-    Failure::new(Exit::Skipped, "no mailtide is running for this config")
+    Failure::new(Exit::Incomplete, "no mailtide is running for this config")
         .advise("start it with `mailtide run`, or `mailtide service install --now`")
 }
 
@@ -88,11 +88,11 @@ pub(super) fn watch(
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
             Err(error) => {
                 let text = format!("cannot write to stdout: {error}");
-                return Err(Failure::new(Exit::Skipped, text));
+                return Err(Failure::new(Exit::Incomplete, text));
             }
         }
     }
-    Err(Failure::new(Exit::Skipped, "mailtide has ended"))
+    Err(Failure::new(Exit::Incomplete, "mailtide has ended"))
 }
 
 /// Sets what a running daemon logs.
@@ -200,9 +200,9 @@ pub(super) fn states(views: &[View]) -> String {
 /// How grave it is that accounts stand so.
 pub(super) fn exit(views: &[View]) -> Exit {
     Exit::gravest(views.iter().map(|view| match view.state {
-        State::InStep if view.why.is_some() => Exit::Skipped,
-        State::InStep | State::Paused => Exit::Agreed,
-        State::Connecting | State::Syncing => Exit::Skipped,
+        State::InStep if view.why.is_some() => Exit::Incomplete,
+        State::InStep | State::Paused => Exit::InSync,
+        State::Connecting | State::Syncing => Exit::Incomplete,
         State::Held => Exit::Held,
         State::BackingOff | State::SignIn => Exit::Unreachable,
     }))

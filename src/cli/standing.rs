@@ -194,8 +194,8 @@ fn last_run(store: &Store) -> Result<Option<(LastRun, Vec<Named>)>, StateError> 
             _ if interrupted => Exit::Interrupted,
             Some(kind) => exit_of(kind),
             None if held => Exit::Held,
-            None if skips.is_empty() => Exit::Agreed,
-            None => Exit::Skipped,
+            None if skips.is_empty() => Exit::InSync,
+            None => Exit::Incomplete,
         };
         let skips = skips.iter().map(|(what, why)| skipped(what, why)).collect();
         (LastRun { at: run.ended.unwrap_or(run.started), exit, failure }, skips)

@@ -13,5 +13,5 @@ pub(super) fn store_path(config: &Config, account: &Account) -> PathBuf {
 }
 
 pub(super) fn store_failure(error: &StateError) -> Failure {
-    Failure::new(Exit::Skipped, error.to_string())
+    Failure::new(Exit::Incomplete, error.to_string())
 }

@@ -1,7 +1,7 @@
 //! The control socket: a line of JSON asks, lines of JSON answer. Only its owner can reach it.
 
-mod answer;
 mod client;
+mod handler;
 mod protocol;
 mod serve;
 mod socket;

@@ -15,9 +15,9 @@ use super::backoff::Backoff;
 use super::cause::{self, Cause, Causes, Merged};
 use super::ending::{End, Failure, skipped};
 use super::hook::Hooks;
-use super::kept::{Kept, Look};
+use super::notifications::Push;
+use super::open_account::{Look, OpenAccount};
 use super::progress;
-use super::push::Push;
 use super::state::{Board, State, now};
 use super::volume::{ACCOUNT_THREAD, Volume};
 use super::worker::{Badge, Place, Worker};
@@ -157,7 +157,9 @@ impl Task {
         let closed = async {
             if says_goodbye {
                 worker
-                    .call(async |kept: &mut Option<Kept>| Box::pin(Kept::close(kept.take())).await)
+                    .call(async |kept: &mut Option<OpenAccount>| {
+                        Box::pin(OpenAccount::close(kept.take())).await
+                    })
                     .await;
             }
             // What it holds has to be free before another life begins.
@@ -169,7 +171,7 @@ impl Task {
         end
     }
 
-    async fn live_on(&self, worker: &Worker<Option<Kept>>, backoff: &mut Backoff) -> End {
+    async fn live_on(&self, worker: &Worker<Option<OpenAccount>>, backoff: &mut Backoff) -> End {
         self.board.begin(&self.account.name);
         self.state(State::Connecting, None, None);
         let stop = Arc::new(AtomicBool::new(false));
@@ -202,7 +204,7 @@ impl Task {
 
     async fn open(
         &self,
-        worker: &Worker<Option<Kept>>,
+        worker: &Worker<Option<OpenAccount>>,
         stop: &Arc<AtomicBool>,
     ) -> Result<(Settings, Environment), End> {
         let secret = self.account.secret.fetch().await?;
@@ -211,8 +213,8 @@ impl Task {
         let environment =
             Environment { progress, stop: Arc::clone(stop), ..self.environment.clone() };
         let (with, causes) = ((settings.clone(), environment.clone()), self.causes.clone());
-        let opened = worker.call(async move |kept: &mut Option<Kept>| {
-            *kept = Some(Kept::open(with.0, with.1, &causes).await?);
+        let opened = worker.call(async move |kept: &mut Option<OpenAccount>| {
+            *kept = Some(OpenAccount::open(with.0, with.1, &causes).await?);
             Ok::<(), AccountError>(())
         });
         opened.await?;
@@ -275,7 +277,7 @@ impl Task {
 /// A signed-in account.
 struct Open<'a> {
     task: &'a Task,
-    worker: &'a Worker<Option<Kept>>,
+    worker: &'a Worker<Option<OpenAccount>>,
     push: Push,
     hooks: Hooks,
     stop: Arc<AtomicBool>,
@@ -307,7 +309,7 @@ impl Open<'_> {
             let in_doubt = causes.contains(&Cause::Resumed) || causes.contains(&Cause::Network);
             // What only happened on disk may be our own doing: then the server is not asked.
             let only_disk = causes == Merged::from([Cause::Files]);
-            let look = async move |kept: &mut Kept| kept.look(in_doubt, only_disk).await;
+            let look = async move |kept: &mut OpenAccount| kept.look(in_doubt, only_disk).await;
             match self.on_disk(look).await?? {
                 Look::Moved => return Err(End::Moved),
                 Look::News => {
@@ -316,7 +318,7 @@ impl Open<'_> {
                 }
                 Look::Nothing => self.streak = 0,
             }
-            let blind = self.on_disk(async |kept: &mut Kept| kept.rest()).await?;
+            let blind = self.on_disk(async |kept: &mut OpenAccount| kept.rest()).await?;
             let next = self.next(blind).await?;
             causes = self.pace(next).await?;
         }
@@ -326,9 +328,9 @@ impl Open<'_> {
     async fn on_disk<T, J>(&self, job: J) -> Result<T, End>
     where
         T: Send + 'static,
-        J: AsyncFnOnce(&mut Kept) -> T + Send + 'static,
+        J: AsyncFnOnce(&mut OpenAccount) -> T + Send + 'static,
     {
-        let done = self.worker.call(async move |kept: &mut Option<Kept>| match kept {
+        let done = self.worker.call(async move |kept: &mut Option<OpenAccount>| match kept {
             Some(kept) => job(kept).await,
             // Nothing is asked before it is open, or after it was closed.
             None => pending().await,
@@ -345,7 +347,8 @@ impl Open<'_> {
         task.state(State::Syncing, None, None);
         let (started, words) = (Instant::now(), cause::words(causes));
         let why = words.clone();
-        let run = self.on_disk(async move |kept: &mut Kept| Box::pin(kept.run(&why)).await).await;
+        let run =
+            self.on_disk(async move |kept: &mut OpenAccount| Box::pin(kept.run(&why)).await).await;
         let (report, result) = run.inspect_err(|_| {
             tracing::info!("stopped in the middle of a run");
         })?;
@@ -454,7 +457,7 @@ impl Open<'_> {
             match task.alive(waited).await? {
                 Some(causes) => return Ok(causes),
                 None => {
-                    self.on_disk(async |kept: &mut Kept| kept.stay_awake().await).await??;
+                    self.on_disk(async |kept: &mut OpenAccount| kept.stay_awake().await).await??;
                     self.spoke = tokio::time::Instant::now();
                 }
             }

@@ -4,12 +4,10 @@
 //! [`observe`] writes what was seen, [`crate::reconcile`] decides, [`apply`] performs steps and
 //! gives facts, and [`Run`] records them: rows and cursors are written by its `Writer` alone.
 
-pub mod answer;
-mod apart;
 pub mod apply;
 pub mod attempt;
-mod brakes;
 mod claim;
+mod delete_mailbox;
 mod fetch;
 pub mod hints;
 pub mod holds;
@@ -18,8 +16,11 @@ pub mod listen;
 pub mod live;
 mod looks;
 pub mod observe;
+pub mod plan_input;
+mod postponed;
 mod preview;
 pub mod recover;
+pub mod reject_hold;
 mod removed;
 mod renames;
 pub mod restate;
@@ -34,12 +35,11 @@ mod short;
 mod survival;
 pub mod verify;
 mod whatif;
-pub mod world;
 mod writer;
 
-pub use answer::bring_back;
 pub use hints::Hints;
 pub use listen::{Listener, Listens};
 pub use live::Live;
+pub use reject_hold::bring_back;
 pub use rounds::sync;
 pub use run::{RENEWAL, Run};

@@ -7,7 +7,7 @@ use super::attempt::Attempt;
 use super::fetch::connections::Lanes;
 use super::hints::Hints;
 use super::run::{Run, say_goodbye};
-use super::{apply, recover, renames, restate, samples, scope, whatif, world};
+use super::{apply, plan_input, recover, renames, restate, samples, scope, whatif};
 use crate::account::error::AccountError;
 use crate::account::outcome::Outcome;
 use crate::account::report::Report;
@@ -155,7 +155,7 @@ impl Run {
     async fn apply_all(&mut self) -> Result<bool, AccountError> {
         let (mut worked, mut passes) = (false, 0);
         loop {
-            let mut plan = world::plan(self)?;
+            let mut plan = plan_input::plan(self)?;
             let (tried, copied) = (&self.attempt.tried, &self.attempt.copied);
             plan.steps.retain(|step| !step.rows().iter().any(|row| tried.contains(row)));
             plan.steps.retain(|step| !copies_onto(step).is_some_and(|row| copied.contains(&row)));
@@ -249,7 +249,7 @@ impl Run {
         let outcome = Outcome::of(&self.report, result, held).print();
         let (number, now) = (self.attempt.number, self.environment.clock.now());
         self.store.transaction(|tx| {
-            tx.prune_departures(now - 2 * world::WINDOW_S)?;
+            tx.prune_departures(now - 2 * plan_input::WINDOW_S)?;
             tx.end_run(number, now, &outcome)
         })
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::fetch::take::{Kept, Pulled, discard};
+use super::fetch::take::{Pulled, RefusedBody, discard};
 use super::run::Run;
 use crate::account::error::AccountError;
 use crate::account::sizes::{RUNS, Short, note};
@@ -22,7 +22,7 @@ pub(super) fn believe(
     run: &mut Run,
     mailbox: &Mailbox,
     done: Vec<Pulled>,
-) -> Result<(Vec<Pulled>, Vec<Kept>), AccountError> {
+) -> Result<(Vec<Pulled>, Vec<RefusedBody>), AccountError> {
     let (short, mut done): (Vec<_>, Vec<_>) = done.into_iter().partition(|pulled| pulled.short);
     if short.is_empty() {
         return Ok((done, Vec::new()));
@@ -51,7 +51,7 @@ pub(super) fn believe(
             _ => format!("the server gives {octets} of the {announced} octets that it announced"),
         };
         run.report.skip(what, format!("{words}; asked for again by a later run"));
-        kept.push(Kept { row: row.id, words, times: SetAside::TRIES });
+        kept.push(RefusedBody { row: row.id, words, times: SetAside::TRIES });
         discard(&run.root, &pulled.delivered);
     }
     run.record(|w| w.tx().set_fact(&meta::SHORT_BODIES, &list))?;

@@ -14,13 +14,13 @@ use std::mem::{Discriminant, discriminant};
 
 use super::run::Run;
 use super::writer::Writer;
-use super::{apply, preview, world};
+use super::{apply, plan_input, preview};
 use crate::account::error::AccountError;
 use crate::reconcile::hold::Direction;
 use crate::reconcile::plan::MailboxStep;
 use crate::reconcile::types::{
-    ContentId, Coverage, FileStamp, Flags, Gate, Journal, Local, Mailbox, MailboxId, Remote, Row,
-    RowId, SpecialUse, Stem, Uid,
+    ContentId, Coverage, FileStamp, Flags, Journal, Local, Mailbox, MailboxId, MailboxStatus,
+    Remote, Row, RowId, SpecialUse, Stem, Uid,
 };
 use crate::reconcile::{Plan, RemoteRemoval, Step};
 use crate::state::{HoldState, StateError};
@@ -29,7 +29,8 @@ use crate::state::{HoldState, StateError};
 const PLANS_MAX: u32 = 100_000;
 
 /// A mailbox that the server has just made.
-const EMPTY: Gate = Gate { uid_validity: 1, uid_next: 1, messages: 0, highest_modseq: None };
+const EMPTY: MailboxStatus =
+    MailboxStatus { uid_validity: 1, uid_next: 1, messages: 0, highest_modseq: None };
 
 /// What is done to the copy of the store, and told of.
 #[derive(Debug, Default)]
@@ -46,7 +47,7 @@ pub(super) async fn describe(run: &mut Run) -> Result<(), AccountError> {
     let mut whatif = WhatIf::default();
     let mut last = Plan::default();
     for _ in 0..PLANS_MAX {
-        last = world::plan(run)?;
+        last = plan_input::plan(run)?;
         let taken = &whatif.taken;
         last.steps.retain(|step| !key(step).is_some_and(|key| taken.contains(&key)));
         let known = identify::identify(run, &last.steps).await?;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::read::{KnownTop, Top};
 use crate::remote::pop3::Listed;
-use crate::state::{DropRow, Presence, Pull, StateError};
+use crate::state::{MaildropRow, Presence, Pull, StateError};
 
 /// Refusals after which a message is not asked for again.
 pub(super) const TRIES: u32 = 3;
@@ -82,7 +82,7 @@ pub(super) struct Known {
     /// How it began, where that is what its name does not say.
     pub(super) top: Option<KnownTop>,
     /// The row as it is to be, where the listing says something else.
-    pub(super) changed: Option<Box<DropRow>>,
+    pub(super) changed: Option<Box<MaildropRow>>,
 }
 
 /// A listing, sorted.
@@ -141,12 +141,12 @@ pub(super) fn entries<'a>(
 }
 
 /// Finds rows by name, the latest first.
-pub(super) type Named<'a> = &'a dyn Fn(&Name) -> Result<Vec<DropRow>, StateError>;
+pub(super) type Named<'a> = &'a dyn Fn(&Name) -> Result<Vec<MaildropRow>, StateError>;
 
 /// Rows by name, each for one message; of names that several rows have they are asked for once.
 struct Book<'a> {
     named: Named<'a>,
-    several: HashMap<Name, VecDeque<DropRow>>,
+    several: HashMap<Name, VecDeque<MaildropRow>>,
     taken: HashSet<i64>,
 }
 
@@ -157,7 +157,7 @@ impl Book<'_> {
     }
 
     /// Takes the row of a message, if there is one, and says whether its name is another's.
-    fn take(&mut self, entry: &Entry) -> Result<(Option<DropRow>, bool), StateError> {
+    fn take(&mut self, entry: &Entry) -> Result<(Option<MaildropRow>, bool), StateError> {
         if let Some(rows) = self.several.get_mut(&entry.name) {
             let is_taken = !rows.is_empty();
             let row = take_first(rows, entry);
@@ -178,8 +178,8 @@ impl Book<'_> {
 /// Takes the latest row of a UIDL that may be the message: it was given to another before. Of a
 /// beginning it is the earliest, as listings begin with the earliest: so the first that is looked
 /// at is the one, however many begin so.
-fn take_first(rows: &mut VecDeque<DropRow>, entry: &Entry) -> Option<DropRow> {
-    let fits = |row: &DropRow| is_same(entry, row);
+fn take_first(rows: &mut VecDeque<MaildropRow>, entry: &Entry) -> Option<MaildropRow> {
+    let fits = |row: &MaildropRow| is_same(entry, row);
     let at = match entry.name {
         Name::Start(_) => rows.iter().rposition(fits),
         _ => rows.iter().position(fits),
@@ -221,7 +221,7 @@ pub(super) fn sort(
     for mut entry in entries {
         let (row, taken) = book.take(&entry)?;
         match row {
-            Some(DropRow { id, pull: Pull::Left(_, times), last_day, .. })
+            Some(MaildropRow { id, pull: Pull::Left(_, times), last_day, .. })
                 if may_be_had(times, last_day, &entry) =>
             {
                 entry.tried = Some((id, times));
@@ -257,7 +257,7 @@ pub(super) fn sort(
 }
 
 /// Some servers give a name to another message when the first is gone.
-fn is_same(entry: &Entry, row: &DropRow) -> bool {
+fn is_same(entry: &Entry, row: &MaildropRow) -> bool {
     match (entry.size, row.size) {
         (Some(now), Some(then)) => now == then,
         _ => true,
@@ -265,7 +265,7 @@ fn is_same(entry: &Entry, row: &DropRow) -> bool {
 }
 
 impl Known {
-    fn new(entry: &Entry, mut row: DropRow, terms: Terms<'_>) -> Self {
+    fn new(entry: &Entry, mut row: MaildropRow, terms: Terms<'_>) -> Self {
         let before = (row.presence, row.size, row.days, row.last_day);
         row.presence = Presence::Listed;
         row.size = entry.size.or(row.size);
@@ -299,8 +299,8 @@ mod tests {
         (1..).zip(all).map(one).collect()
     }
 
-    fn row(id: i64, uidl: &str, size: u64, pull: Pull, presence: Presence) -> DropRow {
-        DropRow {
+    fn row(id: i64, uidl: &str, size: u64, pull: Pull, presence: Presence) -> MaildropRow {
+        MaildropRow {
             id,
             uidl: Some(uidl.to_owned()),
             header: None,
@@ -316,7 +316,7 @@ mod tests {
         }
     }
 
-    fn sorted(all: &[(Option<&str>, u64)], rows: &[DropRow], limit: u64, today: i64) -> Sorted {
+    fn sorted(all: &[(Option<&str>, u64)], rows: &[MaildropRow], limit: u64, today: i64) -> Sorted {
         let (all, tops) = (listed(all), BTreeMap::new());
         let entries = entries(&all, &tops, Trust::Names);
         let before: Vec<i64> =

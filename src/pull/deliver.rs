@@ -20,7 +20,7 @@ use crate::local::name::FileName;
 use crate::local::{Delivered, Placed};
 use crate::reconcile::types::printable;
 use crate::remote::suspects::Command;
-use crate::state::{DropRow, Presence, Pull};
+use crate::state::{MaildropRow, Presence, Pull};
 
 /// How long the user's program may take for a message.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -125,9 +125,9 @@ impl Run {
                     }
                 };
                 if let Some((tried, _)) = body.entry.tried.filter(|(tried, _)| *tried != row.id) {
-                    tx.forget_drop_row(tried)?;
+                    tx.forget_maildrop_row(tried)?;
                 }
-                let id = tx.put_drop_row(&row)?;
+                let id = tx.put_maildrop_row(&row)?;
                 if row.may_go() {
                     pulled.push(Removable::of(body.entry.number, id, row.days));
                 }
@@ -184,19 +184,19 @@ impl Run {
         names: Names,
         bodies: &[Body],
         pulled: &mut Vec<Removable>,
-    ) -> Result<Vec<(u32, DropRow)>, AccountError> {
+    ) -> Result<Vec<(u32, MaildropRow)>, AccountError> {
         let Names { placed, lost, .. } = names;
         if placed.is_empty() && lost.is_empty() && bodies.is_empty() {
             return Ok(Vec::new());
         }
         let (mailbox, today) = (self.terms.mailbox.clone(), self.today());
         let placing = self.store.transaction(|tx| {
-            lost.iter().try_for_each(|row| tx.forget_drop_row(*row))?;
-            placed.iter().try_for_each(|(_, row)| tx.drop_row_is_pulled(row.id))?;
+            lost.iter().try_for_each(|row| tx.forget_maildrop_row(*row))?;
+            placed.iter().try_for_each(|(_, row)| tx.maildrop_row_is_pulled(row.id))?;
             let mut rows = Vec::with_capacity(bodies.len());
             for body in bodies {
                 let mut row = row_of(body, today);
-                row.id = tx.put_drop_row(&row)?;
+                row.id = tx.put_maildrop_row(&row)?;
                 rows.push((body.entry.number, row));
             }
             Ok(rows)
@@ -231,8 +231,8 @@ impl Run {
             if !waits {
                 match self.give(&body.read.delivered).await {
                     Ok(()) => {
-                        let row = DropRow { pull: Pull::Pulled, ..row_of(&body, today) };
-                        let id = self.store.transaction(|tx| tx.put_drop_row(&row))?;
+                        let row = MaildropRow { pull: Pull::Pulled, ..row_of(&body, today) };
+                        let id = self.store.transaction(|tx| tx.put_maildrop_row(&row))?;
                         self.report.pulled += 1;
                         if row.may_go() {
                             pulled.push(Removable::of(body.entry.number, id, 0));
@@ -293,7 +293,7 @@ impl Run {
         self.store.transaction(|tx| {
             named.into_iter().try_for_each(|(entry, words, times)| {
                 let pull = Pull::Left(words, times);
-                tx.put_drop_row(&DropRow { pull, ..row_named(&entry, today) }).map(drop)
+                tx.put_maildrop_row(&MaildropRow { pull, ..row_named(&entry, today) }).map(drop)
             })
         })?;
         Ok(())
@@ -302,7 +302,7 @@ impl Run {
 
 /// What became of a batch that was given its names.
 struct Names {
-    placed: Vec<(u32, DropRow)>,
+    placed: Vec<(u32, MaildropRow)>,
     /// Rows whose file is lost.
     lost: Vec<i64>,
     /// Whether all went well.
@@ -316,8 +316,8 @@ struct Untaken {
     for_now: bool,
 }
 
-fn row_named(entry: &Entry, today: i64) -> DropRow {
-    DropRow {
+fn row_named(entry: &Entry, today: i64) -> MaildropRow {
+    MaildropRow {
         id: entry.tried.map_or(0, |(id, _)| id),
         uidl: entry.name.uidl(),
         header: None,
@@ -334,9 +334,9 @@ fn row_named(entry: &Entry, today: i64) -> DropRow {
 }
 
 /// The row of a body that is to be placed.
-fn row_of(body: &Body, today: i64) -> DropRow {
+fn row_of(body: &Body, today: i64) -> MaildropRow {
     let Delivered { mailbox, stem, summary, .. } = &body.read.delivered;
-    DropRow {
+    MaildropRow {
         header: Some(body.read.top.header),
         start: Some(body.named_start()),
         content: Some(summary.content),
@@ -349,7 +349,7 @@ fn row_of(body: &Body, today: i64) -> DropRow {
 
 /// What a row is whose very message was met. One that was deleted, as the server said, and is still
 /// there may be one that it keeps for ever.
-fn as_pulled(row: &DropRow) -> Pull {
+fn as_pulled(row: &MaildropRow) -> Pull {
     match (row.presence, &row.pull) {
         (Presence::Deleted, pull) => pull.met_again(),
         (_, Pull::Kept(times)) => Pull::Kept(*times),
@@ -359,11 +359,11 @@ fn as_pulled(row: &DropRow) -> Pull {
 
 /// A row under the name that its message has now. Where it has no unique id for now, it keeps the
 /// one it had.
-fn renamed(row: DropRow, body: &Body, pull: Pull) -> DropRow {
+fn renamed(row: MaildropRow, body: &Body, pull: Pull) -> MaildropRow {
     let uidl = body.entry.name.uidl().or(row.uidl.clone());
     let (header, start) = (Some(body.read.top.header), Some(body.named_start()));
     let (size, short) = (body.entry.size, row.short || body.read.short);
-    DropRow { uidl, header, start, size, pull, short, presence: Presence::Listed, ..row }
+    MaildropRow { uidl, header, start, size, pull, short, presence: Presence::Listed, ..row }
 }
 
 impl Body {

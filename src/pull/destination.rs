@@ -24,7 +24,7 @@ use crate::remote::pop3::Listing;
 use crate::remote::suspects::Shared;
 use crate::state::meta;
 use crate::state::meta::Uniting;
-use crate::state::{DropRow, Presence, Pull, Store};
+use crate::state::{MaildropRow, Presence, Pull, Store};
 
 /// How the Maildir was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -220,8 +220,8 @@ impl Run {
         if !settled.is_empty() {
             self.store.transaction(|tx| {
                 settled.iter().try_for_each(|(row, there)| match there {
-                    true => tx.put_drop_row(row).map(drop),
-                    false => tx.forget_drop_row(row.id),
+                    true => tx.put_maildrop_row(row).map(drop),
+                    false => tx.forget_maildrop_row(row.id),
                 })
             })?;
         }
@@ -261,9 +261,9 @@ impl Run {
             tracing::info!("{} messages are not in the Maildir any more", forgotten.len());
         }
         self.store.transaction(|tx| {
-            forgotten.iter().chain(&others).try_for_each(|row| tx.forget_drop_row(*row))?;
+            forgotten.iter().chain(&others).try_for_each(|row| tx.forget_maildrop_row(*row))?;
             for content in files.left() {
-                tx.put_drop_row(&found_row(content))?;
+                tx.put_maildrop_row(&found_row(content))?;
             }
             if all { tx.delete_fact(&meta::UNITING).map(drop) } else { Ok(()) }
         })?;
@@ -392,8 +392,8 @@ fn half(hash: &blake3::Hash) -> u128 {
 }
 
 /// The row of a file that nobody pulled.
-fn found_row(content: ContentId) -> DropRow {
-    DropRow {
+fn found_row(content: ContentId) -> MaildropRow {
+    MaildropRow {
         id: 0,
         uidl: None,
         header: None,

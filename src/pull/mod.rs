@@ -48,7 +48,7 @@ use crate::config::{Keep, Maildrop};
 use crate::remote::RemoteError;
 use crate::remote::pop3::{Auth, Header, Listed, Lost, Session};
 use crate::remote::suspects::Command;
-use crate::state::{DropRow, Presence, meta};
+use crate::state::{MaildropRow, Presence, meta};
 
 /// Sessions of one pull: some servers show a part of the maildrop at a time.
 const SESSIONS_MAX: u32 = 200;
@@ -302,7 +302,7 @@ impl Run {
                 if renamed {
                     tx.set_fact(&meta::UIDL_RENAMED, &())?;
                 }
-                changed.try_for_each(|row| tx.put_drop_row(row).map(drop))
+                changed.try_for_each(|row| tx.put_maildrop_row(row).map(drop))
             })?;
         }
         Ok(())
@@ -320,7 +320,7 @@ impl Run {
         self.store.transaction(|tx| {
             for (row, presence) in all {
                 if let Some(row) = tx.drop_row(row)? {
-                    tx.put_drop_row(&DropRow { presence, ..row })?;
+                    tx.put_maildrop_row(&MaildropRow { presence, ..row })?;
                 }
             }
             tx.delete_fact(&meta::UIDL_RENAMED).map(drop)

@@ -10,7 +10,7 @@ use super::classify::Entry;
 use super::read::Read;
 use crate::local::{Delivered, LocalError, Placed, Root};
 use crate::reconcile::types::{MailboxName, Stem};
-use crate::state::{DropRow, Pull};
+use crate::state::{MaildropRow, Pull};
 
 /// Work that goes on, or its result.
 #[derive(Debug)]
@@ -145,12 +145,12 @@ fn died() -> LocalError {
 type Names = (Vec<Result<Placed, LocalError>>, Result<(), LocalError>);
 
 /// A row with its number in the session, and what became of its name.
-pub(super) type Named = ((u32, DropRow), Result<Placed, LocalError>);
+pub(super) type Named = ((u32, MaildropRow), Result<Placed, LocalError>);
 
 /// Bodies that get their names, each recorded as *placing*, with its number in the session.
 #[derive(Debug, Default)]
 pub(super) struct Placement {
-    rows: Vec<(u32, DropRow)>,
+    rows: Vec<(u32, MaildropRow)>,
     work: Option<Work<Names>>,
 }
 
@@ -159,12 +159,12 @@ impl Placement {
     pub(super) fn begin(
         root: &Arc<Root>,
         mailbox: &MailboxName,
-        rows: Vec<(u32, DropRow)>,
+        rows: Vec<(u32, MaildropRow)>,
     ) -> Self {
         if rows.is_empty() {
             return Self::default();
         }
-        let stem = |(_, row): &(u32, DropRow)| match &row.pull {
+        let stem = |(_, row): &(u32, MaildropRow)| match &row.pull {
             Pull::Placing(_, stem) => stem.clone(),
             _ => Stem(Vec::new()),
         };

@@ -3,7 +3,7 @@
 use crate::local::{Delivered, Delivery, LocalError};
 use crate::remote::date;
 use crate::remote::pop3::HEADER;
-use crate::state::DropRow;
+use crate::state::MaildropRow;
 
 /// How much of what follows the header says whether two texts are the same, with its length.
 const TEXT_MAX: u64 = 16 << 10;
@@ -34,7 +34,7 @@ pub(super) enum KnownTop {
 }
 
 impl KnownTop {
-    pub(super) fn of(row: &DropRow) -> Option<Self> {
+    pub(super) fn of(row: &MaildropRow) -> Option<Self> {
         row.start.map(Self::Start).or(row.header.map(Self::Header))
     }
 

@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use super::classify::{Entry, Sorted};
 use super::read::Read;
 use crate::reconcile::types::ContentId;
-use crate::state::{DropRow, Presence, Pull, StateError, View};
+use crate::state::{MaildropRow, Presence, Pull, StateError, View};
 
 /// Rows that may be found to be what comes.
 #[derive(Debug, Default)]
@@ -24,7 +24,7 @@ pub(super) struct Alike {
     /// The names changed: the same text is the same message.
     surely: bool,
     /// Rows that several have the content, or the text, of: asked for once.
-    several: HashMap<Key, VecDeque<DropRow>>,
+    several: HashMap<Key, VecDeque<MaildropRow>>,
 }
 
 /// What a row has to be, beside nobody else's.
@@ -50,9 +50,9 @@ enum Key {
 #[derive(Debug)]
 pub(super) enum Found {
     /// It is the very message.
-    Same(DropRow),
+    Same(MaildropRow),
     /// It says the same.
-    Alike(DropRow),
+    Alike(MaildropRow),
 }
 
 impl Alike {
@@ -116,12 +116,12 @@ impl Alike {
         entry: &Entry,
         key: Key,
         must: Must,
-    ) -> Result<Option<DropRow>, StateError> {
+    ) -> Result<Option<MaildropRow>, StateError> {
         let Self { gone, claimed, several, .. } = self;
         if matches!(must, Must::HaveLeftNow) && gone.is_empty() {
             return Ok(None);
         }
-        let fits = |row: &DropRow| {
+        let fits = |row: &MaildropRow| {
             let left = gone.contains(&row.id);
             let may_be = match must {
                 Must::HaveLeftNow => left && entry.size.is_some() && row.size == entry.size,
@@ -156,7 +156,7 @@ impl Alike {
 }
 
 /// Whether a row that did not leave with this listing may be what comes.
-fn was_away(row: &DropRow, entry: &Entry, in_doubt: bool) -> bool {
+fn was_away(row: &MaildropRow, entry: &Entry, in_doubt: bool) -> bool {
     match row.presence {
         Presence::Listed => false,
         Presence::Renamed => true,
@@ -167,7 +167,10 @@ fn was_away(row: &DropRow, entry: &Entry, in_doubt: bool) -> bool {
 }
 
 /// Takes the first that fits; mostly that is the first.
-fn take(rows: &mut VecDeque<DropRow>, fits: impl Fn(&DropRow) -> bool) -> Option<DropRow> {
+fn take(
+    rows: &mut VecDeque<MaildropRow>,
+    fits: impl Fn(&MaildropRow) -> bool,
+) -> Option<MaildropRow> {
     let at = rows.iter().position(fits)?;
     rows.remove(at)
 }

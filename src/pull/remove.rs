@@ -8,7 +8,7 @@ use crate::account::ownership;
 use crate::config::Keep;
 use crate::remote::pop3::Session;
 use crate::remote::suspects::Command;
-use crate::state::{DropRow, Presence};
+use crate::state::{MaildropRow, Presence};
 
 /// A message of the listing that was recorded as pulled, byte for byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,7 +162,7 @@ impl Run {
         self.store.transaction(|tx| {
             for row in rows {
                 if let Some(row) = tx.drop_row(*row)? {
-                    tx.put_drop_row(&DropRow { presence, ..row })?;
+                    tx.put_maildrop_row(&MaildropRow { presence, ..row })?;
                 }
             }
             Ok(())

@@ -1,9 +1,9 @@
 //! What both sides of a row agree on.
 
 use super::flags::{Merge, agreed_now, merge};
+use super::plan_input::{MailboxView, Policy};
 use super::row_state::{RowState, state_of};
 use super::types::{FlagDelta, Flags, Journal, Row};
-use super::world::{MailboxView, Policy};
 
 /// The flags of a paired row, merged.
 #[must_use]

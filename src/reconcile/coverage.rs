@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
+use super::plan_input::MailboxView;
 use super::row_index::RowIndex;
 use super::row_state::{RowState, is_active, is_claim, is_left, state_of};
 use super::types::{Coverage, Journal, MailboxId, Row};
-use super::world::MailboxView;
 
 /// Mailboxes on the server in which every new message is accounted for: nothing may be pushed
 /// beside one that could be the very same message.

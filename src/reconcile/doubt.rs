@@ -17,7 +17,7 @@ fn misses_its_file(row: &Row) -> bool {
 /// Follows files that were moved while they were in doubt. What this root was known to hold where
 /// the server has it was moved here. What came to its place under another root was moved there.
 pub(super) fn refile(index: &mut RowIndex<'_>, steps: &mut Vec<Step>) {
-    let seen = |view: &super::world::MailboxView| view.local_coverage != Coverage::Partial;
+    let seen = |view: &super::plan_input::MailboxView| view.local_coverage != Coverage::Partial;
     let here = index.world.disk_seen && index.world.mailboxes.values().all(seen);
     let missing: Vec<&Row> =
         index.open(RowState::RemoteNew).filter(|r| misses_its_file(r)).collect();

@@ -12,12 +12,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::agree::merge_row;
 use super::hold::{Direction, Hold, HoldReason, Kind};
 use super::plan::{Plan, RemoteRemoval, Step};
+use super::plan_input::PlanInput;
 use super::row_state::{RowState, state_of};
 use super::types::{
     ContentId, FlagDelta, Flags, GuardLimits, MailboxId, OnLocalDelete, OnRemoteDelete, Row, RowId,
     SpecialUse,
 };
-use super::world::World;
 
 /// Fewer removals of flags and surplus copies than this are never held for their number: the
 /// configured limits are about deletions.
@@ -48,7 +48,7 @@ fn loose_limit(limits: GuardLimits, known: u64) -> u64 {
 }
 
 /// Takes out of the plan what is over the limits or was held before, and puts it into holds.
-pub fn hold(world: &World, plan: &mut Plan) {
+pub fn hold(world: &PlanInput, plan: &mut Plan) {
     let mut guard = Guard::new(world);
     let removals = guard.hold_removals(plan);
     guard.hold_account(&removals);
@@ -77,7 +77,7 @@ type Leaving = BTreeMap<(MailboxId, Direction), BTreeSet<RowId>>;
 
 #[derive(Debug)]
 struct Guard<'w> {
-    world: &'w World,
+    world: &'w PlanInput,
     rows: BTreeMap<RowId, &'w Row>,
     /// Contents that the server holds, by mailbox.
     there: BTreeSet<(MailboxId, ContentId)>,
@@ -89,7 +89,7 @@ struct Guard<'w> {
 }
 
 impl<'w> Guard<'w> {
-    fn new(world: &'w World) -> Self {
+    fn new(world: &'w PlanInput) -> Self {
         let there = world.rows.iter().filter(|row| row.remote.is_some());
         let there = there.filter_map(|row| Some((row.mailbox, row.content?))).collect();
         let mut guard = Self {
@@ -403,7 +403,7 @@ impl<'w> Guard<'w> {
 
 /// Names exactly these rows of this account, and what was shown before under another name.
 fn id(
-    world: &World,
+    world: &PlanInput,
     direction: Direction,
     reason: &HoldReason,
     replaces: Option<&str>,

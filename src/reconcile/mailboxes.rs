@@ -1,13 +1,13 @@
 //! Mailboxes: created and deleted on either side, mirrored before and after their messages.
 
 use super::plan::MailboxStep;
+use super::plan_input::{MailboxView, PlanInput};
 use super::row_state::{RowState, state_of};
 use super::types::{Coverage, MailboxName, Row};
-use super::world::{MailboxView, World};
 
 /// Plans what to do with each mailbox.
 #[must_use]
-pub fn plan(world: &World) -> Vec<MailboxStep> {
+pub fn plan(world: &PlanInput) -> Vec<MailboxStep> {
     // Parents before inferiors for what is made; deepest first for what is removed.
     let mut views: Vec<&MailboxView> = world.mailboxes.values().collect();
     views.sort_by(|a, b| a.mailbox.name.cmp(&b.mailbox.name));
@@ -17,7 +17,7 @@ pub fn plan(world: &World) -> Vec<MailboxStep> {
 }
 
 /// What is missing on one side and was never agreed, or is still needed.
-fn make(world: &World, view: &MailboxView) -> Option<MailboxStep> {
+fn make(world: &PlanInput, view: &MailboxView) -> Option<MailboxStep> {
     let mailbox = &view.mailbox;
     let id = mailbox.id;
     // What this run did not look for, on the side that lacks it, may be there (hazard 77).
@@ -47,7 +47,7 @@ fn make(world: &World, view: &MailboxView) -> Option<MailboxStep> {
 }
 
 /// What one side removed: only once none of its messages is left on the other.
-fn remove(world: &World, view: &MailboxView) -> Option<MailboxStep> {
+fn remove(world: &PlanInput, view: &MailboxView) -> Option<MailboxStep> {
     let mailbox = &view.mailbox;
     let seen =
         view.local_coverage == Coverage::Complete && view.remote_coverage == Coverage::Complete;
@@ -70,7 +70,7 @@ fn remove(world: &World, view: &MailboxView) -> Option<MailboxStep> {
 
 /// Mail that was filed here and never sent; and mail in doubt (its numbers changed before the
 /// mailbox went), once no mailbox of the server can be where it is.
-fn has_unsent_mail(world: &World, view: &MailboxView) -> bool {
+fn has_unsent_mail(world: &PlanInput, view: &MailboxView) -> bool {
     let id = view.mailbox.id;
     let searched = || {
         let whole =
@@ -82,12 +82,12 @@ fn has_unsent_mail(world: &World, view: &MailboxView) -> bool {
 }
 
 /// Mail that arrived on the server after its directory was removed here.
-fn has_unfetched_mail(world: &World, view: &MailboxView) -> bool {
+fn has_unfetched_mail(world: &PlanInput, view: &MailboxView) -> bool {
     let id = view.mailbox.id;
     view.remotes_beyond > 0
         || world.rows.iter().any(|row| row.mailbox == id && super::coverage::is_unknown(row))
 }
 
-fn has_inferiors(world: &World, name: &MailboxName) -> bool {
+fn has_inferiors(world: &PlanInput, name: &MailboxName) -> bool {
     world.mailboxes.values().any(|v| v.mailbox.remote && v.mailbox.name.is_inferior_of(name))
 }

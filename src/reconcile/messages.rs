@@ -10,17 +10,17 @@ use super::coverage::{
 use super::doubt;
 use super::pairing;
 use super::plan::{Plan, RemoteRemoval, Step};
+use super::plan_input::{MailboxView, PlanInput};
 use super::row_index::RowIndex;
 use super::row_state::{RowState, is_claim, is_in_doubt, is_left, state_of};
 use super::types::{
     Coverage, FlagDelta, FlagMask, Flags, Journal, OnLocalDelete, OnRemoteDelete, Row, RowId,
     SpecialUse,
 };
-use super::world::{MailboxView, World};
 
 /// Plans the messages of one round. Removals wait until nothing that could explain them is
 /// open: every new message identified, every look complete.
-pub fn plan(world: &World, plan: &mut Plan) {
+pub fn plan(world: &PlanInput, plan: &mut Plan) {
     let mut index = pairing::index(world);
     let seen = |coverage: Coverage| coverage != Coverage::Partial;
     let here = world.disk_seen && world.mailboxes.values().all(|view| seen(view.local_coverage));
@@ -143,7 +143,7 @@ fn may_come_down(index: &RowIndex<'_>, row: &Row) -> bool {
 
 /// A literal that was wholly sent may still be on its way: not again in this run, and not
 /// beside a message that the server names and shows nothing of.
-fn waits_for_a_late_append(world: &World, row: &Row) -> bool {
+fn waits_for_a_late_append(world: &PlanInput, row: &Row) -> bool {
     let Journal::Pushing { sent, run, uid_next, .. } = row.journal else { return false };
     let could_be_ours = |other: &Row| {
         let above = other.remote.as_ref().is_some_and(|remote| remote.uid.0 >= uid_next);
@@ -219,7 +219,7 @@ fn is_explained_elsewhere(index: &RowIndex<'_>, gone: &Row) -> bool {
         || index.edited_file_of(gone).is_some_and(|row| state_of(row) == RowState::LocalNew)
 }
 
-fn removal(world: &World, row: &Row) -> RemoteRemoval {
+fn removal(world: &PlanInput, row: &Row) -> RemoteRemoval {
     if let Some(mailbox) = world.outside.get(&row.id) {
         return RemoteRemoval::MoveTo(mailbox.clone());
     }

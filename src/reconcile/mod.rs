@@ -27,20 +27,20 @@ pub mod mailboxes;
 pub mod messages;
 pub mod pairing;
 pub mod plan;
+pub mod plan_input;
 pub mod renames;
 pub mod row_index;
 pub mod row_state;
 pub mod types;
-pub mod world;
 
 pub use hold::{Hold, HoldReason};
 pub use plan::{Plan, RemoteRemoval, Step};
+pub use plan_input::{BringsBack, MailboxView, PlanInput, Policy};
 pub use types::{GuardLimits, OnLocalDelete, OnRemoteDelete};
-pub use world::{BringsBack, MailboxView, Policy, World};
 
 /// Plans one round: the mailboxes that must exist first, then messages, then what is held.
 #[must_use]
-pub fn plan(world: &World) -> Plan {
+pub fn plan(world: &PlanInput) -> Plan {
     let mut plan = Plan { mailboxes: mailboxes::plan(world), ..Plan::default() };
     messages::plan(world, &mut plan);
     guard::hold(world, &mut plan);

@@ -20,17 +20,17 @@ use super::coverage::{
     has_open_copy, is_searched, may_be_in_trash, may_be_there, ready_for_additions, takes_files,
 };
 use super::plan::Step;
+use super::plan_input::PlanInput;
 use super::row_index::{RowIndex, best};
 use super::row_state::{RowState, is_active, is_claim, is_in_doubt, is_left, state_of};
 use super::types::{HeaderKeys, Journal, Row, RowId, SetAsideKind};
-use super::world::World;
 
 pub use left::reclaim;
 use sources::{Found, known_elsewhere, may_have_moved_on, past_of};
 
 /// The rows of a world, and where only bodies tell messages apart.
 #[must_use]
-pub fn index(world: &World) -> RowIndex<'_> {
+pub fn index(world: &PlanInput) -> RowIndex<'_> {
     let mut index = RowIndex::new(world);
     index.unproved = evidence::unproved(&index);
     index.replaced = versions::replaced(&index);

@@ -16,7 +16,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::types::{Gate, MailboxId, MailboxName, ServerWords, Uid};
+use super::types::{MailboxId, MailboxName, MailboxStatus, ServerFacts, Uid};
 
 /// A mailbox that both sides agreed on, and where each of them has it now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,7 +82,7 @@ pub struct Gone {
     /// Its MAILBOXID (RFC 8474), where the server has such.
     pub object_id: Option<String>,
     /// How it stood when it was last read.
-    pub cursor: Option<Gate>,
+    pub cursor: Option<MailboxStatus>,
     /// What a RENAME of ours, whose answer was not recorded, asked for.
     pub renaming: Option<MailboxName>,
     /// UIDVALIDITY that it had when that was asked for; none where its former name is listed.
@@ -97,7 +97,7 @@ pub struct Arrived {
     /// Its MAILBOXID.
     pub object_id: Option<String>,
     /// How it stands.
-    pub gate: Option<Gate>,
+    pub gate: Option<MailboxStatus>,
 }
 
 /// How far what LIST says speaks for a rename.
@@ -152,8 +152,8 @@ pub fn is_another(was: &Gone, shown: &Arrived) -> bool {
 /// at least one.
 #[must_use]
 pub fn same_messages(
-    known: &BTreeMap<Uid, ServerWords>,
-    shown: &BTreeMap<Uid, ServerWords>,
+    known: &BTreeMap<Uid, ServerFacts>,
+    shown: &BTreeMap<Uid, ServerFacts>,
 ) -> bool {
     let mut common = known.iter().filter_map(|(uid, was)| Some((was, shown.get(uid)?))).peekable();
     common.peek().is_some()
@@ -303,7 +303,7 @@ mod tests {
 
     /// Mailboxes by what each side calls them, and one on either side that nobody knows.
     #[derive(Debug, Clone, PartialEq)]
-    struct World {
+    struct PlanInput {
         /// Name in the store, on disk, on the server.
         known: Vec<(MailboxName, Option<MailboxName>, Option<MailboxName>)>,
         strange_directory: Option<MailboxName>,
@@ -311,7 +311,7 @@ mod tests {
         nested: bool,
     }
 
-    impl World {
+    impl PlanInput {
         fn trees(&self) -> Trees {
             let known = self.known.iter().zip(1..).map(|((name, local, remote), id)| Whereabouts {
                 id: MailboxId(id),
@@ -384,7 +384,7 @@ mod tests {
         all.filter(|[a, b]| a.is_none() || a != b).collect()
     }
 
-    fn worlds() -> Vec<World> {
+    fn worlds() -> Vec<PlanInput> {
         let strange = [None, Some(name("A/z")), Some(name("B/x/z"))];
         let mut worlds = Vec::new();
         let both =
@@ -395,7 +395,7 @@ mod tests {
                     let known = [name("A"), name(second)].into_iter().zip(0..);
                     let known =
                         known.map(|(n, i): (_, usize)| (n, here[i].clone(), there[i].clone()));
-                    worlds.push(World {
+                    worlds.push(PlanInput {
                         known: known.collect(),
                         strange_directory: strange[i / 3].clone(),
                         strange_listed: strange[i % 3].clone(),
@@ -412,7 +412,7 @@ mod tests {
         let swapped = |n: &str, other: &str| (name(n), Some(name(n)), Some(name(other)));
         let known = vec![swapped("A", "B"), swapped("B", "A")];
         let mut world =
-            World { known, strange_directory: None, strange_listed: None, nested: true };
+            PlanInput { known, strange_directory: None, strange_listed: None, nested: true };
         let before = world.clone();
         world.settle();
         assert_eq!(world, before, "their messages move");
@@ -446,7 +446,7 @@ mod tests {
                 };
                 let known = vec![place(0), place(1)];
                 let mut world =
-                    World { known, strange_directory: None, strange_listed: None, nested };
+                    PlanInput { known, strange_directory: None, strange_listed: None, nested };
                 world.settle();
                 let followed = |i: usize| {
                     let (stored, local, remote) = &world.known[i];
@@ -458,8 +458,8 @@ mod tests {
         }
     }
 
-    fn gate(uid_validity: u32, uid_next: u32) -> Gate {
-        Gate { uid_validity, uid_next, ..Gate::default() }
+    fn gate(uid_validity: u32, uid_next: u32) -> MailboxStatus {
+        MailboxStatus { uid_validity, uid_next, ..MailboxStatus::default() }
     }
 
     #[test]
@@ -508,8 +508,8 @@ mod tests {
 
     #[test]
     fn a_sample_of_messages_tells_mailboxes_apart() {
-        let row = |uid: u32, size: u64| (Uid(uid), ServerWords { size, date: 1, object_id: None });
-        let map = |rows: &[(Uid, ServerWords)]| rows.iter().cloned().collect::<BTreeMap<_, _>>();
+        let row = |uid: u32, size: u64| (Uid(uid), ServerFacts { size, date: 1, object_id: None });
+        let map = |rows: &[(Uid, ServerFacts)]| rows.iter().cloned().collect::<BTreeMap<_, _>>();
         let known = map(&[row(1, 10), row(2, 20)]);
         assert!(same_messages(&known, &known));
         assert!(same_messages(&known, &map(&[row(2, 20)])), "the other may be expunged");

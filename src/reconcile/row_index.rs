@@ -4,17 +4,17 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::alike::date;
+use super::plan_input::{MailboxView, PlanInput};
 use super::row_state::{RowState, is_active, is_in_doubt, state_of};
 use super::types::{
     ContentId, Coverage, Flags, HeaderKeys, Journal, MailboxId, Row, RowId, SpecialUse, Stem,
 };
-use super::world::{MailboxView, World};
 
 /// The rows of a world by what they are, and which of them a step has used up.
 #[derive(Debug)]
 pub struct RowIndex<'w> {
     /// The world.
-    pub world: &'w World,
+    pub world: &'w PlanInput,
     pub(super) by_id: BTreeMap<RowId, &'w Row>,
     pub(super) by_content: BTreeMap<ContentId, Vec<&'w Row>>,
     pub(super) by_size: BTreeMap<u64, Vec<&'w Row>>,
@@ -32,7 +32,7 @@ pub struct RowIndex<'w> {
 impl<'w> RowIndex<'w> {
     /// Sorts the rows of a world.
     #[must_use]
-    pub fn new(world: &'w World) -> Self {
+    pub fn new(world: &'w PlanInput) -> Self {
         let mut index = Self {
             world,
             by_id: world.rows.iter().map(|row| (row.id, row)).collect(),

@@ -7,8 +7,8 @@ use super::error::Result;
 use super::row::{from_json, json, keyword_set};
 use super::store::{Tx, View};
 use crate::reconcile::types::{
-    DirStamps, FileStamp, FlagMask, Gate, Home, Keyword, KeywordMask, Mailbox, MailboxId,
-    MailboxName, SpecialUse, System,
+    DirStamps, FileStamp, FlagMask, Home, Keyword, KeywordMask, Mailbox, MailboxId, MailboxName,
+    MailboxStatus, SpecialUse, System,
 };
 
 const SELECT: &str = "
@@ -135,7 +135,7 @@ fn decode(row: &Columns<'_>) -> rusqlite::Result<Mailbox> {
     let uid_validity: Option<u32> = row.get(5)?;
     let cursor = match uid_validity {
         None => None,
-        Some(uid_validity) => Some(Gate {
+        Some(uid_validity) => Some(MailboxStatus {
             uid_validity,
             uid_next: row.get(6)?,
             messages: row.get(7)?,

@@ -65,7 +65,7 @@ pub enum Presence {
 
 /// A message of the maildrop, as it was seen there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DropRow {
+pub struct MaildropRow {
     /// Its identity in the store; 0 before it was stored.
     pub id: i64,
     /// What the server calls it (UIDL); none where that says nothing.
@@ -93,7 +93,7 @@ pub struct DropRow {
     pub short: bool,
 }
 
-impl DropRow {
+impl MaildropRow {
     /// Whether the server's copy may be deleted (hazard 67).
     #[must_use]
     pub fn may_go(&self) -> bool {
@@ -117,7 +117,7 @@ pub struct DropCounts {
 const COLUMNS: &str = "id, uidl, header, size, content, text, state, mailbox, stem, words, times, \
                        days, last_day, presence, short, start";
 
-fn decode(row: &rusqlite::Row<'_>) -> rusqlite::Result<DropRow> {
+fn decode(row: &rusqlite::Row<'_>) -> rusqlite::Result<MaildropRow> {
     let pull = match row.get::<_, i64>(6)? {
         0 => {
             let mailbox: String = row.get(7)?;
@@ -129,7 +129,7 @@ fn decode(row: &rusqlite::Row<'_>) -> rusqlite::Result<DropRow> {
         5 => Pull::Kept(row.get(10)?),
         _ => Pull::Left(row.get(9)?, row.get(10)?),
     };
-    Ok(DropRow {
+    Ok(MaildropRow {
         id: row.get(0)?,
         uidl: row.get(1)?,
         header: row.get(2)?,
@@ -156,7 +156,7 @@ impl View {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn drop_rows_called(&self, uidl: &str) -> Result<Vec<DropRow>> {
+    pub fn drop_rows_called(&self, uidl: &str) -> Result<Vec<MaildropRow>> {
         // More than a few are of a server whose names say nothing.
         let sql =
             format!("SELECT {COLUMNS} FROM maildrop WHERE uidl = ?1 ORDER BY id DESC LIMIT 8");
@@ -167,7 +167,7 @@ impl View {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn drop_rows_beginning(&self, start: &[u8; 32]) -> Result<Vec<DropRow>> {
+    pub fn drop_rows_beginning(&self, start: &[u8; 32]) -> Result<Vec<MaildropRow>> {
         let sql = format!("SELECT {COLUMNS} FROM maildrop WHERE start = ?1 ORDER BY id DESC");
         self.all("find a message of the maildrop", &sql, [&start[..]], decode)
     }
@@ -176,7 +176,7 @@ impl View {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn drop_rows_of(&self, content: &ContentId) -> Result<Vec<DropRow>> {
+    pub fn drop_rows_of(&self, content: &ContentId) -> Result<Vec<MaildropRow>> {
         let sql = format!("SELECT {COLUMNS} FROM maildrop WHERE content = ?1 ORDER BY id");
         self.all("find what was pulled", &sql, [&content.0[..]], decode)
     }
@@ -185,7 +185,7 @@ impl View {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn drop_rows_saying(&self, text: &[u8; 32]) -> Result<Vec<DropRow>> {
+    pub fn drop_rows_saying(&self, text: &[u8; 32]) -> Result<Vec<MaildropRow>> {
         let sql = format!("SELECT {COLUMNS} FROM maildrop WHERE text = ?1 ORDER BY id");
         self.all("find what was pulled", &sql, [&text[..]], decode)
     }
@@ -212,7 +212,7 @@ impl View {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn drop_row(&self, id: i64) -> Result<Option<DropRow>> {
+    pub fn drop_row(&self, id: i64) -> Result<Option<MaildropRow>> {
         let sql = format!("SELECT {COLUMNS} FROM maildrop WHERE id = ?1");
         self.one("read a message of the maildrop", &sql, [id], decode)
     }
@@ -239,7 +239,7 @@ impl View {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn drop_placing(&self) -> Result<Vec<DropRow>> {
+    pub fn drop_placing(&self) -> Result<Vec<MaildropRow>> {
         let sql = format!("SELECT {COLUMNS} FROM maildrop WHERE state = 0 ORDER BY id");
         self.all("read what is being placed", &sql, (), decode)
     }
@@ -248,7 +248,7 @@ impl View {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn drop_left(&self, most: usize) -> Result<Vec<DropRow>> {
+    pub fn drop_left(&self, most: usize) -> Result<Vec<MaildropRow>> {
         let sql = format!(
             "SELECT {COLUMNS} FROM maildrop WHERE state = 3 AND presence = 0 ORDER BY id LIMIT ?1"
         );
@@ -260,7 +260,7 @@ impl View {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn drop_short(&self, most: usize) -> Result<Vec<DropRow>> {
+    pub fn drop_short(&self, most: usize) -> Result<Vec<MaildropRow>> {
         let sql = format!(
             "SELECT {COLUMNS} FROM maildrop WHERE short AND presence IN (0, 4) ORDER BY id LIMIT ?1"
         );
@@ -312,7 +312,7 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub fn put_drop_row(&self, row: &DropRow) -> Result<i64> {
+    pub fn put_maildrop_row(&self, row: &MaildropRow) -> Result<i64> {
         const SQL: &str = "INSERT INTO maildrop \
             (id, uidl, header, size, content, text, state, mailbox, stem, words, times, days, \
             last_day, presence, short, start) \
@@ -365,7 +365,7 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub fn drop_row_is_pulled(&self, id: i64) -> Result<()> {
+    pub fn maildrop_row_is_pulled(&self, id: i64) -> Result<()> {
         const SQL: &str =
             "UPDATE maildrop SET state = 1, mailbox = NULL, stem = NULL WHERE id = ?1";
         self.execute("write that a message was pulled", SQL, [id]).map(drop)
@@ -397,7 +397,7 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub fn forget_drop_row(&self, id: i64) -> Result<()> {
+    pub fn forget_maildrop_row(&self, id: i64) -> Result<()> {
         self.execute("forget a pull", "DELETE FROM maildrop WHERE id = ?1", [id]).map(drop)
     }
 }

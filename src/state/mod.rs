@@ -41,7 +41,7 @@ mod write;
 
 pub use self::error::{Result, StateError};
 pub use self::guard::{Departure, Hold, HoldState};
-pub use self::maildrop::{DropCounts, DropRow, Presence, Pull};
+pub use self::maildrop::{DropCounts, MaildropRow, Presence, Pull};
 pub use self::query::{Counts, KnownFile, MATCHES};
 pub use self::run::{RUNS_KEPT, Run};
 pub use self::store::{CommitHook, Store, Tx, View};

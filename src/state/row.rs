@@ -10,7 +10,7 @@ use super::error::Result;
 use super::store::View;
 use crate::reconcile::types::{
     Base, ContentId, FileStamp, Flags, HeaderKeys, Journal, Keyword, Local, MailboxId, MailboxName,
-    Place, Remote, Row, RowId, ServerWords, SetAside, SetAsideKind, Stem, System, Uid,
+    Place, Remote, Row, RowId, ServerFacts, SetAside, SetAsideKind, Stem, System, Uid,
 };
 
 /// The columns of a row in the order in which [`bind`] writes and [`decode`] reads them;
@@ -318,13 +318,13 @@ fn remote(from: &mut Fields<'_, '_>) -> rusqlite::Result<Option<Remote>> {
     Ok(Some(Remote { uid: Uid(uid), flags, confirmed }))
 }
 
-fn words(from: &mut Fields<'_, '_>) -> rusqlite::Result<Option<ServerWords>> {
+fn words(from: &mut Fields<'_, '_>) -> rusqlite::Result<Option<ServerFacts>> {
     let Some(size) = from.take::<Option<i64>>()? else {
         from.at += 2;
         return Ok(None);
     };
     let size = size.cast_unsigned();
-    Ok(Some(ServerWords { size, date: from.take()?, object_id: from.take()? }))
+    Ok(Some(ServerFacts { size, date: from.take()?, object_id: from.take()? }))
 }
 
 fn journal(from: &mut Fields<'_, '_>) -> rusqlite::Result<Journal> {

@@ -10,11 +10,11 @@ use super::state::State;
 use super::wire::{Gone, LineError};
 
 /// What was told of each mailbox.
-pub(super) type Told = BTreeMap<String, Gate>;
+pub(super) type Told = BTreeMap<String, MailboxStatus>;
 
 /// What shows that a mailbox changed: its identity, UIDNEXT, messages and mod-sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Gate {
+pub(super) struct MailboxStatus {
     identity: u64,
     uid_next: u32,
     messages: usize,
@@ -23,7 +23,7 @@ pub(super) struct Gate {
 
 fn gates(state: &State) -> Told {
     let selectable = state.mailboxes.iter().filter(|(_, mailbox)| !mailbox.noselect);
-    let gate = |mailbox: &super::mailbox::Mailbox| Gate {
+    let gate = |mailbox: &super::mailbox::Mailbox| MailboxStatus {
         identity: mailbox.identity,
         uid_next: mailbox.uid_next,
         messages: mailbox.visible(None).count(),
@@ -75,7 +75,7 @@ impl Link {
                 if !before.contains_key(name) {
                     out.line(format_args!("* LIST () \"{}\" {shown}", inner.profile.delimiter));
                 }
-                let Gate { uid_next, messages, highest_modseq, .. } = gate;
+                let MailboxStatus { uid_next, messages, highest_modseq, .. } = gate;
                 let highest =
                     if modseq { format!(" HIGHESTMODSEQ {highest_modseq}") } else { String::new() };
                 out.line(format_args!(

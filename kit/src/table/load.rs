@@ -6,7 +6,7 @@ use mailtide::reconcile::agree::is_settled;
 use mailtide::reconcile::hold::Direction;
 use mailtide::reconcile::row_state::{RowState, state_of};
 use mailtide::reconcile::types::{Journal, MailboxId, MailboxName, Row, RowId, SpecialUse};
-use mailtide::reconcile::{self, Hold, HoldReason, MailboxView, Plan, Policy, World};
+use mailtide::reconcile::{self, Hold, HoldReason, MailboxView, Plan, PlanInput, Policy};
 
 use super::model::{Model, Side};
 
@@ -19,7 +19,7 @@ impl Model {
 
     /// The world as the engine loads it.
     #[must_use]
-    pub fn load(&self) -> World {
+    pub fn load(&self) -> PlanInput {
         let mut rows: BTreeMap<RowId, Row> = BTreeMap::new();
         let held: BTreeSet<RowId> =
             self.store.pending.iter().flat_map(|hold| &hold.rows).copied().collect();
@@ -41,11 +41,11 @@ impl Model {
 
     /// The world with every row that is known: the plan must be the same.
     #[must_use]
-    pub fn load_all(&self) -> World {
+    pub fn load_all(&self) -> PlanInput {
         self.world(self.store.rows.values().cloned().collect())
     }
 
-    fn world(&self, rows: Vec<Row>) -> World {
+    fn world(&self, rows: Vec<Row>) -> PlanInput {
         let (unseen, mut rows): (Vec<Row>, Vec<Row>) =
             rows.into_iter().partition(|row| self.is_unreadable(row.mailbox));
         let unseen_texts: BTreeSet<_> = unseen.iter().filter_map(|row| row.content).collect();
@@ -62,7 +62,7 @@ impl Model {
             mailboxes.entry(row.mailbox).and_modify(|view| view.remotes_beyond = 1);
         }
         let unseen_arrivals = shut.chain(&waiting).any(|row| state_of(row) == RowState::RemoteNew);
-        World {
+        PlanInput {
             mailboxes,
             rows,
             policy: self.policy_now(),

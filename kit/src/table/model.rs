@@ -11,7 +11,7 @@ use mailtide::reconcile::hold::Direction;
 use mailtide::reconcile::row_state::{RowState, state_of};
 use mailtide::reconcile::types::{
     ContentId, Coverage, FlagMask, Flags, HeaderKeys, Mailbox, MailboxId, MailboxName, Row, RowId,
-    ServerWords, SpecialUse,
+    ServerFacts, SpecialUse,
 };
 use mailtide::reconcile::{self, BringsBack, Hold, OnLocalDelete, Policy, Step};
 
@@ -66,11 +66,11 @@ impl Mail {
 
     /// What a server says of it.
     #[must_use]
-    pub fn words(&self) -> ServerWords {
+    pub fn words(&self) -> ServerFacts {
         let key = u64::from(u32::from(self.body.to_ascii_uppercase()));
         let object_id = (self.object != 0).then(|| format!("M{}", self.object));
         let size = 1000 + key + u64::from(self.rewritten);
-        ServerWords { size, date: self.date(), object_id }
+        ServerFacts { size, date: self.date(), object_id }
     }
 }
 

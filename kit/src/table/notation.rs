@@ -18,7 +18,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mailtide::reconcile::types::{
-    Base, Flags, Gate, Mailbox, MailboxName, Remote, Row, ServerWords, SpecialUse, System, Uid,
+    Base, Flags, Mailbox, MailboxName, MailboxStatus, Remote, Row, ServerFacts, SpecialUse, System,
+    Uid,
 };
 
 use super::model::{Ladder, Mail, Model};
@@ -173,7 +174,7 @@ impl Model {
                 base: Some(Base { flags: flags.clone() }),
                 content: Some(mail.content()),
                 header: Some(mail.header()),
-                words: Some(ServerWords { ..mail.words() }),
+                words: Some(ServerFacts { ..mail.words() }),
                 ..Row::new(mailbox)
             });
             stem = Some(name);
@@ -214,8 +215,11 @@ impl Model {
             mailbox.special_use = uses.get(&mailbox.name).copied();
             let highest = self.store.rows.values().filter(|row| row.mailbox == mailbox.id);
             let highest = highest.filter_map(|row| row.remote.as_ref()).map(|r| r.uid.0).max();
-            let gate =
-                Gate { uid_validity: 1, uid_next: highest.unwrap_or(0) + 1, ..Gate::default() };
+            let gate = MailboxStatus {
+                uid_validity: 1,
+                uid_next: highest.unwrap_or(0) + 1,
+                ..MailboxStatus::default()
+            };
             *mailbox =
                 Mailbox { cursor: Some(gate), mask: Some(self.mask.clone()), ..mailbox.clone() };
         }

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use mailtide::reconcile::row_state::{RowState, is_in_doubt, state_of};
 use mailtide::reconcile::types::{
-    Base, Coverage, FileStamp, Flags, Gate, Journal, Local, Mailbox, MailboxId, MailboxName,
-    Remote, Row, RowId, ServerWords, SetAside, SetAsideKind, Stem, Uid,
+    Base, Coverage, FileStamp, Flags, Journal, Local, Mailbox, MailboxId, MailboxName,
+    MailboxStatus, Remote, Row, RowId, ServerFacts, SetAside, SetAsideKind, Stem, Uid,
 };
 
 use super::model::{Crash, Mail, Model, Side, Store};
@@ -184,7 +184,7 @@ impl Model {
 
     fn list(&mut self, id: MailboxId, name: &MailboxName) -> bool {
         let folder = self.server.get(name).cloned().unwrap_or_default();
-        let gate = Gate {
+        let gate = MailboxStatus {
             uid_validity: folder.uid_validity,
             uid_next: folder.uid_next,
             messages: u32::try_from(folder.mail.len()).unwrap_or(u32::MAX),
@@ -230,7 +230,7 @@ impl Model {
             // A header is asked for only where it could tell something (hazard 44).
             let hit = self.store.rows.values().any(|row| {
                 let same =
-                    |w: &ServerWords| w.size == mail.words().size && w.date == mail.words().date;
+                    |w: &ServerFacts| w.size == mail.words().size && w.date == mail.words().date;
                 row.content.is_some() && row.words.as_ref().is_some_and(same)
             });
             let remote = Remote { uid: Uid(*uid), flags: mail.flags.clone(), confirmed: true };
@@ -381,7 +381,7 @@ fn file_row(mailbox: MailboxId, stem: &str, mail: &Mail, journal: Journal) -> Ro
         local: Some(local_of(stem, &mail.flags)),
         content: Some(mail.content()),
         header: Some(mail.header()),
-        words: Some(ServerWords { object_id: None, ..mail.words() }),
+        words: Some(ServerFacts { object_id: None, ..mail.words() }),
         journal,
         ..Row::new(mailbox)
     }

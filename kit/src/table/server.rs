@@ -156,7 +156,7 @@ impl Model {
         let mailbox = self.store.mailboxes.get(&row.mailbox)?;
         let folder = self.server.get(&mailbox.name)?;
         let mail = folder.mail.get(&remote.uid.0)?;
-        let same = |w: &mailtide::reconcile::types::ServerWords| {
+        let same = |w: &mailtide::reconcile::types::ServerFacts| {
             w.size == mail.words().size && w.date == mail.words().date
         };
         let known = !remote.confirmed || row.words.as_ref().is_none_or(same);

@@ -23,5 +23,5 @@ pub(super) fn adopt(context: &Context<'_>, name: &str) -> Result<Answer, Failure
         account.maildir.display()
     );
     let text = context.unless_quiet(|| printable(&said) + "\n");
-    answer(text, "adopted", &said, Exit::Agreed)
+    answer(text, "adopted", &said, Exit::InSync)
 }

@@ -48,7 +48,7 @@ impl Checked {
     /// 2 when a run would surely fail.
     pub(super) fn exit(&self) -> Exit {
         let well = self.accounts.iter().all(|account| account.problems.is_empty());
-        if well { Exit::Agreed } else { Exit::Usage }
+        if well { Exit::InSync } else { Exit::Usage }
     }
 
     /// In words; with `quiet` only what is wrong.

@@ -31,6 +31,6 @@ impl<'a> Context<'a> {
 
     /// The answer of a command that has nothing to say.
     pub(super) fn nothing(&self) -> Result<Answer, Failure> {
-        answer(String::new(), "accounts", &[(); 0], Exit::Agreed)
+        answer(String::new(), "accounts", &[(); 0], Exit::InSync)
     }
 }

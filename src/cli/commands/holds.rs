@@ -20,7 +20,7 @@ pub(super) fn list(context: &Context<'_>, account: Option<&String>) -> Result<An
     views.retain(|view| account.is_none_or(|name| view.account == *name));
     let held: Vec<HoldView> = views.into_iter().flat_map(|view| view.holds).collect();
     let open = held.iter().any(|hold| hold.decided.is_none());
-    let exit = if open { Exit::Held } else { Exit::Agreed };
+    let exit = if open { Exit::Held } else { Exit::InSync };
     let text = match held.is_empty() {
         true if context.global.quiet => String::new(),
         _ => report::holds(&held, context.now, context.style),
@@ -38,7 +38,7 @@ pub(super) fn decide(
     running::nudge(context.config, &hold.account);
     let text = context
         .unless_quiet(|| report::holds(std::slice::from_ref(&hold), hold.since, context.style));
-    answer(text, "hold", &hold, Exit::Agreed)
+    answer(text, "hold", &hold, Exit::InSync)
 }
 
 /// Notes what a person said to the hold whose id begins with `prefix`, in whatever account, and

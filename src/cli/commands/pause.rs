@@ -18,7 +18,7 @@ pub(super) fn pause(
     }
     let views = running::pause(context.config, account, pausing)?;
     let text = context.unless_quiet(|| running::states(&views));
-    answer(text, "accounts", &views, Exit::Agreed)
+    answer(text, "accounts", &views, Exit::InSync)
 }
 
 /// Sets what a running daemon logs.

@@ -27,7 +27,7 @@ pub(super) fn run(context: &Context<'_>) -> Result<Answer, Failure> {
     let daemon = Daemon::new(config);
     let _socket = serve(config, &daemon)?;
     listen(daemon.orders())
-        .map_err(|e| Failure::new(Exit::Skipped, format!("cannot listen for signals: {e}")))?;
+        .map_err(|e| Failure::new(Exit::Incomplete, format!("cannot listen for signals: {e}")))?;
     let file = global.config.clone();
     let reload = move || {
         let loaded = Config::load(file.as_deref(), &Env::of_process());

@@ -41,7 +41,7 @@ pub(super) fn sync(
         return Ok(Answer { event: true, ..answer(text, "accounts", &views, exit)? });
     }
     let interrupt = Interrupt::install()
-        .map_err(|e| Failure::new(Exit::Skipped, format!("cannot listen for signals: {e}")))?;
+        .map_err(|e| Failure::new(Exit::Incomplete, format!("cannot listen for signals: {e}")))?;
     let outcomes = outcomes(config, targets, request, Audience::of(global), &interrupt);
     let exit = Exit::gravest(outcomes.iter().map(AccountOutcome::exit));
     let text = report::outcomes(&outcomes, global.quiet, style);
@@ -95,7 +95,8 @@ fn focus(account: &Account, targets: &[Target]) -> Option<BTreeSet<MailboxName>>
 
 fn crashed(account: String) -> AccountOutcome {
     let text = "it ended by an error of mailtide itself; nothing unfinished is lost";
-    let failure = Some(Failure::new(Exit::Skipped, text).advise("please report what stderr says"));
+    let failure =
+        Some(Failure::new(Exit::Incomplete, text).advise("please report what stderr says"));
     AccountOutcome { account, failure, ..AccountOutcome::default() }
 }
 
@@ -111,7 +112,7 @@ fn sync_one(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(run_account(config, account, request, progress, interrupt)),
-        Err(error) => Err(Failure::new(Exit::Skipped, format!("cannot start: {error}"))),
+        Err(error) => Err(Failure::new(Exit::Incomplete, format!("cannot start: {error}"))),
     };
     let mut outcome = match result {
         Ok((report, error)) => outcome(config, account, &report, error, dry_run),

@@ -121,7 +121,7 @@ impl Watch {
         match self.audience {
             Audience::Nobody => {}
             Audience::Terminal => {
-                lock(&self.board).end(n, outcome.exit() == super::exit::Exit::Agreed);
+                lock(&self.board).end(n, outcome.exit() == super::exit::Exit::InSync);
             }
             Audience::Program => outcome.holds.iter().for_each(|hold| print(&Told::Held(hold))),
         }

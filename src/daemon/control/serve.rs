@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::answer::{GLANCE, answer, refuse, stand};
 use super::client::{NoAnswer, ask};
+use super::handler::{GLANCE, answer, refuse, stand};
 use super::protocol::{Answer, Request, STILL_THERE};
 use super::socket::{at, is_of_ours};
 use crate::daemon::Shared;

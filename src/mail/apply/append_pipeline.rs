@@ -3,8 +3,8 @@
 
 use std::collections::VecDeque;
 
+use super::append::{Ready, open};
 use super::sent::{Answer, Taken, flags_up, mark_sent, not_sent, pushed, unreadable};
-use super::upload::{Ready, open};
 use crate::account::error::AccountError;
 use crate::account::progress::{Event, Way};
 use crate::mail::run::Run;

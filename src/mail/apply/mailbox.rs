@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::steps::{mailbox_of, trouble};
 use crate::account::error::AccountError;
 use crate::local::{Removal, Root};
-use crate::mail::apart;
+use crate::mail::delete_mailbox;
 use crate::mail::run::Run;
 use crate::reconcile::Plan;
 use crate::reconcile::plan::MailboxStep;
@@ -172,12 +172,12 @@ fn has_inferiors(run: &Run, name: &MailboxName) -> bool {
 }
 
 async fn remove_remote(run: &mut Run, mailbox: Mailbox) -> Result<(), AccountError> {
-    match apart::remove(&mut run.session, &mailbox.name).await {
-        Ok(apart::Removal::Removed) => {
+    match delete_mailbox::remove(&mut run.session, &mailbox.name).await {
+        Ok(delete_mailbox::Removal::Removed) => {
             run.report.mailboxes += 1;
             run.record(|w| w.tx().delete_mailbox(mailbox.id).map(|_| ()))
         }
-        Ok(apart::Removal::Occupied(exists)) => {
+        Ok(delete_mailbox::Removal::Occupied(exists)) => {
             let why =
                 format!("its directory is gone; {exists} messages on the server stay for now");
             run.report.skip(mailbox.name.to_string(), why);

@@ -4,10 +4,12 @@
 //! that destroys, at what justifies it. A step that cannot be taken is a skip with its reason;
 //! the next look decides anew.
 
+mod append;
 mod append_pipeline;
 mod bookkeeping;
 mod carry;
 mod compare;
+mod download;
 mod expunge;
 mod flags;
 mod keyword_letters;
@@ -18,14 +20,12 @@ mod mailbox;
 mod mark;
 mod place;
 pub(super) mod placing;
-mod pull;
-mod push;
 mod remove;
 pub(super) mod sent;
 pub(super) mod steps;
-mod taken;
 mod transfer;
 mod trashing;
+mod unlisted_uploads;
 mod upload;
 
 pub(super) use bookkeeping::{settle_base, write as note_facts};
@@ -35,8 +35,8 @@ pub(super) use mailbox::{hold_back, name_parents};
 pub(super) use mark::take_back;
 pub(super) use place::waits_for;
 pub(super) use placing::settle;
-pub(super) use push::revive;
-pub(super) use taken::settle_taken;
+pub(super) use unlisted_uploads::settle_taken;
+pub(super) use upload::revive;
 
 use super::run::Run;
 use crate::account::error::AccountError;
@@ -52,9 +52,9 @@ pub(super) async fn apply(run: &mut Run, plan: &Plan) -> Result<(), AccountError
     local_moves::apply(run, &plan.steps)?;
     let moved = transfer::apply(run, &plan.steps).await;
     run.go_on(moved).await?;
-    let pushed = push::apply(run, &plan.steps).await;
+    let pushed = upload::apply(run, &plan.steps).await;
     run.go_on(pushed).await?;
-    let pulled = pull::apply(run, &plan.steps).await;
+    let pulled = download::apply(run, &plan.steps).await;
     run.go_on(pulled).await?;
     let flagged = flags::apply(run, &plan.steps).await;
     run.go_on(flagged).await?;

@@ -10,7 +10,9 @@ use crate::local::TrashOutcome;
 use crate::mail::removed::forget;
 use crate::mail::run::Run;
 use crate::reconcile::hold::Direction;
-use crate::reconcile::types::{Gate, Journal, Mailbox, MailboxName, Place, Row, RowId, Uid};
+use crate::reconcile::types::{
+    Journal, Mailbox, MailboxName, MailboxStatus, Place, Row, RowId, Uid,
+};
 use crate::reconcile::{RemoteRemoval, Step};
 use crate::remote::imap::{Command, CopyError, Existence, Select, UidSet, Untagged};
 
@@ -92,7 +94,7 @@ async fn move_away(
         return Ok(());
     }
     let Some(before) = gate_of(run, target).await? else { return Ok(()) };
-    let Gate { uid_validity, uid_next, .. } = before;
+    let MailboxStatus { uid_validity, uid_next, .. } = before;
     if !select(run, mailbox).await? {
         return Ok(());
     }
@@ -151,7 +153,10 @@ async fn move_away(
 }
 
 /// Status of the mailbox that messages go to. Creates it if it does not exist.
-async fn gate_of(run: &mut Run, target: &MailboxName) -> Result<Option<Gate>, AccountError> {
+async fn gate_of(
+    run: &mut Run,
+    target: &MailboxName,
+) -> Result<Option<MailboxStatus>, AccountError> {
     let listed = run.attempt.seen.listed.iter().any(|m| m.name == *target && m.selectable);
     if !listed && !matches!(run.session.exists(target).await, Ok(Existence::Exists(_))) {
         match super::mailbox::create(run, target).await {

@@ -12,7 +12,7 @@ use crate::mail::observe::passed;
 use crate::mail::run::Run;
 use crate::mail::writer::Writer;
 use crate::reconcile::types::{
-    ContentId, Flags, Gate, Journal, Mailbox, MailboxName, Place, Remote, Row, RowId, Uid,
+    ContentId, Flags, Journal, Mailbox, MailboxName, MailboxStatus, Place, Remote, Row, RowId, Uid,
 };
 use crate::remote::imap::{FetchItems, FetchRow, Select, UidSet, Untagged};
 use crate::state::StateError;
@@ -73,7 +73,7 @@ pub(super) async fn settle(
             let rows = std::mem::take(&mut sent.rows);
             match look(run, &place, &sent, rows).await? {
                 Found::Looked { there, sure, missing } => {
-                    note_copies(run, &place, Gate::default(), &sure)?;
+                    note_copies(run, &place, MailboxStatus::default(), &sure)?;
                     done.extend(there);
                     sent.rows = missing;
                 }
@@ -100,7 +100,7 @@ pub(super) async fn settle(
 pub(super) fn note_copies(
     run: &mut Run,
     to: &MailboxName,
-    before: Gate,
+    before: MailboxStatus,
     copies: &[(RowId, Place)],
 ) -> Result<(), AccountError> {
     if !(run.settings.selects)(to) {
@@ -110,7 +110,7 @@ pub(super) fn note_copies(
         let to = numbered(w, to, before)?;
         for (id, Place { uid_validity, uid, .. }) in copies {
             let Some(row) = w.tx().row(*id)?.filter(|row| row.content.is_some()) else { continue };
-            let is_numbered_so = |now: Gate| now.uid_validity == *uid_validity;
+            let is_numbered_so = |now: MailboxStatus| now.uid_validity == *uid_validity;
             let Some(to) = to.as_ref().filter(|to| to.cursor.is_some_and(is_numbered_so)) else {
                 passed::doubt(w)?;
                 continue;
@@ -135,7 +135,7 @@ pub(super) fn note_copies(
 fn numbered(
     w: &Writer<'_>,
     name: &MailboxName,
-    before: Gate,
+    before: MailboxStatus,
 ) -> Result<Option<Mailbox>, StateError> {
     let known = w.tx().mailbox_by_name(name)?;
     let is_known = known.as_ref().is_some_and(|known| known.cursor.is_some());

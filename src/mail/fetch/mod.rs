@@ -2,13 +2,13 @@
 //!
 //! A job knows nothing of the store, so that several of them go on side by side.
 
-mod apart;
+mod bisect;
 pub(super) mod connections;
 pub(super) mod take;
 
 use std::collections::BTreeMap;
 
-use self::apart::Apart;
+use self::bisect::Apart;
 use self::take::{Fetched, Tools, discard};
 use super::select::choose;
 use crate::reconcile::types::{Mailbox, Row, Uid};
@@ -79,7 +79,7 @@ pub(super) async fn gives(
     if choose(session, mailbox).await?.is_some() {
         return Ok(false);
     }
-    apart::gives(session, uid, tools).await
+    bisect::gives(session, uid, tools).await
 }
 
 impl Fetched {

@@ -73,7 +73,7 @@ impl Pulled {
 
 /// A message that cannot be had: why, and whether it is not asked for again soon.
 #[derive(Debug)]
-pub(in crate::mail) struct Kept {
+pub(in crate::mail) struct RefusedBody {
     pub(in crate::mail) row: RowId,
     pub(in crate::mail) words: String,
     /// Counts of this refusal; [`SetAside::TRIES`] at once where asking again is no use.
@@ -87,7 +87,7 @@ pub(in crate::mail) struct Fetched {
     /// Octets that the server announced for it.
     pub(in crate::mail) octets: u64,
     pub(in crate::mail) done: Vec<Pulled>,
-    pub(in crate::mail) kept: Vec<Kept>,
+    pub(in crate::mail) kept: Vec<RefusedBody>,
     /// Why nothing more of this mailbox is asked for in this run.
     pub(in crate::mail) trouble: Option<String>,
     /// Why the connection ended, and what was not fetched over it.
@@ -111,7 +111,7 @@ impl Fetched {
     }
 
     pub(super) fn keep(&mut self, row: RowId, words: String, times: u32) {
-        self.kept.push(Kept { row, words, times });
+        self.kept.push(RefusedBody { row, words, times });
     }
 
     /// Those of which nothing is known yet.

@@ -12,7 +12,7 @@ use super::rows::merge;
 use super::{members, modseq, next, unshown};
 use crate::account::error::AccountError;
 use crate::mail::run::Run;
-use crate::reconcile::types::{Coverage, FlagMask, Gate, Mailbox, MailboxId, Uid};
+use crate::reconcile::types::{Coverage, FlagMask, Mailbox, MailboxId, MailboxStatus, Uid};
 use crate::remote::imap::{
     Command, FetchItems, FetchRow, QresyncSince, Select, Selected, Session, UidCollector, UidSet,
     Untagged,
@@ -30,7 +30,7 @@ const TOLD_OCTETS: usize = 8 << 20;
 #[derive(Debug)]
 pub(super) struct Looked {
     /// The cursor that the rows reach up to.
-    pub gate: Gate,
+    pub gate: MailboxStatus,
     /// What PERMANENTFLAGS allows.
     pub mask: FlagMask,
     /// MAILBOXID, as SELECT tells it.
@@ -146,7 +146,7 @@ async fn open(run: &mut Run, mailbox: &Mailbox) -> Result<Opened, AccountError> 
 }
 
 /// Another UIDVALIDITY, or numbers that fell: UIDs may have been handed out twice (hazard 5).
-fn is_renumbered(run: &Run, mailbox: &Mailbox, now: &Gate) -> Result<bool, AccountError> {
+fn is_renumbered(run: &Run, mailbox: &Mailbox, now: &MailboxStatus) -> Result<bool, AccountError> {
     let Some(cursor) = mailbox.cursor else {
         // A first look that was cut off left UIDs behind.
         let looking = run.store.fact(&meta::looking(mailbox.id))?;
@@ -361,7 +361,7 @@ fn unshown(
     mailbox: MailboxId,
     all: &UidSet,
     taken: &Taken,
-    gate: Gate,
+    gate: MailboxStatus,
 ) -> Result<UidSet, AccountError> {
     let mut known = taken.mute.clone();
     run.store.for_each_uid(mailbox, (Uid(1), Uid(u32::MAX)), |uid| {

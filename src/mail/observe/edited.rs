@@ -13,7 +13,7 @@ use crate::local::{Examined, FileName, Listed};
 use crate::mail::limits::too_large;
 use crate::mail::run::Run;
 use crate::reconcile::types::{
-    DirStamps, Journal, Local, Mailbox, MailboxId, Row, RowId, ServerWords, SetAsideKind,
+    DirStamps, Journal, Local, Mailbox, MailboxId, Row, RowId, ServerFacts, SetAsideKind,
     SpecialUse,
 };
 use crate::state::meta;
@@ -202,7 +202,7 @@ pub(in crate::mail) fn reexamine(run: &mut Run, id: RowId) -> Result<(), Account
             local: Some(Local { stamp, ..local }),
             content: Some(summary.content),
             header: Some(summary.header),
-            words: Some(ServerWords { size, date: mtime_s, object_id: None }),
+            words: Some(ServerFacts { size, date: mtime_s, object_id: None }),
             set_aside: summary.is_binary.then(is_no_message),
             ..Row::new(row.mailbox)
         };

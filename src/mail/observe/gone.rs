@@ -3,7 +3,7 @@
 use super::absent::Absent;
 use crate::mail::claim::claimed;
 use crate::mail::writer::Writer;
-use crate::reconcile::types::{Gate, Row, SetAsideKind};
+use crate::reconcile::types::{MailboxStatus, Row, SetAsideKind};
 use crate::state::StateError;
 
 /// Records that a complete look did not show the message of a row. `now` is how its mailbox stands,
@@ -12,7 +12,7 @@ pub(super) fn forget_message(
     w: &Writer<'_>,
     mut row: Row,
     absent: Absent,
-    now: Option<Gate>,
+    now: Option<MailboxStatus>,
 ) -> Result<(), StateError> {
     debug_assert!(absent.covers(&row), "a look at another mailbox");
     let Some(remote) = row.remote.take() else { return Ok(()) };

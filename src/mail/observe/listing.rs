@@ -5,7 +5,7 @@
 
 use super::modseq;
 use crate::account::error::AccountError;
-use crate::mail::apart;
+use crate::mail::delete_mailbox;
 use crate::mail::run::Run;
 use crate::reconcile::types::{Mailbox, MailboxName};
 use crate::remote::imap::{Existence, ListedMailbox, Select, Untagged};
@@ -19,7 +19,7 @@ const SETTLES: u32 = 3;
 pub(in crate::mail) async fn list(run: &mut Run) -> Result<Vec<ListedMailbox>, AccountError> {
     let mut listed = ask(run).await?;
     for _ in 0..SETTLES {
-        if !apart::settle(run, &mut listed).await? {
+        if !delete_mailbox::settle(run, &mut listed).await? {
             break;
         }
         listed = ask(run).await?;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::account::error::AccountError;
 use crate::mail::run::Run;
-use crate::reconcile::types::{Gate, Mailbox, MailboxId};
+use crate::reconcile::types::{Mailbox, MailboxId, MailboxStatus};
 use crate::remote::imap::ListedMailbox;
 use crate::state::meta;
 
@@ -30,7 +30,7 @@ pub(super) fn judge(run: &mut Run, listed: &mut [ListedMailbox]) -> Result<(), A
 }
 
 /// Takes HIGHESTMODSEQ out of what was told.
-pub(super) fn take_out(gate: &mut Gate) {
+pub(super) fn take_out(gate: &mut MailboxStatus) {
     gate.highest_modseq = None;
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::rows::merge;
 use crate::account::error::AccountError;
 use crate::mail::run::Run;
-use crate::reconcile::types::{Gate, Mailbox, Uid};
+use crate::reconcile::types::{Mailbox, MailboxStatus, Uid};
 use crate::remote::imap::{FetchItems, FetchRow, UidSet};
 
 /// How the selected mailbox stands, with no UIDNEXT (0) where the server shows a message at or
@@ -17,8 +17,8 @@ use crate::remote::imap::{FetchItems, FetchRow, UidSet};
 pub(super) async fn check(
     run: &mut Run,
     mailbox: &Mailbox,
-    gate: Gate,
-) -> Result<Gate, AccountError> {
+    gate: MailboxStatus,
+) -> Result<MailboxStatus, AccountError> {
     if gate.uid_next == 0 || gate.messages == 0 || !is_doubtful(run, mailbox, &gate)? {
         return Ok(gate);
     }
@@ -44,11 +44,11 @@ pub(super) async fn check(
         }
     }
     tracing::info!(mailbox = %mailbox.name, next, "the server shows messages above its UIDNEXT");
-    Ok(Gate { uid_next: 0, ..gate })
+    Ok(MailboxStatus { uid_next: 0, ..gate })
 }
 
 /// Whether UIDNEXT is not above all that is known, or there is more than is known below it.
-fn is_doubtful(run: &Run, mailbox: &Mailbox, gate: &Gate) -> Result<bool, AccountError> {
+fn is_doubtful(run: &Run, mailbox: &Mailbox, gate: &MailboxStatus) -> Result<bool, AccountError> {
     if mailbox.cursor.is_some_and(|cursor| cursor.uid_validity != gate.uid_validity) {
         return Ok(false);
     }

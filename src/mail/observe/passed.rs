@@ -7,7 +7,7 @@
 
 use crate::mail::run::Run;
 use crate::mail::writer::Writer;
-use crate::reconcile::types::{Gate, Journal, Mailbox, Row};
+use crate::reconcile::types::{Journal, Mailbox, MailboxStatus, Row};
 use crate::state::{StateError, Store, meta};
 
 /// Rows that are looked through.
@@ -18,7 +18,7 @@ const ROWS_MAX: usize = 10_000;
 pub(super) fn note(
     w: &Writer<'_>,
     mailbox: &Mailbox,
-    now: Gate,
+    now: MailboxStatus,
     more: u64,
 ) -> Result<(), StateError> {
     let Some(then) = mailbox.cursor else { return Ok(()) };

@@ -15,7 +15,7 @@ use crate::account::error::AccountError;
 use crate::account::progress::Event;
 use crate::mail::restate;
 use crate::mail::run::Run;
-use crate::reconcile::types::{Coverage, Gate, Mailbox, MailboxName};
+use crate::reconcile::types::{Coverage, Mailbox, MailboxName, MailboxStatus};
 use crate::remote::RemoteError;
 use crate::remote::imap::{Command, Existence, ListedMailbox, UidSet};
 use crate::state::meta;
@@ -201,7 +201,7 @@ pub(in crate::mail) fn note_gone(run: &mut Run, mailbox: Mailbox) -> Result<bool
 
 /// Whether LIST-STATUS shows the mailbox exactly as the cursor left it, in either direction.
 /// Without a mod-sequence flags may have changed unseen.
-fn is_unmoved(mailbox: &Mailbox, gate: Option<Gate>) -> bool {
+fn is_unmoved(mailbox: &Mailbox, gate: Option<MailboxStatus>) -> bool {
     match (mailbox.cursor, gate) {
         (Some(cursor), Some(gate)) => {
             // Of an empty mailbox there is nothing that could have changed.
@@ -214,15 +214,15 @@ fn is_unmoved(mailbox: &Mailbox, gate: Option<Gate>) -> bool {
 
 /// Whether LIST still gave the numbers that are known. What SELECT showed after it is compared
 /// with all other mailboxes first, by the next look (hazard 56).
-fn is_stale(mailbox: &Mailbox, gate: Option<Gate>) -> bool {
-    let validity = |gate: Option<Gate>| gate.map(|gate| gate.uid_validity);
+fn is_stale(mailbox: &Mailbox, gate: Option<MailboxStatus>) -> bool {
+    let validity = |gate: Option<MailboxStatus>| gate.map(|gate| gate.uid_validity);
     mailbox.cursor.is_some() && validity(mailbox.cursor) == validity(gate)
 }
 
 async fn look_inside(
     run: &mut Run,
     mailbox: Mailbox,
-    gate: Option<Gate>,
+    gate: Option<MailboxStatus>,
     due: &UidSet,
 ) -> Result<(Coverage, bool), AccountError> {
     let is_due = !due.is_empty() || run.suspects.lock().has_due(&mailbox.name);

@@ -12,7 +12,7 @@ use crate::account::error::AccountError;
 use crate::account::header::{HEADER_MAX, is_whole_header};
 use crate::local::header;
 use crate::mail::run::Run;
-use crate::reconcile::types::{Mailbox, Row, ServerWords, Uid};
+use crate::reconcile::types::{Mailbox, Row, ServerFacts, Uid};
 use crate::remote::imap::{FetchRow, Session, UidSet};
 
 /// So many of the last messages are compared: some of them may have been removed.
@@ -54,7 +54,7 @@ impl Probe {
     fn differing(&self) -> UidSet {
         let differ = |(uid, shown): &(&Uid, &FetchRow)| {
             let known = self.known.get(uid).and_then(|row| row.words.as_ref());
-            let told = |words: &ServerWords| {
+            let told = |words: &ServerFacts| {
                 shown.size.is_some_and(|size| size != words.size)
                     || shown.date.is_some_and(|date| date != words.date)
             };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::mail::writer::Writer;
 use crate::reconcile::types::{
-    Flags, HeaderKeys, MailboxId, Remote, Row, ServerWords, SetAside, SetAsideKind, Uid,
+    Flags, HeaderKeys, MailboxId, Remote, Row, ServerFacts, SetAside, SetAsideKind, Uid,
 };
 use crate::remote::imap::FetchRow;
 use crate::state::StateError;
@@ -82,7 +82,7 @@ pub(super) fn insert_silent(
     Ok(())
 }
 
-fn words(fetched: &FetchRow) -> Option<ServerWords> {
+fn words(fetched: &FetchRow) -> Option<ServerFacts> {
     let (size, date) = (fetched.size?, fetched.date?);
-    Some(ServerWords { size, date, object_id: fetched.object_id.clone() })
+    Some(ServerFacts { size, date, object_id: fetched.object_id.clone() })
 }

@@ -15,7 +15,7 @@ use crate::mail::run::Run;
 use crate::mail::writer::Writer;
 use crate::reconcile::hold::Direction;
 use crate::reconcile::types::{
-    Coverage, FileStamp, Journal, Local, Mailbox, MailboxId, Row, RowId, ServerWords, SetAside,
+    Coverage, FileStamp, Journal, Local, Mailbox, MailboxId, Row, RowId, ServerFacts, SetAside,
     SetAsideKind,
 };
 use crate::state::StateError;
@@ -272,7 +272,7 @@ fn insert(
             row.content = Some(summary.content);
             row.header = Some(summary.header);
             let size = summary.wire_size;
-            row.words = Some(ServerWords { size, date: mtime_s, object_id: None });
+            row.words = Some(ServerFacts { size, date: mtime_s, object_id: None });
             row.set_aside = summary.is_binary.then(is_no_message);
         }
         Examined::Empty => {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::account::error::AccountError;
 use crate::mail::run::Run;
 use crate::reconcile::renames::{Arrived, Gone, same_messages};
-use crate::reconcile::types::{Mailbox, MailboxName, ServerWords, Uid};
+use crate::reconcile::types::{Mailbox, MailboxName, ServerFacts, Uid};
 use crate::remote::RemoteError;
 use crate::remote::imap::{
     Existence, FetchItems, FetchRow, ListedMailbox, Select, UidSet, Untagged,
@@ -43,9 +43,9 @@ pub(super) async fn holds_the_same(
 ) -> Result<bool, AccountError> {
     let rows = run.store.rows_in(mailbox.id, None, SAMPLE_FROM)?;
     let known = rows.iter().filter_map(|row| Some((row.remote.as_ref()?.uid, row.words.clone()?)));
-    let known: Vec<(Uid, ServerWords)> = known.collect();
+    let known: Vec<(Uid, ServerFacts)> = known.collect();
     let step = known.len().div_ceil(SAMPLE).max(1);
-    let known: BTreeMap<Uid, ServerWords> = known.into_iter().step_by(step).collect();
+    let known: BTreeMap<Uid, ServerFacts> = known.into_iter().step_by(step).collect();
     let mut set = UidSet::default();
     for uid in known.keys() {
         set.insert(*uid);
@@ -77,14 +77,14 @@ pub(super) async fn shown(
     run: &mut Run,
     name: &MailboxName,
     set: &UidSet,
-) -> Result<BTreeMap<Uid, ServerWords>, RemoteError> {
+) -> Result<BTreeMap<Uid, ServerFacts>, RemoteError> {
     let mut ignore = |_: Untagged| {};
     run.session.select(name, Select::ReadOnly, None, &mut ignore).await?;
     let items = FetchItems { size: true, date: true, object_id: true, ..FetchItems::default() };
     let mut shown = BTreeMap::new();
     let mut sink = |row: FetchRow| {
         if let (Some(size), Some(date)) = (row.size, row.date) {
-            shown.insert(row.uid, ServerWords { size, date, object_id: row.object_id });
+            shown.insert(row.uid, ServerFacts { size, date, object_id: row.object_id });
         }
     };
     let fetched = run.session.fetch(set, items, None, &mut sink).await;

@@ -12,13 +12,13 @@ use crate::account::comparison::{Comparison, Expected};
 
 use self::altered::{Essences, Relation, of_file};
 use super::run::Run;
-use super::{observe, world};
+use super::{observe, plan_input};
 use crate::account::error::AccountError;
 use crate::account::progress::{Event, Way};
 use crate::account::report::Verified;
 use crate::account::request::Depth;
 use crate::local::{Examined, Listed};
-use crate::reconcile::types::{Gate, Mailbox, Row, RowId, Uid};
+use crate::reconcile::types::{Mailbox, MailboxStatus, Row, RowId, Uid};
 use crate::remote::imap::{Select, UidSet};
 
 /// Rows looked at in one go.
@@ -32,7 +32,7 @@ impl Run {
         self.look().await?;
         self.read_files(depth).await?;
         self.tell_skips();
-        let plan = world::plan(self)?;
+        let plan = plan_input::plan(self)?;
         self.describe(&plan)?;
         if depth == Depth::Bodies && !self.environment.is_stopping() {
             self.compare_bodies().await?;
@@ -46,7 +46,8 @@ impl Run {
         let mailboxes = self.store.mailboxes()?;
         self.record(|w| {
             mailboxes.into_iter().try_for_each(|mailbox| {
-                let cursor = mailbox.cursor.map(|gate| Gate { highest_modseq: None, ..gate });
+                let cursor =
+                    mailbox.cursor.map(|gate| MailboxStatus { highest_modseq: None, ..gate });
                 w.mailbox(&Mailbox { cursor, stamps: None, ..mailbox }).map(drop)
             })
         })

@@ -9,8 +9,8 @@ use crate::local::compare::TEXT_MAX;
 use crate::local::{Digest, Summary, header};
 use crate::mail::apply;
 use crate::mail::apply::{Compared, WaitingFiles};
+use crate::mail::plan_input;
 use crate::mail::run::Run;
-use crate::mail::world;
 use crate::reconcile::Step;
 use crate::reconcile::row_state::{RowState, state_of};
 use crate::reconcile::types::{HeaderKeys, Mailbox, MailboxId, Row, RowId, Uid};
@@ -52,7 +52,7 @@ struct Waiting {
 impl Waiting {
     fn load(run: &Run) -> Result<Self, AccountError> {
         let mut out = Self::default();
-        for row in run.store.unsettled(None, world::UNSETTLED_MAX)? {
+        for row in run.store.unsettled(None, plan_input::UNSETTLED_MAX)? {
             let Some(header) = row.header else { continue };
             match state_of(&row) {
                 RowState::LocalNew => {

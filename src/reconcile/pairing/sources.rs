@@ -2,10 +2,10 @@
 
 use super::evidence;
 use crate::reconcile::alike::{date, has_been_remote, have_one_object_id, same_words};
+use crate::reconcile::plan_input::{MailboxView, PlanInput};
 use crate::reconcile::row_index::{RowIndex, best};
 use crate::reconcile::row_state::{RowState, is_active, state_of};
 use crate::reconcile::types::{Coverage, Flags, Journal, Row, RowId, SpecialUse};
-use crate::reconcile::world::{MailboxView, World};
 
 pub(super) type Found = (RowId, Option<RowId>, bool);
 
@@ -91,7 +91,7 @@ pub(super) fn is_copy_gone(index: &RowIndex<'_>, row: &Row) -> bool {
 
 /// Whether an upload of this row may have been carried out, and its message moved on by
 /// another client before it was seen: the server has handed out numbers since.
-pub(super) fn may_have_moved_on(world: &World, row: &Row) -> bool {
+pub(super) fn may_have_moved_on(world: &PlanInput, row: &Row) -> bool {
     let Journal::Pushing { uid_validity, uid_next, .. } = row.journal else { return false };
     // Numbered anew, gone under its name, or not seen, the mailbox does not tell (hazard 84).
     let told = |view: &MailboxView| {

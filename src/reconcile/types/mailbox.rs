@@ -57,7 +57,7 @@ impl SpecialUse {
 
 /// What LIST-STATUS or STATUS says of a mailbox without selecting it (RFC 9051 §6.3.11).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Gate {
+pub struct MailboxStatus {
     /// UIDVALIDITY; 0 when the server did not say.
     pub uid_validity: u32,
     /// UIDNEXT; 0 when the server did not say.
@@ -105,7 +105,7 @@ pub struct Mailbox {
     /// Both sides had it and agreed on that.
     pub base: bool,
     /// The cursor: every row that it covers was stored in the same transaction.
-    pub cursor: Option<Gate>,
+    pub cursor: Option<MailboxStatus>,
     /// Stamps of the directories when their listing was stored and they were quiet.
     pub stamps: Option<DirStamps>,
     /// The directory that its files were seen in; none before the first look.

@@ -43,7 +43,7 @@ pub struct Base {
 
 /// What the server itself once said of a message's body: kept after the UID is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServerWords {
+pub struct ServerFacts {
     /// RFC822.SIZE in octets, as reported (it may be an estimate).
     pub size: u64,
     /// INTERNALDATE in seconds since 1970.
@@ -227,7 +227,7 @@ pub struct Row {
     /// What the header says: of the wire's bytes where they were seen, else of the file's.
     pub header: Option<HeaderKeys>,
     /// What the server said of it; before it said anything, what the file makes one expect.
-    pub words: Option<ServerWords>,
+    pub words: Option<ServerFacts>,
     /// The two sides may hold different bytes (paired by a loose key, or altered by the
     /// server on the way up): never a source for COPY, link or deletion by content.
     pub weak: bool,

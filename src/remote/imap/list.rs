@@ -8,7 +8,7 @@ use super::parse::Response;
 use super::parse::list::{list, mailbox_status};
 use super::session::{Session, WINDOW};
 use super::talk::{Tag, require_ok};
-use crate::reconcile::types::{Gate, MailboxName, SpecialUse, printable};
+use crate::reconcile::types::{MailboxName, MailboxStatus, SpecialUse, printable};
 use crate::remote::budget::Budget;
 use crate::remote::code::Code;
 use crate::remote::error::RemoteError;
@@ -26,7 +26,7 @@ pub struct ListedMailbox {
     /// What it is for (RFC 6154).
     pub special_use: Option<SpecialUse>,
     /// How it stands; none when the server did not say, which proves nothing.
-    pub gate: Option<Gate>,
+    pub gate: Option<MailboxStatus>,
     /// MAILBOXID (RFC 8474).
     pub object_id: Option<String>,
     /// Why it cannot be mirrored: its name has no exact counterpart.
@@ -37,7 +37,7 @@ pub struct ListedMailbox {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Existence {
     /// It is, and stands so.
-    Exists(Gate),
+    Exists(MailboxStatus),
     /// The server says that there is none (NONEXISTENT).
     Gone,
     /// The server says no and not why: gone only if it does so again later.
@@ -310,7 +310,7 @@ impl Session {
         self.begin(Command::Status, name)?;
         let spelled = self.spelled(name).await?;
         let doing = format!("STATUS of {name}");
-        let mut gate = Gate::default();
+        let mut gate = MailboxStatus::default();
         let command = format!("STATUS {spelled} {}", self.status_items());
         let answer = self
             .run(&doing, &command, Budget::SHORT, &mut |response| {
@@ -372,7 +372,7 @@ struct Entry {
 #[derive(Debug, Default)]
 struct Found {
     listed: BTreeMap<Vec<u8>, Entry>,
-    status: BTreeMap<Vec<u8>, (Gate, Option<String>)>,
+    status: BTreeMap<Vec<u8>, (MailboxStatus, Option<String>)>,
     delimiter: Option<Option<char>>,
     weight: usize,
     has_bad_id: bool,

@@ -4,7 +4,7 @@ use super::parse::Response;
 use super::parse::status::Status;
 use super::session::Session;
 use super::talk::{Untagged, deliver, require_ok};
-use crate::reconcile::types::{FlagMask, Gate, MailboxName};
+use crate::reconcile::types::{FlagMask, MailboxName, MailboxStatus};
 use crate::remote::budget::Budget;
 use crate::remote::code::Code;
 use crate::remote::error::RemoteError;
@@ -32,7 +32,7 @@ pub struct QresyncSince {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selected {
     /// How it stands; `messages` is EXISTS at the end of the command.
-    pub gate: Gate,
+    pub gate: MailboxStatus,
     /// The flags that it keeps; all if the server did not say. With EXAMINE it cannot say:
     /// there PERMANENTFLAGS is empty for any mailbox, so the mask is all as well.
     pub mask: FlagMask,
@@ -176,7 +176,7 @@ impl Default for Seen {
     fn default() -> Self {
         Self {
             selected: Selected {
-                gate: Gate::default(),
+                gate: MailboxStatus::default(),
                 mask: FlagMask::all(),
                 read_only: false,
                 no_modseq: false,

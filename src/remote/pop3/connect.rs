@@ -1,8 +1,8 @@
 //! From a host name to a signed-in session.
 
-use super::answer::Answer;
 use super::capabilities::Capabilities;
 use super::caution::Lost;
+use super::reply::Answer;
 use super::session::Session;
 use super::sign_in::{Auth, refused, sign_in};
 use super::wire::Wire;

@@ -5,9 +5,9 @@
 use std::io;
 use std::time::Duration;
 
-use super::answer::Answer;
 use super::capabilities::Capabilities;
 use super::listing::{Listed, entry, id, size};
+use super::reply::Answer;
 use super::retrieve::{BodySink, Header};
 use super::session::Session;
 use super::unstuff::Unstuffer;

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use super::answer::{Answer, Refusal};
 use super::listing::{Listed, Listing, entry, id, size};
+use super::reply::{Answer, Refusal};
 use super::session::Session;
 use crate::remote::broken::Broken;
 use crate::remote::budget::Budget;

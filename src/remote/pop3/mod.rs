@@ -14,7 +14,6 @@
 //! cut off, deletes nothing (RFC 1939 §6).
 
 mod ahead;
-mod answer;
 mod capabilities;
 mod caution;
 mod connect;
@@ -24,6 +23,7 @@ pub mod fuzz;
 mod list;
 mod listing;
 mod proof;
+mod reply;
 mod retrieve;
 mod sent;
 mod session;

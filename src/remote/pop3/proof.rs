@@ -6,7 +6,7 @@
 //! asked behind the bodies that nobody but the server can answer: the id or the size of a message,
 //! or their number, which has to be what the listing said.
 
-use super::answer::Answer;
+use super::reply::Answer;
 use super::session::Session;
 use super::step::Proof;
 use crate::remote::budget::Budget;

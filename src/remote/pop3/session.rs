@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 
 use super::ahead::{Ahead, OCTETS, UNKNOWN, WINDOW};
-use super::answer::{Answer, Refusal};
 use super::capabilities::Capabilities;
 use super::listing::Listing;
+use super::reply::{Answer, Refusal};
 use super::sent::Sent;
 use super::step::Step;
 use super::wire::Wire;

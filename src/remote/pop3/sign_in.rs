@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use super::answer::{Answer, Refusal};
+use super::reply::{Answer, Refusal};
 use super::session::Session;
 use crate::reconcile::types::printable;
 use crate::remote::budget::Budget;

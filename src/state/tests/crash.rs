@@ -12,7 +12,8 @@ use super::*;
 /// Moves the cursor together with the row that it covers, then ends as it is told.
 fn advance(store: &mut Store, mut inbox: Mailbox, end: Result<()>) -> Result<()> {
     store.transaction(|tx| {
-        inbox.cursor = Some(Gate { uid_validity: 1, uid_next: 8, ..Gate::default() });
+        inbox.cursor =
+            Some(MailboxStatus { uid_validity: 1, uid_next: 8, ..MailboxStatus::default() });
         tx.put_mailbox(&inbox)?;
         tx.insert_row(&new_remote(inbox.id, 7), false)?;
         end

@@ -194,7 +194,7 @@ fn any_row(rng: &mut Rng, mailbox: MailboxId) -> Row {
             loose: bytes(rng),
             has_message_id: rng.bool(),
         }),
-        words: some(rng, |rng| ServerWords {
+        words: some(rng, |rng| ServerFacts {
             size: wide(rng),
             date: rng.i64(..),
             object_id: some(rng, text),
@@ -215,7 +215,7 @@ fn any_mailbox(rng: &mut Rng, name: &str) -> Mailbox {
         remote: rng.bool(),
         local: rng.bool(),
         base: rng.bool(),
-        cursor: some(rng, |rng| Gate {
+        cursor: some(rng, |rng| MailboxStatus {
             uid_validity: rng.u32(..),
             uid_next: rng.u32(..),
             messages: rng.u32(..),

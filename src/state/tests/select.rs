@@ -108,7 +108,7 @@ fn for_each_journal(mut show: impl FnMut(Journal, u32)) {
 fn equals_are_found_and_bounded() {
     let mut fixture = Fixture::new();
     let inbox = fixture.mailbox("INBOX");
-    let words = ServerWords { size: 5, date: 6, object_id: Some("M1".to_owned()) };
+    let words = ServerFacts { size: 5, date: 6, object_id: Some("M1".to_owned()) };
     let content = ContentId([9; 32]);
     // Equal in the part that the index holds, but not equal.
     let mut near = content;
@@ -162,7 +162,7 @@ fn one_mailbox_is_listed_from_either_side() {
 fn a_size_is_known_where_a_body_can_be_had() {
     let mut fixture = Fixture::new();
     let (a, b) = (fixture.mailbox("A"), fixture.mailbox("B"));
-    let said = |size| Some(ServerWords { size, date: 0, object_id: None });
+    let said = |size| Some(ServerFacts { size, date: 0, object_id: None });
     fixture.insert(&Row { words: said(1), ..agreed(a, 1, "x") });
     fixture.insert(&Row { words: said(2), ..new_remote(a, 2) });
     let gone = Row { words: said(3), remote: None, local: None, ..agreed(a, 3, "z") };

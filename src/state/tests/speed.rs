@@ -19,7 +19,7 @@ fn typical(rng: &mut Rng, mailbox: MailboxId, uid: u32) -> Row {
     row.remote.as_mut().unwrap().flags = local.flags.clone();
     row.content = Some(ContentId(bytes(rng)));
     row.header = Some(HeaderKeys { hash: bytes(rng), loose: bytes(rng), has_message_id: true });
-    row.words = Some(ServerWords { size, date, object_id: None });
+    row.words = Some(ServerFacts { size, date, object_id: None });
     row
 }
 

@@ -94,13 +94,13 @@ fn hazard_121_a_directory_that_cannot_be_read_ends_no_comparison() {
 
 /// A disk that answers only as long as it is open.
 #[derive(Default)]
-struct Gate {
+struct MailboxStatus {
     is_shut: Mutex<bool>,
     opened: Condvar,
     somebody_waits: AtomicBool,
 }
 
-impl Gate {
+impl MailboxStatus {
     fn shut(&self, shut: bool) {
         *self.is_shut.lock().unwrap() = shut;
         self.opened.notify_all();
@@ -116,7 +116,7 @@ impl Gate {
 #[test]
 fn hazard_121_a_disk_that_does_not_answer_keeps_nobody_from_listening() {
     let world = World::new(Profile::qresync());
-    let gate = Arc::new(Gate::default());
+    let gate = Arc::new(MailboxStatus::default());
     let at = Arc::clone(&gate);
     world.fs.set_fault(Some(Arc::new(move |_: &str, _: &Path| {
         at.pass();

@@ -50,11 +50,11 @@ pub(super) fn execute(
         ServiceAction::Status => {
             let found = service.look()?;
             let text = if global.quiet { String::new() } else { found.words(style) };
-            return answer(text, "service", &found, Exit::Agreed);
+            return answer(text, "service", &found, Exit::InSync);
         }
     };
     let text = done.words(service.manager, global.quiet, style);
-    answer(text, "service", &done, Exit::Agreed)
+    answer(text, "service", &done, Exit::InSync)
 }
 
 /// What may keep a service from doing what the same command does in a shell.
@@ -100,7 +100,7 @@ impl Service {
         };
         let program = std::env::current_exe().and_then(|path| path.canonicalize());
         let program = program.map_err(|error| {
-            Failure::new(Exit::Skipped, format!("cannot tell where this program is: {error}"))
+            Failure::new(Exit::Incomplete, format!("cannot tell where this program is: {error}"))
         })?;
         // A service is started elsewhere than where the user is.
         let config = env.chosen_config(explicit).map(std::path::absolute).transpose();
@@ -114,7 +114,7 @@ impl Service {
     }
 
     fn failed(&self, what: &str, error: &std::io::Error) -> Failure {
-        Failure::new(Exit::Skipped, format!("{what} {}: {error}", self.file.display()))
+        Failure::new(Exit::Incomplete, format!("{what} {}: {error}", self.file.display()))
     }
 
     fn wanted(&self) -> Result<String, Failure> {
@@ -249,7 +249,7 @@ impl Service {
     fn unmanaged(&self, words: String) -> Failure {
         let name = self.manager.name();
         let advice = format!("{name} has to run for that; without --now only the file is touched");
-        Failure::new(Exit::Skipped, words).advise(advice)
+        Failure::new(Exit::Incomplete, words).advise(advice)
     }
 
     fn look(&self) -> Result<Found, Failure> {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::cursor::{Cursor, Value, is, number};
 use super::fetch::object_id;
-use crate::reconcile::types::{Gate, SpecialUse};
+use crate::reconcile::types::{MailboxStatus, SpecialUse};
 
 /// A LIST response.
 #[derive(Debug, PartialEq, Eq)]
@@ -64,11 +64,11 @@ fn name<'a>(cursor: &mut Cursor<'a>) -> Option<Cow<'a, [u8]>> {
 
 /// A STATUS response.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct MailboxStatus<'a> {
+pub(crate) struct StatusLine<'a> {
     /// The name as it came.
     pub(crate) raw: Cow<'a, [u8]>,
     /// What was said; zero and none for what was not.
-    pub(crate) gate: Gate,
+    pub(crate) gate: MailboxStatus,
     /// MAILBOXID (RFC 8474).
     pub(crate) object_id: Option<String>,
     /// What was said for MAILBOXID is none.
@@ -76,12 +76,12 @@ pub(crate) struct MailboxStatus<'a> {
 }
 
 /// Reads what follows `* STATUS`. Items that we do not know are passed over.
-pub(crate) fn mailbox_status(rest: &[u8]) -> Option<MailboxStatus<'_>> {
+pub(crate) fn mailbox_status(rest: &[u8]) -> Option<StatusLine<'_>> {
     let mut cursor = Cursor::new(rest);
     let raw = name(&mut cursor)?;
     let mut items = Cursor::new(cursor.parenthesised()?);
     let mut status =
-        MailboxStatus { raw, gate: Gate::default(), object_id: None, has_bad_id: false };
+        StatusLine { raw, gate: MailboxStatus::default(), object_id: None, has_bad_id: false };
     loop {
         let item = items.atom();
         if item.is_empty() {

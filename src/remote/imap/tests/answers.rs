@@ -1,5 +1,5 @@
 use super::*;
-use crate::reconcile::types::{Flags, Gate, Keyword, SpecialUse, System};
+use crate::reconcile::types::{Flags, Keyword, MailboxStatus, SpecialUse, System};
 use crate::remote::allowance::Allowance;
 use crate::remote::budget::Budget;
 
@@ -58,7 +58,8 @@ async fn an_untagged_no_is_a_warning() {
     );
     let mut session = connect(&peer).await;
     let selected = session.select(&inbox(), Select::ReadWrite, None, &mut |_| {}).await.unwrap();
-    let gate = Gate { uid_validity: 3, uid_next: 9, messages: 5, highest_modseq: Some(77) };
+    let gate =
+        MailboxStatus { uid_validity: 3, uid_next: 9, messages: 5, highest_modseq: Some(77) };
     assert_eq!((selected.gate, selected.read_only), (gate, true));
     assert_eq!(session.selected(), Some(&inbox()));
 }
@@ -305,7 +306,7 @@ async fn a_mailbox_is_gone_only_if_the_server_says_so() {
         .says("STATUS", "T NO [UNAVAILABLE] later\r\n");
     let mut session = connect(&peer).await;
     let name = MailboxName::new("x");
-    let gate = Gate { messages: 4, ..Gate::default() };
+    let gate = MailboxStatus { messages: 4, ..MailboxStatus::default() };
     assert_eq!(session.exists(&name).await.unwrap(), Existence::Exists(gate));
     assert_eq!(session.exists(&name).await.unwrap(), Existence::Gone);
     assert_eq!(session.exists(&name).await.unwrap(), Existence::Refused("perhaps".into()));

@@ -16,7 +16,7 @@ use crate::account::settings::Environment;
 use crate::account::sizes;
 use crate::mail::fetch::Job;
 use crate::mail::fetch::connections::Lanes;
-use crate::mail::fetch::take::{Fetched, Kept, Pulled, Tools};
+use crate::mail::fetch::take::{Fetched, Pulled, RefusedBody, Tools};
 use crate::mail::run::Run;
 use crate::mail::short::believe;
 use crate::reconcile::Step;
@@ -98,7 +98,7 @@ fn leave_large(run: &mut Run, rows: Vec<Row>) -> Result<Vec<Row>, AccountError> 
     let (rows, large): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(fits);
     for row in large {
         let words = format!("larger than max_message_size ({limit} bytes)");
-        keep(run, Kept { row: row.id, words, times: SetAside::TRIES })?;
+        keep(run, RefusedBody { row: row.id, words, times: SetAside::TRIES })?;
     }
     Ok(rows)
 }
@@ -122,7 +122,7 @@ fn leave_suspects(
     let mut left = Vec::new();
     for row in rows {
         match words(&row) {
-            Some(words) => keep(run, Kept { row: row.id, words, times: SetAside::TRIES })?,
+            Some(words) => keep(run, RefusedBody { row: row.id, words, times: SetAside::TRIES })?,
             None => left.push(row),
         }
     }
@@ -130,7 +130,7 @@ fn leave_suspects(
 }
 
 /// Notes why a message stays where it is.
-fn keep(run: &mut Run, kept: Kept) -> Result<(), AccountError> {
+fn keep(run: &mut Run, kept: RefusedBody) -> Result<(), AccountError> {
     run.record(|w| {
         let Some(row) = w.tx().row(kept.row)? else { return Ok(()) };
         let before = row.set_aside.as_ref().map_or(0, |s| s.times);
@@ -397,7 +397,7 @@ impl Pull {
         &self,
         run: &mut Run,
         mailbox: &Mailbox,
-        kept: &Kept,
+        kept: &RefusedBody,
     ) -> Result<(), AccountError> {
         let remote = run.store.row(kept.row)?.and_then(|row| row.remote);
         let Some(remote) = remote.filter(|_| kept.times < SetAside::TRIES) else { return Ok(()) };

@@ -15,7 +15,9 @@ use super::run::Run;
 use crate::account::error::AccountError;
 use crate::reconcile::MailboxView;
 use crate::reconcile::row_state::{RowState, state_of};
-use crate::reconcile::types::{Coverage, Gate, Mailbox, MailboxId, MailboxName, Row, RowId};
+use crate::reconcile::types::{
+    Coverage, Mailbox, MailboxId, MailboxName, MailboxStatus, Row, RowId,
+};
 use crate::state::{MATCHES, Waiting, meta};
 
 /// Seconds for which a deletion here waits for a directory that cannot be looked at.
@@ -189,7 +191,7 @@ fn seal(run: &mut Run, shut: &BTreeSet<MailboxId>) -> Result<bool, AccountError>
     Ok(sealed)
 }
 
-fn is_sealed(run: &mut Run, mailbox: &Mailbox, gate: Gate) -> Result<bool, AccountError> {
+fn is_sealed(run: &mut Run, mailbox: &Mailbox, gate: MailboxStatus) -> Result<bool, AccountError> {
     let same = |validity: u32, next: u32| {
         gate.uid_next > 0 && (validity, next) == (gate.uid_validity, gate.uid_next)
     };

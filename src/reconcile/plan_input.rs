@@ -10,7 +10,7 @@ use super::types::{
 
 /// Everything that one round decides over.
 #[derive(Debug, Clone)]
-pub struct World {
+pub struct PlanInput {
     /// Every mailbox that is mirrored.
     pub mailboxes: BTreeMap<MailboxId, MailboxView>,
     /// Unsettled rows, a page of new remote rows, and settled rows that either could match.
@@ -74,7 +74,7 @@ pub struct MailboxView {
     /// Rows with a server message, where the disk has not the mailbox.
     pub with_remote: u64,
     /// Whether, and at least how many, new remote rows are neither set aside nor in
-    /// [`World::rows`], which holds a page.
+    /// [`PlanInput::rows`], which holds a page.
     pub remotes_beyond: u64,
     /// The server does not let us look at it, though it was asked.
     pub shut: bool,

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::brakes::Unread;
+use super::postponed::Unread;
 use super::run::Run;
 use super::scope;
 use crate::account::error::AccountError;
 use crate::reconcile;
 use crate::reconcile::row_state::{RowState, state_of};
 use crate::reconcile::types::{ContentId, Coverage, Journal, Mailbox, MailboxId, Row, RowId};
-use crate::reconcile::{MailboxView, Plan, Policy, World, guard};
+use crate::reconcile::{MailboxView, Plan, PlanInput, Policy, guard};
 use crate::state::{Departure, Hold, HoldState, StateError};
 
 /// New server messages that one plan looks at; the next page follows when they are done.
@@ -24,7 +24,7 @@ const TRIED_MAX: usize = 50_000;
 pub(super) const WINDOW_S: i64 = 24 * 60 * 60;
 
 /// Loads one round's world, and notes from which mailboxes messages leave.
-fn load(run: &mut Run) -> Result<World, AccountError> {
+fn load(run: &mut Run) -> Result<PlanInput, AccountError> {
     let holds = run.store.holds()?;
     let of = |state| holds.iter().filter(move |hold| hold.state == state).map(planned);
     let (pending, approved): (Vec<_>, Vec<_>) =
@@ -37,8 +37,8 @@ fn load(run: &mut Run) -> Result<World, AccountError> {
     let left = Left { waves: note_waves(run, &rows)?, departed: run.store.departed(since)? };
     let mut mailboxes = views(run, &rows, &left)?;
     let unread = unread(run, unseen.waiting)?;
-    super::brakes::release(run, &rows, &mut mailboxes, &unread)?;
-    Ok(World {
+    super::postponed::release(run, &rows, &mut mailboxes, &unread)?;
+    Ok(PlanInput {
         mailboxes,
         rows: rows.into_values().collect(),
         policy: Policy { brings_back: scope::pending(&run.store)?, ..run.policy()? },

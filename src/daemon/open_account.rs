@@ -10,7 +10,7 @@ use crate::mail::Live;
 
 /// An open account and the watches of its directories.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(super) struct OpenAccount {
     live: Live,
     files: Files,
 }
@@ -26,7 +26,7 @@ pub(super) enum Look {
     Nothing,
 }
 
-impl Kept {
+impl OpenAccount {
     /// Opens the account and watches its directories.
     ///
     /// # Errors
