@@ -22,8 +22,9 @@ use crate::reconcile::types::{MailboxName, printable};
                   mailtide sync --dry-run  what would change, on both sides?\n  \
                   mailtide sync            do it\n\n\
                   The config is ~/.config/mailtide/config.toml; config.example.toml explains it.\n\
-                  Exit codes: 0 all agreed, 1 try again, 2 usage or config, 3 no connection or \
-                  sign-in,\n4 something is held for you, 5 another mailtide is at it, 130 interrupted."
+                  Exit codes: 0 in sync, 1 incomplete, 2 usage or config, 3 no connection or \
+                  sign-in,\n4 changes await approval, 5 another mailtide is active, 130 \
+                  interrupted."
 )]
 pub struct Cli {
     /// What to do.
@@ -46,7 +47,7 @@ pub struct Global {
     /// Print only what went wrong.
     #[arg(long, short, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Log what is done to stderr; -vv logs why, too. RUST_LOG overrules it.
+    /// Log actions on stderr; -vv also logs reasons. RUST_LOG overrides it.
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
 }
@@ -54,9 +55,10 @@ pub struct Global {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Bring both sides into step, once.
+    /// Sync both sides, once.
     ///
-    /// Nothing is lost if it is interrupted: the next run goes on where it stopped.
+    /// Nothing is lost if it is interrupted: the next run goes on where it stopped. While
+    /// `mailtide run` is active, that does the work, and always for whole accounts.
     #[command(after_help = "Examples:\n  mailtide sync                  all accounts\n  \
                             mailtide sync work             one account\n  \
                             mailtide sync work/Lists/rust  one mailbox\n  \
@@ -69,22 +71,22 @@ pub enum Command {
         #[arg(long, short = 'n')]
         dry_run: bool,
     },
-    /// Look whether everything is as it should be; change nothing.
+    /// Check that everything is as it should be; change nothing.
     ///
-    /// Reads every file again, asks the server for all it has, and says what differs: files that
-    /// do not hold what came or went any more, and what a sync would mend.
+    /// Rereads every file, lists all messages on the server, and reports what differs: files whose
+    /// content is no longer what was transferred, and what a sync would fix.
     #[command(after_help = "Examples:\n  mailtide verify                all accounts\n  \
                             mailtide verify work/Archive   one mailbox\n  \
-                            mailtide verify --bodies work  and fetch each message to compare it")]
+                            mailtide verify --bodies work  also fetch and compare each message")]
     Verify {
         /// Accounts or single mailboxes; all accounts if none is given.
         #[arg(value_name = "ACCOUNT[/MAILBOX]")]
         targets: Vec<Target>,
-        /// Fetch every message from the server and compare it, too.
+        /// Also fetch and compare the messages on the server.
         #[arg(long)]
         bodies: bool,
     },
-    /// Keep all accounts in step until stopped: what happens on one side shows on the other.
+    /// Keep all accounts in sync until stopped: changes on one side appear on the other.
     ///
     /// Stays in the foreground and logs to stderr, as service managers want it. SIGTERM or
     /// Ctrl-C ends it (a second one at once), SIGHUP reads the config again, SIGUSR1 syncs now.
@@ -100,23 +102,23 @@ pub enum Command {
         /// The account; all if none is given.
         account: Option<String>,
     },
-    /// Go on after `pause`.
+    /// Undo `pause`.
     #[command(after_help = "Example:\n  mailtide resume work")]
     Resume {
         /// The account; all if none is given.
         account: Option<String>,
     },
-    /// Say how each account stands: last run, what waits, what is set aside and why.
+    /// Show each account: last run, what is pending, what was skipped and why.
     #[command(
         after_help = "Examples:\n  mailtide status --watch    as it happens, until Ctrl-C\n  \
                             mailtide status --json | jq '.accounts[].set_aside'"
     )]
     Status {
-        /// Show what `mailtide run` is at, again after each change.
+        /// Show what `mailtide run` is doing, again after each change.
         #[arg(long, short)]
         watch: bool,
     },
-    /// Set what `mailtide run` logs, of an account or of all, until it is started anew.
+    /// Set how much `mailtide run` logs, for one account or for all, until it is restarted.
     ///
     /// `trace` shows every line to and from the server, without passwords and bodies.
     #[command(after_help = "Examples:\n  mailtide log trace work\n  \
@@ -130,24 +132,24 @@ pub enum Command {
     },
     /// List what waits for your yes or no, with some of the messages.
     ///
-    /// When surprisingly many messages would be deleted, lose flags or be copied, mailtide stops
-    /// and asks. All else goes on meanwhile.
+    /// When unusually many messages would be deleted, copied or lose flags, mailtide asks before
+    /// doing so. Everything else continues.
     #[command(after_help = "Examples:\n  mailtide holds\n  mailtide holds work   one account")]
     Holds {
         /// The account; all if none is given.
         account: Option<String>,
     },
-    /// Let one held change pass; the next sync does it.
+    /// Approve one held change; the next sync applies it.
     #[command(after_help = "Example:\n  mailtide holds           # shows the IDs\n  \
                             mailtide approve 7f3a21  # exactly those messages, no others")]
     Approve {
-        /// The ID as `mailtide holds` shows it, or as much of it as is unique.
+        /// The ID that `mailtide holds` shows, or a unique prefix of it.
         id: String,
     },
-    /// Refuse one held change; the next sync brings the messages back.
+    /// Reject one held change; the next sync undoes it.
     #[command(after_help = "Example:\n  mailtide reject 7f3a21")]
     Reject {
-        /// The ID as `mailtide holds` shows it, or as much of it as is unique.
+        /// The ID that `mailtide holds` shows, or a unique prefix of it.
         id: String,
     },
     /// Read the config and say what it means; connect to nothing, change nothing.
@@ -155,14 +157,14 @@ pub enum Command {
     Check,
     /// Take over a Maildir that another program or another mailtide has filled.
     ///
-    /// What is on both sides is paired without being transferred again; what is on one side
-    /// only is kept. Nothing is deleted.
+    /// Messages on both sides are matched without a transfer; those on one side only are kept,
+    /// and the next sync adds them to the other. Nothing is deleted.
     #[command(after_help = "Example:\n  mailtide adopt work   # then: mailtide sync work")]
     Adopt {
         /// The account whose Maildir is taken over.
         account: String,
     },
-    /// Let systemd or launchd keep `mailtide run` going for you.
+    /// Run `mailtide run` as a systemd or launchd service.
     #[command(
         subcommand_required = true,
         arg_required_else_help = true,
@@ -199,11 +201,11 @@ pub enum ServiceAction {
     /// Remove the file that `install` wrote, and no other.
     #[command(after_help = "Example:\n  mailtide service uninstall --now")]
     Uninstall {
-        /// Stop the service before.
+        /// Stop the service first.
         #[arg(long)]
         now: bool,
     },
-    /// Say whether the service is installed, as this mailtide would do it, and running.
+    /// Show whether the service is installed, up to date and running.
     #[command(after_help = "Example:\n  mailtide service status --json | jq .service.active")]
     Status,
 }
@@ -250,7 +252,7 @@ impl Target {
         };
         match &self.mailbox {
             Some(mailbox) if !account.mailboxes.mirror(mailbox) => Err(format!(
-                "{self} is not mirrored: mailboxes of [accounts.{}] leaves it out",
+                "{self} is not mirrored: \"mailboxes\" of [accounts.{}] leaves it out",
                 account.name
             )),
             _ => Ok(()),
@@ -323,7 +325,7 @@ mod tests {
         assert_eq!(check("work/Lists"), Ok(()));
         assert_eq!(
             check("work/Spam").unwrap_err(),
-            "work/Spam is not mirrored: mailboxes of [accounts.work] leaves it out"
+            "work/Spam is not mirrored: \"mailboxes\" of [accounts.work] leaves it out"
         );
         assert_eq!(check("wrok").unwrap_err(), "no account \"wrok\"; did you mean \"work\"?");
         assert_eq!(check("home").unwrap_err(), "no account \"home\"; the config has work");

@@ -21,13 +21,13 @@ pub enum Level {
     Default,
     /// Only what failed.
     Error,
-    /// And what was skipped or is tried again.
+    /// Also what was skipped or is retried.
     Warn,
-    /// And a line for each run.
+    /// Also a line for each run.
     Info,
-    /// And why.
+    /// Also the reasons.
     Debug,
-    /// And every line to and from the server.
+    /// Also every line to and from the server.
     Trace,
 }
 
