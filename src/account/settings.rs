@@ -161,7 +161,7 @@ pub struct Environment {
 
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outside").field("fs", &self.fs).finish_non_exhaustive()
+        f.debug_struct("Environment").field("fs", &self.fs).finish_non_exhaustive()
     }
 }
 

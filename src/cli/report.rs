@@ -87,8 +87,6 @@ pub struct Work {
     pub pushed: u64,
     /// Messages that changed their mailbox, on either side.
     pub moved: u64,
-    /// Messages copied without their body being transferred.
-    pub copied: u64,
     /// Messages that were on both sides already and are known to be the same now.
     pub paired: u64,
     /// Flag changes made to files.
@@ -109,7 +107,6 @@ impl Work {
             (self.pulled, "pulled", "pull", ""),
             (self.pushed, "pushed", "push", ""),
             (self.moved, "moved", "move", ""),
-            (self.copied, "copied", "copy", ""),
             (self.paired, "paired", "pair", ""),
             (self.flags_local, "re-flagged", "re-flag", " here"),
             (self.flags_remote, "re-flagged", "re-flag", " on the server"),

@@ -2,7 +2,7 @@
 //!
 //! A message is known by what the server calls it (UIDL). Where that name is missing, or is
 //! that of several, or is only its number, it is known by its header and the beginning of its text.
-//! Names that do not fit are no more than a doubt, which content decides ([`super::alike`]).
+//! Names that do not fit are no more than a doubt, which content decides ([`super::rematch`]).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;

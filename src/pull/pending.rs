@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use super::classify::Entry;
 use super::read::Read;
-use crate::local::{Delivered, LocalError, Placed, Root};
+use crate::local::{Delivered, LocalError, Placed, Root, Scope};
 use crate::reconcile::types::{MailboxName, Stem};
 use crate::state::{MaildropRow, Pull};
 
@@ -51,34 +51,34 @@ const MOST: usize = 4;
 /// What is under way behind the batch that comes, in order.
 #[derive(Debug, Default)]
 pub(super) struct Pipeline {
-    shelves: VecDeque<PendingBatch>,
+    batches: VecDeque<PendingBatch>,
     placement: Placement,
 }
 
 impl Pipeline {
     pub(super) fn put(&mut self, pending: PendingBatch) {
-        self.shelves.push_back(pending);
+        self.batches.push_back(pending);
     }
 
     /// Whether nothing is left to be done.
     pub(super) fn is_empty(&self) -> bool {
-        self.shelves.is_empty() && self.placement.work.is_none()
+        self.batches.is_empty() && self.placement.work.is_none()
     }
 
     /// Whether there is something to be done now. The last batch always waits for another: only
     /// what comes next says whether its last body was whole.
     pub(super) fn is_due(&self) -> bool {
         let is_ready = || {
-            let first = self.shelves.front().and_then(|pending| pending.syncing.as_ref());
+            let first = self.batches.front().and_then(|pending| pending.syncing.as_ref());
             self.placement.work.as_ref().is_none_or(Work::is_over)
                 && first.is_none_or(Work::is_over)
         };
-        self.shelves.len() > MOST || self.shelves.len() > 1 && is_ready()
+        self.batches.len() > MOST || self.batches.len() > 1 && is_ready()
     }
 
     /// Takes what is done next.
     pub(super) fn take(&mut self) -> (Placement, PendingBatch) {
-        (std::mem::take(&mut self.placement), self.shelves.pop_front().unwrap_or_default())
+        (std::mem::take(&mut self.placement), self.batches.pop_front().unwrap_or_default())
     }
 
     pub(super) fn name(&mut self, placement: Placement) {
@@ -87,7 +87,7 @@ impl Pipeline {
 
     /// The last of all bodies is none.
     pub(super) fn drop_last(&mut self) {
-        self.shelves.back_mut().map(|pending| pending.bodies.pop());
+        self.batches.back_mut().map(|pending| pending.bodies.pop());
     }
 }
 
@@ -138,7 +138,8 @@ fn sync(root: &Root, batch: &[Delivered]) -> Result<(), LocalError> {
 }
 
 fn died() -> LocalError {
-    LocalError::Malformed { path: "tmp".into(), why: "the thread that syncs it died" }
+    let source = std::io::Error::other("the thread that syncs it died");
+    LocalError::Io { doing: "sync", path: "tmp".into(), scope: Scope::Root, source }
 }
 
 /// What became of each name, and whether the names are durable.

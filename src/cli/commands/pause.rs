@@ -1,4 +1,4 @@
-//! `pause`, `resume` and `log-level`: words to a running daemon.
+//! `pause`, `resume` and `log`: words to a running daemon.
 
 use super::context::Context;
 use crate::cli::answer::{Answer, answer};

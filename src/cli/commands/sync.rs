@@ -170,7 +170,6 @@ fn outcome(
             pulled: report.pulled,
             pushed: report.pushed,
             moved: report.moved_local + report.moved_remote,
-            copied: 0,
             paired: report.paired,
             flags_local: report.flags_local,
             flags_remote: report.flags_remote,

@@ -62,7 +62,7 @@ pub(super) async fn apply(run: &mut Run, steps: &[Step]) -> Result<(), AccountEr
         run.report.skip(mailbox.to_string(), why);
     }
     // What came down whole is kept, also where the connection was lost.
-    place(run, pull.shelf)?;
+    place(run, pull.batch)?;
     result
 }
 
@@ -190,7 +190,7 @@ struct Pull {
     /// Octets of jobs that were begun: they may not be on the disk yet.
     under_way: u64,
     /// What lies in `tmp/` and is not placed yet.
-    shelf: Vec<Pulled>,
+    batch: Vec<Pulled>,
     /// A small message of each mailbox that was given in this run.
     given: BTreeMap<MailboxId, Uid>,
     /// Mailboxes in which a message that is refused breaks the session.
@@ -214,7 +214,7 @@ impl Pull {
             begun: BTreeSet::new(),
             given_up: Vec::new(),
             under_way: 0,
-            shelf: Vec::new(),
+            batch: Vec::new(),
             given: BTreeMap::new(),
             breaks: BTreeSet::new(),
             refuses_all: false,
@@ -331,7 +331,7 @@ impl Pull {
                 fetched = &mut own => return (Some(fetched), others),
                 fetched = lanes.next() => others.push(fetched),
             }
-            if self.shelf.len() + others.len() * self.share.messages < BATCH.messages {
+            if self.batch.len() + others.len() * self.share.messages < BATCH.messages {
                 self.fill(lanes, &names);
             }
         }
@@ -428,14 +428,14 @@ impl Pull {
         if let Some(remote) = smallest.and_then(|pulled| pulled.row.remote.as_ref()) {
             self.given.entry(mailbox.id).or_insert(remote.uid);
         }
-        self.shelf.extend(done);
+        self.batch.extend(done);
         if let Some(why) = trouble {
             self.give_up(&mailbox, why);
         }
         self.close(&mailbox, 1);
-        let octets: u64 = self.shelf.iter().map(|pulled| pulled.delivered.file_size).sum();
-        if self.shelf.len() >= BATCH.messages || octets >= BATCH.octets {
-            place(run, std::mem::take(&mut self.shelf))?;
+        let octets: u64 = self.batch.iter().map(|pulled| pulled.delivered.file_size).sum();
+        if self.batch.len() >= BATCH.messages || octets >= BATCH.octets {
+            place(run, std::mem::take(&mut self.batch))?;
         }
         Ok(lost.map(|(error, rows)| (error, Job { rows, ..Job::new(mailbox) })))
     }

@@ -23,7 +23,8 @@ const REV2_IMPLIES: [&str; 10] = [
 const MOST: usize = 500;
 const LONGEST: usize = 255;
 
-/// The capabilities of a session (RFC 9051 §6.1.1), less those the account ignores.
+/// The capabilities of a session (RFC 9051 §6.1.1), less those that are avoided because
+/// connections broke at them, or were withdrawn because they do not work.
 ///
 /// Each is a hint: a server that announces one may still refuse its commands.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -41,7 +42,7 @@ pub(crate) struct Enabled {
 }
 
 impl Capabilities {
-    /// Nothing yet, with the capabilities to ignore (upper case).
+    /// No capabilities yet; `disabled` are those to avoid (upper case).
     pub(crate) fn new(disabled: &BTreeSet<String>) -> Self {
         Self { disabled: disabled.clone(), ..Self::default() }
     }
@@ -81,14 +82,14 @@ impl Capabilities {
         }
     }
 
-    /// Whether the server announces `name` (any case), and the account does not ignore it.
+    /// Whether the server announces `name` (any case), and it is neither avoided nor withdrawn.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         let name = name.to_ascii_uppercase();
         self.names.contains(&name) && !self.disabled.contains(&name)
     }
 
-    /// Every announced name that is not ignored, in upper case.
+    /// Every announced name that is neither avoided nor withdrawn, in upper case.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.names.difference(&self.disabled).map(String::as_str)
     }

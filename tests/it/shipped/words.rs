@@ -17,7 +17,7 @@ fn has_keys(value: &Value, keys: &[&str]) {
     }
 }
 
-const SYNC: [&str; 21] = [
+const SYNC: [&str; 20] = [
     "account",
     "dry_run",
     "agreed",
@@ -25,7 +25,6 @@ const SYNC: [&str; 21] = [
     "pulled",
     "pushed",
     "moved",
-    "copied",
     "paired",
     "flags_local",
     "flags_remote",

@@ -45,7 +45,7 @@ impl Pull {
         let mut rows = Vec::new();
         for row in left {
             // One of them may have come as a probe.
-            let is_here = self.shelf.iter().any(|pulled| pulled.row.id == row.id);
+            let is_here = self.batch.iter().any(|pulled| pulled.row.id == row.id);
             if !is_here && run.store.row(row.id)?.is_some_and(|row| row.local.is_none()) {
                 rows.push(row);
             }
