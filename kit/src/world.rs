@@ -435,7 +435,7 @@ impl World {
     /// Does as a person who reads in the report that the server does not show what it took, and who
     /// does not find it there either.
     pub fn ask_for_unshown(&self, report: &Report) {
-        const SAID: &str = "said that it took";
+        const SAID: &str = "the server accepted ";
         for skip in report.skipped.iter().filter(|skip| skip.why.contains(SAID)) {
             let _ = self.part(&skip.what);
         }

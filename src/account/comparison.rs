@@ -94,7 +94,7 @@ impl<'a> Comparison<'a> {
         let mailbox = self.mailbox;
         let what = |number: u32| format!("{mailbox}: {called} {number}");
         for number in self.differing {
-            verified.differs(what(number), "on the server it is not what was recorded of it");
+            verified.differs(what(number), "the server's copy differs from what was recorded");
         }
         for (number, words) in self.refused {
             self.expected.remove(&number);
@@ -103,7 +103,7 @@ impl<'a> Comparison<'a> {
         let mut silent: Vec<u32> = self.expected.into_keys().filter(|_| whole).collect();
         silent.sort_unstable();
         for number in silent {
-            verified.differs(what(number), "the server lists it and does not give it");
+            verified.differs(what(number), "the server lists it but did not return it");
         }
     }
 }

@@ -22,8 +22,8 @@ pub enum AccountError {
     State(#[from] StateError),
     /// The Maildir belongs to another state store.
     #[error(
-        "the Maildir {maildir} is kept by another mailtide ({owner}); if that one is gone for \
-         good, run `mailtide adopt {account}` to take it over (nothing is deleted by that)"
+        "the Maildir {maildir} belongs to another mailtide ({owner}); if that is gone for good, \
+         run `mailtide adopt {account}` to take it over (nothing is deleted)"
     )]
     Foreign {
         /// Its root.
@@ -35,9 +35,9 @@ pub enum AccountError {
     },
     /// What was pulled into the Maildir is there no more, nor is its marker.
     #[error(
-        "the Maildir {maildir} is not the one that mail was pulled into: is its disk mounted? If \
-         it is gone for good, run `mailtide adopt {account}`: what the server still has is pulled \
-         once more, nothing is deleted by that"
+        "the Maildir {maildir} is not the one used before: is its disk mounted? If that is gone \
+         for good, run `mailtide adopt {account}`: mail still on the server is pulled again, \
+         nothing is deleted"
     )]
     Gone {
         /// Its root.
@@ -48,8 +48,8 @@ pub enum AccountError {
     /// The names of the files have another separator than the configuration says.
     #[error(
         "the files in the Maildir {maildir} are named with info_separator = \"{made}\", which \
-         cannot be changed in place: set that again, or give the account a new directory as its \
-         maildir (its mail is fetched into it once more, nothing is deleted)"
+         cannot be changed in place: restore that setting, or give the account a new directory \
+         as its maildir (its mail is fetched again, nothing is deleted)"
     )]
     Separator {
         /// Root of the Maildir.
@@ -60,8 +60,8 @@ pub enum AccountError {
     /// The mailboxes lie in the Maildir in another way than the configuration says.
     #[error(
         "the Maildir {maildir} was made with layout = \"{made}\", which cannot be changed in \
-         place: set that again, or give the account a new directory as its maildir (its mail is \
-         fetched into it once more, nothing is deleted)"
+         place: restore that setting, or give the account a new directory as its maildir (its \
+         mail is fetched again, nothing is deleted)"
     )]
     Layout {
         /// Its root.

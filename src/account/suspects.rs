@@ -36,9 +36,9 @@ pub(crate) fn why(suspect: &Suspect) -> String {
     let Suspect { losses, words, .. } = suspect;
     let times = if *losses == 1 { "once".to_owned() } else { format!("{losses} times") };
     let next = match suspect.is_set_aside() {
-        true if suspect.thing.command.has_another_way() => "done in another way meanwhile",
-        true => "set aside, and tried again ever more rarely",
-        false => "tried again by the next run",
+        true if suspect.thing.command.has_another_way() => "another way is used meanwhile",
+        true => "skipped, and retried less and less often",
+        false => "retried by the next run",
     };
     format!("{words} ({times}); {next}")
 }

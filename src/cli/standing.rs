@@ -54,25 +54,26 @@ fn drop_view(account: &Account, store: &Store) -> Result<StatusView, StateError>
     let counts = store.drop_counts()?;
     let left = store.drop_left(NAMED_MAX)?.into_iter().filter_map(|row| {
         let Pull::Left(words, _) = row.pull else { return None };
-        let size = row.size.map_or_else(String::new, |size| format!(", {size} octets"));
+        let size = row.size.map_or_else(String::new, |size| format!(", {size} bytes"));
         let message = row.uidl.map(|uidl| format!("UIDL {uidl}{size}"));
         let what = "stays on the server: it is not pulled".to_owned();
         Some(Named { mailbox: account.host.clone(), message, what, words })
     });
     let short = store.drop_short(NAMED_MAX)?.into_iter().map(|row| {
-        let size = row.size.map_or_else(String::new, |size| format!(", {size} octets"));
+        let size = row.size.map_or_else(String::new, |size| format!(", {size} bytes"));
         Named {
             mailbox: account.host.clone(),
             message: row.uidl.map(|uidl| format!("UIDL {uidl}{size}")),
             what: "stays on the server: it is never deleted there".to_owned(),
-            words: "the server gave fewer octets than it announced".to_owned(),
+            words: "the server sent fewer bytes than it announced".to_owned(),
         }
     });
     let mut set_aside: Vec<Named> = left.chain(short).collect();
     let kept = format!("{} of them are still on the server", counts.kept);
     let alike = format!(
-        "{} of these are not what was pulled, but say the same: they are not deleted there",
-        counts.alike
+        "{} of these {} from a pulled message only in headers that servers add: not deleted there",
+        counts.alike,
+        if counts.alike == 1 { "differs" } else { "differ" }
     );
     let undeletable = format!(
         "{} of these were deleted again and again, and the server has kept them",
@@ -115,7 +116,7 @@ fn view(account: &Account, store: &Store) -> Result<StatusView, StateError> {
         mailbox.problem.as_ref().map(|words| Named {
             mailbox: mailbox.name.as_str().to_owned(),
             message: None,
-            what: "cannot be kept in step".to_owned(),
+            what: "cannot be kept in sync".to_owned(),
             words: words.clone(),
         })
     });

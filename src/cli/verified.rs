@@ -49,7 +49,7 @@ impl VerifiedView {
     fn notes(&self) -> Vec<String> {
         let (reworded, left) = (counted(self.reworded, "message"), counted(self.left, "message"));
         let reworded = format!(
-            "not compared: {reworded} that the server has in other words; each side keeps its own"
+            "not compared: {reworded} that the server stores rewritten; each side keeps its own"
         );
         let left = format!(
             "pulled once, and not here as it came: {left} (deleted, altered or taken elsewhere); \

@@ -228,7 +228,7 @@ fn tls(
 fn pin(s: Section<'_>, tls: Tls, c: &mut Complaints<'_>) -> Option<Pin> {
     let item = s.string("tls_pin", c)?;
     if tls == Tls::None {
-        c.at(item.at, "\"tls_pin\" means nothing with tls = \"none\"".to_owned());
+        c.at(item.at, "\"tls_pin\" cannot be used with tls = \"none\"".to_owned());
     }
     let bytes = item.value.strip_prefix("sha256:").and_then(|text| {
         if text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit()) {

@@ -195,18 +195,15 @@ fn check_roots(
         if let Some(state) = &state_dir
             && state.starts_with(&root)
         {
-            let text = "\"maildir\" holds the state directory: keep one out of the other";
+            let text = "\"maildir\" contains the state directory: keep them apart";
             c.at(*at, text.to_owned());
         }
         for (other, owner) in &taken {
             if root == *other {
-                c.at(
-                    *at,
-                    format!("\"maildir\" of {name} is that of {owner} too: a root has one owner"),
-                );
+                let text = format!("\"maildir\" of {name} is also that of {owner}: choose another");
+                c.at(*at, text);
             } else if root.starts_with(other) || other.starts_with(&root) {
-                let text =
-                    format!("\"maildir\" of {name} and that of {owner} lie within each other");
+                let text = format!("one \"maildir\" of {name} and {owner} contains the other");
                 c.at(*at, text);
             }
         }

@@ -29,12 +29,12 @@ pub(super) fn only_of(pop3: bool, s: Section<'_>, c: &mut Complaints<'_>) {
     let (keys, protocol): (&[&str], _) =
         if pop3 { (&OF_A_MIRROR, "pop3") } else { (&ITS_OWN, "imap") };
     for key in keys.iter().filter(|key| s.own.contains_key(**key)) {
-        let text = format!("\"{key}\" means nothing with protocol = \"{protocol}\"");
+        let text = format!("\"{key}\" cannot be used with protocol = \"{protocol}\"");
         c.at(s.place(key), text);
     }
     if pop3 && s.own.contains_key("deliver_command") {
         for key in ["deliver_to", "maildir"].iter().filter(|key| s.own.contains_key(**key)) {
-            let text = format!("\"{key}\" means nothing with \"deliver_command\": keep one");
+            let text = format!("\"{key}\" cannot be used with \"deliver_command\": keep one");
             c.at(s.place(key), text);
         }
     }
@@ -62,7 +62,7 @@ pub(super) fn read(s: Section<'_>, env: &Env, token: bool, c: &mut Complaints<'_
             }
         }
         if owner.is_some() && s.own.contains_key("maildir") {
-            let text = "\"maildir\" means nothing here: \"deliver_to\" names another account";
+            let text = "\"maildir\" cannot be used here: \"deliver_to\" names another account";
             c.at(s.place("maildir"), text.to_owned());
         }
     }

@@ -124,14 +124,14 @@ pub enum SecretError {
     /// Not started by a service manager that passes credentials.
     #[error(
         "password_credential {0:?}: $CREDENTIALS_DIRECTORY is not set; \
-         it works in a systemd service with LoadCredential= only"
+         it needs a systemd service with LoadCredential="
     )]
     NoCredentials(String),
     /// The source gave nothing.
     #[error("{0} gave an empty password")]
     Empty(String),
     /// What the source gave cannot be a password.
-    #[error("{0} gave something that is no text (not UTF-8, or longer than 64 KiB)")]
+    #[error("{0} gave something that cannot be a password (not UTF-8, or over 64 KiB)")]
     NoText(String),
 }
 

@@ -218,8 +218,8 @@ fn each_mistake_is_told_with_its_line() {
         ("protocol = \"jmap\"", "\"protocol\" must be \"imap\" or \"pop3\", not \"jmap\""),
         ("layout = \"flat\"", "\"layout\" must be \"nested\" or \"maildir++\", not \"flat\""),
         ("auth = \"xoauth2\"", "auth = \"xoauth2\" is not in this version yet"),
-        ("keep = \"30d\"", "\"keep\" means nothing with protocol = \"imap\""),
-        ("deliver_to = {}", "\"deliver_to\" means nothing with protocol = \"imap\""),
+        ("keep = \"30d\"", "\"keep\" cannot be used with protocol = \"imap\""),
+        ("deliver_to = {}", "\"deliver_to\" cannot be used with protocol = \"imap\""),
         ("oauth = {}", "\"oauth\" is not in this version yet"),
         (
             "password = \"x\"",
@@ -297,9 +297,9 @@ fn a_guest_has_the_maildir_of_its_owner() {
 #[test]
 fn each_mistake_of_a_maildrop_is_told_with_its_line() {
     let table = [
-        ("direction = \"pull\"", "\"direction\" means nothing with protocol = \"pop3\""),
-        ("mailboxes = {}", "\"mailboxes\" means nothing with protocol = \"pop3\""),
-        ("guard = {}", "\"guard\" means nothing with protocol = \"pop3\""),
+        ("direction = \"pull\"", "\"direction\" cannot be used with protocol = \"pop3\""),
+        ("mailboxes = {}", "\"mailboxes\" cannot be used with protocol = \"pop3\""),
+        ("guard = {}", "\"guard\" cannot be used with protocol = \"pop3\""),
         (
             "keep = \"30h\"",
             "\"keep\" must be \"forever\", \"until_pulled\" or a number of days, like \"30d\", \
@@ -322,9 +322,12 @@ fn each_mistake_of_a_maildrop_is_told_with_its_line() {
         assert!(shown.lines().any(|shown| shown.starts_with(&expected)), "{line}: {shown}");
     }
     let both = error(&pop3("deliver_command = [\"x\"]"));
-    assert_eq!(both, "config.toml:5: \"maildir\" means nothing with \"deliver_command\": keep one");
+    assert_eq!(
+        both,
+        "config.toml:5: \"maildir\" cannot be used with \"deliver_command\": keep one"
+    );
     let both = error(&pop3("deliver_to = { account = \"me\" }"));
-    assert!(both.contains("\"maildir\" means nothing here"), "{both}");
+    assert!(both.contains("\"maildir\" cannot be used here"), "{both}");
     // What [defaults] say of mirrors is for those.
     let text = "[defaults]\nconnections = 2\nkeep = \"30d\"\n".to_owned();
     parse(&(text.clone() + &with(""))).unwrap();
@@ -422,16 +425,13 @@ fn a_root_has_one_owner() {
     parse(&two("~/Mail/a", "~/Mail/b")).unwrap();
     parse(&two("~/Mail/a", "~/Mail/ab")).unwrap();
     let same = error(&two("~/Mail", "/home/me/Mail/"));
-    assert_eq!(same, "config.toml:11: \"maildir\" of you is that of me too: a root has one owner");
+    assert_eq!(same, "config.toml:11: \"maildir\" of you is also that of me: choose another");
     for (a, b) in [("~/Mail", "~/Mail/b"), ("~/Mail/b", "~/Mail")] {
         let nested = error(&two(a, b));
-        assert_eq!(
-            nested,
-            "config.toml:11: \"maildir\" of you and that of me lie within each other"
-        );
+        assert_eq!(nested, "config.toml:11: one \"maildir\" of you and me contains the other");
     }
     let state = error(&("state_dir = \"~/Mail/.state\"\n".to_owned() + &with("")));
-    assert!(state.ends_with("keep one out of the other"), "{state}");
+    assert!(state.ends_with("keep them apart"), "{state}");
 }
 
 #[test]
@@ -442,7 +442,7 @@ fn a_linked_root_is_seen_through() {
     let at = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
     let text = with("").replace("~/Mail", &at("mail"))
         + &with("").replace(".me]", ".you]").replace("~/Mail", &at("link/sub"));
-    assert!(error(&text).contains("lie within each other"));
+    assert!(error(&text).contains("contains the other"));
 }
 
 #[test]

@@ -33,9 +33,9 @@ impl State {
         match self {
             Self::Connecting => "connecting",
             Self::Syncing => "syncing",
-            Self::InStep => "in step",
-            Self::Held => "held for you",
-            Self::BackingOff => "waiting to try again",
+            Self::InStep => "in sync",
+            Self::Held => "held for approval",
+            Self::BackingOff => "waiting to retry",
             Self::SignIn => "not signed in",
             Self::Paused => "paused",
         }

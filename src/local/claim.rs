@@ -16,9 +16,9 @@ use super::root::Root;
 use super::walk::Mailboxes;
 use crate::reconcile::types::MailboxName;
 
-const DOUBTFUL: &str = "by its name, which another program may have written, it could be that of \
-                        more than one mailbox; rename it, and nothing is done with them until then";
-const SECOND: &str = "another program may have written its name, for a mailbox that has another \
+const DOUBTFUL: &str = "its name, perhaps in another program's spelling, could stand for more than \
+                        one mailbox; rename it: until then it and they are left alone";
+const SECOND: &str = "its name may be another program's spelling of a mailbox that already has a \
                       directory; move its messages there or rename it";
 
 /// The mailboxes that are known when directories are read.

@@ -46,7 +46,7 @@ pub enum LocalError {
         path: PathBuf,
     },
     /// A file of ours cannot be understood.
-    #[error("{} cannot be understood ({why}); nothing is deleted while that is so", shown(path))]
+    #[error("{} is invalid ({why}); nothing is deleted until it is fixed", shown(path))]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -62,7 +62,7 @@ pub enum LocalError {
         why: &'static str,
     },
     /// The file is not the one that was looked at before.
-    #[error("{} changed while it was read; it is tried again when it is quiet", shown(path))]
+    #[error("{} changed while being read; retried once it no longer changes", shown(path))]
     Changed {
         /// The file.
         path: PathBuf,

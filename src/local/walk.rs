@@ -198,8 +198,8 @@ impl Root {
         way.twice.insert(dir.to_owned());
         let loops = dir.starts_with(&met);
         let why = match loops {
-            true => "it leads back to a directory above it; remove it",
-            false => "it is another name of a directory that is mirrored; remove one of the two",
+            true => "it leads back to a directory above it; remove the link",
+            false => "it is a second path to a mirrored directory; remove the link or the mount",
         };
         all.set_aside(LocalError::Unmirrored { path: dir.to_owned(), why });
         false
@@ -293,7 +293,7 @@ impl Root {
         for sub in ["cur", "new"] {
             if may_be_mailbox && below.is_odd(sub) {
                 let path = dir.join(sub);
-                let why = "it must be a directory, and no link to one; remove it, or make it one";
+                let why = "it must be a directory, not a link; remove it, or put a directory there";
                 all.problems.push(LocalError::Unmirrored { path, why });
                 all.unknown.insert(dir.to_owned());
             }
@@ -310,7 +310,7 @@ impl Root {
         if nested && relative.as_os_str().is_empty() {
             all.unmirrored.insert(dir.to_owned());
             let why = "the root itself holds messages; move its cur, new and tmp into INBOX, \
-                       or use layout = \"maildir++\" in an empty state";
+                       or use layout = \"maildir++\" with a new state_dir";
             return all.problem(unmirrored(why));
         }
         let Some((name, escaped)) = self.read_path(relative) else {
@@ -320,15 +320,15 @@ impl Root {
             }
             if self.is_dotted(relative) {
                 // What is in it is looked at when something left elsewhere (hazard 124).
-                let why = "its name begins with a dot, and the server has no mailbox that another \
-                           program would call so; rename it or exclude it";
+                let why = "its name begins with a dot and matches no mailbox on the server; \
+                           rename it or exclude it";
                 return all.problems.push(unmirrored(why));
             }
             let first = relative.as_os_str().as_bytes().first();
             let why = if !nested && first != Some(&b'.') {
                 "in maildir++ a mailbox's directory begins with a dot; rename it"
             } else {
-                "its name is not one that mailtide would write; rename it"
+                "its name is not in mailtide's spelling; rename it"
             };
             return all.problem(unmirrored(why));
         };

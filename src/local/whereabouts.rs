@@ -185,12 +185,12 @@ impl Root {
                 .at(Scope::Mailbox, "look at", &dir)?
                 .is_some() =>
             {
-                Ok(Missing::Unknown("a link stands in its place that leads nowhere"))
+                Ok(Missing::Unknown("a broken link is in its place"))
             }
             None if on_other_disk && !self.parent_is_on_other_disk(&dir)? => Ok(MOUNT),
             None => Ok(Missing::Gone),
             Some(meta) if meta.kind != Kind::Dir => {
-                Ok(Missing::Unknown("something else stands in the place of its directory"))
+                Ok(Missing::Unknown("something that is not a directory is in its place"))
             }
             Some(_) => {
                 let mark = self.mailbox_id(&mailbox.name)?;

@@ -70,18 +70,18 @@ pub(super) fn stored_hold(
 pub fn why(direction: Direction, reason: &HoldReason) -> String {
     match reason {
         HoldReason::TooMany { now, before: 0, limit } => {
-            format!("{} would be removed; up to {limit} in 24 hours pass", messages(*now))
+            format!("{} would be removed; the limit is {limit} in 24 hours", messages(*now))
         }
         HoldReason::TooMany { now, before, limit } => format!(
-            "{} would be removed after {before} in the last 24 hours; up to {limit} pass",
+            "{} would be removed after {before} in the last 24 hours; the limit is {limit}",
             messages(*now)
         ),
         HoldReason::Emptied { now, before: 0 } => {
             format!("{} would be removed and the mailbox left empty", messages(*now))
         }
         HoldReason::Emptied { now, before } => format!(
-            "{} would be removed after {before} in the last 24 hours, and nothing would be left \
-             of what the mailbox held",
+            "{} would be removed after {before} in the last 24 hours, leaving none of the \
+             mailbox's messages",
             messages(*now)
         ),
         HoldReason::FlagsRemoved { now, limit } => {
@@ -89,7 +89,7 @@ pub fn why(direction: Direction, reason: &HoldReason) -> String {
                 Direction::FromRemote => "on the server",
                 Direction::FromLocal => "of files",
             };
-            format!("flags {side} would be removed from {}; up to {limit} pass", messages(*now))
+            format!("flags {side} would be removed from {}; the limit is {limit}", messages(*now))
         }
         HoldReason::SurplusCopies { now } => format!(
             "{now} more {} that the mailbox already holds would be made on the server",

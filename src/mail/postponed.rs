@@ -228,14 +228,14 @@ fn tell(run: &mut Run, views: &BTreeMap<MailboxId, MailboxView>, remote: bool, l
     }
 }
 
-const REMOTE: &str = "it cannot be looked at on the server, so what left other mailboxes there is \
-                      not removed here yet; that ends when it can be, or with the next run that \
-                      finds it nowhere else";
-const LOCAL: &str = "not all of it could be looked at on the disk, so what left other mailboxes \
-                     here is not removed on the server yet; that ends when it can be, or with a \
-                     run a day later that finds it nowhere else";
-const HIDDEN: &str = "its directory cannot be looked at, and it has new mail on the server which \
-                      may be what left other mailboxes: that is not removed here yet; it ends when the \
-                      directory can be read, or with a run a day later";
-const IN_DOUBT: &str = "its directory cannot be looked at, and it has new mail on the server which \
-                        may be what files in doubt are of: they are not sent before it is read";
+const REMOTE: &str = "cannot be read on the server: messages missing from other mailboxes there \
+                      stay here until it can, or until the next run finds them nowhere else";
+const LOCAL: &str = "could not be read completely on disk: messages whose files are missing from \
+                     other mailboxes stay on the server until it can, or until a run a day later \
+                     finds them nowhere else";
+const HIDDEN: &str = "its directory cannot be read, and its new mail on the server may be what \
+                      left other mailboxes: that stays here until the directory can be read, or \
+                      until a run a day later";
+const IN_DOUBT: &str = "its directory cannot be read, and its new mail on the server may match \
+                        local files that are not identified yet: they are not uploaded until it \
+                        can be read";

@@ -135,7 +135,7 @@ impl Run {
             }
         }
         let name = self.settings.name.clone();
-        self.report.skip(name, "mail changes as fast as it is mirrored; the next run goes on");
+        self.report.skip(name, "mail keeps changing during the sync; the next run continues");
         Ok(())
     }
 
@@ -214,8 +214,8 @@ impl Run {
         for mailbox in &self.attempt.creations_asked {
             let unlisted = |m: &Mailbox| m.local && !m.remote && m.problem.is_none();
             if let Some(mailbox) = self.store.mailbox(*mailbox)?.filter(unlisted) {
-                let why = "the server made it, and does not list it under this name; \
-                           rename it, its mail stays here meanwhile";
+                let why = "created on the server, but not listed under this name; rename it: \
+                           until then its mail stays only here";
                 self.report.skip(mailbox.name.to_string(), why);
             }
         }

@@ -62,7 +62,10 @@ impl Run {
         let known = rows.iter().filter(|row| !self.attempt.absent.insert(**row)).count();
         self.attempt.unseen |= known < rows.len();
         if known > 0 {
-            let why = format!("the server names {known} messages and shows nothing of them");
+            let (messages, them) =
+                if known == 1 { ("message", "it") } else { ("messages", "them") };
+            let why =
+                format!("the server lists {known} {messages} but returned no data for {them}");
             self.report.skip(mailbox.name.to_string(), why);
         }
     }

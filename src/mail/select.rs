@@ -23,6 +23,6 @@ pub(super) async fn choose(
         return Ok(None);
     }
     session.unselect().await?;
-    let why = "the server numbered the mailbox anew; nothing is changed before it is read";
+    let why = "its UIDVALIDITY changed; nothing is changed there until it is read again";
     Ok(Some(why.to_owned()))
 }

@@ -22,7 +22,7 @@ impl Run {
             if held.is_some() && self.drop_second_file(&mailbox, &row)? {
                 continue;
             }
-            let why = "the server said that it copied a message, and does not show the copy";
+            let why = "the server acknowledged a copy but does not list it";
             self.report.skip(mailbox.name.to_string(), why);
         }
         Ok(())

@@ -38,7 +38,7 @@ pub(super) fn believe(
         let what = format!("{}: UID {uid}", mailbox.name);
         if *octets > 0 && runs >= RUNS {
             let why = format!(
-                "the server announced {announced} octets and gave {octets}, the same in {runs} \
+                "the server announced {announced} bytes and sent {octets}, the same in {runs} \
                  runs; kept as it came"
             );
             run.report.skip(what, why);
@@ -47,10 +47,10 @@ pub(super) fn believe(
             continue;
         }
         let words = match octets {
-            0 => format!("the server gives an empty body for a message of {announced} octets"),
-            _ => format!("the server gives {octets} of the {announced} octets that it announced"),
+            0 => format!("the server sent an empty body for a message of {announced} bytes"),
+            _ => format!("the server sent {octets} of {announced} announced bytes"),
         };
-        run.report.skip(what, format!("{words}; asked for again by a later run"));
+        run.report.skip(what, format!("{words}; retried by a later run"));
         kept.push(RefusedBody { row: row.id, words, times: SetAside::TRIES });
         discard(&run.root, &pulled.delivered);
     }

@@ -125,18 +125,18 @@ impl Run {
             }
             let came = body.read.delivered.summary.wire_size;
             let announced = body.entry.size.unwrap_or_default();
-            let words = format!("the server gives {came} of the {announced} octets it announced");
+            let words = format!("the server sent {came} of {announced} announced bytes");
             let is_known = body.entry.name != Name::None && !sizes.are_estimates();
             let name = self.listing.name(body.read.number);
             if is_known && note(&mut list, name.clone(), came, when) < RUNS {
-                let why = format!("{words}; asked for again by a later pull");
+                let why = format!("{words}; retried by a later pull");
                 self.report.skip(body.entry.title(), why);
                 self.forget(&body.read);
                 leaving.push((body.entry, words, 0));
                 continue;
             }
             list.retain(|short| short.row != name);
-            let why = format!("{words}; kept here as it came, and never deleted there");
+            let why = format!("{words}; kept as received, never deleted on the server");
             self.report.skip(body.entry.title(), why);
             off += 1;
             body.read.short = true;
@@ -173,7 +173,7 @@ impl Run {
     }
 
     pub(super) fn doubted(&mut self, entry: Entry) -> Leaving {
-        let words = "it came shorter than announced, and otherwise when asked for again";
+        let words = "it came shorter than announced, and with another length on a second fetch";
         self.report.skip(entry.title(), words);
         let times = entry.tried.map_or(0, |(_, times)| times) + 1;
         (entry, words.to_owned(), times)

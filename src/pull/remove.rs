@@ -139,7 +139,9 @@ impl Run {
             (None, _) => true,
         });
         if unseen > 0 {
-            let why = format!("{unseen} messages stay: it does not show their headers now");
+            let (stay, them) =
+                if unseen == 1 { ("message stays", "it") } else { ("messages stay", "them") };
+            let why = format!("{unseen} {stay}: TOP returned no header for {them}");
             self.report.skip("the server", why);
         }
         if given_away {
@@ -179,7 +181,7 @@ impl Run {
                 && self.root.owner_marker()?.is_some()
                 && self.is_same_directory()?;
         if !is_there {
-            let why = "the Maildir is not as it was left: nothing is deleted from the server";
+            let why = "the Maildir changed unexpectedly: nothing is deleted on the server";
             self.report.skip(self.terms.mailbox.to_string(), why);
         }
         Ok(is_there)

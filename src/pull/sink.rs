@@ -102,7 +102,7 @@ impl BodySink for Sink<'_> {
         self.one_more();
         if open.octets() == 0 {
             // An empty file is no message: readers pass over it, or remove it.
-            let what = "the server says OK and gives no message".to_owned();
+            let what = "the server replied OK without a message".to_owned();
             let error = RemoteError::Garbled { doing: format!("RETR {number}"), what };
             self.taken.refused.push((number, error));
             return Ok(());

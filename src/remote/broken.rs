@@ -32,7 +32,7 @@ pub(crate) fn broken_error(doing: &str, broken: Broken, bye: Option<String>) -> 
             RemoteError::Limit { doing, what: what.to_owned(), limit, uid: None }
         }
         (Broken::Unasked, _) => {
-            let what = "it waits for more, and there is nothing more to send".to_owned();
+            let what = "unexpected continuation request".to_owned();
             RemoteError::Protocol { doing, what }
         }
     }

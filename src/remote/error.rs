@@ -187,7 +187,7 @@ pub(crate) fn is_throttled(doing: &str, words: &str) -> bool {
 
 /// What is told of such a refusal: words of ours.
 pub(crate) const NOT_CONNECTED: &str = "the server says \"User is authenticated but not connected\" \
-    to every command, as Exchange does where the user or the password is wrong";
+    to every command, as Exchange does if the user or the password is wrong";
 
 /// Whether the words of a refusal say that the sign-in counts for nothing: Exchange accepts a wrong
 /// password, and answers every command so.
@@ -319,14 +319,14 @@ impl fmt::Display for RemoteError {
                 format!("cannot sign in: {words}")
             }
             Self::SignIn { code, .. } => {
-                format!("the server refused the sign-in{} (-vv shows its words)", coded(code))
+                format!("the server refused the sign-in{} (-vv shows its reply)", coded(code))
             }
             Self::Busy { code, .. } => {
                 let code = coded(code);
-                format!("the server lets nobody in for the moment{code} (-vv shows its words)")
+                format!("the server is refusing sign-ins for now{code} (-vv shows its reply)")
             }
             Self::Throttled { doing, words } => {
-                format!("{doing}: the server limits how much it is asked for: {words}")
+                format!("{doing}: the server is throttling requests: {words}")
             }
             Self::Timeout { doing, after } => {
                 format!("{doing}: no answer for {} s", after.as_secs())
@@ -347,15 +347,17 @@ impl fmt::Display for RemoteError {
             },
             Self::Framing { doing, uid } => {
                 let of = uid.map_or_else(String::new, |uid| format!(" of UID {}", uid.0));
-                format!("{doing}: the text{of} does not end where the server announced")
+                format!("{doing}: the literal{of} does not have the announced length")
             }
             Self::Sink { source, .. } => format!("cannot keep what the server sent: {source}"),
             Self::Source { source } => format!("cannot read what was to be sent: {source}"),
             Self::SetAside { doing, words } => {
-                format!("{doing}: not asked for now, since it failed before: {words}")
+                format!("{doing}: skipped for now because it failed before: {words}")
             }
-            Self::Name { name, why } => format!("no mailbox can be called {name:?} there: {why}"),
-            Self::Unsupported { doing } => format!("the server cannot do {doing}"),
+            Self::Name { name, why } => {
+                format!("{name:?} cannot be a mailbox name on this server: {why}")
+            }
+            Self::Unsupported { doing } => format!("the server does not support {doing}"),
         };
         // One line whatever the server put into it.
         f.write_str(&printable(&line))
@@ -363,7 +365,7 @@ impl fmt::Display for RemoteError {
 }
 
 /// Why no sign-in was tried: words of ours.
-pub(crate) const NO_WAY: &str = "the server offers no way to sign in with this password";
+pub(crate) const NO_WAY: &str = "the server offers no supported sign-in mechanism";
 pub(crate) const HAS_NUL: &str = "a user name or password cannot hold a NUL";
 const OUR_OWN: [&str; 3] = [NO_WAY, HAS_NUL, sasl::NO_SCRAM];
 

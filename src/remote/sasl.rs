@@ -17,7 +17,7 @@ pub(crate) const SCRAM: &str = "SCRAM-SHA-256";
 /// What is told where it is demanded and not to be had: that may be somebody in between who wants
 /// the password itself.
 pub(crate) const NO_SCRAM: &str =
-    "the server does not offer SCRAM-SHA-256, which \"auth\" demands: nothing was said to it";
+    "the server does not offer SCRAM-SHA-256, which \"auth\" requires: no password was sent";
 
 /// The message of PLAIN (RFC 4616).
 pub(crate) fn plain(user: &str, secret: &str) -> Zeroizing<Vec<u8>> {
@@ -102,27 +102,28 @@ impl Scram {
                 let signature = message.split(',').next().and_then(|part| part.strip_prefix("v="));
                 let signature = signature.and_then(|text| STANDARD.decode(text).ok());
                 if signature.is_none_or(|signature| signature != expected.as_ref()) {
-                    return Err("it does not know the password itself");
+                    return Err("its SCRAM signature is wrong: it may not know the password");
                 }
                 self.stage = Stage::Proven;
                 Ok(String::new())
             }
-            Stage::Proven => Err("it goes on after SCRAM has ended"),
+            Stage::Proven => Err("it sent data after the end of SCRAM"),
         }
     }
 
     fn prove(&mut self, message: &str) -> Result<String, &'static str> {
         const ODD: &str = "its SCRAM message makes no sense";
+        const OFF_LIMITS: &str = "its SCRAM iteration count is not between 4096 and 5000000";
         let mut parts = message.splitn(4, ',');
         let mut part = |name: &str| parts.next().and_then(|part| part.strip_prefix(name));
         let nonce = part("r=").ok_or(ODD)?;
         if !nonce.starts_with(&self.nonce) || nonce.len() == self.nonce.len() {
-            return Err("its SCRAM nonce is not ours continued");
+            return Err("its SCRAM nonce does not extend ours");
         }
         let salt = part("s=").and_then(|text| STANDARD.decode(text).ok()).ok_or(ODD)?;
         let rounds = part("i=").and_then(|text| text.parse().ok()).ok_or(ODD)?;
         let rounds = Some(rounds).filter(|rounds| ROUNDS.contains(rounds));
-        let rounds = rounds.and_then(NonZeroU32::new).ok_or("its number of SCRAM rounds is odd")?;
+        let rounds = rounds.and_then(NonZeroU32::new).ok_or(OFF_LIMITS)?;
         let mut salted = Zeroizing::new([0; 32]);
         let algorithm = pbkdf2::PBKDF2_HMAC_SHA256;
         pbkdf2::derive(algorithm, rounds, &salt, self.secret.as_bytes(), &mut salted[..]);

@@ -32,7 +32,7 @@ const SETS: usize = 16;
 /// Things that are kept; more of them are a server that is not well as a whole.
 const MOST: usize = 1000;
 /// Why a mailbox is not asked for yet.
-const SILENT: &str = "the server fell silent at it before, so it comes after everything else";
+const SILENT: &str = "the server stopped responding here before, so it comes last";
 /// What stands among disabled capabilities for the command that asks for them.
 pub(crate) const CAPABILITY: &str = "CAPABILITY";
 /// Characters of the server's words that are kept.

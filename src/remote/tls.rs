@@ -109,7 +109,7 @@ impl ServerCertVerifier for Listed {
         if self.listed.iter().any(|listed| listed == end_entity) {
             verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
             if !dates::is_valid_at(end_entity, now) {
-                let words = "the certificate, which stands in tls_ca, is not valid at this date";
+                let words = "the certificate listed in tls_ca is expired or not yet valid";
                 return Err(rustls::Error::General(words.to_owned()));
             }
             return Ok(ServerCertVerified::assertion());
@@ -163,8 +163,8 @@ impl ServerCertVerifier for PinnedKey {
             return Ok(ServerCertVerified::assertion());
         }
         // Not which key: it would be pinned without a second thought, and may be an attacker's.
-        let words = "the server's key is not the pinned one: it was renewed, or somebody sits in \
-            between; ask whoever runs the server, by another way, for the fingerprint of its key";
+        let words = "the server's key is not the pinned one: it was renewed, or someone intercepts \
+            the connection; get the new fingerprint from its operator through another channel";
         Err(rustls::Error::General(words.to_owned()))
     }
 
@@ -299,7 +299,7 @@ mod tests {
         let mut there = endpoint("mail.test");
         there.ca = Some(file.path().to_owned());
         let error = meet(&Arc::new(server), &there).await.unwrap_err();
-        assert!(error.contains("not valid at this date"), "{error}");
+        assert!(error.contains("expired or not yet valid"), "{error}");
     }
 
     #[tokio::test(start_paused = true)]

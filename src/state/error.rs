@@ -14,7 +14,7 @@ pub type Result<T, E = StateError> = std::result::Result<T, E>;
 pub enum StateError {
     /// The store would lie where locks and write order cannot be relied on.
     #[error(
-        "{} lies on a network file system ({kind}), where its locks do not hold: \
+        "{} is on a network file system ({kind}), where its locks are unreliable: \
          set `state_dir` to a directory on a local disk",
         shown(.path)
     )]
@@ -66,9 +66,8 @@ pub enum StateError {
     },
     /// Its content is not what was written. It is never repaired or replaced unasked.
     #[error(
-        "{} is damaged ({}): stop mailtide, keep a copy, then move the file and those \
-         with -wal and -shm behind its name away; the next run pairs what both sides hold and \
-         deletes nothing",
+        "{} is damaged ({}): stop mailtide, keep a copy, then move it and its -wal and -shm files \
+         away; the next run matches what both sides hold and deletes nothing",
         shown(.path), printable(.detail)
     )]
     Damaged {

@@ -319,7 +319,7 @@ fn a_connection_that_died_in_sleep_is_not_waited_for() {
             let again = || kept.world.server.counters().connections >= before + 2;
             let took = kept.until("it connects anew", again).await;
             assert!(took < Duration::from_secs(6), "{cause}: {took:?}");
-            kept.until("it is in step", || kept.agrees()).await;
+            kept.until("it is in sync", || kept.agrees()).await;
         });
     }
 }
@@ -403,7 +403,7 @@ fn a_week() {
             if work.len() > 100 {
                 server.expunge("Work", &work[..1]);
             }
-            kept.until("it is in step", || kept.agrees()).await;
+            kept.until("it is in sync", || kept.agrees()).await;
             if event % 144 == 143 {
                 made += server.counters().connections;
                 // It keeps every command that it was sent.

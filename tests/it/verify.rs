@@ -78,7 +78,7 @@ fn a_disk_that_gives_back_something_else() {
     let (verified, plan) = found(&world, Depth::Bodies);
     assert_eq!((verified.files, verified.bodies, plan), (2, 3, Vec::new()));
     assert_eq!((verified.differing, verified.differs.len()), (1, 1));
-    assert!(verified.differs[0].why.contains("look after the disk"), "{:?}", verified.differs);
+    assert!(verified.differs[0].why.contains("check the disk"), "{:?}", verified.differs);
     assert!(verified.differs[0].what.starts_with("INBOX: "));
 }
 

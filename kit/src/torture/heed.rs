@@ -7,7 +7,7 @@ use super::hands::Hands;
 use super::text;
 
 /// An empty directory where mail was.
-const HOLLOW: &str = "an empty mailbox is where its mail was";
+const HOLLOW: &str = "its directory is empty; is its disk mounted?";
 /// The same of a directory that is no mailbox any more.
 const EMPTY: &str = "an empty directory is in its place";
 /// A mailbox of which one directory is lost, or was never made.
@@ -15,7 +15,7 @@ const HALF: &str = "it has only one of cur and new; make the other";
 /// A lock file of a process that died.
 const LOCKED: &str = " is locked by another program; if none is running, remove it";
 /// Marks that another device left, or carried along while it moved a message.
-const MARKED: &str = "others marked messages as deleted here";
+const MARKED: &str = "nothing is expunged: other clients marked messages as deleted";
 
 impl Hands {
     /// Does what a person would who is told this of one thing, and knows that nothing is to be

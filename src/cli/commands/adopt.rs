@@ -18,8 +18,8 @@ pub(super) fn adopt(context: &Context<'_>, name: &str) -> Result<Answer, Failure
     let settings = Settings::of(account, &context.config.state_dir, "");
     engine::adopt(&settings, Arc::new(RealFs::default())).map_err(|error| failure(&error))?;
     let said = format!(
-        "{} is kept by this mailtide from now on; the next sync unites both sides, nothing is \
-         deleted by that",
+        "{} belongs to this mailtide from now on; the next sync merges both sides and deletes \
+         nothing",
         account.maildir.display()
     );
     let text = context.unless_quiet(|| printable(&said) + "\n");

@@ -92,7 +92,9 @@ fn sync(account: Option<&str>, shared: &Shared, is_gone: &dyn Fn() -> bool) -> A
         }
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return refuse(shared, "it is still at it".to_owned());
+            let minutes = RUN_MAX.as_secs() / 60;
+            let why = format!("still syncing after {minutes} minutes: see `mailtide status`");
+            return refuse(shared, why);
         }
         if is_gone() {
             return refuse(shared, "nobody waits for it".to_owned());

@@ -64,7 +64,7 @@ impl Refused {
         if refused.is_empty() || !path.ancestors().any(|above| refused.contains(above)) {
             return Ok(());
         }
-        Err(io::Error::other("another name of a directory that is mirrored already"))
+        Err(io::Error::other("a second path to a mirrored directory"))
     }
 }
 

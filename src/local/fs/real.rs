@@ -223,7 +223,7 @@ impl Fs for RealFs {
         // Another name of a file of somebody's would be cut (hazard 119).
         let stat = rustix::fs::fstat(&file)?;
         if kind_of(FileType::from_raw_mode(stat.st_mode)) != Kind::File || stat.st_nlink > 1 {
-            let words = "the lock file has another name, or is no file: remove it";
+            let words = "the lock file has a hard link, or is not a regular file: remove it";
             return Err(io::Error::other(words));
         }
         file.set_len(0)?;

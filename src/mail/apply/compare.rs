@@ -84,8 +84,8 @@ impl<'a> WaitingFiles<'a> {
             Likeness::Same => Some(Compared::Of(row.content?)),
             Likeness::CutOff if !is_drafts(self.mailbox) => {
                 let words = format!(
-                    "{} holds only the beginning of a message of {size} bytes; the whole message \
-                     was downloaded beside it",
+                    "{} is cut off: the message has {size} bytes; the whole message was \
+                     downloaded, too",
                     run.root.path_of(name, &file.name).display()
                 );
                 let aside = SetAside { kind: SetAsideKind::Read, words, times: 1 };

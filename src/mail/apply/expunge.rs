@@ -48,7 +48,7 @@ pub(super) async fn verify(
         let confirmed = row.remote.as_ref().is_some_and(|remote| remote.confirmed);
         let same = row.words.as_ref().is_none_or(|w| w.size == size && w.date == date);
         if confirmed && !same {
-            let why = "messages are not what they were: numbered anew; nothing is removed";
+            let why = "known UIDs now belong to other messages; nothing is removed";
             run.report.skip(mailbox.name.to_string(), why);
             run.session.unselect().await?;
             restate::renumbered(run, mailbox.clone())?;
@@ -148,13 +148,14 @@ fn refused(run: &mut Run, mailbox: &Mailbox, rows: &[(RowId, Uid)]) -> Result<()
     if rows.is_empty() {
         return Ok(());
     }
-    let why = format!("the server keeps {} messages that were removed", rows.len());
+    let messages = if rows.len() == 1 { "message" } else { "messages" };
+    let why = format!("the server did not remove {} {messages}", rows.len());
     run.report.skip(mailbox.name.to_string(), why);
     run.record(|w| {
         for (id, _) in rows {
             let Some(row) = w.tx().row(*id)? else { continue };
             let times = row.set_aside.as_ref().map_or(1, |s| s.times + 1);
-            let words = "the server does not let the message go".to_owned();
+            let words = "EXPUNGE did not remove the message".to_owned();
             let set_aside = Some(SetAside { kind: SetAsideKind::Remove, words, times });
             w.update(&Row { set_aside, ..row })?;
         }

@@ -249,7 +249,8 @@ async fn changed(
         note_flags_changed(run, mailbox)?;
     }
     if not_taken > 0 {
-        let why = format!("the server said OK and left the flags of {not_taken} as they were");
+        let messages = if not_taken == 1 { "message" } else { "messages" };
+        let why = format!("the server said OK but left flags of {not_taken} {messages} unchanged");
         run.report.skip(mailbox.name.to_string(), why);
     }
     run.look_again_for(mailbox, &absent);

@@ -103,7 +103,7 @@ fn remove_local(run: &mut Run, mailbox: Mailbox) -> Result<(), AccountError> {
             run.record(|w| w.tx().delete_mailbox(mailbox.id).map(|_| ()))
         }
         Ok(Removal::Occupied) => {
-            let why = "gone on the server; files here are not in step yet";
+            let why = "gone on the server; its local files are not synced yet";
             run.report.skip(mailbox.name.to_string(), why);
             run.record(|w| w.mailbox(&Mailbox { stamps: None, ..mailbox }).map(|_| ()))
         }
@@ -178,8 +178,8 @@ async fn remove_remote(run: &mut Run, mailbox: Mailbox) -> Result<(), AccountErr
             run.record(|w| w.tx().delete_mailbox(mailbox.id).map(|_| ()))
         }
         Ok(delete_mailbox::Removal::Occupied(exists)) => {
-            let why =
-                format!("its directory is gone; {exists} messages on the server stay for now");
+            let remain = if exists == 1 { "message remains" } else { "messages remain" };
+            let why = format!("its directory is gone; {exists} {remain} on the server");
             run.report.skip(mailbox.name.to_string(), why);
             Ok(())
         }

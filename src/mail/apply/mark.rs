@@ -178,6 +178,7 @@ async fn changed(run: &mut Run, given: &BTreeMap<Uid, Given>) -> Result<FlagsByU
 }
 
 fn name_others(run: &mut Run, mailbox: &Mailbox) {
-    let why = "others marked messages as deleted here, and this server can only expunge all";
+    let why = "nothing is expunged: other clients marked messages as deleted, and without UIDPLUS \
+               theirs would go, too";
     run.report.skip(mailbox.name.to_string(), why);
 }

@@ -79,7 +79,7 @@ pub(super) fn fact(w: &Writer<'_>, mailbox: &Mailbox, taken: Taken) -> Result<()
     };
     if w.tx().by_uid(row.mailbox, uid)?.is_some() {
         // A set, not a multiset: the server has this message already, under that UID.
-        let words = "the server says that it has this very message already".to_owned();
+        let words = "the server reports the upload as a message it already had".to_owned();
         let set_aside = Some(SetAside { kind: SetAsideKind::Undecided, words, times: 1 });
         return w.update(&Row { set_aside, journal: Journal::Idle, ..row });
     }
@@ -142,7 +142,7 @@ pub(super) fn mark_sent(w: &Writer<'_>, row: Row, answer: Answer) -> Result<(), 
     if attempts < SENDS_MAX || answer != Answer::Refused {
         return w.update(&Row { journal, ..row });
     }
-    let words = "the server refused it several times and shows something else".to_owned();
+    let words = "the server refused it several times, and yet new messages appeared".to_owned();
     let set_aside = Some(SetAside { kind: SetAsideKind::Undecided, words, times: attempts });
     w.update(&Row { journal, set_aside, ..row })
 }

@@ -177,7 +177,7 @@ async fn look(
     let (all, _) = run.session.search_all().await?;
     let is_shown = |uid: &Uid| shown.iter().any(|row| row.uid == *uid);
     if all.iter().any(|uid| uid.0 >= first && !is_shown(&uid)) {
-        let why = "the server names messages that it shows nothing of; moves there wait";
+        let why = "the server lists messages but returned no data for them; moves to it wait";
         run.report.skip(place.to_string(), why);
         return Ok(Found::Unknown);
     }

@@ -139,16 +139,19 @@ fn name(run: &mut Run, mailbox: &Mailbox, rows: &[&Row], known: &All) {
     if rows.is_empty() {
         return;
     }
-    let (messages, them) = if rows.len() == 1 { ("message", "it") } else { ("messages", "them") };
+    let (messages, them, count) = match rows.len() {
+        1 => ("message", "it", "it counts"),
+        _ => ("messages", "them", "they count"),
+    };
     let is_numbered = |row: &&Row| known.get(&row.id).is_some_and(|missed| missed.numbered);
     // Without a number it may be nowhere.
     let end = match rows.iter().all(is_numbered) {
-        true => "what later runs do not see either counts as removed there",
-        false => "not sent again unless you ask for it",
+        true => format!("if later runs do not see {them} either, {count} as deleted there"),
+        false => "not uploaded again unless you ask for it".to_owned(),
     };
     let why = format!(
-        "the server said that it took {} {messages} and does not show {them} yet; {end}; to have \
-         {them} sent once more: mailtide sync '{}/{}'",
+        "the server accepted {} {messages} but does not list {them} yet; {end}; to upload {them} \
+         again: mailtide sync '{}/{}'",
         rows.len(),
         run.settings.name,
         mailbox.name

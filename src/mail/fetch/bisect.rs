@@ -175,7 +175,7 @@ impl Apart<'_> {
                 if !self.session.search_all().await?.0.contains(uid) {
                     return Ok(Alone::Done);
                 }
-                ("the server says OK and gives no body".to_owned(), true)
+                ("the server replied OK without a body".to_owned(), true)
             }
         };
         Ok(Alone::Refused(Refusal { row: row.id, words, is_certain }))

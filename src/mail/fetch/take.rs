@@ -146,7 +146,7 @@ impl Fetched {
         }
         let now = self.done.swap_remove(at);
         discard(&tools.root, &now.delivered);
-        let words = "it is not as long as announced, and was another when asked for again";
+        let words = "its length is not as announced, and changed on a second fetch";
         self.keep(row.id, words.to_owned(), 1);
     }
 

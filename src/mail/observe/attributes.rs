@@ -275,9 +275,11 @@ async fn with_headers(
 
 fn unshown_words(count: usize) -> String {
     match count {
-        1 => "the server lists 1 message and shows nothing of it; it is asked for again".to_owned(),
+        1 => "the server lists 1 message but returned no data for it; it is requested again"
+            .to_owned(),
         _ => format!(
-            "the server lists {count} messages and shows nothing of them; they are asked for again"
+            "the server lists {count} messages but returned no data for them; they are requested \
+             again"
         ),
     }
 }
@@ -384,7 +386,8 @@ fn new_and_mute(run: &Run, mailbox: MailboxId, taken: &Taken) -> Result<u64, Acc
 fn check_flags(taken: &Taken, looked: &mut Looked) {
     let mute = taken.mute.len();
     if mute > 0 {
-        looked.problems.push(format!("the server showed no flags for {mute} messages"));
+        let messages = if mute == 1 { "message" } else { "messages" };
+        looked.problems.push(format!("the server returned no flags for {mute} {messages}"));
         looked.coverage = Coverage::Partial;
         looked.gone.clear();
     }

@@ -39,8 +39,8 @@ pub(super) fn look(run: &mut Run) -> Result<(), AccountError> {
             continue;
         };
         let why = format!(
-            "it is not mirrored, and holds what was in a mailbox before ({}): that is not deleted \
-             on the server; move it to a mailbox, or remove it",
+            "not mirrored, but contains mail moved from a mailbox ({}): the server keeps it; move \
+             the files to a mailbox, or delete them",
             match found.len() {
                 1 => "1 message".to_owned(),
                 n => format!("{n} messages"),

@@ -130,7 +130,7 @@ fn look_for(
         let is_problem =
             |walk: &Mailboxes| walk.problems.iter().any(|problem| dir.starts_with(problem.path()));
         let is_named = walk.is_none_or(is_problem);
-        let why = "it is not a directory that can be read, so its mail is not known to be gone";
+        let why = "not a readable directory, so its mail is not considered gone";
         doubt(run, mailbox, (!is_named).then_some(why));
         return Ok(None);
     }
@@ -181,11 +181,11 @@ fn lies_elsewhere(run: &mut Run, mailbox: &Mailbox, walk: Option<&Mailboxes>) ->
     let why = match run.root.with_id(id, &found) {
         Ok(None) => return false,
         Ok(Some(dir)) => format!(
-            "its directory is {} now, which is no mailbox; rename it to the mailbox that it is \
-             to be, or remove it",
+            "its directory is {} now, which is not a mailbox; rename it to the name of a mailbox, \
+             or remove it",
             dir.display()
         ),
-        Err(error) => format!("its directory may lie where nobody can look: {error}"),
+        Err(error) => format!("its directory may have been moved to an unreadable place: {error}"),
     };
     doubt(run, mailbox, Some(&why));
     true
@@ -246,9 +246,9 @@ async fn look_in(
         Found::Hollow => {
             let account = &run.settings.name;
             let why = format!(
-                "an empty mailbox is where its mail was; is a disk to be mounted there? If its \
-                 mail is to come back, `mailtide adopt {account}`; if not, remove it, without the \
-                 mailboxes below it"
+                "its directory is empty; is its disk mounted? To get the mail back: `mailtide \
+                 adopt {account}`; to delete it on the server, too: remove this directory, but \
+                 not the mailboxes below it"
             );
             doubt(run, &mailbox, Some(&why));
             return Ok(Some((0, Coverage::Partial)));

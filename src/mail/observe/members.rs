@@ -17,7 +17,7 @@ pub(super) async fn ask(
         let (all, exists) = run.session.search_all().await?;
         if all.len() != u64::from(exists) {
             return Ok(Err(format!(
-                "the server counts {exists} messages and names {}; nothing is removed meanwhile",
+                "the server counts {exists} messages but lists {}; nothing is removed meanwhile",
                 all.len()
             )));
         }
@@ -28,7 +28,7 @@ pub(super) async fn ask(
         tracing::info!(uids = %there, "FETCH shows messages that SEARCH left out");
         if !run.session.search_by_uid() {
             return Ok(Err(format!(
-                "the server's SEARCH left out {} that its FETCH shows; nothing is removed meanwhile",
+                "the server's SEARCH missed {} that FETCH returns; nothing is removed meanwhile",
                 count(there.len())
             )));
         }

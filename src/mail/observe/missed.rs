@@ -43,8 +43,8 @@ pub(super) fn wait_for(
     looked.gone.retain(|uid| !first.contains(*uid));
     looked.coverage = Coverage::Partial;
     looked.problems.push(format!(
-        "the server named {} that it does not show; believed to be gone when the next run does \
-         not see {} either",
+        "the server reported {} that it does not list; considered gone if the next run does not \
+         see {} either",
         match first.len() {
             1 => "a message".to_owned(),
             n => format!("{n} messages"),

@@ -159,8 +159,8 @@ impl Strange {
             1 => String::new(),
             count => format!(" (and {} more here)", count - 1),
         };
-        let why = "a link or a special file, and no message: it is not uploaded, and a message that \
-                   had this name is not deleted; put a file in its place";
+        let why = "a link or special file, not a message: it is not uploaded, and a message that \
+                   had this name is kept; replace it with a file";
         run.report.skip(what, format!("{why}{more}"));
         true
     }

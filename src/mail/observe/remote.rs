@@ -165,7 +165,7 @@ async fn note_missing(run: &mut Run, listed: &[ListedMailbox]) -> Result<bool, A
                     departed |= note_gone(run, mailbox.clone())?;
                     Coverage::Complete
                 } else {
-                    let why = format!("{words}; believed when the next run hears it again");
+                    let why = format!("{words}; accepted as gone if the next run confirms it");
                     run.report.skip(mailbox.name.to_string(), why);
                     run.attempt.seen.refused.insert(mailbox.id);
                     run.attempt.waits_for_next = true;

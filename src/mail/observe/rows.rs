@@ -71,7 +71,7 @@ pub(super) fn insert_silent(
     words: Option<String>,
 ) -> Result<(), StateError> {
     let words =
-        words.unwrap_or_else(|| "the server lists the message and shows nothing of it".to_owned());
+        words.unwrap_or_else(|| "the server lists the message but returned no data".to_owned());
     let set_aside = SetAside { kind: SetAsideKind::Fetch, words, times: SetAside::TRIES };
     let row = Row {
         remote: Some(Remote { uid, flags: Flags::default(), confirmed: true }),

@@ -221,7 +221,8 @@ async fn examine(
             }
             Examined::Changing => {
                 let what = format!("{}: {:?}", mailbox.name, listed.stem);
-                run.report.skip(what, "the file is still being written; it is sent once it rests");
+                let why = "the file is still being written; it is uploaded once that is done";
+                run.report.skip(what, why);
                 out.again = true;
             }
             examined => out.files.push((listed, examined)),

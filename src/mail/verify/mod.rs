@@ -99,7 +99,7 @@ impl Run {
                     let path = self.root.path_of(&mailbox.name, &listed.name);
                     let octets = summary.wire_size;
                     let why = format!(
-                        "the file {} holds {octets} octets, and the server announces {told} for \
+                        "the file {} holds {octets} bytes, and the server announces {told} for \
                          the message: it may be cut off",
                         path.display()
                     );
@@ -108,8 +108,8 @@ impl Run {
             }
             Ok(Examined::Message { stamp, .. }) if stamp != local.stamp => return true,
             Ok(Examined::Message { .. }) => {
-                let why = "the file does not hold what it did, and by its size and time nobody \
-                           wrote to it: look after the disk";
+                let why = "the file's content changed while its size and time did not: check \
+                           the disk";
                 self.report.verified().differs(what(), why);
             }
             Ok(Examined::Empty) => self.report.verified().differs(what(), "the file is empty"),
@@ -143,7 +143,8 @@ impl Run {
         let (name, mut news) = (&mailbox.name, |_| {});
         let gate = self.session.select(name, Select::ReadOnly, None, &mut news).await?.gate;
         if mailbox.cursor.is_none_or(|cursor| cursor.uid_validity != gate.uid_validity) {
-            self.report.skip(mailbox.name.to_string(), "renumbered by the server at this moment");
+            let why = "its UIDVALIDITY changed during the verification";
+            self.report.skip(mailbox.name.to_string(), why);
             return Ok(());
         }
         let progress = self.environment.progress.clone();
@@ -225,7 +226,7 @@ impl Run {
                     let path = self.root.path_of(&mailbox.name, &name);
                     let octets = there.found.get(&uid).map_or(0, |there| there.octets);
                     let why = format!(
-                        "the file {} holds {} octets, and the server's message {octets}: it was \
+                        "the file {} holds {} bytes, and the server's message {octets}: it was \
                          cut off",
                         path.display(),
                         here.octets
@@ -233,7 +234,7 @@ impl Run {
                     self.report.verified().differs(what, &why);
                 }
                 _ => {
-                    let why = "on the server it is not what was recorded of it";
+                    let why = "the server's copy differs from what was recorded";
                     self.report.verified().differs(what, why);
                 }
             }

@@ -104,7 +104,7 @@ async fn greet(wire: Wire, endpoint: &Endpoint) -> Result<Greeted, RemoteError> 
             }
             // Who was signed in by somebody else may be anybody (RFC 9051 §7.1.4).
             Condition::Preauth => {
-                let what = "it took us for signed in already (PREAUTH)".to_owned();
+                let what = "it sent PREAUTH, as if already signed in".to_owned();
                 return Err(RemoteError::Protocol { doing: "the greeting".to_owned(), what });
             }
             _ => {}

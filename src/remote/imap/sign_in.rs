@@ -266,7 +266,7 @@ fn why(wire: &mut Wire, endpoint: &Endpoint) -> RemoteError {
 }
 
 /// What stands in the place of a server's words about a sign-in.
-const UNSHOWN: &str = "-vv shows its words";
+const UNSHOWN: &str = "-vv shows its reply";
 
 /// Tells the words only to a person who asked for them.
 fn told(words: &str) {

@@ -109,7 +109,7 @@ impl Session {
         let hear = &mut |response: &Response<'_>| heard(response, news);
         self.run("NOTIFY", "NOTIFY NONE", Budget::SHORT, hear).await?;
         if !self.notify(news).await? {
-            let what = "it does not know NOTIFY any more".to_owned();
+            let what = "it no longer accepts NOTIFY".to_owned();
             return Err(RemoteError::Protocol { doing: "NOTIFY".to_owned(), what });
         }
         // It may have been silent for some of that time.

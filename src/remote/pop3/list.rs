@@ -156,7 +156,7 @@ impl Session {
                 Ok(count.filter(|count| *count as usize <= MOST))
             }
             Answer::Err(_) => Ok(None),
-            Answer::Challenge(_) => Err(self.lost("STAT", "it asks for something")),
+            Answer::Challenge(_) => Err(self.lost("STAT", "unexpected challenge")),
         }
     }
 

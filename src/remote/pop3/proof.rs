@@ -14,7 +14,7 @@ use crate::remote::error::RemoteError;
 use crate::remote::suspects::Command;
 
 /// What is wrong where the answer is another one.
-const OUT_OF_STEP: &str = "its answer is that to something else";
+const OUT_OF_STEP: &str = "its answer is to another command";
 
 /// What a question was answered by.
 enum Said {
@@ -152,7 +152,7 @@ impl Session {
                 Ok(if is_right { Said::Right } else { Said::Wrong })
             }
             Answer::Err(_) => Ok(Said::Refused),
-            Answer::Challenge(_) => Err(self.lost(question, "it asks for something")),
+            Answer::Challenge(_) => Err(self.lost(question, "unexpected challenge")),
         }
     }
 }

@@ -173,7 +173,7 @@ impl Session {
         match self.status(doing).await? {
             Answer::Ok(_) => Ok(Ok(())),
             Answer::Err(refusal) => Ok(Err(refusal)),
-            Answer::Challenge(_) => Err(self.lost(doing, "it asks for something")),
+            Answer::Challenge(_) => Err(self.lost(doing, "unexpected challenge")),
         }
     }
 

@@ -117,7 +117,7 @@ pub(crate) fn refused(
         }
         // Broken on the side of the server, for a person there (RFC 3206 §4).
         Some(Code::Cannot) => {
-            let words = "-vv shows its words".to_owned();
+            let words = "-vv shows its reply".to_owned();
             RemoteError::No { doing: DOING.to_owned(), code, words }
         }
         None if locked => RemoteError::Busy { code, words },

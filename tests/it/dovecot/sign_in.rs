@@ -111,7 +111,11 @@ fn a_server_is_trusted_by_its_authority_or_by_its_key_and_by_nothing_else() {
         there.agrees(elsewhere(&pin));
         there.refuses(3, keys(""), &["localhost", "certificate", advice]);
         there.refuses(3, keys(&others), &["localhost", "certificate", advice]);
-        there.refuses(3, keys(&wrong_pin), &["not the pinned one", "somebody sits in between"]);
+        there.refuses(
+            3,
+            keys(&wrong_pin),
+            &["not the pinned one", "someone intercepts the connection"],
+        );
         there.refuses(3, keys(&missing), &["missing.pem"]);
     }
 }

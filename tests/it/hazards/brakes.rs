@@ -20,7 +20,9 @@ fn sync_without_work(world: &World) -> Report {
 
 /// Whether what waits for Work is named with what ends that.
 fn is_named(report: &Report) -> bool {
-    let is = |what: &str, why: &str| what == "Work" && why.contains("it ends when");
+    let is = |what: &str, why: &str| {
+        what == "Work" && why.contains("stays here until the directory can be read")
+    };
     report.skipped.iter().any(|skip| is(&skip.what, &skip.why))
 }
 

@@ -122,7 +122,7 @@ fn hazard_38_what_the_server_does_not_let_go_is_neither_forgotten_nor_fetched_ag
         assert_eq!((there(&world, "INBOX", "text 1"), here(&world, "INBOX", "text 1")), (1, 0));
         let tries = sent(&world, "UID STORE").len();
         assert!((1..=3).contains(&tries), "{tries} tries");
-        assert_eq!(world.set_aside(), ["the server does not let the message go"]);
+        assert_eq!(world.set_aside(), ["EXPUNGE did not remove the message"]);
     }
 }
 

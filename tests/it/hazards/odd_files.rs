@@ -25,7 +25,7 @@ fn hazard_170_a_link_in_the_place_of_a_file_deletes_nothing() {
         }
         world.fs.symlink("/elsewhere/a", world.dir_of("Work").join("cur").join("new:2,S"));
         for _ in 0..3 {
-            assert_eq!(named(&world, "a link or a special file"), 2, "INBOX and Work");
+            assert_eq!(named(&world, "a link or special file"), 2, "INBOX and Work");
         }
         assert_eq!(world.remote(), before, "nothing is deleted, nothing uploaded");
         // They keep nothing else waiting.

@@ -88,7 +88,7 @@ fn hazard_134_an_upload_that_is_shown_by_a_later_run_is_one_message() {
                 let hidden = hides(&world);
                 let report = sync(&world);
                 let named =
-                    report.skipped.iter().any(|skip| skip.why.contains("said that it took"));
+                    report.skipped.iter().any(|skip| skip.why.contains("the server accepted "));
                 assert!(named && hidden.hits() == 1, "{:?}", report.skipped);
                 act(&world);
                 for _ in 0..runs {

@@ -58,7 +58,7 @@ fn hazard_67_a_literal_of_another_length_is_not_stored_and_stops_nothing_else() 
                 }
                 assert!(lies.hits() > 1, "it is asked for once more");
                 let words = aside(&world);
-                assert!(words[0].contains("does not end"), "{words:?}");
+                assert!(words[0].contains("does not have the announced length"), "{words:?}");
                 world.server.heal();
                 world.fs.set_clock(world.fs.clock() + 2 * 86_400_000_000_000);
                 settle(&world);

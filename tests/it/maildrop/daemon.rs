@@ -139,7 +139,7 @@ fn a_locked_maildrop_is_waited_for() {
     keep(Profile { locked: true, ..Profile::default() }, async |kept| {
         kept.until("it is told", || kept.view().state == State::BackingOff).await;
         let why = kept.view().why.unwrap();
-        assert!(why.contains("lets nobody in for the moment"), "{why}");
+        assert!(why.contains("is refusing sign-ins for now"), "{why}");
         sleep(60 * MINUTE).await;
         let tries = kept.server.counters().connections;
         assert!((6..20).contains(&tries), "{tries}");

@@ -95,7 +95,7 @@ async fn no_way_at_all() {
     let profile = Profile { user: false, ..able_to(&["XOAUTH2"]) };
     let (commands, error) = tried(profile, Auth::Password, true).await;
     assert!(commands.is_empty());
-    assert!(error.unwrap().to_string().contains("no way to sign in"));
+    assert!(error.unwrap().to_string().contains("no supported sign-in mechanism"));
     let (commands, error) = tried(able_to(&["PLAIN"]), Auth::Token, true).await;
     assert!(commands.is_empty() && matches!(error, Some(RemoteError::SignIn { .. })));
     // What cannot be said in a line can be said in base64.

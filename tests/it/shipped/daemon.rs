@@ -17,7 +17,7 @@ fn running() -> (Mirror, Running) {
     let mirror = Mirror::in_step();
     let running = Running::start(mirror.command());
     running.says("start:", 1);
-    until("it listens", || now(&mirror).contains("in step") && now(&mirror).contains("by idle"));
+    until("it listens", || now(&mirror).contains("in sync") && now(&mirror).contains("by idle"));
     (mirror, running)
 }
 
@@ -42,7 +42,7 @@ fn leaves(mirror: &Mirror, subject: &str) {
 /// What came or went is dealt with: a run that is cut off in its middle is a failure more, after
 /// which the next attempt is later.
 fn in_step(mirror: &Mirror) {
-    until("it is in step", || now(mirror).contains("in step"));
+    until("it is in sync", || now(mirror).contains("in sync"));
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn a_refused_sign_in_is_said_and_tried_again_when_somebody_asks() {
     mirror.server.configure(|p| p.credentials = None);
     // By itself it would wait for a minute.
     assert_eq!(mirror.server.counters().connections, tries);
-    mirror.run(&["sync"]).expect(0, &["in step"]);
+    mirror.run(&["sync"]).expect(0, &["in sync"]);
     arrives(&mirror, "signed in");
     running.end();
 }
@@ -89,11 +89,11 @@ fn without_push_it_polls_and_file_events_work_all_the_same() {
     mirror.configure("poll = \"1m\"\n");
     let running = Running::start(mirror.command());
     running.says("start:", 1);
-    until("it polls", || now(&mirror).contains("in step") && now(&mirror).contains("by poll"));
+    until("it polls", || now(&mirror).contains("in sync") && now(&mirror).contains("by poll"));
     leaves(&mirror, "up");
     mirror.server.append("INBOX", &mail("down"), &[], Some(7));
     // The next cause is one for both sides.
-    mirror.run(&["sync", "me"]).expect(0, &["in step"]);
+    mirror.run(&["sync", "me"]).expect(0, &["in sync"]);
     assert_eq!(mirror.files("INBOX").len(), 4);
     running.end();
 }
@@ -125,7 +125,7 @@ fn what_is_held_waits_for_a_person_and_then_passes() {
     }
     mirror.run(&["sync"]).expect(0, &[]);
     let running = Running::start(mirror.command());
-    until("it is in step", || now(&mirror).contains("in step"));
+    until("it is in sync", || now(&mirror).contains("in sync"));
     for file in mirror.files("INBOX") {
         fs::remove_file(file).unwrap();
     }
@@ -135,7 +135,7 @@ fn what_is_held_waits_for_a_person_and_then_passes() {
     let id = holds["holds"][0]["id"].as_str().unwrap();
     mirror.run(&["approve", id]).expect(0, &[]);
     until("it passes", || mirror.server.list("INBOX").is_empty());
-    until("and is over", || now(&mirror).contains("in step"));
+    until("and is over", || now(&mirror).contains("in sync"));
     running.end();
 }
 
@@ -160,7 +160,7 @@ fn nonsense_on_the_control_socket_harms_nothing() {
     let silent: Vec<_> = (0..40).map(|_| UnixStream::connect(&socket).unwrap()).collect();
     arrives(&mirror, "all the same");
     drop(silent);
-    until("it answers", || now(&mirror).contains("in step"));
+    until("it answers", || now(&mirror).contains("in sync"));
     running.end();
 }
 
@@ -228,16 +228,16 @@ fn a_program_is_told_of_changes_one_at_a_time() {
 fn what_only_we_did_is_not_asked_about() {
     let (mirror, running) = running();
     leaves(&mirror, "up");
-    until("it is in step", || now(&mirror).contains("in step"));
+    until("it is in sync", || now(&mirror).contains("in sync"));
     arrives(&mirror, "down");
-    mirror.run(&["sync"]).expect(0, &["in step"]);
+    mirror.run(&["sync"]).expect(0, &["in sync"]);
     mirror.server.reset_counters();
     // Names of ours, and readers: none of it is a reason to ask.
     for file in mirror.files("INBOX") {
         fs::read(&file).unwrap();
     }
     fs::write(mirror.root().join("INBOX/tmp/draft"), "not yet").unwrap();
-    mirror.run(&["status"]).expect(0, &["in step"]);
+    mirror.run(&["status"]).expect(0, &["in sync"]);
     let Said { text, .. } = mirror.run(&["status", "--json"]);
     assert!(text.contains("\"state\": \"in_step\""), "{text}");
     assert_eq!(mirror.server.counters().octets_received, 0);
@@ -291,7 +291,7 @@ fn a_mailbox_that_is_made_anew_is_watched_anew() {
         }
         kit::unprivileged::give(&dir);
         let _ = mirror.run(&["sync"]);
-        until("it is in step", || now(&mirror).contains("in step"));
+        until("it is in sync", || now(&mirror).contains("in sync"));
         let subject = format!("fresh {n}");
         mirror.deliver("Fresh", &subject);
         until("it goes up", || mirror.subjects("Fresh").contains(&subject));

@@ -103,7 +103,7 @@ fn run_tells_of_a_hold_once_and_runs_the_hook() {
     until("the hook heard", || fs::read_to_string(&heard).is_ok_and(|text| text.ends_with('\n')));
     mirror.server.append("INBOX", &mail("fresh"), &["\\Seen"], Some(99));
     until("new mail comes", || mirror.files("INBOX").len() == 1);
-    mirror.run(&["sync"]).expect(4, &["held for you"]);
+    mirror.run(&["sync"]).expect(4, &["held for approval"]);
     assert_eq!(mirror.server.list("INBOX").len(), 34);
     let told = fs::read_to_string(&heard).unwrap();
     assert_eq!(told, format!("me {id} removal server 33 INBOX\n"));

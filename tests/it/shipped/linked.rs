@@ -99,7 +99,7 @@ fn run_watches_what_a_link_leads_to() {
     mirror.sync().expect(0, &[]);
     let running = Running::start(mirror.command());
     running.says("start:", 1);
-    let in_step = || mirror.run(&["status"]).text.contains("in step");
+    let in_step = || mirror.run(&["status"]).text.contains("in sync");
     until("it listens", in_step);
     mirror.deliver("Work", "filed");
     until("it goes up", || mirror.subjects("Work").contains(&"filed".to_owned()));
@@ -150,7 +150,10 @@ fn two_names_of_one_directory_and_loops_are_named_and_mirrored_once() {
     mirror.server.append("Alias", &mail("of alias"), &[], Some(9));
     for _ in 0..2 {
         let said = mirror.sync();
-        said.expect(1, &["Alias", "another name of a directory", "Work/up", "leads back"]);
+        said.expect(
+            1,
+            &["Alias", "a second path to a mirrored directory", "Work/up", "leads back"],
+        );
         assert_eq!((mirror.files("Work").len(), mirror.server.list("Work").len()), (3, 3));
         assert_eq!(mirror.subjects("Alias"), ["of alias"]);
         assert_eq!(mirror.server.list("Trash").len(), 0);
@@ -177,7 +180,7 @@ fn a_directory_that_is_mounted_twice_is_mirrored_once() {
     let said = mirror.sync();
     let mailboxes = mirror.server.mailboxes();
     assert!(Command::new("umount").arg(&twin).status().unwrap().success());
-    said.expect(1, &["another name of a directory"]);
+    said.expect(1, &["a second path to a mirrored directory"]);
     assert!(!mailboxes.contains(&"Zwin".to_owned()), "{mailboxes:?}");
     assert_eq!(mirror.server.list("Work").len(), 3);
 }

@@ -124,7 +124,7 @@ fn what_is_verified() {
 fn trouble_has_its_code_and_its_words() {
     let drop = Drop::new(2, MAILDIR);
     drop.server.configure(|profile| profile.locked = true);
-    drop.run(&["sync"]).expect(3, &["lets nobody in for the moment"]);
+    drop.run(&["sync"]).expect(3, &["is refusing sign-ins for now"]);
     drop.server.configure(|profile| {
         (profile.locked, profile.credentials) = (false, Some(("me".to_owned(), "x".to_owned())));
     });
@@ -194,12 +194,12 @@ fn the_daemon_pulls_and_hooks_are_told() {
     let told = || fs::read_to_string(drop.dir.path().join("told")).unwrap_or_default();
     until("both came", || told() == "2\n" && drop.server.messages().is_empty());
     drop.server.deliver(b"Subject: three\r\n\r\nthree\r\n");
-    drop.run(&["sync"]).expect(0, &["in step"]);
+    drop.run(&["sync"]).expect(0, &["in sync"]);
     until("it was told", || told() == "2\n1\n");
-    until("it says so", || drop.run(&["status"]).text.contains("now in step"));
+    until("it says so", || drop.run(&["status"]).text.contains("now in sync"));
     drop.run(&["pause"]).expect(0, &[]);
     until("it is paused", || drop.run(&["status"]).text.contains("now paused"));
     drop.run(&["resume"]).expect(0, &[]);
-    until("it goes on", || drop.run(&["status"]).text.contains("now in step"));
+    until("it goes on", || drop.run(&["status"]).text.contains("now in sync"));
     assert_eq!(running.end().0.code(), Some(0));
 }

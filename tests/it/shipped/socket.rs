@@ -15,7 +15,7 @@ use crate::running::{Running, until};
 fn running() -> (Mirror, Running) {
     let mirror = Mirror::in_step();
     let running = Running::start(mirror.command());
-    until("it is in step", || now(&mirror).contains("in step"));
+    until("it is in sync", || now(&mirror).contains("in sync"));
     (mirror, running)
 }
 
@@ -66,9 +66,9 @@ fn hazard_107_clients_that_left_or_never_ask_shut_nobody_out() {
     mirror.server.heal();
     mirror.server.drop_connections();
     drop(waiting);
-    until("it is in step", || now(&mirror).contains("in step"));
+    until("it is in sync", || now(&mirror).contains("in sync"));
     // Those that left have freed their places.
-    until("there is room", || mirror.run(&["sync"]).text.contains("in step"));
+    until("there is room", || mirror.run(&["sync"]).text.contains("in sync"));
     assert_serves(&mirror);
     running.end();
 }
@@ -127,7 +127,7 @@ fn hazard_149_a_deep_state_directory_has_a_socket_as_any_other() {
     // Nobody runs, and nobody is found.
     mirror.sync().expect(0, &["agreed"]);
     let running = Running::start(mirror.command());
-    until("it is in step", || now(&mirror).contains("in step"));
+    until("it is in sync", || now(&mirror).contains("in sync"));
     assert_serves(&mirror);
     assert!(deep.join("control.sock").exists());
     mirror.server.append("INBOX", &mail("more"), &[], Some(7));

@@ -38,9 +38,9 @@ fn a_protocol_trace_can_be_had_and_ended_and_holds_no_secret() {
     let log = running.log();
     assert!(!log.contains(PASSWORD) && !log.contains("business"), "{log}");
     mirror.run(&["log", "default"]).expect(0, &[]);
-    mirror.run(&["sync"]).expect(0, &["in step"]);
+    mirror.run(&["sync"]).expect(0, &["in sync"]);
     let lines = running.log().matches("trace:").count();
-    mirror.run(&["sync"]).expect(0, &["in step"]);
+    mirror.run(&["sync"]).expect(0, &["in sync"]);
     assert_eq!(running.log().matches("trace:").count(), lines);
     mirror.run(&["log", "trace", "you"]).expect(1, &["no such account"]);
     mirror.run(&["log", "loud"]).expect(2, &["trace"]);
@@ -123,7 +123,7 @@ fn where_too_little_can_be_watched_it_says_so_and_looks_by_itself() {
     until("it comes down", || mirror.files("INBOX").len() == 4);
     // What it cannot see it finds by the next cause at the latest.
     mirror.deliver("Work", "up all the same");
-    mirror.run(&["sync"]).expect(0, &["in step"]);
+    mirror.run(&["sync"]).expect(0, &["in sync"]);
     assert_eq!(mirror.server.list("Work").len(), 4);
     running.end();
 }
@@ -158,7 +158,7 @@ fn the_service_manager_is_kept_informed() {
     mirror.server.heal();
     mirror.server.drop_connections();
     until_hears("READY=1");
-    until_hears("STATUS=1 in step");
+    until_hears("STATUS=1 in sync");
     until_hears("WATCHDOG=1");
     let ending = std::thread::spawn(move || running.end());
     until_hears("STOPPING=1");

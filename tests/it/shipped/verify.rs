@@ -33,7 +33,7 @@ fn a_disk_that_dies() {
     run(&mirror, &["sync"]).expect(0, &["nothing to do"]);
     run(&mirror, &["verify"]).expect(
         1,
-        &["differs: 5 files are as recorded; 1 not", "  differs    Work: ", "look after the disk"],
+        &["differs: 5 files are as recorded; 1 not", "  differs    Work: ", "check the disk"],
     );
     run(&mirror, &["verify", "me/INBOX"]).expect(0, &["verified: 3 files"]);
     // The way back, as README has it.
@@ -73,7 +73,7 @@ fn what_a_program_reads() {
 fn beside_a_daemon() {
     let mirror = Mirror::in_step();
     let running = Running::start(mirror.command());
-    until("it is in step", || run(&mirror, &["status"]).text.contains("now in step"));
+    until("it is in sync", || run(&mirror, &["status"]).text.contains("now in sync"));
     run(&mirror, &["verify", "--bodies"]).expect(0, &["verified: 6 files"]);
     assert_eq!(running.end().0.code(), Some(0));
 }
