@@ -170,6 +170,16 @@ impl Action {
             _ => false,
         }
     }
+
+    /// What readers and devices do in it.
+    pub fn deeds(&self) -> impl Iterator<Item = &Deed> {
+        let (alone, meanwhile) = match self {
+            Self::Act(_, deed) => (Some(deed), &[][..]),
+            Self::Run(meanwhile, _) => (None, &meanwhile[..]),
+            _ => (None, &[][..]),
+        };
+        alone.into_iter().chain(meanwhile.iter().map(|(_, _, deed)| deed))
+    }
 }
 
 impl fmt::Display for Side {

@@ -15,7 +15,8 @@ pub fn of(token: u32) -> Vec<u8> {
 }
 
 /// The token whose header a message has: each fifth has that of the one before it, with its length.
-fn head(token: u32) -> u32 {
+#[must_use]
+pub fn head(token: u32) -> u32 {
     if token % 5 == 4 { token - 1 } else { token }
 }
 
