@@ -89,7 +89,7 @@ pub fn rest(seconds: u64) -> Duration {
     Duration::from_secs(seconds.min(MOST))
 }
 
-/// What a run is remembered by that an error ended.
+/// The kind of error that ended a run, as the store keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FailureKind {
@@ -104,7 +104,7 @@ pub enum FailureKind {
 }
 
 impl AccountError {
-    /// What a run that it ended is remembered by.
+    /// The kind under which the store keeps a run that this error ended.
     #[must_use]
     pub fn kind(&self) -> FailureKind {
         match self {

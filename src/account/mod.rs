@@ -1,5 +1,5 @@
-//! What every account has, whatever its protocol: its settings, its errors, what it says of a run,
-//! and how its store and its Maildir are opened.
+//! What all accounts share, whatever the protocol: settings, errors, the report of a run, and the
+//! opening of the store and the Maildir.
 
 pub(crate) mod comparison;
 pub mod error;

@@ -12,9 +12,9 @@ use crate::state::{StateError, Store};
 pub(crate) struct Outcome {
     /// The error that ended it, in words.
     pub(crate) failure: Option<String>,
-    /// What kind of error that was.
+    /// The kind of that error.
     pub(crate) kind: Option<FailureKind>,
-    /// What it skipped, and why.
+    /// Skipped items, each with its reason.
     pub(crate) skipped: Vec<(String, String)>,
     /// It was interrupted.
     pub(crate) interrupted: bool,
@@ -23,7 +23,7 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// What came of a run.
+    /// Summarises a finished run.
     pub(crate) fn of(report: &Report, result: &Result<(), AccountError>, held: bool) -> Self {
         let error = result.as_ref().err();
         let skips = report.skipped.iter();
@@ -36,10 +36,11 @@ impl Outcome {
         }
     }
 
-    /// Reads what [`Self::print`] gave. Of one that cannot be read nothing is known.
+    /// Reads what [`Self::print`] gave; none where it cannot be read, as when another version of
+    /// mailtide wrote it.
     #[must_use]
-    pub(crate) fn parse(text: &str) -> Self {
-        serde_json::from_str(text).unwrap_or_default()
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
     }
 
     /// The JSON that the store keeps.

@@ -1,4 +1,4 @@
-//! What a message says of itself, as people know it: sender, subject and date.
+//! What people recognise a message by: sender, subject and date.
 
 use serde::{Deserialize, Serialize};
 

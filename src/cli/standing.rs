@@ -189,18 +189,27 @@ fn lost(store: &Store, known: &[Named]) -> Result<Vec<Named>, StateError> {
 fn last_run(store: &Store) -> Result<Option<(LastRun, Vec<Named>)>, StateError> {
     let ended = store.last_runs(8)?.into_iter().find(|run| run.ended.is_some());
     Ok(ended.map(|run| {
-        let Outcome { failure, kind, skipped: skips, interrupted, held } =
-            run.outcome.as_deref().map(Outcome::parse).unwrap_or_default();
-        let exit = match kind {
-            _ if interrupted => Exit::Interrupted,
-            Some(kind) => exit_of(kind),
-            None if held => Exit::Held,
-            None if skips.is_empty() => Exit::InSync,
-            None => Exit::Incomplete,
-        };
+        let outcome = run.outcome.as_deref().and_then(Outcome::parse);
+        let exit = exit_of_run(outcome.as_ref());
+        let Outcome { failure, skipped: skips, .. } = outcome.unwrap_or_default();
         let skips = skips.iter().map(|(what, why)| skipped(what, why)).collect();
         (LastRun { at: run.ended.unwrap_or(run.started), exit, failure }, skips)
     }))
+}
+
+/// How a run ended. Of one whose outcome cannot be read nobody can say that all was well.
+fn exit_of_run(outcome: Option<&Outcome>) -> Exit {
+    let Some(Outcome { failure, kind, skipped, interrupted, held }) = outcome else {
+        return Exit::Incomplete;
+    };
+    match (failure, kind) {
+        _ if *interrupted => Exit::Interrupted,
+        (_, Some(kind)) => exit_of(*kind),
+        (Some(_), None) => Exit::Incomplete,
+        _ if *held => Exit::Held,
+        _ if skipped.is_empty() => Exit::InSync,
+        _ => Exit::Incomplete,
+    }
 }
 
 fn named(row: &Row, mailbox: &str) -> Option<Named> {
@@ -227,6 +236,18 @@ fn named(row: &Row, mailbox: &str) -> Option<Named> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_is_no_better_than_what_is_known_of_it() {
+        let exit = |text: &str| exit_of_run(Outcome::parse(text).as_ref());
+        assert_eq!(exit("{}"), Exit::InSync);
+        assert_eq!(exit(r#"{"held":true,"skipped":[["a","b"]]}"#), Exit::Held);
+        assert_eq!(exit(r#"{"failure":"x","kind":"locked"}"#), Exit::Locked);
+        // As an older version wrote it, as a newer one might, and what is no outcome at all.
+        assert_eq!(exit(r#"{"failure":"x"}"#), Exit::Incomplete);
+        assert_eq!(exit(r#"{"failure":"x","kind":"quota"}"#), Exit::Incomplete);
+        assert_eq!(exit(""), Exit::Incomplete);
+    }
 
     #[test]
     fn a_message_is_named_once() {

@@ -17,7 +17,7 @@ impl Model {
         reconcile::plan(&self.load())
     }
 
-    /// The world as the engine loads it.
+    /// The input of a plan, as the engine loads it.
     #[must_use]
     pub fn load(&self) -> PlanInput {
         let mut rows: BTreeMap<RowId, Row> = BTreeMap::new();
@@ -39,7 +39,7 @@ impl Model {
         self.world(rows.into_values().collect())
     }
 
-    /// The world with every row that is known: the plan must be the same.
+    /// The input with every row that is known: the plan must be the same.
     #[must_use]
     pub fn load_all(&self) -> PlanInput {
         self.world(self.store.rows.values().cloned().collect())

@@ -171,7 +171,7 @@ impl Action {
         }
     }
 
-    /// What readers and devices do in it.
+    /// The deeds in this action: its own, or those done during its run.
     pub fn deeds(&self) -> impl Iterator<Item = &Deed> {
         let (alone, meanwhile) = match self {
             Self::Act(_, deed) => (Some(deed), &[][..]),

@@ -69,8 +69,8 @@ impl Hands {
         oracle.saw(side as usize, &before, &after);
     }
 
-    /// Whether a device would change the flags of a marked message at the very command that
-    /// expunges it. No answer tells a client of that, so nobody could carry it to a copy.
+    /// Whether a device would change the flags of a message marked `\Deleted` during the command
+    /// that expunges it. No answer reports such a change, so no client could apply it to a copy.
     pub(super) fn is_late(&self, command: &str, side: Side, deed: &Deed) -> bool {
         let (Side::There, Deed::Set(token, _) | Deed::Clear(token, _)) = (side, deed) else {
             return false;

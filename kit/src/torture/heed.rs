@@ -1,4 +1,4 @@
-//! What a person does who is told why something is not mirrored.
+//! How a person responds to the reasons for which a run skipped something.
 
 use std::path::{Path, PathBuf};
 
@@ -18,8 +18,8 @@ const LOCKED: &str = " is locked by another program; if none is running, remove 
 const MARKED: &str = "nothing is expunged: other clients marked messages as deleted";
 
 impl Hands {
-    /// Does what a person would who is told this of one thing, and knows that nothing is to be
-    /// mounted there and that no other program is at work.
+    /// Responds to one skipped item, as a person who knows that no disk is to be mounted there and
+    /// that no other program is running.
     pub(super) fn heed(&self, what: &str, why: &str) {
         if why.starts_with(HOLLOW) {
             self.put_away_alone(what);

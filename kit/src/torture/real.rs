@@ -629,7 +629,7 @@ impl<'a> Real<'a> {
     }
 }
 
-/// What a run says that it skipped, and why.
+/// The items that a run reported as skipped, with their reasons.
 fn skipped(said: &str) -> Vec<(&str, &str)> {
     let problems = said.lines().filter_map(|line| line.trim().strip_prefix("problem"));
     let named = problems.filter_map(|problem| problem.split_once(": skipped: "));

@@ -118,7 +118,7 @@ pub(super) fn note_copies(
             let Row { content, header, words, weak, .. } = row;
             if let Some(known) = w.tx().by_uid(to.id, *uid)? {
                 if known.content.is_none() && known.local.is_none() && !known.is_set_aside() {
-                    w.update(&Row { content, ..known })?;
+                    w.update(&Row { content, weak, ..known })?;
                 }
                 continue;
             }
